@@ -1,0 +1,137 @@
+//! One block over the wire, each way, touched once.
+//!
+//! A block that arrives is copied once, frame by frame, into the caller's buffer and hashed while it is still in
+//! the cache; its frames (which pin up to 408 KiB of the connection's read buffer) are dropped at once. A block
+//! that leaves is never copied: its buffer goes into the request as it is, unsigned, since its checksum is among
+//! the signed headers.
+
+use aws_lc_rs::digest::{Context as Hasher, SHA256};
+use bytes::Bytes as Buffer;
+use http::Method;
+
+use super::ebs::Ebs;
+use super::wire::{self, Call};
+use crate::error::Result;
+use crate::ids::{BlockIndex, SnapshotId};
+use crate::units::{BLOCK_BYTES, Digest};
+
+const BLOCK: usize = BLOCK_BYTES as usize;
+
+/// Reads a block; afterwards `into` is exactly one block long and its digest is the one that AWS named.
+pub(super) async fn get(
+    ebs: &Ebs,
+    snapshot: &SnapshotId,
+    index: BlockIndex,
+    token: &str,
+    into: &mut Vec<u8>,
+) -> Result<Digest> {
+    let what = || format!("could not read {snapshot}");
+    let region = ebs.context().region();
+    let call = Call {
+        operation: "ebs:GetSnapshotBlock",
+        method: Method::GET,
+        uri: format!("{}/snapshots/{snapshot}/blocks/{index}?blockToken={}", ebs.endpoint(), Encoded(token)),
+        headers: Vec::new(),
+        body: None,
+    };
+    let (head, mut body) = wire::send(ebs.context(), call, what).await?.into_parts();
+    let named = head.headers.get("x-amz-checksum").and_then(|value| value.to_str().ok()).and_then(Digest::from_base64);
+    let named = named.ok_or_else(|| wire::broken(what(), "the answer names no checksum", region))?;
+    let length = head.headers.get("x-amz-data-length").and_then(|value| value.to_str().ok());
+    if let Some(length) = length.filter(|length| length.parse() != Ok(BLOCK_BYTES)) {
+        return Err(wire::broken(what(), format!("the answer says it holds {length} bytes"), region));
+    }
+
+    into.clear();
+    into.reserve_exact(BLOCK);
+    let mut hasher = Hasher::new(&SHA256);
+    while let Some(frame) = wire::next_frame(&mut body).await {
+        let data =
+            frame.map_err(|why| wire::broken(what(), format!("cut after {} bytes: {why}", into.len()), region))?;
+        if into.len() + data.len() > BLOCK {
+            return Err(wire::broken(what(), "more than a block arrived", region));
+        }
+        hasher.update(&data);
+        into.extend_from_slice(&data);
+    }
+    if into.len() != BLOCK {
+        return Err(wire::broken(what(), format!("{} bytes arrived, not {BLOCK_BYTES}", into.len()), region));
+    }
+    let got = digest(hasher);
+    if got != named {
+        return Err(wire::broken(what(), "its bytes are not those of its checksum", region));
+    }
+    Ok(got)
+}
+
+/// Writes a block; accepted means that the service compared its bytes with the digest.
+pub(super) async fn put(
+    ebs: &Ebs,
+    snapshot: &SnapshotId,
+    index: BlockIndex,
+    data: Buffer,
+    digest: &Digest,
+) -> Result<()> {
+    let what = || format!("could not write {snapshot}");
+    if data.len() != BLOCK {
+        return Err(crate::error::Error::failed(format!("{}: {} bytes are not a block", what(), data.len())));
+    }
+    let checksum = digest.base64();
+    let call = Call {
+        operation: "ebs:PutSnapshotBlock",
+        method: Method::PUT,
+        uri: format!("{}/snapshots/{snapshot}/blocks/{index}", ebs.endpoint()),
+        headers: vec![
+            ("x-amz-checksum", checksum.clone()),
+            ("x-amz-checksum-algorithm", "SHA256".to_owned()),
+            ("x-amz-data-length", BLOCK_BYTES.to_string()),
+        ],
+        body: Some(data),
+    };
+    let (head, mut body) = wire::send(ebs.context(), call, what).await?.into_parts();
+    // Read to its end, or the connection could not be used again.
+    while let Some(frame) = wire::next_frame(&mut body).await {
+        frame.map_err(|why| wire::broken(what(), format!("the answer was cut: {why}"), ebs.context().region()))?;
+    }
+    match head.headers.get("x-amz-checksum") {
+        Some(echo) if echo.as_bytes() != checksum.as_bytes() => {
+            Err(wire::broken(what(), "the service answered with another checksum", ebs.context().region()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn digest(hasher: Hasher) -> Digest {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(hasher.finish().as_ref());
+    Digest(bytes)
+}
+
+/// A base64 token as part of a query: `+`, `/` and `=` mean something else there.
+struct Encoded<'a>(&'a str);
+
+impl std::fmt::Display for Encoded<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write as _;
+        for byte in self.0.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                    f.write_char(char::from(byte))?
+                }
+                other => write!(f, "%{other:02X}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_survives_a_query() {
+        assert_eq!(Encoded("AAUB+Ar/Gw==").to_string(), "AAUB%2BAr%2FGw%3D%3D");
+        assert_eq!(Encoded("a-b_c.d~").to_string(), "a-b_c.d~");
+    }
+}

@@ -1,0 +1,320 @@
+//! Keys of one profile: resolved by the SDK, kept while they are valid, pinned to one account.
+//!
+//! A *named* profile is resolved by itself, never by the default chain, which would prefer keys that happen to
+//! be in the environment. Files are read again at every renewal, so that a fresh sign-in is found without a
+//! restart; keys that turn out to belong to another account are refused, whoever signed in meanwhile.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_types::SdkConfig;
+
+use super::classify::{self, Said};
+use super::http::Http;
+use super::profiles::Files;
+use super::session::FixedProfile;
+use super::wire;
+use crate::error::{Class, Error, Result};
+use crate::ids::{AccountId, Profile, Region};
+
+/// Renewed this long before their end, so that a request signed now is still good when it arrives.
+const MARGIN: Duration = Duration::from_secs(60);
+/// Refused keys are not asked for again within this time: 256 lanes must not stampede a sign-in service.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(2);
+/// A sign-in service or a credential program that is silent for longer is an error, not a wait.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(30);
+/// Instance metadata answers within a hop or not at all.
+const METADATA_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Where the keys come from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// A profile of the shared files, by itself.
+    Named(Profile),
+    /// No profile was named: environment, default profile, container, instance.
+    Chain,
+    /// The sandbox's own.
+    Fixed(FixedProfile),
+}
+
+/// Who keys belong to.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) account: AccountId,
+    /// The partition of its ARN.
+    pub(super) partition: String,
+}
+
+/// The keys of one profile. Cheap to clone; clones share what is cached.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    source: Source,
+    seed: Region,
+    http: Http,
+    /// Without credentials: what STS is asked with.
+    base: SdkConfig,
+    held: RwLock<Option<Held>>,
+    /// One renewal at a time.
+    renewing: tokio::sync::Mutex<()>,
+    pinned: OnceLock<AccountId>,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    credentials: Credentials,
+    since: Instant,
+    refused: bool,
+}
+
+impl Held {
+    fn is_good(&self) -> bool {
+        let lives = self.credentials.expiry().is_none_or(|end| end > SystemTime::now() + MARGIN);
+        let paused = self.since.elapsed() < RENEWAL_PAUSE;
+        (lives && !self.refused) || paused
+    }
+}
+
+impl Keys {
+    pub(super) fn new(source: Source, seed: Region, http: Http, base: SdkConfig) -> Self {
+        let inner = Inner {
+            source,
+            seed,
+            http,
+            base,
+            held: RwLock::new(None),
+            renewing: tokio::sync::Mutex::new(()),
+            pinned: OnceLock::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Keys that are good now; on the hot path a read lock and a reference count.
+    ///
+    /// # Errors
+    /// [`Class::Credentials`] with the command that mends them; refused when they are another account's.
+    pub(super) async fn get(&self) -> Result<Credentials> {
+        if let Some(credentials) = self.good() {
+            return Ok(credentials);
+        }
+        let _one = self.inner.renewing.lock().await;
+        if let Some(credentials) = self.good() {
+            return Ok(credentials);
+        }
+        let credentials = self.resolve().await?;
+        self.check_account(&credentials).await?;
+        let held = Held { credentials: credentials.clone(), since: Instant::now(), refused: false };
+        *self.inner.held.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        Ok(credentials)
+    }
+
+    fn good(&self) -> Option<Credentials> {
+        let held = self.inner.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().filter(|held| held.is_good()).map(|held| held.credentials.clone())
+    }
+
+    /// AWS refused them: the next [`Keys::get`] reads the files again.
+    pub(super) fn refused(&self) {
+        if let Some(held) = self.inner.held.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            held.refused = true;
+        }
+    }
+
+    /// When the keys that are held now end; `None` for keys without an end, or none yet.
+    pub(super) fn end(&self) -> Option<SystemTime> {
+        self.inner.held.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.credentials.expiry()
+    }
+
+    /// Who the keys belong to, told by STS; from now on they must stay that account's.
+    pub(super) async fn pin(&self) -> Result<Caller> {
+        let credentials = self.get().await?;
+        let caller = self.identify(credentials).await?;
+        let pinned = self.inner.pinned.get_or_init(|| caller.account.clone());
+        if *pinned != caller.account {
+            return Err(self.other_account(pinned, &caller.account));
+        }
+        if let Source::Fixed(fixed) = &self.inner.source
+            && fixed.account != caller.account
+        {
+            return Err(self.other_account(&fixed.account, &caller.account));
+        }
+        Ok(caller)
+    }
+
+    async fn check_account(&self, credentials: &Credentials) -> Result<()> {
+        let Some(pinned) = self.inner.pinned.get() else { return Ok(()) };
+        let same_key = {
+            let held = self.inner.held.read().unwrap_or_else(PoisonError::into_inner);
+            held.as_ref().is_some_and(|held| held.credentials.access_key_id() == credentials.access_key_id())
+        };
+        if same_key {
+            return Ok(());
+        }
+        let caller = self.identify(credentials.clone()).await?;
+        if caller.account == *pinned { Ok(()) } else { Err(self.other_account(pinned, &caller.account)) }
+    }
+
+    fn other_account(&self, pinned: &AccountId, now: &AccountId) -> Error {
+        Error::refused(format!(
+            "{} belongs to account {} now; this work was begun in account {}",
+            self.name(),
+            now.grouped(),
+            pinned.grouped()
+        ))
+        .todo("sign in to the first account again; work in the other one is started anew")
+    }
+
+    async fn identify(&self, credentials: Credentials) -> Result<Caller> {
+        let config = aws_sdk_sts::config::Builder::from(&self.inner.base)
+            .region(aws_sdk_sts::config::Region::new(self.inner.seed.to_string()))
+            .identity_cache(aws_sdk_sts::config::IdentityCache::no_cache())
+            .credentials_provider(credentials)
+            .build();
+        let what = || format!("could not learn which account {} belongs to", self.name());
+        let answer = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await.map_err(|error| {
+            wire::sdk_error("sts:GetCallerIdentity", &error, what(), &self.inner.seed, &|| self.mend())
+        })?;
+        let account = answer.account().and_then(|account| account.parse().ok()).ok_or_else(|| Error::failed(what()))?;
+        let partition = answer.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
+        Ok(Caller { account, partition })
+    }
+
+    async fn resolve(&self) -> Result<Credentials> {
+        let resolving = async {
+            match &self.inner.source {
+                Source::Fixed(fixed) => Ok(Credentials::new(
+                    &fixed.access_key_id,
+                    &fixed.secret_access_key,
+                    fixed.session_token.clone(),
+                    None,
+                    "floe-sandbox",
+                )),
+                Source::Named(profile) => {
+                    ProfileFileCredentialsProvider::builder()
+                        .configure(&self.provider_config())
+                        .profile_name(profile.as_str())
+                        .build()
+                        .provide_credentials()
+                        .await
+                }
+                Source::Chain => {
+                    let metadata = aws_config::imds::Client::builder()
+                        .configure(&self.provider_config())
+                        .max_attempts(1)
+                        .connect_timeout(METADATA_DEADLINE)
+                        .read_timeout(METADATA_DEADLINE)
+                        .build();
+                    let chain = DefaultCredentialsChain::builder()
+                        .configure(self.provider_config())
+                        .region(aws_types::region::Region::new(self.inner.seed.to_string()))
+                        .imds_client(metadata)
+                        .build()
+                        .await;
+                    chain.provide_credentials().await
+                }
+            }
+        };
+        match tokio::time::timeout(RESOLVE_DEADLINE, resolving).await {
+            Ok(Ok(credentials)) => Ok(credentials),
+            Ok(Err(error)) => Err(self.missing(&error)),
+            Err(_) => Err(Error::classed(
+                Class::Credentials,
+                format!("{} gave no credentials within {} s", self.name(), RESOLVE_DEADLINE.as_secs()),
+            )
+            .todo(self.mend())),
+        }
+    }
+
+    fn provider_config(&self) -> ProviderConfig {
+        ProviderConfig::without_region()
+            .with_http_client(self.inner.http.sdk())
+            .with_region(Some(aws_types::region::Region::new(self.inner.seed.to_string())))
+    }
+
+    fn missing(&self, cause: &CredentialsError) -> Error {
+        let why = match cause {
+            CredentialsError::CredentialsNotLoaded(_) if matches!(self.inner.source, Source::Chain) => {
+                "there are no credentials: no keys in the environment, no default profile, no instance role".to_owned()
+            }
+            other => format!("{} gave no credentials: {}", self.name(), wire::chain(other)),
+        };
+        Error::classed(Class::Credentials, why).todo(self.mend())
+    }
+
+    /// `profile prod`, or what stands in for a name.
+    fn name(&self) -> String {
+        match &self.inner.source {
+            Source::Named(profile) => format!("profile {profile}"),
+            Source::Fixed(fixed) => format!("profile {}", fixed.name),
+            Source::Chain => "the default credentials".to_owned(),
+        }
+    }
+
+    /// The command that gives fresh ones.
+    pub(super) fn mend(&self) -> String {
+        match &self.inner.source {
+            Source::Named(profile) => Files::read().mend(profile.as_str()),
+            Source::Fixed(_) => "start the sandbox again".to_owned(),
+            Source::Chain if std::env::var_os("AWS_ACCESS_KEY_ID").is_some() => {
+                "export fresh AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN".to_owned()
+            }
+            Source::Chain => {
+                let files = Files::read();
+                match files.names().first() {
+                    Some(name) if name != "default" => {
+                        format!("name a profile: --profile {}", files.names().join(" | --profile "))
+                    }
+                    Some(name) => files.mend(name),
+                    None => {
+                        "aws configure sso, or aws configure; or try it without an account: floe --sandbox".to_owned()
+                    }
+                }
+            }
+        }
+    }
+
+    /// The error for an answer of a service, with the command that mends these keys where they are the cause.
+    pub(super) fn error(&self, said: Said, what: String, region: &Region) -> Error {
+        self.noticed(classify::error(said, what, region, &|| self.mend()))
+    }
+
+    /// The same for an error of an SDK client.
+    pub(super) fn sdk_error<E>(
+        &self,
+        operation: &'static str,
+        error: &wire::SdkError<E>,
+        what: String,
+        region: &Region,
+    ) -> Error
+    where
+        E: aws_sdk_ebs::error::ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        self.noticed(wire::sdk_error(operation, error, what, region, &|| self.mend()))
+    }
+
+    fn noticed(&self, error: Error) -> Error {
+        if error.class == Class::Credentials {
+            self.refused();
+        }
+        error
+    }
+}
+
+impl ProvideCredentials for Keys {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async { self.get().await.map_err(CredentialsError::provider_error) })
+    }
+}

@@ -1,0 +1,257 @@
+//! EC2's control plane: what exists, in pages, and the few calls that change something.
+//!
+//! Reads are retried by the SDK (standard mode, its retry budget being one per region); what is left is classified.
+//! Rows come back as plain values, so no SDK type leaves this room.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::Tag as Ec2Tag;
+
+use super::describe::{image_row, instance_row, keep, snapshot_row, volume_row};
+use super::session::Context;
+use crate::error::{Error, Result};
+use crate::grant::{Call, Grant};
+use crate::ids::SnapshotId;
+use crate::rows::{ImageRow, InstanceRow, RegionRow, SnapshotRow, State, Tag, VolumeRow};
+
+/// What EC2 gives at most: calls grow with pages, not with rows.
+const PAGE: i32 = 1000;
+
+/// One page of a describe and the token of the next.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// `None` is the end.
+    pub next: Option<String>,
+}
+
+/// What encryption by default means in this region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncryptionDefault {
+    /// Whether new snapshots are encrypted without being asked.
+    pub on: bool,
+    /// The key they get: an ARN or an alias.
+    pub key: Option<String>,
+}
+
+/// A snapshot's state as DescribeSnapshots tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotState {
+    /// Still being written or completed.
+    Pending,
+    /// Readable.
+    Completed,
+    /// Failed, with AWS's message.
+    Error(String),
+    /// In the Recycle Bin or being brought back from it.
+    Recoverable,
+}
+
+/// EC2 in one session. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ec2 {
+    context: Context,
+    client: Client,
+}
+
+impl Ec2 {
+    pub(super) fn new(context: Context) -> Self {
+        let client = Client::new(&context.sdk());
+        Self { context, client }
+    }
+
+    /// One page of the account's own snapshots.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn snapshots(&self, page: Option<&str>) -> Result<Page<SnapshotRow>> {
+        let answer = self
+            .client
+            .describe_snapshots()
+            .owner_ids("self")
+            .max_results(PAGE)
+            .set_next_token(page.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| {
+                self.context.sdk_error("ec2:DescribeSnapshots", &error, "could not list snapshots".into())
+            })?;
+        let origin = self.context.origin();
+        let rows = keep(answer.snapshots, |snapshot| snapshot_row(snapshot, origin));
+        Ok(Page { rows, next: answer.next_token.filter(|token| !token.is_empty()) })
+    }
+
+    /// These snapshots, of whatever owner; at most 1,000.
+    ///
+    /// # Errors
+    /// `InvalidSnapshot.NotFound` (permanent) when one of them is not there; all else as classified.
+    pub async fn snapshots_by_id(&self, ids: &[SnapshotId]) -> Result<Vec<SnapshotRow>> {
+        let what = match ids {
+            [] => return Ok(Vec::new()),
+            [id] => format!("could not describe {id}"),
+            ids => format!("could not describe {} snapshots", ids.len()),
+        };
+        let answer = self
+            .client
+            .describe_snapshots()
+            .set_snapshot_ids(Some(ids.iter().map(ToString::to_string).collect()))
+            .send()
+            .await
+            .map_err(|error| self.context.sdk_error("ec2:DescribeSnapshots", &error, what))?;
+        let origin = self.context.origin();
+        Ok(keep(answer.snapshots, |snapshot| snapshot_row(snapshot, origin)))
+    }
+
+    /// One snapshot.
+    ///
+    /// # Errors
+    /// `InvalidSnapshot.NotFound` is permanent; all else as classified.
+    pub async fn snapshot(&self, id: &SnapshotId) -> Result<SnapshotRow> {
+        let rows = self.snapshots_by_id(std::slice::from_ref(id)).await?;
+        rows.into_iter().find(|row| row.id == *id).ok_or_else(|| {
+            Error::transient(format!("could not describe {id}: the answer does not hold it"))
+                .in_region(self.context.region())
+        })
+    }
+
+    /// The state of one snapshot.
+    ///
+    /// # Errors
+    /// `InvalidSnapshot.NotFound` is permanent; all else as classified.
+    pub async fn snapshot_state(&self, id: &SnapshotId) -> Result<SnapshotState> {
+        let row = self.snapshot(id).await?;
+        Ok(match row.state {
+            State::Pending => SnapshotState::Pending,
+            State::Completed => SnapshotState::Completed,
+            State::Error => SnapshotState::Error(row.state_message.unwrap_or_default()),
+            State::Recoverable | State::Recovering => SnapshotState::Recoverable,
+        })
+    }
+
+    /// One page of volumes.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn volumes(&self, page: Option<&str>) -> Result<Page<VolumeRow>> {
+        let answer = self
+            .client
+            .describe_volumes()
+            .max_results(PAGE)
+            .set_next_token(page.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| self.context.sdk_error("ec2:DescribeVolumes", &error, "could not list volumes".into()))?;
+        let rows = keep(answer.volumes, |volume| volume_row(volume, self.context.origin()));
+        Ok(Page { rows, next: answer.next_token.filter(|token| !token.is_empty()) })
+    }
+
+    /// One page of the account's own images, disabled and deprecated ones too: they hold snapshots as well.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn images(&self, page: Option<&str>) -> Result<Page<ImageRow>> {
+        let answer = self
+            .client
+            .describe_images()
+            .owners("self")
+            .include_disabled(true)
+            .include_deprecated(true)
+            .max_results(PAGE)
+            .set_next_token(page.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| self.context.sdk_error("ec2:DescribeImages", &error, "could not list images".into()))?;
+        let rows = keep(answer.images, |image| image_row(image, self.context.origin()));
+        Ok(Page { rows, next: answer.next_token.filter(|token| !token.is_empty()) })
+    }
+
+    /// One page of instances.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn instances(&self, page: Option<&str>) -> Result<Page<InstanceRow>> {
+        let answer = self
+            .client
+            .describe_instances()
+            .max_results(PAGE)
+            .set_next_token(page.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| {
+                self.context.sdk_error("ec2:DescribeInstances", &error, "could not list instances".into())
+            })?;
+        let instances = answer.reservations.unwrap_or_default().into_iter();
+        let instances = instances.flat_map(|reservation| reservation.instances.unwrap_or_default()).collect();
+        let rows = keep(Some(instances), |instance| instance_row(instance, self.context.origin()));
+        Ok(Page { rows, next: answer.next_token.filter(|token| !token.is_empty()) })
+    }
+
+    /// Every region of the partition with the account's state in it, by name.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn regions(&self) -> Result<Vec<RegionRow>> {
+        let answer =
+            self.client.describe_regions().all_regions(true).send().await.map_err(|error| {
+                self.context.sdk_error("ec2:DescribeRegions", &error, "could not list regions".into())
+            })?;
+        let mut rows = keep(answer.regions, |region| {
+            let opt_in = region.opt_in_status.unwrap_or_else(|| "opt-in-not-required".to_owned());
+            Some(RegionRow { name: region.region_name?.parse().ok()?, opt_in })
+        });
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(rows)
+    }
+
+    /// Whether new snapshots here are encrypted without being asked, and with which key.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn encryption_default(&self) -> Result<EncryptionDefault> {
+        let what = || "could not learn whether new snapshots are encrypted by default".to_owned();
+        let on = self.client.get_ebs_encryption_by_default().send();
+        let key = self.client.get_ebs_default_kms_key_id().send();
+        let (on, key) = tokio::join!(on, key);
+        let on = on.map_err(|error| self.context.sdk_error("ec2:GetEbsEncryptionByDefault", &error, what()))?;
+        let on = on.ebs_encryption_by_default.unwrap_or(false);
+        let key = match key {
+            Ok(answer) => answer.kms_key_id,
+            // Which key it is matters only where it is used.
+            Err(error) if on => return Err(self.context.sdk_error("ec2:GetEbsDefaultKmsKeyId", &error, what())),
+            Err(_) => None,
+        };
+        Ok(EncryptionDefault { on, key })
+    }
+
+    /// Tags a result of the job.
+    ///
+    /// # Errors
+    /// Refused outside the grant; else as classified.
+    pub async fn create_tags(&self, grant: &Grant, id: &SnapshotId, tags: &[Tag]) -> Result<()> {
+        self.context.allow(grant, Call::CreateTags, Some(id.as_str()))?;
+        let tags = tags.iter().map(|(key, value)| Ec2Tag::builder().key(&**key).value(&**value).build());
+        self.client
+            .create_tags()
+            .resources(id.as_str())
+            .set_tags(Some(tags.collect()))
+            .send()
+            .await
+            .map_err(|error| self.context.sdk_error("ec2:CreateTags", &error, format!("could not tag {id}")))?;
+        Ok(())
+    }
+
+    /// Deletes a snapshot that the grant names.
+    ///
+    /// # Errors
+    /// Refused outside the grant; else as classified.
+    pub async fn delete_snapshot(&self, grant: &Grant, id: &SnapshotId) -> Result<()> {
+        self.context.allow(grant, Call::DeleteSnapshot, Some(id.as_str()))?;
+        self.client
+            .delete_snapshot()
+            .snapshot_id(id.as_str())
+            .send()
+            .await
+            .map_err(|error| self.context.sdk_error("ec2:DeleteSnapshot", &error, format!("could not delete {id}")))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! The one HTTP client of a world: shared by every service, region and profile, and by our own block calls.
+//!
+//! Proxy and roots come from the environment, as every AWS tool takes them (`HTTPS_PROXY`, `NO_PROXY`,
+//! `AWS_CA_BUNDLE`). Connections are bounded per host, because each one may keep 408 KiB of read buffer, and
+//! closed when idle for 15 s: services drop theirs at about 20 s, and a request on a dropped one is lost.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_sdk_ebs::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_smithy_http_client::pool::{Client, ConnectionEvent, ConnectionPool, DriverSpawner, Partition, PartitionId};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
+
+use super::session::{Profiles, Settings};
+use crate::error::{Error, Result};
+
+/// Above every useful window (a snapshot gives 1,000 blocks a second; at 200 ms that is 200 in flight), below
+/// what a laptop's file descriptors bear.
+const CONNECTIONS_PER_HOST: usize = 512;
+const IDLE: Duration = Duration::from_secs(15);
+/// The SDK's own default since its behaviour version of 2026-01-12.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
+
+const PARTITION: PartitionId = PartitionId::from_index(0);
+
+/// The shared client, and the connector below it for calls that we sign ourselves.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    shared: SharedHttpClient,
+    connector: Arc<OnceLock<SharedHttpConnector>>,
+}
+
+impl Http {
+    /// Reads proxy and roots from the environment; opens nothing.
+    pub(super) fn new(settings: &Settings) -> Result<Self> {
+        let client = pooled(settings)?;
+        let connector = Arc::new(OnceLock::new());
+        let shared = SharedHttpClient::new(Tapped { client, connector: Arc::clone(&connector) });
+        Ok(Self { shared, connector })
+    }
+
+    /// For the SDK's clients.
+    pub(super) fn sdk(&self) -> SharedHttpClient {
+        self.shared.clone()
+    }
+
+    /// For our own calls: the same pool, no read deadline (deadlines are the caller's).
+    ///
+    /// # Errors
+    /// Before the first SDK call of this world; a session always makes one (STS) before it is handed out.
+    pub(super) fn connector(&self) -> Result<&SharedHttpConnector> {
+        self.connector.get().ok_or_else(|| Error::failed("a block was asked for before a session was opened"))
+    }
+}
+
+/// The pool's client, which also keeps a connector of its own from the first SDK call: a connector wants the
+/// SDK's runtime components, and only the SDK can make them.
+#[derive(Debug)]
+struct Tapped {
+    client: Client,
+    connector: Arc<OnceLock<SharedHttpConnector>>,
+}
+
+impl HttpClient for Tapped {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        self.connector.get_or_init(|| {
+            let ours = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+            self.client.http_connector(&ours, components)
+        });
+        self.client.http_connector(settings, components)
+    }
+}
+
+/// The one place that chooses the pool.
+fn pooled(settings: &Settings) -> Result<Client> {
+    let broken = |why: String| Error::usage(format!("the HTTP client cannot be set up: {why}"));
+    let pool = ConnectionPool::builder()
+        .partitions([Partition::new(PARTITION, DriverSpawner::from_fn(spawn))])
+        .max_connections_per_host(CONNECTIONS_PER_HOST)
+        .idle_timeout(IDLE)
+        .tcp_nodelay(true)
+        .proxy_config(proxy(settings))
+        .event_listener(|event: &ConnectionEvent<'_>| {
+            if let ConnectionEvent::Opened(opened) = event {
+                let connection = opened.connection();
+                tracing::debug!(origin = ?connection.origin(), protocol = ?connection.protocol(), "connection opened");
+            }
+        })
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .tls_context(tls_context()?)
+        .build_https()
+        .map_err(|error| broken(error.to_string()))?;
+    Client::from_partition(&pool, PARTITION).map_err(|error| broken(error.to_string()))
+}
+
+/// Connections live on the runtime of whoever asked. Outside of one nothing can be asked, so what is dropped there
+/// is the end of a connection that nobody waits for.
+fn spawn(driver: Pin<Box<dyn Future<Output = ()> + Send + 'static>>) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(driver);
+    }
+}
+
+/// The sandbox and other loopback endpoints are never asked through a proxy.
+fn proxy(settings: &Settings) -> ProxyConfig {
+    let loopback = settings.endpoint.as_deref().is_some_and(is_loopback);
+    if loopback || matches!(settings.profiles, Profiles::Fixed(_)) {
+        ProxyConfig::disabled()
+    } else {
+        ProxyConfig::from_env()
+    }
+}
+
+fn is_loopback(endpoint: &str) -> bool {
+    let host = endpoint.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    host.is_some_and(|host| {
+        let host = host.trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+/// `AWS_CA_BUNDLE` replaces the system's roots, as it does in the AWS CLI.
+fn tls_context() -> Result<tls::TlsContext> {
+    let broken = |why: String| Error::usage(format!("AWS_CA_BUNDLE cannot be used: {why}"));
+    let Some(path) = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
+        return Ok(tls::TlsContext::default());
+    };
+    let shown = path.to_string_lossy().into_owned();
+    let pem = std::fs::read(&path).map_err(|error| broken(format!("{shown}: {error}")))?;
+    if !pem.windows(11).any(|window| window == b"-----BEGIN ") {
+        return Err(broken(format!("{shown} holds no PEM certificate")).todo("name a PEM file, or unset AWS_CA_BUNDLE"));
+    }
+    let roots = tls::TrustStore::empty().with_pem_certificate(pem);
+    tls::TlsContext::builder().with_trust_store(roots).build().map_err(|error| broken(format!("{shown}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_endpoints_are_told_from_others() {
+        for near in ["http://127.0.0.1:4566", "http://localhost:1", "http://[::1]:80/x"] {
+            assert!(is_loopback(near), "{near}");
+        }
+        for far in ["https://ebs.eu-west-1.amazonaws.com", "http://10.0.0.1", "nonsense"] {
+            assert!(!is_loopback(far), "{far}");
+        }
+    }
+
+    #[test]
+    fn an_https_client_is_built_without_the_network() {
+        assert!(Http::new(&Settings::default()).is_ok());
+    }
+}

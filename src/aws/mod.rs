@@ -1,0 +1,22 @@
+//! The only room that names an SDK crate: sessions, EC2, EBS direct, quotas.
+//!
+//! Everything above sees plain values. One [`Aws`] is one *world* (real AWS, a custom endpoint, or the
+//! sandbox) with one shared HTTP client; a [`Session`] is one profile in one region, pinned to the account
+//! that STS named for it. Mutating calls take a [`crate::grant::Grant`] and check it before anything is sent.
+
+mod blocks;
+mod classify;
+mod clock;
+mod credentials;
+mod describe;
+mod ebs;
+mod ec2;
+mod http;
+mod profiles;
+mod session;
+mod wire;
+
+pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapshot, Started};
+pub use ec2::{Ec2, EncryptionDefault, Page, SnapshotState};
+pub use profiles::ProfilesVersion;
+pub use session::{Aws, FixedProfile, ProfileInfo, ProfileKind, Profiles, Session, Settings, WorldId};

@@ -1,0 +1,614 @@
+//! Sessions: who we are, where, and over which HTTP client.
+//!
+//! One [`Aws`] per world, one identity per profile (its keys, pinned to the account that STS named), one
+//! [`Session`] per (profile, region). All of them are made once and kept; nothing is sent before it is needed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_types::service_config::ServiceConfigKey;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use super::classify::{self, Said};
+use super::clock::Clock;
+use super::credentials::{Keys, Source};
+use super::http::{CONNECT_TIMEOUT, Http};
+use super::profiles::{self, Files, ProfilesVersion};
+use super::wire;
+use super::{Ebs, Ec2};
+use crate::error::{Class, Error, Result};
+use crate::grant::{Call, Grant};
+use crate::ids::{AccountId, Profile, Region};
+use crate::rows::{Origin, RegionRow};
+
+/// What a command line, the environment and the config resolved to, before anything is asked of AWS.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Where credentials come from.
+    pub profiles: Profiles,
+    /// The profile that counts where an address names none (`--profile`, `AWS_PROFILE`).
+    pub profile: Option<Profile>,
+    /// The region that counts where an address names none (`--region`, `AWS_REGION`).
+    pub region: Option<Region>,
+    /// One endpoint for all services (`--endpoint-url`, the sandbox); the standard per-service variables
+    /// are honoured where this is absent.
+    pub endpoint: Option<String>,
+    /// Refuse every mutating call (`--read-only`, `FLOE_READ_ONLY`).
+    pub read_only: bool,
+}
+
+/// Where credentials come from.
+#[derive(Debug, Clone, Default)]
+pub enum Profiles {
+    /// The shared config files and the environment, as every AWS tool does. A profile that is *named* is
+    /// resolved by itself, never by the default chain, which would prefer keys in the environment.
+    #[default]
+    Shared,
+    /// The sandbox's own: `~/.aws` is not read.
+    Fixed(Vec<FixedProfile>),
+}
+
+/// A profile with its keys, as the sandbox hands them out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FixedProfile {
+    /// Its name.
+    pub name: Profile,
+    /// Access key id.
+    pub access_key_id: String,
+    /// Secret access key (of a sandbox: no secret at all).
+    pub secret_access_key: String,
+    /// The token of temporary keys.
+    #[serde(default)]
+    pub session_token: Option<String>,
+    /// The account it belongs to.
+    pub account: AccountId,
+    /// Its default region.
+    pub region: Region,
+}
+
+/// How a profile gets its credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProfileKind {
+    /// Keys in the file.
+    Keys,
+    /// IAM Identity Center.
+    Sso,
+    /// `aws login`.
+    Login,
+    /// Assumes a role from another profile.
+    Role,
+    /// `credential_process`.
+    Process,
+    /// Web identity token file.
+    WebIdentity,
+    /// Keys in the environment.
+    Environment,
+    /// Instance or container metadata.
+    Metadata,
+    /// The embedded AWS.
+    Sandbox,
+    /// A profile without any source of credentials.
+    None,
+}
+
+/// One profile as the start page and the picker show it; found without any network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProfileInfo {
+    /// Its name; `None` for keys in the environment.
+    pub name: Option<Profile>,
+    /// How it gets credentials.
+    pub kind: ProfileKind,
+    /// Its region, when it has one.
+    pub region: Option<Region>,
+    /// The account, when the files say so.
+    pub account: Option<AccountId>,
+    /// What is known of its state, in words: `signed in until 14:02`, `sign-in needed`, `keys`.
+    pub state: String,
+    /// Whether it can be used as it is.
+    pub usable: bool,
+    /// The command that would mend it.
+    pub mend: Option<String>,
+}
+
+/// What a job records of its world, so that it is refused in another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorldId {
+    /// The custom endpoint, if any; `sandbox` for the embedded AWS, whatever its port today.
+    pub endpoint: Option<String>,
+    /// `aws`, `aws-cn`, …
+    pub partition: String,
+}
+
+/// Control-plane calls: one attempt may take this long (a page of 1,000 rows takes seconds), and this many are made:
+/// describes of many regions at once are throttled now and then.
+const CONTROL_ATTEMPTS: u32 = 5;
+const CONTROL_ATTEMPT: Duration = Duration::from_secs(30);
+
+/// One world. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    http: Http,
+    identities: Mutex<HashMap<Option<Profile>, Arc<OnceCell<Identity>>>>,
+    sessions: Mutex<HashMap<(Option<Profile>, Region), Session>>,
+}
+
+/// One profile: its keys, its account, and what its part of the config says of endpoints.
+#[derive(Debug, Clone)]
+struct Identity {
+    keys: Keys,
+    base: SdkConfig,
+    account: AccountId,
+    partition: String,
+    regions: Arc<OnceCell<Arc<Vec<RegionRow>>>>,
+}
+
+impl Aws {
+    /// Builds the shared HTTP client (proxy and roots from the environment). Nothing is sent.
+    ///
+    /// # Errors
+    /// A CA bundle or proxy setting that cannot be used.
+    pub fn new(settings: Settings) -> Result<Self> {
+        let http = Http::new(&settings)?;
+        let inner = Inner { settings, http, identities: Mutex::default(), sessions: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// What jobs record of it.
+    #[must_use]
+    pub fn world(&self) -> WorldId {
+        let settings = &self.inner.settings;
+        let endpoint = match settings.profiles {
+            Profiles::Fixed(_) => Some("sandbox".to_owned()),
+            Profiles::Shared => settings.endpoint.clone(),
+        };
+        let region = self.seed_region(self.resolve_profile(None).as_ref());
+        let partition = region.map_or("aws", |region| region.partition()).to_owned();
+        WorldId { endpoint, partition }
+    }
+
+    /// Every profile that could be used, without any network.
+    #[must_use]
+    pub fn profiles(&self) -> Vec<ProfileInfo> {
+        match &self.inner.settings.profiles {
+            Profiles::Shared => Files::read().infos(Timestamp::now()),
+            Profiles::Fixed(fixed) => fixed.iter().map(FixedProfile::info).collect(),
+        }
+    }
+
+    /// Changes when the files behind [`Aws::profiles`] do: three `stat` calls.
+    #[must_use]
+    pub fn profiles_version(&self) -> ProfilesVersion {
+        match self.inner.settings.profiles {
+            Profiles::Shared => profiles::version(),
+            Profiles::Fixed(_) => ProfilesVersion::default(),
+        }
+    }
+
+    /// The profile that counts where an address names none; in the sandbox the first of the scenario.
+    #[must_use]
+    pub fn resolve_profile(&self, named: Option<&Profile>) -> Option<Profile> {
+        let settings = &self.inner.settings;
+        named.or(settings.profile.as_ref()).cloned().or_else(|| match &settings.profiles {
+            Profiles::Fixed(fixed) => fixed.first().map(|profile| profile.name.clone()),
+            Profiles::Shared => None,
+        })
+    }
+
+    /// The region that counts for a profile where an address names none: flag, environment, profile.
+    #[must_use]
+    pub fn seed_region(&self, profile: Option<&Profile>) -> Option<Region> {
+        let settings = &self.inner.settings;
+        if let Profiles::Fixed(fixed) = &settings.profiles {
+            let of_profile = fixed.iter().find(|fixed| Some(&fixed.name) == profile).map(|fixed| fixed.region.clone());
+            return settings.region.clone().or(of_profile);
+        }
+        settings.region.clone().or_else(profiles::environment_region).or_else(|| {
+            let named = std::env::var("AWS_PROFILE").ok();
+            let name = profile.map(Profile::as_str).or(named.as_deref()).unwrap_or("default");
+            Files::read().region(name)
+        })
+    }
+
+    /// The session of a profile in a region (defaults from the settings), its account named by STS once
+    /// and pinned. Cached: the same pair gives the same session.
+    ///
+    /// # Errors
+    /// Usage for an unknown profile or no region; [`crate::error::Class::Credentials`] for missing or ended credentials.
+    pub async fn session(&self, profile: Option<&Profile>, region: Option<&Region>) -> Result<Session> {
+        let profile = self.resolve_profile(profile);
+        let source = self.source(profile.as_ref())?;
+        let region = region.cloned().or_else(|| self.seed_region(profile.as_ref())).ok_or_else(|| {
+            Error::usage("no region is known").todo("name one: REGION:… in the address, --region, AWS_REGION")
+        })?;
+        let key = (profile.clone(), region.clone());
+        if let Some(session) = lock(&self.inner.sessions).get(&key) {
+            return Ok(session.clone());
+        }
+        let cell = Arc::clone(lock(&self.inner.identities).entry(profile.clone()).or_default());
+        let identity = cell.get_or_try_init(|| self.identify(profile.as_ref(), source, &region)).await?;
+        let session = self.open(profile, region, identity).await?;
+        Ok(lock(&self.inner.sessions).entry(key).or_insert(session).clone())
+    }
+
+    /// The regions of a profile's account, asked once.
+    ///
+    /// # Errors
+    /// Those of [`Aws::session`]; and as classified.
+    pub async fn regions(&self, profile: Option<&Profile>) -> Result<Arc<Vec<RegionRow>>> {
+        let session = self.session(profile, self.home_region(profile).as_ref()).await?;
+        let profile = self.resolve_profile(profile);
+        let cell =
+            lock(&self.inner.identities).get(&profile).and_then(|cell| cell.get().map(|known| known.regions.clone()));
+        let cell = cell.unwrap_or_default();
+        cell.get_or_try_init(|| async { session.ec2().regions().await.map(Arc::new) }).await.map(Arc::clone)
+    }
+
+    /// Where the account as a whole is asked: the seed region, else the first of the commercial partition.
+    #[must_use]
+    pub fn home_region(&self, profile: Option<&Profile>) -> Option<Region> {
+        let profile = self.resolve_profile(profile);
+        self.seed_region(profile.as_ref()).or_else(|| "us-east-1".parse().ok())
+    }
+
+    /// Whether the account has that region; an account that may not list its regions has them all.
+    ///
+    /// # Errors
+    /// Usage, with the regions that exist or how to enable this one.
+    pub async fn check_region(&self, profile: Option<&Profile>, region: &Region) -> Result<()> {
+        let rows = match self.regions(profile).await {
+            Ok(rows) => rows,
+            Err(error) if error.aws.is_some() && error.class == Class::Permanent => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match rows.iter().find(|row| row.name == *region) {
+            Some(row) if row.is_enabled() => Ok(()),
+            Some(_) => Err(Error::usage(format!("the account has not enabled {region}"))
+                .todo(format!("aws account enable-region --region-name {region}, or choose another"))),
+            None => {
+                let names: Vec<&str> =
+                    rows.iter().filter(|row| row.is_enabled()).map(|row| row.name.as_str()).collect();
+                Err(Error::usage(format!("there is no region {region}"))
+                    .todo(format!("the regions are {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// Where a profile's keys come from; an unknown name is refused with the names that exist.
+    fn source(&self, profile: Option<&Profile>) -> Result<Source> {
+        let unknown = |profile: &Profile, names: &[String]| {
+            let error = Error::usage(format!("there is no profile {profile}"));
+            if names.is_empty() {
+                error.todo("no profiles are configured: aws configure sso, or aws configure")
+            } else {
+                error.todo(format!("the profiles are {}", names.join(", ")))
+            }
+        };
+        match (&self.inner.settings.profiles, profile) {
+            (Profiles::Shared, None) => Ok(Source::Chain),
+            (Profiles::Shared, Some(profile)) => {
+                let files = Files::read();
+                if files.has(profile) {
+                    Ok(Source::Named(profile.clone()))
+                } else {
+                    Err(unknown(profile, &files.names()))
+                }
+            }
+            (Profiles::Fixed(_), None) => Err(Error::failed("the sandbox's scenario has no profile")),
+            (Profiles::Fixed(fixed), Some(profile)) => {
+                let found = fixed.iter().find(|fixed| fixed.name == *profile).cloned();
+                let names: Vec<String> = fixed.iter().map(|fixed| fixed.name.to_string()).collect();
+                found.map(Source::Fixed).ok_or_else(|| unknown(profile, &names))
+            }
+        }
+    }
+
+    async fn identify(&self, profile: Option<&Profile>, source: Source, region: &Region) -> Result<Identity> {
+        let seed = self.seed_region(profile).unwrap_or_else(|| region.clone());
+        let base = self.base_config(profile, &seed).await;
+        let keys = Keys::new(source, seed, self.inner.http.clone(), base.clone());
+        let caller = keys.pin().await?;
+        Ok(Identity { keys, base, account: caller.account, partition: caller.partition, regions: Arc::default() })
+    }
+
+    /// Endpoints and options of a profile, without any credentials.
+    async fn base_config(&self, profile: Option<&Profile>, seed: &Region) -> SdkConfig {
+        let region = aws_config::Region::new(seed.to_string());
+        let retries = RetryConfig::standard().with_max_attempts(CONTROL_ATTEMPTS);
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(CONTROL_ATTEMPT)
+            .build();
+        if matches!(self.inner.settings.profiles, Profiles::Fixed(_)) {
+            // A sandbox reads neither ~/.aws nor the environment, not even for endpoints.
+            let mut builder = SdkConfig::builder()
+                .behavior_version(BehaviorVersion::v2026_01_12())
+                .http_client(self.inner.http.sdk())
+                .region(region)
+                .retry_config(retries)
+                .timeout_config(timeouts);
+            builder.set_endpoint_url(self.inner.settings.endpoint.clone());
+            return builder.build();
+        }
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(self.inner.http.sdk())
+            .region(region)
+            .retry_config(retries)
+            .timeout_config(timeouts)
+            .no_credentials();
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile.as_str());
+        }
+        if let Some(endpoint) = &self.inner.settings.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        loader.load().await
+    }
+
+    async fn open(&self, profile: Option<Profile>, region: Region, identity: &Identity) -> Result<Session> {
+        if region.partition() != identity.partition && self.inner.settings.endpoint.is_none() {
+            return Err(Error::usage(format!(
+                "{region} is in partition {}; {} belongs to {}",
+                region.partition(),
+                profile.as_ref().map_or_else(|| "these credentials".to_owned(), |name| format!("profile {name}")),
+                identity.partition
+            ))
+            .todo("name a profile of that partition: PROFILE@REGION:…"));
+        }
+        let context = Context {
+            inner: Arc::new(ContextInner {
+                origin: Arc::new(Origin { profile: profile.clone(), account: identity.account.clone(), region }),
+                endpoint: self.inner.settings.endpoint.clone(),
+                world: self.world(),
+                read_only: self.inner.settings.read_only,
+                keys: identity.keys.clone(),
+                clock: Clock::default(),
+                http: self.inner.http.clone(),
+                base: identity.base.clone(),
+                quotas: Mutex::default(),
+            }),
+        };
+        let (ebs, ec2) = (Ebs::new(context.clone()).await?, Ec2::new(context.clone()));
+        Ok(Session { inner: Arc::new(SessionInner { context, ebs, ec2 }) })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FixedProfile {
+    fn info(&self) -> ProfileInfo {
+        ProfileInfo {
+            name: Some(self.name.clone()),
+            kind: ProfileKind::Sandbox,
+            region: Some(self.region.clone()),
+            account: Some(self.account.clone()),
+            state: "sandbox".to_owned(),
+            usable: true,
+            mend: None,
+        }
+    }
+}
+
+/// What every call of a session needs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    inner: Arc<ContextInner>,
+}
+
+#[derive(Debug)]
+struct ContextInner {
+    origin: Arc<Origin>,
+    endpoint: Option<String>,
+    world: WorldId,
+    read_only: bool,
+    keys: Keys,
+    clock: Clock,
+    http: Http,
+    base: SdkConfig,
+    quotas: Mutex<HashMap<String, Option<f64>>>,
+}
+
+impl Context {
+    pub(super) fn region(&self) -> &Region {
+        &self.inner.origin.region
+    }
+    pub(super) fn origin(&self) -> &Arc<Origin> {
+        &self.inner.origin
+    }
+    pub(super) fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+    pub(super) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+    pub(super) fn http(&self) -> &Http {
+        &self.inner.http
+    }
+
+    /// What every client of this session is configured with: its region, keys and clock.
+    pub(super) fn sdk(&self) -> SdkConfig {
+        let mut builder = self.inner.base.to_builder();
+        builder.set_region(Some(aws_config::Region::new(self.region().to_string())));
+        builder.set_credentials_provider(Some(aws_credential_types::provider::SharedCredentialsProvider::new(
+            self.inner.keys.clone(),
+        )));
+        builder.set_identity_cache(Some(aws_sdk_ebs::config::IdentityCache::no_cache()));
+        builder.set_time_source(Some(aws_types::sdk_config::SharedTimeSource::new(self.inner.clock.clone())));
+        builder.build()
+    }
+
+    /// Where EBS direct is asked: the one endpoint of the settings, else the standard variables and profile keys,
+    /// else the region's own.
+    pub(super) async fn ebs_endpoint(&self) -> Result<String> {
+        use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+        let broken = |why: String| Error::usage(format!("the endpoint of EBS direct cannot be used: {why}"));
+        let base = &self.inner.base;
+        let of_service = || {
+            let key = ServiceConfigKey::builder().service_id("EBS").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            base.service_config()?.load_config(key.build().ok()?)
+        };
+        let endpoint =
+            self.inner.endpoint.clone().or_else(of_service).or_else(|| base.endpoint_url().map(str::to_owned));
+        let params = Params::builder()
+            .region(self.region().as_str())
+            .use_fips(base.use_fips().unwrap_or(false))
+            .use_dual_stack(base.use_dual_stack().unwrap_or(false))
+            .set_endpoint(endpoint)
+            .build()
+            .map_err(|error| broken(error.to_string()))?;
+        let resolved =
+            DefaultResolver::new().resolve_endpoint(&params).await.map_err(|error| broken(error.to_string()))?;
+        Ok(resolved.url().trim_end_matches('/').to_owned())
+    }
+
+    /// The gate of every mutating call: nothing is sent when it closes.
+    pub(super) fn allow(&self, grant: &Grant, call: Call, resource: Option<&str>) -> Result<()> {
+        if self.inner.read_only {
+            return Err(Error::refused(format!("{} is not made: this floe is read-only", call.action()))
+                .todo("start it without --read-only (FLOE_READ_ONLY)"));
+        }
+        let endpoint = grant.endpoint.as_deref();
+        if endpoint != self.inner.endpoint.as_deref() && endpoint != self.inner.world.endpoint.as_deref() {
+            return Err(Error::refused(format!(
+                "{} is outside what plan {} may do: it was accepted for {}, this is {}",
+                call.action(),
+                grant.short_hash(),
+                endpoint.unwrap_or("AWS itself"),
+                self.inner.world.endpoint.as_deref().unwrap_or("AWS itself"),
+            )));
+        }
+        grant.check(call, &self.inner.origin.account, resource)
+    }
+
+    /// The error for an answer that refused; learns the service's clock where that was the cause. When the
+    /// clock was right all along, the refusal is of the credentials.
+    pub(super) fn refused(&self, said: Said, date: Option<&str>, what: String) -> Error {
+        let skewed = classify::classify(&said) == Class::ClockSkew;
+        let mut error = self.inner.keys.error(said, what, self.region());
+        if skewed && !date.is_some_and(|date| self.inner.clock.learn(date)) {
+            error.todo = Some("set this machine's clock (timedatectl set-ntp true), then try again".to_owned());
+        }
+        error
+    }
+
+    /// The same for an SDK client's error.
+    pub(super) fn sdk_error<E>(&self, operation: &'static str, error: &wire::SdkError<E>, what: String) -> Error
+    where
+        E: aws_sdk_ebs::error::ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let classed = self.inner.keys.sdk_error(operation, error, what, self.region());
+        if classed.class == Class::ClockSkew
+            && let Some(date) = error.raw_response().and_then(|raw| raw.headers().get("date"))
+        {
+            self.inner.clock.learn(date);
+        }
+        classed
+    }
+}
+
+/// One profile in one region, pinned to its account. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Session {
+    inner: Arc<SessionInner>,
+}
+
+#[derive(Debug)]
+struct SessionInner {
+    context: Context,
+    ebs: Ebs,
+    ec2: Ec2,
+}
+
+impl Session {
+    /// Where rows of this session come from.
+    #[must_use]
+    pub fn origin(&self) -> &Arc<Origin> {
+        self.inner.context.origin()
+    }
+    /// The profile, when one was named.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Profile> {
+        self.origin().profile.as_ref()
+    }
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        self.inner.context.region()
+    }
+    /// The account that STS named.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        &self.origin().account
+    }
+    /// The EBS direct APIs here.
+    #[must_use]
+    pub fn ebs(&self) -> &Ebs {
+        &self.inner.ebs
+    }
+    /// EC2 here.
+    #[must_use]
+    pub fn ec2(&self) -> &Ec2 {
+        &self.inner.ec2
+    }
+    /// When the credentials that are held now end, if they do.
+    #[must_use]
+    pub fn credentials_end(&self) -> Option<Timestamp> {
+        self.inner.context.keys().end().and_then(|end| Timestamp::try_from(end).ok())
+    }
+    /// Whether there are good credentials now: what a job that waits for them asks from time to time. Reads
+    /// the files again and checks that the account is still the same.
+    ///
+    /// # Errors
+    /// [`crate::error::Class::Credentials`] with the command that mends them.
+    pub async fn check_credentials(&self) -> Result<()> {
+        self.inner.context.keys().get().await.map(|_| ())
+    }
+    /// The value in force of an `ebs` quota, live where allowed, else `None` (the caller knows the default).
+    /// Asked once per session.
+    pub async fn quota(&self, code: &str) -> Option<f64> {
+        let inner = &self.inner.context.inner;
+        if let Some(known) = lock(&inner.quotas).get(code) {
+            return *known;
+        }
+        let value = self.ask_quota(code).await;
+        lock(&inner.quotas).insert(code.to_owned(), value);
+        value
+    }
+
+    async fn ask_quota(&self, code: &str) -> Option<f64> {
+        let client = aws_sdk_servicequotas::Client::new(&self.inner.context.sdk());
+        let applied = client.get_service_quota().service_code("ebs").quota_code(code).send().await;
+        match applied {
+            Ok(answer) => answer.quota()?.value(),
+            // Never changed for this account: the default is what counts.
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_resource_exception()) => {
+                let default = client.get_aws_default_service_quota().service_code("ebs").quota_code(code).send().await;
+                default.ok()?.quota()?.value()
+            }
+            Err(error) => {
+                tracing::debug!(code, error = %wire::chain(&error), "quota not told");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What goes over the wire and what comes back: our own signed requests, and errors of both clients read alike.
+//!
+//! Get and PutSnapshotBlock are sent from here over the same pool as every SDK call, because the SDK would
+//! copy a block once more and hash it where nobody sees the digest. Signing is `aws-sigv4`, the SDK's own.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use aws_credential_types::Credentials;
+use aws_sdk_ebs::config::http::HttpResponse;
+use aws_sdk_ebs::error::ProvideErrorMetadata;
+use aws_sigv4::http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4::SigningParams;
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes as Buffer;
+use http::{HeaderMap, HeaderValue, Method};
+use http_body::Body;
+
+use super::classify::{self, Said};
+use super::session::Context;
+use crate::error::{Class, Error, Result};
+use crate::ids::Region;
+
+/// An SDK error of any operation.
+pub(super) type SdkError<E> = aws_sdk_ebs::error::SdkError<E, HttpResponse>;
+
+/// An error answer is a few hundred bytes; whatever is longer is not from AWS.
+const ERROR_BODY_LIMIT: usize = 64 * 1024;
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("floe/", env!("CARGO_PKG_VERSION")));
+
+/// One request that we sign ourselves.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) operation: &'static str,
+    pub(super) method: Method,
+    /// Absolute, its query already encoded.
+    pub(super) uri: String,
+    /// Names in lower case; all of them are signed.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// `None` signs an empty body; `Some` goes unsigned, its checksum being among the signed headers.
+    pub(super) body: Option<Buffer>,
+}
+
+/// Signs and sends; an answer that is no success becomes the error it stands for.
+pub(super) async fn send(context: &Context, call: Call, what: impl Fn() -> String) -> Result<http::Response<SdkBody>> {
+    let credentials = context.keys().get().await.map_err(|error| error.during(what()))?;
+    let operation = call.operation;
+    let request = signed(context, call, credentials).map_err(|why| {
+        Error::failed(format!("{}: the request cannot be signed: {why}", what())).in_region(context.region())
+    })?;
+    let answer =
+        context.http().connector()?.call(request).await.map_err(|error| unsent(&error, what(), context.region()))?;
+    let answer = answer.try_into_http1x().map_err(|error| {
+        Error::transient(format!("{}: the answer is not HTTP: {error}", what())).in_region(context.region())
+    })?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let (head, body) = answer.into_parts();
+    let text = read_error(body).await;
+    let said = said(operation, head.status.as_u16(), &head.headers, &text);
+    Err(context.refused(said, head.headers.get("date").and_then(|date| date.to_str().ok()), what()))
+}
+
+fn signed(context: &Context, call: Call, credentials: Credentials) -> std::result::Result<HttpRequest, String> {
+    let uri: http::Uri = call.uri.parse().map_err(|error| format!("{}: {error}", call.uri))?;
+    let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+    let mut settings = SigningSettings::default();
+    let payload = if call.body.is_some() {
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        SignableBody::UnsignedPayload
+    } else {
+        SignableBody::empty()
+    };
+    let identity = credentials.into();
+    let params = SigningParams::builder()
+        .identity(&identity)
+        .region(context.region().as_str())
+        .name("ebs")
+        .time(context.clock().now())
+        .settings(settings)
+        .build()
+        .map_err(|error| error.to_string())?
+        .into();
+    let headers = std::iter::once(("host", host.as_str()))
+        .chain(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    let signable = SignableRequest::new(call.method.as_str(), call.uri.as_str(), headers, payload)
+        .map_err(|error| error.to_string())?;
+    let (instructions, _) = sign(signable, &params).map_err(|error| error.to_string())?.into_parts();
+
+    let mut request = http::Request::builder().method(call.method).uri(uri).header("host", &host);
+    for (name, value) in &call.headers {
+        request = request.header(*name, value);
+    }
+    if let Some(body) = &call.body {
+        request = request.header("content-length", body.len()).header("content-type", "application/octet-stream");
+    }
+    let body = call.body.map_or_else(SdkBody::empty, SdkBody::from);
+    let mut request = request.header("user-agent", USER_AGENT).body(body).map_err(|error| error.to_string())?;
+    instructions.apply_to_request_http1x(&mut request);
+    HttpRequest::try_from(request).map_err(|error| error.to_string())
+}
+
+/// The next piece of a body: `None` at its end, trailers left out.
+pub(super) async fn next_frame(body: &mut SdkBody) -> Option<std::result::Result<Buffer, String>> {
+    loop {
+        match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await? {
+            Ok(frame) => {
+                if let Ok(data) = frame.into_data() {
+                    return Some(Ok(data));
+                }
+            }
+            Err(error) => return Some(Err(error.to_string())),
+        }
+    }
+}
+
+async fn read_error(mut body: SdkBody) -> Vec<u8> {
+    let mut text = Vec::new();
+    while let Some(Ok(data)) = next_frame(&mut body).await {
+        let room = ERROR_BODY_LIMIT.saturating_sub(text.len());
+        text.extend_from_slice(&data[..data.len().min(room)]);
+        if room <= data.len() {
+            break;
+        }
+    }
+    text
+}
+
+/// Nothing came back: a broken connection, a name that does not resolve, a deadline.
+fn unsent(error: &ConnectorError, what: String, region: &Region) -> Error {
+    let why = chain(error);
+    let error = if error.is_user() {
+        Error::failed(format!("{what}: {why}"))
+    } else {
+        Error::transient(format!("{what}: no answer: {why}"))
+    };
+    error.in_region(region)
+}
+
+/// The answer of a REST service, as its status, headers and JSON body tell it.
+fn said(operation: &'static str, status: u16, headers: &HeaderMap, body: &[u8]) -> Said {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let words = Words::read(body);
+    let code = header("x-amzn-errortype").map(str::to_owned).or(words.code).unwrap_or_default();
+    Said {
+        operation,
+        status: Some(status),
+        code: bare_code(&code).to_owned(),
+        reason: words.reason,
+        message: words.message.unwrap_or_default(),
+        request_id: header("x-amzn-requestid").or_else(|| header("x-amz-request-id")).map(str::to_owned),
+    }
+}
+
+/// `aws.protocols#ValidationException:http://…` names `ValidationException`.
+fn bare_code(code: &str) -> &str {
+    let code = code.split(':').next().unwrap_or_default();
+    code.rsplit('#').next().unwrap_or_default()
+}
+
+/// The words of a JSON error body.
+#[derive(Debug, Default, serde::Deserialize)]
+struct Words {
+    #[serde(rename = "Reason")]
+    reason: Option<String>,
+    #[serde(rename = "Message", alias = "message")]
+    message: Option<String>,
+    #[serde(rename = "__type", alias = "code", alias = "Code")]
+    code: Option<String>,
+}
+
+impl Words {
+    fn read(body: &[u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+}
+
+/// The error that an SDK client returned, as the table classifies it. An error of our own credentials inside it
+/// comes out as it went in.
+pub(super) fn sdk_error<E>(
+    operation: &'static str,
+    error: &SdkError<E>,
+    what: String,
+    region: &Region,
+    mend: &dyn Fn() -> String,
+) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    if let Some(ours) = ours_within(error) {
+        return ours.clone().during(what);
+    }
+    let (Some(raw), Some(service)) = (error.raw_response(), error.as_service_error()) else {
+        let why = chain(error);
+        return match error {
+            SdkError::ConstructionFailure(_) => Error::failed(format!("{what}: {why}")),
+            SdkError::DispatchFailure(cause) if cause.is_user() => Error::failed(format!("{what}: {why}")),
+            _ => Error::transient(format!("{what}: no usable answer: {why}")),
+        }
+        .in_region(region);
+    };
+    let header = |name: &str| raw.headers().get(name).map(str::to_owned);
+    let words = raw.body().bytes().map(Words::read).unwrap_or_default();
+    let meta = service.meta();
+    let said = Said {
+        operation,
+        status: Some(raw.status().as_u16()),
+        code: meta.code().map(|code| bare_code(code).to_owned()).unwrap_or_default(),
+        reason: words.reason,
+        message: meta.message().map(str::to_owned).or(words.message).unwrap_or_default(),
+        request_id: meta
+            .extra("aws_request_id")
+            .map(str::to_owned)
+            .or_else(|| header("x-amzn-requestid"))
+            .or_else(|| header("x-amz-request-id")),
+    };
+    classify::error(said, what, region, mend)
+}
+
+fn ours_within<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref::<Error>() {
+            return Some(ours);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An error and its causes in one line, repetitions left out.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// A transient error of a block's answer: cut, too long, or not what its checksum says.
+pub(super) fn broken(what: String, why: impl std::fmt::Display, region: &Region) -> Error {
+    Error::classed(Class::Transient, format!("{what}: {why}")).in_region(region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_from_its_headers_and_its_body() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amzn-errortype", HeaderValue::from_static("ValidationException:http://internal/"));
+        headers.insert("x-amzn-requestid", HeaderValue::from_static("r-7"));
+        let read =
+            said("ebs:GetSnapshotBlock", 400, &headers, br#"{"Message":"Invalid","Reason":"INVALID_BLOCK_TOKEN"}"#);
+        assert_eq!((read.code.as_str(), read.reason.as_deref()), ("ValidationException", Some("INVALID_BLOCK_TOKEN")));
+        assert_eq!((read.message.as_str(), read.request_id.as_deref()), ("Invalid", Some("r-7")));
+
+        let bare =
+            said("x", 400, &HeaderMap::new(), br#"{"__type":"com.amazonaws#ThrottlingException","message":"m"}"#);
+        assert_eq!((bare.code.as_str(), bare.message.as_str()), ("ThrottlingException", "m"));
+        assert_eq!(said("x", 502, &HeaderMap::new(), b"<html>").code, "");
+    }
+}

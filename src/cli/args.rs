@@ -1,0 +1,496 @@
+//! What may be typed, once: each flag is one definition, and help, manual and completions are made from it.
+//!
+//! These are the words as they were typed; what they mean together with the environment and the config is
+//! [`super::resolve`]'s business. A verb that does not work yet is not here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::ids::{JobId, Profile, Region};
+use crate::plan::{OmitZeros, Pace, Strategy, Verify};
+use crate::units::{Bytes, parse_bytes};
+
+const AFTER_HELP: &str = "\
+Addresses:
+  [PROFILE@][REGION:]snap-ID           a snapshot (source)
+  [PROFILE@][REGION:]snap-A..snap-B    the changes from A to B (source)
+  [PROFILE@]REGION:                    a new snapshot there (destination)
+  ./disk.img  /srv/disk.img  file:NAME a file
+  null:                                nowhere: read, check, throw away (destination)
+An address counts before a flag, a flag before the environment (AWS_PROFILE, AWS_REGION,
+FLOE_READ_ONLY, …), the environment before the config and the profile.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some items failed,
+4 stopped and resumable, 5 refused for safety or a question that nobody can answer.";
+
+/// A terminal deck and transfer engine for Amazon EBS snapshots.
+///
+/// Without a verb the deck opens. Results go to stdout; progress, warnings and questions to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "floe", version, after_help = AFTER_HELP, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; without one the deck opens.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// What is said everywhere.
+    #[command(flatten)]
+    pub everywhere: Everywhere,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Everywhere {
+    /// Profile where an address names none [environment: AWS_PROFILE]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<Profile>,
+    /// Region where an address names none [environment: AWS_REGION]
+    #[arg(long, global = true, value_name = "REGION")]
+    pub region: Option<Region>,
+    /// One endpoint for all services [environment: AWS_ENDPOINT_URL, …]
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "sandbox")]
+    pub endpoint_url: Option<String>,
+    /// Use the embedded AWS: no account, no network, nothing to pay
+    #[cfg(feature = "sandbox")]
+    #[arg(long, global = true)]
+    pub sandbox: bool,
+    /// What the embedded AWS holds: a scenario's name or file
+    #[cfg(feature = "sandbox")]
+    #[arg(long, global = true, value_name = "NAME|FILE", value_hint = ValueHint::FilePath)]
+    pub scenario: Option<String>,
+    /// Refuse every call that would change something [environment: FLOE_READ_ONLY]
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// Where jobs, caches and the sandbox's world are kept [default: ~/.local/state/floe]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub state_dir: Option<PathBuf>,
+    /// The configuration [default: ~/.config/floe/config.toml]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// How results are printed [default: table]
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
+    /// No progress and no notes; errors stay
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say on stderr what is done; twice: every request
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// Comma-separated, one header line.
+    Csv,
+    /// Ids only, one a line (`ls`).
+    Ids,
+}
+
+/// Everything that floe does from a command line.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List regions, snapshots, volumes, images or instances
+    Ls(Ls),
+    /// Count the allocated blocks of a snapshot or a delta exactly (no data is read)
+    Size(Size),
+    /// Show memory, cost and time of a copy; nothing is changed
+    Plan(PlanArgs),
+    /// Plan, confirm, run: one source to any number of destinations in one read
+    Copy(Copy),
+    /// List jobs, look at one, go on with it or end it
+    Jobs(Jobs),
+    /// Serve the embedded AWS on loopback for other clients
+    #[cfg(feature = "sandbox")]
+    Sandbox(Sandbox),
+    /// Print the least IAM policy that a verb needs, as JSON
+    Iam(Iam),
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Print the manual page (roff): floe man | man -l -
+    Man,
+}
+
+/// `floe ls`.
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// What to list
+    #[arg(value_enum, value_name = "WHAT")]
+    pub what: What,
+    /// Where: [PROFILE@]REGION:, or one id there
+    #[arg(value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// Every region of the account, not only the one in force
+    #[arg(long)]
+    pub all_regions: bool,
+    /// Only rows that match: words, key:value (name region size full age state tier tag:K=V …),
+    /// comparisons as size:>500GiB age:>90d, ! negates, | means or
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Option<String>,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// The account's regions
+    Regions,
+    /// Snapshots that the account owns
+    Snapshots,
+    /// Volumes
+    Volumes,
+    /// Machine images that the account owns
+    Images,
+    /// Instances
+    Instances,
+}
+
+/// `floe size`.
+#[derive(Debug, Args)]
+pub struct Size {
+    /// A snapshot, or a delta snap-A..snap-B
+    pub address: String,
+}
+
+/// `floe plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// What to copy where.
+    #[command(flatten)]
+    pub operation: OperationArgs,
+}
+
+/// `floe copy`.
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// What to copy where.
+    #[command(flatten)]
+    pub operation: OperationArgs,
+    /// Do not ask: the plan as shown is accepted
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Hand the job to the background engine and return
+    #[arg(long, conflicts_with = "foreground")]
+    pub detach: bool,
+    /// Keep the engine in this process, the job in this command
+    #[arg(long)]
+    pub foreground: bool,
+}
+
+/// What `plan` and `copy` share.
+#[derive(Debug, Args)]
+pub struct OperationArgs {
+    /// SOURCE DEST...; with --each SOURCE... DEST
+    #[arg(value_name = "ADDRESS", required = true, num_args = 1.., value_hint = ValueHint::AnyPath)]
+    pub addresses: Vec<String>,
+    /// Many sources, one destination: addresses, a file of them, or - for stdin; one plan, one group of jobs
+    #[arg(long)]
+    pub each: bool,
+    /// At most this many requests in flight
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+    /// Memory for this job, as 256MiB: its share of the engine's budget
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub memory: Option<Bytes>,
+    /// How hard to push
+    #[arg(long, value_enum, default_value_t)]
+    pub pace: Pace,
+    /// Through this engine block by block, by the service, or whichever is better
+    #[arg(long, value_enum, default_value_t)]
+    pub strategy: Strategy,
+    /// How far the copy is proved beyond what the service checks itself
+    #[arg(long, value_enum, default_value_t)]
+    pub verify: Verify,
+    /// Which zero blocks are left out, where that is safe
+    #[arg(long, value_enum, default_value_t)]
+    pub omit_zeros: OmitZeros,
+    /// Overwrite a file that is not empty
+    #[arg(long)]
+    pub force: bool,
+    /// Tag the results; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
+    pub tags: Vec<(String, String)>,
+    /// Encrypt the results with this key
+    #[arg(long, value_name = "ARN")]
+    pub kms_key: Option<String>,
+    /// Description of the results
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// How long to wait for AWS to complete a result, as 90m or 12h
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    pub wait_timeout: Option<u64>,
+    /// Go on with a source that changed, and label the result so
+    #[arg(long)]
+    pub allow_changed: bool,
+    /// Allow an unencrypted copy of an encrypted source
+    #[arg(long)]
+    pub allow_decrypt: bool,
+    /// Where this machine stands, for the price of transfer
+    #[arg(long, value_name = "REGION|outside")]
+    pub runs_in: Option<String>,
+}
+
+/// `floe jobs`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Jobs {
+    /// What to do; without it the jobs are listed
+    #[command(subcommand)]
+    pub verb: Option<JobsVerb>,
+}
+
+/// What can be done with jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobsVerb {
+    /// List them
+    Ls,
+    /// Show one in full
+    Show(JobArg),
+    /// Follow one that runs
+    Watch(JobArg),
+    /// Stop one cleanly; it can be resumed
+    Pause(JobArg),
+    /// Go on with one, in this process, until it ends
+    Resume(Resume),
+    /// End one for good and delete what it has made so far (pausing keeps it)
+    Cancel(Cancel),
+    /// Drop what is kept of one that is over
+    Forget(JobArg),
+}
+
+/// Which job.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct JobArg {
+    /// The job's number; without it the only one that fits
+    #[arg(value_name = "JOB", value_parser = parse_job)]
+    pub job: Option<JobId>,
+}
+
+/// `floe jobs resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Which.
+    #[command(flatten)]
+    pub job: JobArg,
+    /// At most this many requests in flight
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+    /// The engine's memory limit, as 256MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub memory: Option<Bytes>,
+    /// Keep the engine in this process
+    #[arg(long)]
+    pub foreground: bool,
+}
+
+/// `floe jobs cancel`.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// Which.
+    #[command(flatten)]
+    pub job: JobArg,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `floe sandbox`.
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Args)]
+pub struct Sandbox {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+    /// Answer so much later, as 20 or 20+30 (at random up to 30 more), in milliseconds
+    #[arg(long, value_name = "MS[+JITTER]", value_parser = parse_latency, help_heading = "Faults")]
+    pub latency: Option<(u64, u64)>,
+    /// Let this share of all requests fail in every way there is, as 1% or 0.01
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, help_heading = "Faults")]
+    pub errors: Option<f64>,
+    /// Throttle above this many Gets and Puts a second for each snapshot
+    #[arg(long, value_name = "N", help_heading = "Faults")]
+    pub snapshot_rate: Option<f64>,
+    /// Throttle above this many Gets and Puts a second for each account
+    #[arg(long, value_name = "N", help_heading = "Faults")]
+    pub account_rate: Option<f64>,
+    /// When the block tokens of earlier listings stop working
+    #[arg(long, value_name = "WHEN", value_parser = ["never", "listing", "page"], help_heading = "Faults")]
+    pub rotate_tokens: Option<String>,
+    /// How long a Put answers 404 after StartSnapshot, in milliseconds
+    #[arg(long, value_name = "MS", help_heading = "Faults")]
+    pub unseen: Option<u64>,
+    /// How far its clock is ahead (or behind, negative), in milliseconds
+    #[arg(long, value_name = "MS", allow_negative_numbers = true, help_heading = "Faults")]
+    pub clock: Option<i64>,
+    /// Deny this operation, as PutSnapshotBlock; may be repeated
+    #[arg(long, value_name = "OPERATION", help_heading = "Faults")]
+    pub deny: Vec<String>,
+    /// Which requests are hit: the same seed hits the same ones
+    #[arg(long, value_name = "N", help_heading = "Faults")]
+    pub seed: Option<u64>,
+    /// All of this and more from a JSON file, as POST /_sandbox/faults takes it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Faults")]
+    pub faults: Option<PathBuf>,
+}
+
+/// `floe iam`.
+#[derive(Debug, Args)]
+pub struct Iam {
+    /// The verb
+    #[arg(value_enum, value_name = "VERB")]
+    pub verb: super::iam::Need,
+}
+
+/// `floe completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+fn parse_job(text: &str) -> Result<JobId, String> {
+    text.parse()
+}
+
+fn parse_tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, _)) if key.is_empty() || key.len() > 128 => Err("a tag's key has 1 to 128 characters".to_owned()),
+        Some((key, _)) if key.starts_with("aws:") => Err("keys that begin with aws: belong to AWS".to_owned()),
+        Some((_, value)) if value.len() > 256 => Err("a tag's value has at most 256 characters".to_owned()),
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err("a tag is written KEY=VALUE".to_owned()),
+    }
+}
+
+/// `90`, `90s`, `90m`, `12h`, `3d` in seconds.
+fn parse_seconds(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => 0,
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(scale))
+        .filter(|seconds| *seconds > 0)
+        .ok_or_else(|| format!("`{text}` is not a time; write it like 90s, 30m or 12h"))
+}
+
+#[cfg(feature = "sandbox")]
+fn parse_latency(text: &str) -> Result<(u64, u64), String> {
+    let (base, jitter) = text.split_once('+').unwrap_or((text, "0"));
+    match (base.parse(), jitter.parse()) {
+        (Ok(base), Ok(jitter)) => Ok((base, jitter)),
+        _ => Err(format!("`{text}` is not a latency; write it like 20 or 20+30")),
+    }
+}
+
+#[cfg(feature = "sandbox")]
+fn parse_share(text: &str) -> Result<f64, String> {
+    let (number, scale) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 0.01));
+    number
+        .parse::<f64>()
+        .ok()
+        .map(|n| n * scale)
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| format!("`{text}` is not a share; write it like 1% or 0.01"))
+}
+
+/// Names of the plan's choices as they are typed; their meaning is the plan's.
+macro_rules! choices {
+    ($($type:ty { $($name:literal => $value:expr, $help:literal;)* })*) => {$(
+        impl ValueEnum for $type {
+            fn value_variants<'a>() -> &'a [Self] {
+                &[$($value),*]
+            }
+            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+                $(if *self == $value {
+                    return Some(clap::builder::PossibleValue::new($name).help($help));
+                })*
+                None
+            }
+        }
+    )*};
+}
+
+choices! {
+    Pace {
+        "balanced" => Pace::Balanced, "The default trade-off";
+        "aggressive" => Pace::Aggressive, "Starts higher, ramps faster";
+        "conservative" => Pace::Conservative, "Fewer lanes, gentler steps";
+        "cost-efficient" => Pace::CostEfficient, "Fewest requests first";
+    }
+    Strategy {
+        "direct" => Strategy::Direct, "Through this engine, block by block";
+        "native" => Strategy::Native, "By the service (CopySnapshot)";
+        "auto" => Strategy::Auto, "Whichever the plan finds better";
+    }
+    Verify {
+        "none" => Verify::None, "Nothing is listed or read back";
+        "listing" => Verify::Listing, "The result's list equals what was written";
+        "checksum" => Verify::Checksum, "Checksums that the service keeps are compared as well";
+        "full" => Verify::Full, "Every block is read back";
+    }
+    OmitZeros {
+        "off" => OmitZeros::Off, "None";
+        "holes" => OmitZeros::Holes, "A file's holes";
+        "all" => OmitZeros::All, "Also blocks of zeros in files";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_anywhere() {
+        let cli =
+            Cli::try_parse_from(["floe", "size", "snap-0abc1234", "--profile", "prod", "-o", "json"]).expect("parses");
+        assert_eq!(cli.everywhere.output, Some(Format::Json));
+        assert!(cli.everywhere.profile.is_some_and(|p| p.as_str() == "prod"));
+        assert!(Cli::try_parse_from(["floe"]).is_ok_and(|cli| cli.verb.is_none()));
+    }
+
+    #[test]
+    fn verbs_of_later_versions_are_not_offered() {
+        for verb in
+            ["verify", "orphans", "delete", "restore", "inspect", "prices", "audit", "accuracy", "doctor", "engine"]
+        {
+            assert!(Cli::try_parse_from(["floe", verb]).is_err(), "{verb}");
+        }
+        assert!(Cli::try_parse_from(["floe", "ls", "archives"]).is_err());
+    }
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        assert_eq!(parse_seconds("90"), Ok(90));
+        assert_eq!(parse_seconds("12h"), Ok(43_200));
+        assert!(parse_seconds("0").is_err() && parse_seconds("h").is_err() && parse_seconds("5w").is_err());
+        assert_eq!(parse_tag("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(parse_tag("aws:x=y").is_err() && parse_tag("=y").is_err() && parse_tag("plain").is_err());
+        #[cfg(feature = "sandbox")]
+        {
+            assert_eq!(parse_latency("20+30"), Ok((20, 30)));
+            assert!(parse_share("1%").is_ok_and(|s| (s - 0.01).abs() < 1e-12));
+            assert!(parse_share("2").is_err() && parse_latency("fast").is_err());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Opens the deck in the resolved world: the one place where a front hands another what it resolved.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use super::resolve::{self, Resolved};
+use super::{Code, say};
+use crate::error::{Error, Result};
+use crate::tui::theme::Palette;
+use crate::tui::{Context, TerminalHints, World};
+
+/// Opens the deck and stays until it is quit.
+///
+/// # Errors
+/// There is no terminal, or the world cannot be opened.
+pub async fn run(resolved: &Resolved) -> Result<Code> {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return Err(
+            Error::usage("the deck needs a terminal, and this is none").todo("use a verb: floe --help lists them")
+        );
+    }
+    let ended = crate::tui::run(Context {
+        world: world(resolved.open().await?, resolved.sandbox.is_some()),
+        open_sandbox: opener(resolved),
+        machine: resolved.machine(None, None)?,
+        profile: resolved.profile.clone(),
+        read_only: resolved.read_only.is_some(),
+        legend: resolved.config.legend,
+        terminal: hints(resolved, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))?,
+    })
+    .await?;
+    if let Some(farewell) = ended.farewell {
+        say::stderr(&farewell);
+    }
+    Ok(0)
+}
+
+fn world(opened: resolve::World, sandbox: bool) -> World {
+    #[cfg(feature = "sandbox")]
+    let keep = opened.endpoint.map(|endpoint| Box::new(endpoint) as Box<dyn std::any::Any + Send + Sync>);
+    #[cfg(not(feature = "sandbox"))]
+    let keep = None;
+    World { aws: opened.aws, state: opened.state, sandbox, keep }
+}
+
+/// `s` on the start page: the same as `--sandbox`, without leaving.
+fn opener(resolved: &Resolved) -> Option<crate::tui::outside::OpenSandbox> {
+    if !cfg!(feature = "sandbox") {
+        return None;
+    }
+    let mut resolved = resolved.clone();
+    resolved.sandbox.get_or_insert_with(Default::default);
+    // The profile and the region that were named are of real AWS; the sandbox has its own.
+    (resolved.profile, resolved.region, resolved.endpoint) = (None, None, None);
+    let resolved = Arc::new(resolved);
+    Some(Arc::new(move || {
+        let resolved = Arc::clone(&resolved);
+        Box::pin(async move { Ok(world(resolved.open().await?, true)) })
+    }))
+}
+
+/// What is known of the terminal; the environment counts before the config.
+fn hints(resolved: &Resolved, env: impl Fn(&str) -> Option<String>) -> Result<TerminalHints> {
+    let wish = env("FLOE_THEME").or_else(|| resolved.config.theme.clone());
+    Ok(TerminalHints {
+        no_color: env("NO_COLOR").is_some(),
+        colorterm: env("COLORTERM"),
+        term: env("TERM"),
+        palette: wish.as_deref().map(palette).transpose()?,
+        ascii: resolved.config.ascii || env("FLOE_ASCII").is_some(),
+    })
+}
+
+fn palette(name: &str) -> Result<Palette> {
+    Palette::NAMES.iter().find(|(known, _)| *known == name).map(|(_, palette)| *palette).ok_or_else(|| {
+        let known: Vec<&str> = Palette::NAMES.iter().map(|(name, _)| *name).collect();
+        Error::usage(format!("there is no theme `{name}`")).todo(format!("the themes are {}", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_theme_is_one_that_exists() {
+        assert_eq!(palette("colour-blind").ok(), Some(Palette::ColourBlind));
+        assert!(palette("neon").is_err_and(|e| e.todo.is_some_and(|todo| todo.contains("terminal, dark, light"))));
+    }
+}

@@ -1,0 +1,319 @@
+//! Follows jobs of the engine in this process until nothing more happens to them, and says how they ended.
+//!
+//! The first Ctrl-C (or SIGTERM, or a lost terminal) pauses them cleanly, the second ends at once; what is
+//! written stays either way, and `floe jobs resume` goes on from there.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::args::Format;
+use super::progress;
+use super::resolve::Resolved;
+use super::signals::Ends;
+use super::{Code, say, table};
+use crate::address::Address;
+use crate::engine::Client;
+use crate::engine::protocol::{Command, DestinationState, DestinationStatus, Evidence, JobState, JobStatus};
+use crate::error::{Class, Error, Kind, Result};
+use crate::ids::JobId;
+use crate::plan::Strategy;
+use crate::units::Blocks;
+
+/// The code of a command that was stopped and can go on.
+const STOPPED: Code = Kind::Stopped.exit_code();
+/// How long the engine may take to put itself away at the end; the jobs are over or paused by then.
+const GOODBYE: Duration = Duration::from_secs(10);
+/// How long a job may wait for what only a person can mend where no person looks: then it is paused, and the script
+/// that started it gets its exit code.
+const UNATTENDED: Duration = Duration::from_secs(60);
+
+/// Follows `jobs`, prints what came of them, and ends the engine.
+///
+/// # Errors
+/// The engine went away, or stdout cannot be written.
+pub async fn to_the_end(engine: &Client, jobs: &[JobId], ends: Ends, resolved: &Resolved) -> Result<Code> {
+    let ended = watch(engine, jobs, ends, resolved).await;
+    let _ = tokio::time::timeout(GOODBYE, engine.send(Command::Shutdown)).await;
+    let ended = ended?;
+    report(&ended, resolved.output)?;
+    for job in &ended {
+        tell(job, resolved);
+    }
+    Ok(code(&ended))
+}
+
+async fn watch(engine: &Client, jobs: &[JobId], mut ends: Ends, resolved: &Resolved) -> Result<Vec<JobStatus>> {
+    let mut status = engine.status();
+    let mut shown = progress::Jobs::new(resolved.say);
+    let mut asked_to_end = false;
+    let mut waits: BTreeMap<JobId, (Instant, Blocks)> = BTreeMap::new();
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let ours: Vec<JobStatus> = {
+            let picture = status.borrow_and_update();
+            picture.jobs.iter().filter(|job| jobs.contains(&job.job)).cloned().collect()
+        };
+        ours.iter().for_each(|job| shown.show(job));
+        if ours.len() == jobs.len() && ours.iter().all(|job| rests(job.state)) {
+            shown.end();
+            return Ok(ours);
+        }
+        if !resolved.say.is_attended() {
+            pause_the_stuck(engine, &ours, &mut waits).await;
+        }
+        tokio::select! {
+            _ = beat.tick() => {}
+            changed = status.changed() => changed.map_err(|_| {
+                Error::stopped("the engine has ended").todo("`floe jobs resume` goes on")
+            })?,
+            () = ends.next() => {
+                if asked_to_end {
+                    shown.end();
+                    say::stderr("Ended at once; `floe jobs resume` goes on.");
+                    std::process::exit(i32::from(STOPPED));
+                }
+                asked_to_end = true;
+                shown.say("Pausing; once more ends at once.");
+                for job in ours.iter().filter(|job| !rests(job.state)) {
+                    // A job that ended meanwhile has nothing to pause.
+                    let _ = engine.send(Command::Pause(job.job)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Pauses jobs that have waited too long for new credentials or for room on a disk. The engine tries again in
+/// between: only a block that moved ends a wait.
+async fn pause_the_stuck(engine: &Client, ours: &[JobStatus], waits: &mut BTreeMap<JobId, (Instant, Blocks)>) {
+    for job in ours {
+        if waits.get(&job.job).is_some_and(|(_, blocks)| *blocks != job.blocks_done) {
+            waits.remove(&job.job);
+        }
+        let needs_a_person = job.state == JobState::Waiting
+            && job.error.as_ref().is_some_and(|error| matches!(error.class, Class::Credentials | Class::Quota));
+        if needs_a_person {
+            let (since, _) = waits.entry(job.job).or_insert_with(|| (Instant::now(), job.blocks_done));
+            if since.elapsed() >= UNATTENDED {
+                let _ = engine.send(Command::Pause(job.job)).await;
+            }
+        }
+    }
+}
+
+/// Whether nothing more happens to a job in this state by itself.
+const fn rests(state: JobState) -> bool {
+    use JobState::{Cancelled, Done, Failed, Interrupted, Partial, Paused};
+    matches!(state, Done | Partial | Failed | Cancelled | Paused | Interrupted)
+}
+
+/// What came of one job, as the exit code says it.
+fn code_of(job: &JobStatus) -> Code {
+    match job.state {
+        JobState::Done => 0,
+        JobState::Partial => Kind::Partial.exit_code(),
+        JobState::Paused | JobState::Interrupted | JobState::Waiting => STOPPED,
+        _ => match job.error.as_ref().map(|error| error.kind) {
+            Some(kind @ (Kind::Usage | Kind::Refused)) => kind.exit_code(),
+            _ => Kind::Failed.exit_code(),
+        },
+    }
+}
+
+/// Of several jobs: stopped if one can go on, else partial when some are done and some are not.
+fn code(jobs: &[JobStatus]) -> Code {
+    let codes: Vec<Code> = jobs.iter().map(code_of).collect();
+    match codes.as_slice() {
+        all if all.iter().all(|code| *code == 0) => 0,
+        all if all.contains(&STOPPED) => STOPPED,
+        all if all.contains(&0) => Kind::Partial.exit_code(),
+        [first, rest @ ..] if rest.iter().all(|code| code == first) => *first,
+        _ => Kind::Failed.exit_code(),
+    }
+}
+
+/// Says on stderr how a job ended.
+fn tell(job: &JobStatus, resolved: &Resolved) {
+    match job.state {
+        JobState::Done => {
+            let clock = crate::plan::clock(job.elapsed_seconds);
+            resolved.say.note(&format!("job {} done: {} in {clock}", job.job, job.blocks_done.bytes()));
+            for to in &job.destinations {
+                resolved.say.note(&format!("  {} {}", to.address, evidence(to.evidence)));
+            }
+        }
+        JobState::Paused => say::stderr(&format!("job {} is paused; floe jobs resume {} goes on", job.job, job.job)),
+        state => say::stderr(&format!("job {} is {}", job.job, state.word())),
+    }
+    if job.state != JobState::Done {
+        let own = job.error.iter().filter(|_| job.state != JobState::Paused);
+        let of_destinations = job.destinations.iter().filter_map(|to| to.error.as_ref());
+        let mut said: Vec<&Error> = Vec::new();
+        for error in own.chain(of_destinations) {
+            if !said.contains(&error) {
+                say::error(error);
+                said.push(error);
+            }
+        }
+    }
+}
+
+const fn evidence(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::None => "",
+        Evidence::Service => "checked by the service",
+        Evidence::ReRead => "re-read by us",
+        Evidence::Claimed => "claimed",
+    }
+}
+
+/// The results on stdout: JSON, CSV, or the new ids, one a line.
+fn report(jobs: &[JobStatus], output: Format) -> Result<()> {
+    match output {
+        Format::Json => match jobs {
+            [job] => table::json(&Outcome::of(job)),
+            jobs => table::json(&Group::of(jobs)),
+        },
+        Format::Csv => {
+            let heads = ["job", "state", "source", "address", "destination_state", "blocks", "bytes"];
+            let rows = jobs.iter().flat_map(|job| {
+                job.destinations.iter().map(|to| {
+                    let outcome = DestinationOutcome::of(to);
+                    vec![
+                        job.job.to_string(),
+                        job.state.word().to_owned(),
+                        job.source.clone(),
+                        outcome.address.to_owned(),
+                        word(outcome.state).to_owned(),
+                        outcome.blocks.to_string(),
+                        outcome.bytes.to_string(),
+                    ]
+                })
+            });
+            table::csv(&heads, rows)
+        }
+        Format::Table | Format::Ids => jobs
+            .iter()
+            .flat_map(|job| &job.destinations)
+            .filter(|to| to.state == DestinationState::Completed)
+            .filter_map(|to| match to.address.parse() {
+                Ok(Address::Snapshot(_, id)) => Some(id),
+                _ => None,
+            })
+            .try_for_each(|id| say::result(id.as_str())),
+    }
+}
+
+const fn word(state: DestinationState) -> &'static str {
+    match state {
+        DestinationState::Pending => "pending",
+        DestinationState::Starting => "starting",
+        DestinationState::Writing => "writing",
+        DestinationState::Completing => "completing",
+        DestinationState::Checking => "checking",
+        DestinationState::Completed => "completed",
+        DestinationState::Failed => "failed",
+    }
+}
+
+/// The JSON object that `copy -o json` ends with (DESIGN §4).
+#[derive(Debug, Serialize)]
+pub struct Outcome<'a> {
+    job: JobId,
+    state: JobState,
+    source: &'a str,
+    destinations: Vec<DestinationOutcome<'a>>,
+    blocks: u64,
+    bytes: u64,
+    retries: u64,
+    throttles: u64,
+    elapsed_seconds: f64,
+    peak_rss_bytes: u64,
+    predicted: Predicted,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DestinationOutcome<'a> {
+    address: &'a str,
+    strategy: Strategy,
+    state: DestinationState,
+    blocks: u64,
+    bytes: u64,
+    checksum: Option<String>,
+    evidence: Evidence,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Predicted {
+    memory_bytes: u64,
+    cost_usd: f64,
+    seconds: f64,
+}
+
+/// The same of a group (`--each`).
+#[derive(Debug, Serialize)]
+struct Group<'a> {
+    state: JobState,
+    jobs: Vec<Outcome<'a>>,
+    blocks: u64,
+    bytes: u64,
+}
+
+impl<'a> Outcome<'a> {
+    /// Of a job that is over, or rests.
+    #[must_use]
+    pub fn of(job: &'a JobStatus) -> Self {
+        Self {
+            job: job.job,
+            state: job.state,
+            source: &job.source,
+            destinations: job.destinations.iter().map(DestinationOutcome::of).collect(),
+            blocks: job.blocks_done.0,
+            bytes: job.blocks_done.bytes().0,
+            retries: job.troubles.retries,
+            throttles: job.troubles.throttles(),
+            elapsed_seconds: job.elapsed_seconds,
+            peak_rss_bytes: job.peak_rss.0,
+            predicted: Predicted {
+                memory_bytes: job.predicted.memory.0,
+                cost_usd: job.predicted.cost.0,
+                seconds: f64::midpoint(job.predicted.seconds_low, job.predicted.seconds_high),
+            },
+            error: job.error.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl<'a> DestinationOutcome<'a> {
+    fn of(to: &'a DestinationStatus) -> Self {
+        Self {
+            address: &to.address,
+            strategy: to.strategy,
+            state: to.state,
+            blocks: to.blocks.0,
+            bytes: to.bytes.0,
+            checksum: to.checksum.map(|digest| digest.base64()),
+            evidence: to.evidence,
+            error: to.error.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl<'a> Group<'a> {
+    fn of(jobs: &'a [JobStatus]) -> Self {
+        let state = match code(jobs) {
+            0 => JobState::Done,
+            3 => JobState::Partial,
+            4 => JobState::Paused,
+            _ => JobState::Failed,
+        };
+        let blocks: Blocks = jobs.iter().map(|job| job.blocks_done).sum();
+        Self { state, jobs: jobs.iter().map(Outcome::of).collect(), blocks: blocks.0, bytes: blocks.bytes().0 }
+    }
+}

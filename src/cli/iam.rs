@@ -1,0 +1,224 @@
+//! `floe iam VERB`: the least policy that a verb needs, made from one table.
+//!
+//! The table names what each verb calls and why; the policy is what is left when the rows of other verbs are
+//! dropped. EBS direct knows snapshots as `arn:…:ec2:REGION::snapshot/ID`; lists of EC2 know no resources.
+
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::say;
+use crate::error::{Error, Result};
+
+/// A verb that calls AWS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Need {
+    /// `floe ls`
+    Ls,
+    /// `floe size`
+    Size,
+    /// `floe plan`
+    Plan,
+    /// `floe copy` and `floe jobs resume`
+    Copy,
+    /// The deck: all of the above
+    Deck,
+}
+
+/// One line of the table.
+struct Row {
+    sid: &'static str,
+    verbs: &'static [Need],
+    actions: &'static [&'static str],
+    on: On,
+}
+
+/// What a statement is about.
+#[derive(Clone, Copy)]
+enum On {
+    /// EC2's lists and the like, which know no resources.
+    Everything,
+    /// Snapshots of any region, of the account or shared with it.
+    Snapshots,
+    /// What floe itself has made: its tag says so.
+    OwnSnapshots,
+    /// Keys, used through EC2 and EBS only.
+    Keys,
+    /// Grants on keys, for AWS resources only.
+    Grants,
+}
+
+use Need::{Copy as CopyVerb, Deck, Ls, Plan, Size};
+
+const TABLE: &[Row] = &[
+    Row {
+        sid: "WhoAmI",
+        verbs: &[Ls, Size, Plan, CopyVerb, Deck],
+        actions: &["sts:GetCallerIdentity"],
+        on: On::Everything,
+    },
+    Row {
+        sid: "FindSnapshots",
+        verbs: &[Ls, Size, Plan, CopyVerb, Deck],
+        actions: &["ec2:DescribeRegions", "ec2:DescribeSnapshots"],
+        on: On::Everything,
+    },
+    Row {
+        sid: "ListOtherThings",
+        verbs: &[Ls, Deck],
+        actions: &["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeVolumes"],
+        on: On::Everything,
+    },
+    Row {
+        sid: "KnowDefaultsAndQuotas",
+        verbs: &[Plan, CopyVerb, Deck],
+        actions: &[
+            "ec2:GetEbsDefaultKmsKeyId",
+            "ec2:GetEbsEncryptionByDefault",
+            "servicequotas:GetAWSDefaultServiceQuota",
+            "servicequotas:GetServiceQuota",
+        ],
+        on: On::Everything,
+    },
+    Row {
+        sid: "CountBlocks",
+        verbs: &[Size, CopyVerb, Deck],
+        actions: &["ebs:ListChangedBlocks", "ebs:ListSnapshotBlocks"],
+        on: On::Snapshots,
+    },
+    Row { sid: "ReadBlocks", verbs: &[CopyVerb, Deck], actions: &["ebs:GetSnapshotBlock"], on: On::Snapshots },
+    Row {
+        sid: "WriteBlocks",
+        verbs: &[CopyVerb, Deck],
+        actions: &["ebs:CompleteSnapshot", "ebs:PutSnapshotBlock", "ebs:StartSnapshot"],
+        on: On::Snapshots,
+    },
+    Row { sid: "TagResults", verbs: &[CopyVerb, Deck], actions: &["ec2:CreateTags"], on: On::Snapshots },
+    Row {
+        sid: "CleanUpAfterACancel",
+        verbs: &[CopyVerb, Deck],
+        actions: &["ec2:DeleteSnapshot"],
+        on: On::OwnSnapshots,
+    },
+    Row {
+        sid: "UseKeysOfEncryptedSnapshots",
+        verbs: &[CopyVerb, Deck],
+        actions: &[
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:Encrypt",
+            "kms:GenerateDataKey",
+            "kms:GenerateDataKeyWithoutPlaintext",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
+        ],
+        on: On::Keys,
+    },
+    Row { sid: "LetEbsUseThoseKeys", verbs: &[CopyVerb, Deck], actions: &["kms:CreateGrant"], on: On::Grants },
+];
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    sid: &'static str,
+    effect: &'static str,
+    action: &'static [&'static str],
+    resource: &'static str,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    condition: Map<String, Value>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+impl On {
+    fn resource(self) -> &'static str {
+        match self {
+            Self::Everything => "*",
+            Self::Snapshots | Self::OwnSnapshots => "arn:*:ec2:*::snapshot/*",
+            Self::Keys | Self::Grants => "arn:*:kms:*:*:key/*",
+        }
+    }
+
+    fn condition(self) -> Map<String, Value> {
+        let condition = match self {
+            Self::Everything | Self::Snapshots | Self::Keys => return Map::new(),
+            Self::OwnSnapshots => ("StringLike", json!({ "aws:ResourceTag/floe:job": "*" })),
+            Self::Grants => ("Bool", json!({ "kms:GrantIsForAWSResource": "true" })),
+        };
+        Map::from_iter([(condition.0.to_owned(), condition.1)])
+    }
+}
+
+fn policy(verb: Need) -> Policy {
+    let statement = TABLE
+        .iter()
+        .filter(|row| row.verbs.contains(&verb))
+        .map(|row| Statement {
+            sid: row.sid,
+            effect: "Allow",
+            action: row.actions,
+            resource: row.on.resource(),
+            condition: row.on.condition(),
+        })
+        .collect();
+    Policy { version: "2012-10-17", statement }
+}
+
+/// Prints the policy of `verb`.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn run(verb: Need) -> Result<()> {
+    let text = serde_json::to_string_pretty(&policy(verb)).map_err(|e| Error::failed(format!("the policy: {e}")))?;
+    say::result(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::Call;
+
+    fn actions(verb: Need) -> Vec<&'static str> {
+        policy(verb).statement.iter().flat_map(|s| s.action).copied().collect()
+    }
+
+    #[test]
+    fn looking_needs_nothing_that_changes() {
+        for verb in [Ls, Size, Plan] {
+            for action in actions(verb) {
+                let (_, name) = action.split_once(':').expect("service:Action");
+                assert!(["Describe", "Get", "List"].iter().any(|read| name.starts_with(read)), "{verb:?}: {action}");
+            }
+        }
+        assert!(!actions(Plan).iter().any(|a| a.starts_with("ebs:") || a.starts_with("kms:")));
+    }
+
+    #[test]
+    fn every_call_that_a_grant_can_allow_is_in_the_policy_of_copy() {
+        let copy = actions(CopyVerb);
+        let calls = [
+            Call::StartSnapshot,
+            Call::PutSnapshotBlock,
+            Call::CompleteSnapshot,
+            Call::CreateTags,
+            Call::DeleteSnapshot,
+        ];
+        for call in calls {
+            assert!(copy.contains(&call.action()), "{}", call.action());
+        }
+    }
+
+    #[test]
+    fn deleting_is_bound_to_what_floe_made() {
+        let json = serde_json::to_value(policy(CopyVerb)).expect("plain data");
+        let delete =
+            json["Statement"].as_array().expect("statements").iter().find(|s| s["Sid"] == "CleanUpAfterACancel");
+        let condition = delete.expect("it is there")["Condition"]["StringLike"]["aws:ResourceTag/floe:job"].clone();
+        assert_eq!(condition, "*");
+    }
+}

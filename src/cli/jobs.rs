@@ -1,0 +1,277 @@
+//! `floe jobs`: what lies in the state directory, and the commands that go on with it or end it.
+
+use serde::Serialize;
+
+use super::args::{Cancel, Format, JobArg, Jobs, JobsVerb, Resume};
+use super::copy::NEEDS_BACKGROUND;
+use super::resolve::{Resolved, World};
+use super::signals::Ends;
+use super::table::Side;
+use super::{Code, follow, say, table};
+use crate::engine::protocol::{Command, JobState, JobStatus, Lanes, LeftOvers};
+use crate::engine::{self, Client, Config, Engine};
+use crate::error::{Error, Result};
+use crate::ids::JobId;
+use crate::units::Bytes;
+
+/// Runs one of them.
+///
+/// # Errors
+/// Usage for a job that does not exist or does not fit; else as the engine says.
+pub async fn run(args: Jobs, resolved: &Resolved) -> Result<Code> {
+    let world = resolved.open().await?;
+    match args.verb.unwrap_or(JobsVerb::Ls) {
+        JobsVerb::Ls => ls(&engine::jobs(&world.state)?, resolved.output).map(|()| 0),
+        JobsVerb::Show(job) => show(&pick(&world, job, "show", |_| true)?, resolved.output).map(|()| 0),
+        JobsVerb::Watch(job) => from_outside(&world, job, "watched"),
+        JobsVerb::Pause(job) => from_outside(&world, job, "paused"),
+        JobsVerb::Resume(args) => resume(args, &world, resolved).await,
+        JobsVerb::Cancel(args) => cancel(args, &world, resolved).await,
+        JobsVerb::Forget(job) => forget(job, &world, resolved).await,
+    }
+}
+
+/// The job that was named, or the only one that fits.
+fn pick(world: &World, arg: JobArg, doing: &str, fits: impl Fn(&JobStatus) -> bool) -> Result<JobStatus> {
+    let all = engine::jobs(&world.state)?;
+    if let Some(id) = arg.job {
+        return all
+            .into_iter()
+            .find(|job| job.job == id)
+            .ok_or_else(|| Error::usage(format!("there is no job {id}")).todo("floe jobs ls lists them"));
+    }
+    let mut fitting: Vec<JobStatus> = all.into_iter().filter(fits).collect();
+    match (fitting.pop(), fitting.len()) {
+        (Some(only), 0) => Ok(only),
+        (Some(last), _) => {
+            let mut numbers: Vec<String> = fitting.iter().map(|job| job.job.to_string()).collect();
+            numbers.push(last.job.to_string());
+            Err(Error::usage(format!("which job? {} fit", numbers.join(", "))).todo(format!("floe jobs {doing} JOB")))
+        }
+        (None, _) => Err(Error::usage(format!("there is no job to {doing}")).todo("floe jobs ls lists all of them")),
+    }
+}
+
+/// What another process would have to be asked for.
+fn from_outside(world: &World, arg: JobArg, what: &str) -> Result<Code> {
+    let job = pick(world, arg, if what == "paused" { "pause" } else { "watch" }, |job| !job.state.is_over())?;
+    if !job.state.is_active() && job.state != JobState::Queued {
+        return Err(Error::usage(format!("job {} is {}, not running", job.job, job.state.word()))
+            .todo(format!("floe jobs show {}", job.job)));
+    }
+    Err(Error::usage(format!("a job that is {what} from another process {NEEDS_BACKGROUND}"))
+        .todo("Ctrl-C in that command pauses it"))
+}
+
+async fn engine(world: &World, memory: Option<Bytes>, resolved: &Resolved) -> Result<Client> {
+    let budget = resolved.machine(None, memory)?.budget;
+    Engine::start(Config { state: world.state.clone(), aws: world.aws.clone(), budget, in_process: true }).await
+}
+
+async fn resume(args: Resume, world: &World, resolved: &Resolved) -> Result<Code> {
+    let job = pick(world, args.job, "resume", |job| job.state.is_resumable() || job.state == JobState::Queued)?;
+    let memory = match args.memory {
+        Some(memory) => Some(memory),
+        // What the job was given counts, where the command says nothing.
+        None => engine::spec(&world.state, job.job)?.plan.operation.options.memory,
+    };
+    let ends = Ends::listen()?;
+    let engine = engine(world, memory, resolved).await?;
+    engine.send(Command::Resume(job.job)).await?;
+    let mut lanes = args.concurrency;
+    resolved.limits.clamp_lanes(&mut lanes, &mut Vec::new());
+    if let Some(lanes) = args.concurrency.and(lanes) {
+        turn_lanes(&engine, job.job, lanes).await?;
+    }
+    follow::to_the_end(&engine, &[job.job], ends, resolved).await
+}
+
+/// Lanes are turned once the job runs: before that there are none.
+async fn turn_lanes(engine: &Client, job: JobId, lanes: u32) -> Result<()> {
+    let mut status = engine.status();
+    loop {
+        let state = status.borrow_and_update().jobs.iter().find(|row| row.job == job).map(|row| row.state);
+        match state {
+            Some(JobState::Running) => {
+                return engine.send(Command::Lanes(job, Lanes::AtMost(lanes))).await.map(|_| ());
+            }
+            Some(JobState::Queued | JobState::Starting | JobState::Paused | JobState::Interrupted) => {}
+            _ => return Ok(()),
+        }
+        status.changed().await.map_err(|_| Error::stopped("the engine has ended"))?;
+    }
+}
+
+async fn cancel(args: Cancel, world: &World, resolved: &Resolved) -> Result<Code> {
+    let job = pick(world, args.job, "cancel", |job| !job.state.is_over())?;
+    let question = format!("Cancel job {} ({}) and delete what it has made so far?", job.job, job.source);
+    if !resolved.say.confirm(&question, args.yes)? {
+        return Err(Error::refused(format!("job {} was not cancelled", job.job)));
+    }
+    let ends = Ends::listen()?;
+    let engine = engine(world, None, resolved).await?;
+    engine.send(Command::Cancel(job.job, LeftOvers::CleanUp)).await?;
+    // The picture in hand may be older than the command: a failed job looks ended before its clean-up has begun.
+    let _ = tokio::time::timeout(CLEAN_UP, cancelled(&engine, job.job)).await;
+    let code = follow::to_the_end(&engine, &[job.job], ends, resolved).await?;
+    // Cancelled is what was asked for.
+    let now = pick(world, JobArg { job: Some(job.job) }, "cancel", |_| true)?;
+    Ok(if now.state == JobState::Cancelled { 0 } else { code })
+}
+
+/// How long a clean-up may take before what is known then is told.
+const CLEAN_UP: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Waits until the job is cancelled, or the engine has ended.
+async fn cancelled(engine: &Client, job: JobId) {
+    let mut status = engine.status();
+    loop {
+        let state = status.borrow_and_update().jobs.iter().find(|row| row.job == job).map(|row| row.state);
+        if state == Some(JobState::Cancelled) || status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn forget(arg: JobArg, world: &World, resolved: &Resolved) -> Result<Code> {
+    let job = pick(world, arg, "forget", |job| job.state.is_over())?;
+    let engine = engine(world, None, resolved).await?;
+    let forgotten = engine.send(Command::Forget(job.job)).await;
+    let _ = engine.send(Command::Shutdown).await;
+    forgotten?;
+    resolved.say.note(&format!("job {} is forgotten", job.job));
+    Ok(0)
+}
+
+/// One row of `jobs ls -o json`.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    job: JobId,
+    state: JobState,
+    why: &'a str,
+    source: &'a str,
+    destinations: Vec<&'a str>,
+    blocks_done: u64,
+    blocks_total: u64,
+    bytes_done: u64,
+    created: String,
+    ended: Option<String>,
+    elapsed_seconds: f64,
+    spent_usd: f64,
+}
+
+impl<'a> Row<'a> {
+    fn of(job: &'a JobStatus) -> Self {
+        Self {
+            job: job.job,
+            state: job.state,
+            why: &job.why,
+            source: &job.source,
+            destinations: job.destinations.iter().map(|to| to.address.as_str()).collect(),
+            blocks_done: job.blocks_done.0,
+            blocks_total: job.blocks_total.value.0,
+            bytes_done: job.blocks_done.bytes().0,
+            created: job.created.to_string(),
+            ended: job.ended.map(|at| at.to_string()),
+            elapsed_seconds: job.elapsed_seconds,
+            spent_usd: job.spent.0,
+        }
+    }
+}
+
+fn ls(jobs: &[JobStatus], output: Format) -> Result<()> {
+    let rows: Vec<Row<'_>> = jobs.iter().map(Row::of).collect();
+    match output {
+        Format::Json => table::json(&rows),
+        Format::Csv => {
+            let heads = ["job", "state", "source", "destinations", "blocks_done", "blocks_total", "created"];
+            table::csv(
+                &heads,
+                rows.iter().map(|row| {
+                    vec![
+                        row.job.to_string(),
+                        row.state.word().to_owned(),
+                        row.source.to_owned(),
+                        row.destinations.join(" "),
+                        row.blocks_done.to_string(),
+                        row.blocks_total.to_string(),
+                        row.created.clone(),
+                    ]
+                }),
+            )
+        }
+        Format::Table | Format::Ids if jobs.is_empty() => {
+            say::stderr("There are no jobs yet: floe copy SOURCE DEST makes one.");
+            Ok(())
+        }
+        Format::Table | Format::Ids => {
+            let columns = [
+                ("job", Side::Right),
+                ("state", Side::Left),
+                ("done", Side::Right),
+                ("of", Side::Right),
+                ("source", Side::Left),
+                ("destinations", Side::Left),
+                ("why", Side::Left),
+            ];
+            table::print(
+                &columns,
+                jobs.iter().map(|job| {
+                    vec![
+                        job.job.to_string(),
+                        job.state.word().to_owned(),
+                        job.blocks_done.bytes().to_string(),
+                        job.blocks_total.value.bytes().to_string(),
+                        job.source.clone(),
+                        job.destinations.iter().map(|to| to.address.as_str()).collect::<Vec<_>>().join(" "),
+                        job.why.clone(),
+                    ]
+                }),
+            )
+        }
+    }
+}
+
+fn show(job: &JobStatus, output: Format) -> Result<()> {
+    if output == Format::Json {
+        return table::json(&follow::Outcome::of(job));
+    }
+    if output == Format::Csv {
+        return ls(std::slice::from_ref(job), output);
+    }
+    let mut lines = vec![
+        format!(
+            "job {} {}{}",
+            job.job,
+            job.state.word(),
+            if job.why.is_empty() { String::new() } else { format!(": {}", job.why) }
+        ),
+        format!("source   {}{}", job.source, job.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"))),
+    ];
+    for to in &job.destinations {
+        lines.push(format!("  to     {} {} blocks", to.address, to.blocks));
+        lines.extend(to.error.iter().map(|error| format!("         {error}")));
+    }
+    lines.push(format!("blocks   {} of {}", job.blocks_done, job.blocks_total));
+    lines.push(format!(
+        "time     {} since {}, accepted by {}",
+        crate::plan::clock(job.elapsed_seconds),
+        job.created,
+        job.who
+    ));
+    lines.push(format!(
+        "requests {} list, {} get, {} put; {} retries, {} throttles; {} so far",
+        job.requests.list,
+        job.requests.get,
+        job.requests.put,
+        job.troubles.retries,
+        job.troubles.throttles(),
+        job.spent
+    ));
+    lines.extend(job.expires.map(|at| format!("expires  AWS gives its pending snapshot up at {at}")));
+    if let Some(error) = &job.error {
+        lines.push(format!("error    {error}"));
+        lines.extend(error.todo.iter().map(|todo| format!("  →      {todo}")));
+    }
+    say::result(&say::clean(&lines.join("\n")))
+}

@@ -1,0 +1,111 @@
+//! The command line: a front that parses, shows and asks, and decides nothing about data.
+//!
+//! [`args`] is what may be typed, [`resolve`] what it means together with the environment and the config; each verb
+//! is one file that turns it into calls of the rooms below and their answers into rows or JSON. Stdout carries
+//! results only; [`say`] is the one place that writes.
+
+pub mod args;
+pub mod copy;
+#[cfg(feature = "tui")]
+pub mod deck;
+pub mod follow;
+pub mod iam;
+pub mod jobs;
+pub mod ls;
+pub mod operation;
+pub mod progress;
+pub mod resolve;
+pub mod rows;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+pub mod say;
+pub mod show_plan;
+pub mod signals;
+pub mod size;
+pub mod table;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::error::{Error, Result};
+use args::{Cli, Format, Verb};
+use resolve::Resolved;
+
+/// What a finished command says to its caller: an exit code of DESIGN §4.
+pub type Code = u8;
+
+/// Reads the command line; help and version are printed here.
+///
+/// # Errors
+/// The exit code, when there is nothing more to do: 0 after help, 2 after a usage error.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Code> {
+    Cli::try_parse_from(args).map_err(|error| {
+        let _ = error.print();
+        if error.use_stderr() { 2 } else { 0 }
+    })
+}
+
+/// Runs a verb to its end. Must run inside a multi-threaded Tokio runtime.
+///
+/// # Errors
+/// What failed, ready to be printed; its kind is the exit code.
+pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
+    if resolved.output == Format::Ids && !matches!(verb, Verb::Ls(_)) {
+        return Err(Error::usage("-o ids is for ls").todo("use -o table, json or csv"));
+    }
+    match verb {
+        #[cfg(feature = "sandbox")]
+        Verb::Sandbox(args) => sandbox::run(args, resolved).await,
+        Verb::Iam(args) => iam::run(args.verb).map(|()| 0),
+        Verb::Completions(args) => completions(args.shell).map(|()| 0),
+        Verb::Man => man().map(|()| 0),
+        Verb::Size(args) => size::run(args, resolved).await,
+        Verb::Plan(args) => show_plan::run(args, resolved).await,
+        Verb::Copy(args) => copy::run(args, resolved).await,
+        Verb::Jobs(args) => jobs::run(args, resolved).await,
+        Verb::Ls(args) => ls::run(args, resolved).await,
+    }
+}
+
+/// The completion script: flags, verbs and their values; never asks AWS.
+fn completions(shell: clap_complete::Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "floe", &mut script);
+    say::document(&script)
+}
+
+/// The manual: floe itself, then each verb.
+fn man() -> Result<()> {
+    let mut page = Vec::new();
+    let failed = |e: std::io::Error| Error::io("could not make the manual", &e);
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
+    for verb in command.get_subcommands() {
+        let name = format!("floe {}", verb.get_name());
+        let verb = clap_mangen::Man::new(verb.clone().display_name(&name).bin_name(&name));
+        page.extend_from_slice(format!(".SH \"{}\"\n", name.to_uppercase()).as_bytes());
+        let mut part = Vec::new();
+        verb.render_synopsis_section(&mut part).map_err(failed)?;
+        verb.render_description_section(&mut part).map_err(failed)?;
+        verb.render_options_section(&mut part).map_err(failed)?;
+        let text = String::from_utf8_lossy(&part).replace(".SH ", ".SS ");
+        page.extend_from_slice(text.as_bytes());
+    }
+    say::document(&page)
+}
+
+/// Opens the deck.
+///
+/// # Errors
+/// There is no terminal, or the deck was not built in.
+pub async fn deck(resolved: &Resolved) -> Result<Code> {
+    #[cfg(feature = "tui")]
+    return deck::run(resolved).await;
+    #[cfg(not(feature = "tui"))]
+    {
+        let _ = resolved;
+        Err(Error::usage("this floe was built without the deck").todo("use a verb: floe --help lists them"))
+    }
+}

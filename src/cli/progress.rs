@@ -1,0 +1,182 @@
+//! Progress on stderr: drawn over itself on a terminal, a plain line now and then otherwise, nothing with `-q`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::say::{self, Say};
+use crate::engine::protocol::{JobState, JobStatus};
+use crate::ids::JobId;
+use crate::plan::span;
+
+/// How often a plain line is written where nothing can be drawn.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// One changing line.
+#[derive(Debug)]
+pub struct Line {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    last: Instant,
+}
+
+impl Line {
+    /// A line that is not shown yet.
+    #[must_use]
+    pub fn new(say: Say) -> Self {
+        let bar = say.can_draw().then(|| {
+            let bar = ProgressBar::new_spinner().with_style(style("{spinner} {msg}"));
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar
+        });
+        Self { bar, quiet: say.quiet, last: Instant::now() }
+    }
+
+    /// Shows `text`; without a terminal at most once in ten seconds.
+    pub fn show(&mut self, text: &str) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(say::clean(text));
+                bar.tick();
+            }
+            None if !self.quiet && self.last.elapsed() >= LINE_EVERY => {
+                self.last = Instant::now();
+                say::stderr(text);
+            }
+            None => {}
+        }
+    }
+
+    /// Takes it away, so that the result stands alone.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The bars, or lines, of jobs that run.
+#[derive(Debug)]
+pub struct Jobs {
+    say: Say,
+    bars: Option<MultiProgress>,
+    shown: BTreeMap<JobId, Shown>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    bar: Option<ProgressBar>,
+    state: Option<JobState>,
+    why: String,
+    last: Instant,
+}
+
+impl Jobs {
+    /// Nothing is shown yet.
+    #[must_use]
+    pub fn new(say: Say) -> Self {
+        let bars = say.can_draw().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        Self { say, bars, shown: BTreeMap::new() }
+    }
+
+    /// Shows a job as it is now. Changes of state are said even where bars are drawn.
+    pub fn show(&mut self, job: &JobStatus) {
+        let bars = &self.bars;
+        let shown = self.shown.entry(job.job).or_insert_with(|| Shown {
+            bar: bars.as_ref().map(|bars| bars.add(ProgressBar::new(0).with_style(style(BAR)))),
+            state: None,
+            why: String::new(),
+            last: Instant::now(),
+        });
+        let turned = shown.state != Some(job.state);
+        let troubled = job.state == JobState::Waiting && shown.why != job.why;
+        shown.state = Some(job.state);
+        job.why.clone_into(&mut shown.why);
+        match &shown.bar {
+            Some(bar) => {
+                bar.set_length(job.blocks_total.value.0);
+                bar.set_position(job.blocks_done.0);
+                bar.set_prefix(format!("job {}", job.job));
+                bar.set_message(say::clean(&message(job)));
+                if job.state.is_over() || job.state.is_resumable() && job.state != JobState::Waiting {
+                    bar.abandon();
+                }
+            }
+            None if turned || shown.last.elapsed() >= LINE_EVERY => {
+                shown.last = Instant::now();
+                self.say.note(&line(job));
+            }
+            None => {}
+        }
+        if troubled || (turned && job.state == JobState::Waiting) {
+            self.trouble(job);
+        }
+    }
+
+    /// A waiting job's reason, above the bars.
+    fn trouble(&self, job: &JobStatus) {
+        let Some(error) = &job.error else { return };
+        let text = say::clean(&format!("job {} waits: {error}", job.job));
+        let todo = error.todo.as_ref().map(|todo| say::clean(&format!("  → {todo}")));
+        match &self.bars {
+            Some(bars) => {
+                let _ = bars.println(text);
+                if let Some(todo) = todo {
+                    let _ = bars.println(todo);
+                }
+            }
+            None => {
+                self.say.warn(&text);
+                if let Some(todo) = todo {
+                    say::stderr(&todo);
+                }
+            }
+        }
+    }
+
+    /// One line above the bars, or on stderr.
+    pub fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => {
+                let _ = bars.println(say::clean(text));
+            }
+            None => say::stderr(text),
+        }
+    }
+
+    /// Leaves the bars as they are and ends drawing.
+    pub fn end(&self) {
+        for bar in self.shown.values().filter_map(|shown| shown.bar.as_ref()) {
+            bar.abandon();
+        }
+    }
+}
+
+const BAR: &str = "{prefix} {bar:24} {percent:>3} % {msg}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("█▌·")
+}
+
+fn message(job: &JobStatus) -> String {
+    match job.state {
+        JobState::Running => {
+            let left = job.left_seconds.map_or_else(String::new, |(low, high)| format!(" · {} left", span(low, high)));
+            format!("{} of {} blocks · {} · {} lanes{left}", job.blocks_done, job.blocks_total, job.rate, job.lanes.now)
+        }
+        state if job.why.is_empty() => state.word().to_owned(),
+        state => format!("{} · {}", state.word(), job.why),
+    }
+}
+
+fn line(job: &JobStatus) -> String {
+    format!(
+        "job {} {}",
+        job.job,
+        match job.state {
+            JobState::Running => format!("running · {}", message(job)),
+            _ => message(job),
+        }
+    )
+}

@@ -1,0 +1,122 @@
+//! Where words go: results to stdout, everything else to stderr. The only file that writes to either.
+//!
+//! A pipe that was closed by its reader (`floe ls | head`) ends the output and is no failure. Control
+//! characters in what came from elsewhere (names, tags, file names) never reach a terminal.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use crate::error::{Error, Result};
+
+/// Notes and warnings: how much of them is wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Say {
+    /// `-q`: neither notes nor progress.
+    pub quiet: bool,
+}
+
+impl Say {
+    /// One line on stderr, unless quiet.
+    pub fn note(self, text: &str) {
+        if !self.quiet {
+            stderr(text);
+        }
+    }
+
+    /// One warning on stderr, quiet or not: it is not progress.
+    pub fn warn(self, text: &str) {
+        stderr(&format!("warning: {text}"));
+    }
+
+    /// Whether progress may draw over itself.
+    #[must_use]
+    pub fn can_draw(self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Whether somebody may be looking: there is a terminal to answer on.
+    #[must_use]
+    pub fn is_attended(self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks on stderr, default no. `yes` answers for the user.
+    ///
+    /// # Errors
+    /// Refused (exit 5) when there is no terminal to ask on.
+    pub fn confirm(self, question: &str, yes: bool) -> Result<bool> {
+        if yes {
+            return Ok(true);
+        }
+        if !self.is_attended() {
+            return Err(Error::refused(format!("`{question}` needs --yes: there is no terminal to answer on"))
+                .todo("look at what is shown above, then add --yes"));
+        }
+        let mut err = io::stderr().lock();
+        let asked = write!(err, "{} [y/N] ", clean(question)).and_then(|()| err.flush());
+        asked.map_err(|e| Error::io("could not ask", &e))?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map_err(|e| Error::io("could not read the answer", &e))?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// Prints an error as every front of the command line does: what, then what to do.
+pub fn error(error: &Error) {
+    stderr(&format!("floe: {error}"));
+    if let Some(aws) = error.aws.as_ref().filter(|aws| !aws.message.is_empty() && !error.what.contains(&aws.message)) {
+        stderr(&format!("  AWS: {}", aws.message));
+    }
+    if let Some(todo) = &error.todo {
+        stderr(&format!("  → {todo}"));
+    }
+}
+
+/// One result on stdout, with a line end.
+///
+/// # Errors
+/// Stdout cannot be written (a full disk behind a redirection); a closed pipe is no error.
+pub fn result(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let wrote = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    match wrote {
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("could not write the result", &cause)),
+        _ => Ok(()),
+    }
+}
+
+/// The same without a line end of its own, for documents that bring theirs.
+///
+/// # Errors
+/// As [`result`].
+pub fn document(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("could not write the result", &cause)),
+        _ => Ok(()),
+    }
+}
+
+/// One line on stderr; there is nobody to tell when that fails.
+pub fn stderr(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", clean(text));
+}
+
+/// Control characters made visible: a snapshot's name must not steer a terminal.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    if !text.contains(|c: char| c.is_control() && c != '\n') {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_steer_the_terminal() {
+        assert_eq!(clean("web\x1b[2Jroot"), "web\u{fffd}[2Jroot");
+        assert_eq!(clean("two\nlines"), "two\nlines");
+    }
+}

@@ -1,0 +1,283 @@
+//! A plan for people, and as the JSON of `floe plan`.
+
+use serde::Serialize;
+
+use super::args::{Format, PlanArgs};
+use super::resolve::Resolved;
+use super::{Code, operation, say, table};
+use crate::error::Result;
+use crate::plan::{DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Plan, SourceKind, Strategy, span};
+use crate::units::{Quantity, Sure, Usd, grouped};
+
+/// Items that are shown one by one; of the rest only how many there are.
+const SHOWN: usize = 10;
+
+/// `floe plan`.
+///
+/// # Errors
+/// As the plan's making; refused (exit 5) when the plan cannot run, after it was shown.
+pub async fn run(args: PlanArgs, resolved: &Resolved) -> Result<Code> {
+    let world = resolved.open().await?;
+    let (plan, _) = operation::make(&args.operation, &world, resolved).await?;
+    match resolved.output {
+        Format::Json => table::json(&document(&plan))?,
+        Format::Csv => csv(&plan)?,
+        Format::Table | Format::Ids => say::result(&text(&plan))?,
+    }
+    plan.refusal().map_or(Ok(0), Err)
+}
+
+/// The parts of the bill, one a line.
+fn csv(plan: &Plan) -> Result<()> {
+    let rows = plan.cost.parts.iter().map(|part| {
+        let usd = part.usd.known().map_or_else(String::new, |usd| usd.0.to_string());
+        let when = if part.monthly { "monthly" } else { "once" };
+        vec![part.name.clone(), part.quantity.to_string(), part.unit.clone(), usd, when.to_owned()]
+    });
+    table::csv(&["name", "quantity", "unit", "usd", "when"], rows)
+}
+
+/// The whole plan as text: what, memory, money, time, other ways, checks.
+#[must_use]
+pub fn text(plan: &Plan) -> String {
+    let mut lines = Vec::new();
+    for item in plan.items.iter().take(SHOWN) {
+        lines.push(format!("Copy     {}", source(item)));
+        lines.extend(item.destinations.iter().map(|to| format!("  to     {}", destination(to))));
+    }
+    if let Some(more) = plan.items.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("         and {} more sources to the same place", grouped(more as u64)));
+    }
+    lines.push(memory(plan));
+    lines.extend(cost(plan));
+    let glyph = plan.time.sure.glyph();
+    let time = span(plan.time.low_seconds, plan.time.high_seconds);
+    lines.push(format!("Time     {glyph} {time}, bound by {}", plan.time.bound_by));
+    for other in plan.alternatives.iter().filter(|other| !other.chosen) {
+        let why = other.unavailable.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        lines.push(format!(
+            "  or     {}: {} once, {} a month, {}{why}",
+            other.name, other.once, other.monthly, other.time
+        ));
+    }
+    lines.extend(plan.findings.iter().filter(|finding| finding.level != Level::Passed).map(finding));
+    let passed = plan.findings.iter().filter(|finding| finding.level == Level::Passed).count();
+    if passed > 0 {
+        lines.push(format!("  ✓      {passed} checks passed"));
+    }
+    lines.join("\n")
+}
+
+fn source(item: &ItemPlan) -> String {
+    let from = &item.source;
+    let name = from.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+    let encrypted = match &from.kind {
+        SourceKind::Snapshot { encrypted: true, .. } => ", encrypted",
+        SourceKind::Snapshot { .. } | SourceKind::File { .. } => "",
+    };
+    format!("{}{name}: {}, {} blocks{encrypted}", from.address, from.volume, from.blocks)
+}
+
+fn destination(to: &DestinationPlan) -> String {
+    match &to.kind {
+        DestinationKind::Snapshot { volume_gib, encryption, .. } => {
+            format!("{} a new snapshot of {} GiB, {encryption}", to.address, grouped(u64::from(*volume_gib)))
+        }
+        DestinationKind::File { length, replaces, .. } => {
+            let replaces = if *replaces { ", replacing what is there" } else { "" };
+            format!("{} a file of {length}{replaces}", to.address)
+        }
+        DestinationKind::Null => "null: read, check, throw away".to_owned(),
+    }
+}
+
+fn memory(plan: &Plan) -> String {
+    let memory = &plan.memory;
+    let fit = match memory.fit {
+        Fit::Fits => "fits",
+        Fit::Tight => "tight",
+        Fit::WillNotFit => "will not fit",
+    };
+    format!(
+        "Memory   ≤ {} with a budget of {}; {} {}: {fit} (ebs.py would need {})",
+        memory.total, memory.budget, memory.limit_name, memory.limit, memory.ebs_py
+    )
+}
+
+fn cost(plan: &Plan) -> Vec<String> {
+    let cost = &plan.cost;
+    let mut lines = vec![format!(
+        "Cost     {} once, {} a month; prices of {}, floe runs {}",
+        cost.once, cost.monthly, cost.prices_as_of, cost.runs_in
+    )];
+    lines.extend(cost.parts.iter().map(|part| {
+        let month = if part.monthly { " a month" } else { "" };
+        format!("           {:<34} {:>16} {:<10} {}{month}", part.name, quantity(part.quantity), part.unit, part.usd)
+    }));
+    lines
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "quantities of a bill are small and positive"
+)]
+fn quantity(value: f64) -> String {
+    if value.fract().abs() < 1e-9 || value >= 1000.0 { grouped(value.round() as u64) } else { format!("{value:.2}") }
+}
+
+fn finding(finding: &Finding) -> String {
+    let mark = match finding.level {
+        Level::Passed => "✓",
+        Level::Note => "·",
+        Level::Warning => "!",
+        Level::Refused => "✗",
+    };
+    let todo = finding.todo.as_ref().map_or_else(String::new, |todo| format!(" → {todo}"));
+    format!("  {mark}      {}{todo}", finding.text)
+}
+
+/// The document of DESIGN §4.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    source: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sources: Vec<String>,
+    destinations: Vec<Destination>,
+    memory: Memory<'a>,
+    cost: Cost<'a>,
+    time: Time<'a>,
+    alternatives: Vec<Other<'a>>,
+    findings: Vec<Found<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Destination {
+    address: String,
+    strategy: Strategy,
+}
+
+#[derive(Debug, Serialize)]
+struct Memory<'a> {
+    total_bytes: u64,
+    parts: Vec<MemoryPart<'a>>,
+    limit_bytes: u64,
+    budget_bytes: u64,
+    verdict: Fit,
+}
+
+#[derive(Debug, Serialize)]
+struct MemoryPart<'a> {
+    name: &'a str,
+    bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Cost<'a> {
+    total_usd: Option<f64>,
+    monthly_usd: Option<f64>,
+    parts: Vec<CostPart<'a>>,
+    prices_as_of: &'a str,
+    runs_in: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct CostPart<'a> {
+    name: &'a str,
+    quantity: f64,
+    unit: &'a str,
+    usd: Option<f64>,
+    label: Sure,
+    monthly: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Time<'a> {
+    low_seconds: f64,
+    high_seconds: f64,
+    bound_by: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Other<'a> {
+    name: &'a str,
+    once_usd: Option<f64>,
+    monthly_usd: Option<f64>,
+    time: &'a str,
+    keeps: &'a str,
+    chosen: bool,
+    unavailable: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Found<'a> {
+    level: Level,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    todo: Option<&'a str>,
+}
+
+fn usd(quantity: Quantity<Usd>) -> Option<f64> {
+    quantity.known().map(|usd| usd.0)
+}
+
+fn document(plan: &Plan) -> Document<'_> {
+    let sources: Vec<String> = plan.items.iter().map(|item| item.source.address.to_string()).collect();
+    let destinations = plan.items.iter().take(1).flat_map(|item| &item.destinations);
+    Document {
+        source: sources.first().cloned().unwrap_or_default(),
+        sources: if sources.len() > 1 { sources } else { Vec::new() },
+        destinations: destinations
+            .map(|to| Destination { address: to.address.to_string(), strategy: to.strategy })
+            .collect(),
+        memory: Memory {
+            total_bytes: plan.memory.total.0,
+            parts: plan.memory.parts.iter().map(|p| MemoryPart { name: &p.name, bytes: p.bytes.0 }).collect(),
+            limit_bytes: plan.memory.limit.0,
+            budget_bytes: plan.memory.budget.0,
+            verdict: plan.memory.fit,
+        },
+        cost: Cost {
+            total_usd: usd(plan.cost.once),
+            monthly_usd: usd(plan.cost.monthly),
+            parts: plan
+                .cost
+                .parts
+                .iter()
+                .map(|part| CostPart {
+                    name: &part.name,
+                    quantity: part.quantity,
+                    unit: &part.unit,
+                    usd: usd(part.usd),
+                    label: part.usd.sure,
+                    monthly: part.monthly,
+                })
+                .collect(),
+            prices_as_of: &plan.cost.prices_as_of,
+            runs_in: &plan.cost.runs_in,
+        },
+        time: Time {
+            low_seconds: plan.time.low_seconds,
+            high_seconds: plan.time.high_seconds,
+            bound_by: &plan.time.bound_by,
+        },
+        alternatives: plan
+            .alternatives
+            .iter()
+            .map(|other| Other {
+                name: &other.name,
+                once_usd: usd(other.once),
+                monthly_usd: usd(other.monthly),
+                time: &other.time,
+                keeps: &other.keeps,
+                chosen: other.chosen,
+                unavailable: other.unavailable.as_deref(),
+            })
+            .collect(),
+        findings: plan
+            .findings
+            .iter()
+            .map(|found| Found { level: found.level, text: &found.text, todo: found.todo.as_deref() })
+            .collect(),
+    }
+}

@@ -1,0 +1,107 @@
+//! Blocks in memory: zeros, digests, and the pool that their buffers come from and go back to.
+//!
+//! Invariant: the pool never holds more than was ever in flight under the budget in force, and a buffer
+//! goes back only when nobody else reads it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes as Buffer;
+
+use crate::units::{BLOCK_BYTES, Digest};
+
+static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+
+/// One block of zeros.
+pub(super) const fn zeros() -> &'static [u8] {
+    &ZEROS
+}
+
+/// SHA-256 of a block.
+pub(super) fn digest_of(block: &[u8]) -> Digest {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, block);
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hash.as_ref());
+    Digest(digest)
+}
+
+/// Buffers of one block each, used again instead of being allocated and page-faulted anew.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    free: Mutex<Vec<Vec<u8>>>,
+    keep: AtomicUsize,
+}
+
+impl Pool {
+    /// How many idle buffers are kept at most; the rest is freed at once.
+    pub(super) fn keep(&self, buffers: usize) {
+        self.keep.store(buffers, Ordering::Relaxed);
+        let surplus: Vec<Vec<u8>> = {
+            let mut free = lock(&self.free);
+            let from = free.len().min(buffers);
+            free.split_off(from)
+        };
+        drop(surplus);
+    }
+
+    /// An empty buffer with room for a block.
+    pub(super) fn take(&self) -> Vec<u8> {
+        let free = lock(&self.free).pop();
+        free.unwrap_or_else(|| Vec::with_capacity(BLOCK_BYTES as usize))
+    }
+
+    /// Gives a block back; one that is still being read elsewhere is left to its reader.
+    pub(super) fn give(&self, block: Buffer) {
+        if let Ok(block) = block.try_into_mut() {
+            self.give_vec(Vec::from(block));
+        }
+    }
+
+    /// Gives a buffer back.
+    pub(super) fn give_vec(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        if buffer.capacity() < BLOCK_BYTES as usize {
+            return;
+        }
+        let mut free = lock(&self.free);
+        if free.len() < self.keep.load(Ordering::Relaxed) {
+            free.push(buffer);
+        }
+    }
+}
+
+/// A lock that outlives a panic of its holder: what it guards here is valid at every step.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::ZERO_BLOCK_SHA256;
+
+    #[test]
+    fn the_digest_of_zeros_is_the_constant() {
+        assert_eq!(digest_of(zeros()), ZERO_BLOCK_SHA256);
+    }
+
+    #[test]
+    fn a_buffer_comes_back_only_when_nobody_reads_it() {
+        let pool = Pool::default();
+        pool.keep(4);
+        let mut first = pool.take();
+        first.resize(BLOCK_BYTES as usize, 1);
+        let at = first.as_ptr();
+        let block = Buffer::from(first);
+        let reader = block.clone();
+        pool.give(block);
+        let second = pool.take();
+        assert_ne!(second.as_ptr(), at, "still being read");
+        pool.give(reader);
+        let third = pool.take();
+        assert_eq!(third.as_ptr(), at, "used again");
+        pool.give_vec(second);
+        pool.keep(0);
+        assert!(lock(&pool.free).is_empty());
+    }
+}

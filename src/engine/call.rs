@@ -1,0 +1,285 @@
+//! The one retry layer around every request: pace, deadline, headers + body + checksum, classification.
+//!
+//! Invariants: nothing below this layer tries again; a throttle moves the limiter of its level and never the
+//! window; a deadline that passes halves the window and never moves a limiter; a permanent error comes back
+//! at once. What a caller gets back as an error is final for this item, and its class says what that means.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::blocks::lock;
+use super::hub::Hub;
+use super::protocol::Tone;
+use super::rate::{Api, Key, Limiters, Pace, PerSecond, Scope};
+use super::retry::{Attempts, Context, Deadlines, Decision, Limits, Policy};
+use super::telemetry::LaneLog;
+use crate::aws::Session;
+use crate::error::{Class, Error, Result};
+use crate::ids::{AccountId, Region, SnapshotId};
+
+/// The segment of requests that belong to none.
+pub(super) const NO_SEGMENT: u32 = u32::MAX;
+/// A route without a single answer for this long is silent: who waits for it gives its memory back.
+pub(super) const SILENT: Duration = Duration::from_secs(60);
+/// ListSnapshotBlocks per account (L-18E976AB), CompleteSnapshot per account (L-1D4D9345).
+const LIST_PER_SECOND: f64 = 50.0;
+const COMPLETE_PER_SECOND: f64 = 10.0;
+
+type RouteKey = (Api, Option<SnapshotId>, AccountId, Region);
+
+/// Where requests of one kind go: their limiters, deadlines and the time of the last answer.
+#[derive(Debug)]
+pub(super) struct Route {
+    api: Api,
+    pace: Pace,
+    deadlines: Arc<Deadlines>,
+    answered: Mutex<Instant>,
+    /// When the snapshot was started that may not be visible yet.
+    started: Mutex<Option<Instant>>,
+    name: String,
+}
+
+impl Route {
+    /// How long nothing was answered here.
+    fn silent_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(*lock(&self.answered))
+    }
+
+    /// From now on "not found" means "not visible yet", for a bounded time.
+    pub(super) fn just_started(&self) {
+        *lock(&self.started) = Some(Instant::now());
+    }
+
+    /// Silence counts from here: after a wait, a new chance.
+    pub(super) fn begin(&self) {
+        *lock(&self.answered) = Instant::now();
+    }
+
+    pub(super) const fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Requests a second, as the plan found the quotas.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quotas {
+    pub get_per_snapshot: PerSecond,
+    pub put_per_snapshot: PerSecond,
+    pub get_per_account: PerSecond,
+    pub put_per_account: PerSecond,
+}
+
+/// The retry layer of one job.
+#[derive(Debug)]
+pub(super) struct Caller {
+    policy: Policy,
+    hub: Arc<Hub>,
+    limiters: Arc<Limiters>,
+    quotas: Quotas,
+    log: LaneLog,
+    routes: Mutex<HashMap<RouteKey, Arc<Route>>>,
+}
+
+impl Caller {
+    /// Nothing was asked yet.
+    pub(super) fn new(hub: Arc<Hub>, limiters: Arc<Limiters>, quotas: Quotas) -> Self {
+        let log = hub.lane_log();
+        Self { policy: Policy::default(), hub, limiters, quotas, log, routes: Mutex::default() }
+    }
+
+    /// The route of that API in that session; the same arguments give the same route.
+    pub(super) fn route(&self, api: Api, session: &Session, snapshot: Option<&SnapshotId>) -> Arc<Route> {
+        let key = (api, snapshot.cloned(), session.account().clone(), session.region().clone());
+        let mut routes = lock(&self.routes);
+        if let Some(route) = routes.get(&key) {
+            return Arc::clone(route);
+        }
+        let quotas = &self.quotas;
+        let (quota, own) = match api {
+            Api::Get => (quotas.get_per_account, Some(quotas.get_per_snapshot)),
+            Api::Put => (quotas.put_per_account, Some(quotas.put_per_snapshot)),
+            Api::List | Api::Changed => (PerSecond(LIST_PER_SECOND), None),
+            Api::Complete => (PerSecond(COMPLETE_PER_SECOND), None),
+        };
+        let account = Scope::Account(session.account().clone(), session.region().clone());
+        let account = self.limiters.get(Key { scope: account, api }, quota);
+        let own = snapshot
+            .zip(own)
+            .map(|(id, quota)| self.limiters.get(Key { scope: Scope::Snapshot(id.clone()), api }, quota));
+        let now = Instant::now();
+        let route = Arc::new(Route {
+            api,
+            pace: Pace::new(own, account),
+            deadlines: Arc::new(Deadlines::new(Limits::default(), now)),
+            answered: Mutex::new(now),
+            started: Mutex::new(None),
+            name: format!("{} {}", api.name(), session.region()),
+        });
+        routes.insert(key, Arc::clone(&route));
+        route
+    }
+
+    /// The log of requests that belong to no lane.
+    pub(super) const fn log(&self) -> &LaneLog {
+        &self.log
+    }
+
+    /// All routes used so far, for `Status` and for the window.
+    pub(super) fn routes(&self) -> Vec<Arc<Route>> {
+        lock(&self.routes).values().cloned().collect()
+    }
+
+    /// Tries of one item at one end.
+    pub(super) fn tries<'a>(&'a self, route: &'a Route, log: &'a LaneLog, segment: u32) -> Tries<'a> {
+        Tries { caller: self, route: Some(route), log, segment, attempts: Attempts::default() }
+    }
+
+    /// Tries of a request that belongs to no lane.
+    pub(super) fn own_tries<'a>(&'a self, route: &'a Route) -> Tries<'a> {
+        self.tries(route, &self.log, NO_SEGMENT)
+    }
+
+    /// Tries of a control call (start, describe, delete): no limiter, a fixed deadline.
+    pub(super) fn control(&self) -> Tries<'_> {
+        Tries { caller: self, route: None, log: &self.log, segment: NO_SEGMENT, attempts: Attempts::default() }
+    }
+}
+
+/// What was tried for one item at one end.
+#[derive(Debug)]
+pub(super) struct Tries<'a> {
+    caller: &'a Caller,
+    route: Option<&'a Route>,
+    log: &'a LaneLog,
+    segment: u32,
+    attempts: Attempts,
+}
+
+/// A control call is answered within this.
+const CONTROL_DEADLINE: Duration = Duration::from_secs(30);
+
+impl Tries<'_> {
+    /// One attempt: `Ok(None)` after a failure that is to be tried again now (its wait is over).
+    pub(super) async fn attempt<T>(&mut self, request: impl Future<Output = Result<T>>) -> Result<Option<T>> {
+        match self.send(request).await {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => self.again(error).await.map(|()| None),
+        }
+    }
+
+    /// Sends it once, under its limiters and its deadline.
+    pub(super) async fn send<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(route) = self.route else {
+            return match tokio::time::timeout(CONTROL_DEADLINE, request).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(late("the control plane", CONTROL_DEADLINE)),
+            };
+        };
+        route.pace.acquire().await;
+        let began = Instant::now();
+        let flight = self.log.take_off(self.segment, route.api, began);
+        let most = SILENT.saturating_sub(route.silent_for(began)).max(Duration::from_secs(1));
+        let deadline = route.deadlines.attempt(began).min(most);
+        let outcome = tokio::time::timeout(deadline, request).await;
+        let now = Instant::now();
+        let took = now.saturating_duration_since(began);
+        match outcome {
+            Ok(Ok(value)) => {
+                route.deadlines.answered(took, now);
+                *lock(&route.answered) = now;
+                route.pace.succeeded();
+                self.caller.hub.succeeded();
+                flight.landed(now);
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                if !matches!(error.class, Class::Transient | Class::Congestion) {
+                    *lock(&route.answered) = now; // it speaks, even if it refuses
+                }
+                Err(error)
+            }
+            Err(_) => {
+                route.deadlines.cut_off(took, now);
+                Err(late(&route.name, deadline))
+            }
+        }
+    }
+
+    /// Decides about a failure and waits what is to be waited.
+    async fn again(&mut self, error: Error) -> Result<()> {
+        let now = Instant::now();
+        let hub = &self.caller.hub;
+        let policy = &self.caller.policy;
+        match error.class {
+            Class::Throttled(level) => {
+                if let Some(change) = self.route.and_then(|route| route.pace.throttled(level)) {
+                    let name = self.route.map_or("", |route| route.name());
+                    hub.say(name, format!("throttled: {} → {}", change.from, change.to), Tone::Warning);
+                }
+            }
+            Class::Congestion => {
+                hub.congested(now);
+                if let Some(route) = self.route.filter(|route| route.silent_for(now) >= SILENT) {
+                    return Err(error.during(format!("{} is silent for {} s", route.name, SILENT.as_secs())));
+                }
+            }
+            _ => {}
+        }
+        if error.class == Class::Transient && error.what.contains("SHA-256") {
+            self.log.corrupt();
+        }
+        if let Some(lasted) = hub.failed(policy, now) {
+            return Err(Error { class: Class::Permanent, ..error }
+                .during(format!("nothing succeeded for {} s", lasted.as_secs()))
+                .todo("`floe jobs resume` goes on when the service answers again"));
+        }
+        let context = Context { started: self.route.and_then(|route| *lock(&route.started)), asked: None };
+        match self.attempts.decide(policy, error.class, context, now, fastrand::f64()) {
+            Decision::Again { after, .. } => {
+                self.log.retried(self.segment, error.class);
+                tracing::debug!(%error, wait_ms = after.as_millis(), "tried again");
+                tokio::time::sleep(after).await;
+                Ok(())
+            }
+            Decision::Now => {
+                self.log.retried(self.segment, error.class);
+                Ok(())
+            }
+            Decision::Relist | Decision::ListFromLast | Decision::WaitForCredentials | Decision::Queue => Err(error),
+            Decision::Stop(stop) => {
+                let text = stop.text();
+                // What was tried enough is final, whatever its class was; the class of a stale token is not.
+                let class = if error.class == Class::StaleToken { error.class } else { Class::Permanent };
+                let error = Error { class, ..error };
+                Err(if text.is_empty() { error } else { error.during(text) })
+            }
+        }
+    }
+}
+
+fn late(what: &str, after: Duration) -> Error {
+    Error::classed(Class::Congestion, format!("{what}: no answer within {:.1} s", after.as_secs_f64()))
+}
+
+/// Sends `$request` (built anew for each try) until it succeeds or the error is final.
+macro_rules! retried {
+    ($tries:expr, $request:expr) => {{
+        let mut tries = $tries;
+        loop {
+            match tries.attempt($request).await {
+                Ok(Some(value)) => break Ok(value),
+                Ok(None) => {}
+                Err(error) => break Err(error),
+            }
+        }
+    }};
+}
+pub(super) use retried;

@@ -1,0 +1,432 @@
+//! What one running job is, seen from outside: state, lanes and why, counts, troubles, events.
+//!
+//! Lanes write here without meeting each other; the job's tick merges a few times a second, and `Status` reads
+//! what the last tick left. Invariant: everything kept is bounded, and nothing here decides about data.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::blocks::lock;
+use super::journal::{Note, Progress, Record, Step, Topic};
+use super::keeper::{Board, Counts, Keeper};
+use super::protocol::{
+    DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, RateStatus, Requests, Tone, Troubles,
+};
+use super::rate::Hold;
+use super::retry::{Outage, Policy};
+use super::telemetry::{JobTelemetry, LaneLog, SegmentView};
+use super::window::{Bounds, Change, Gate, Sample, Window};
+use crate::error::Error;
+use crate::ids::JobId;
+use crate::units::{Bytes, Digest, Rate};
+
+/// Events kept for the log view.
+const EVENTS: usize = 200;
+/// Events alike within this are folded into one.
+const FOLD: Duration = Duration::from_secs(10);
+
+/// One destination, as it is shown.
+#[derive(Debug, Clone)]
+pub(super) struct DestinationView {
+    pub address: String,
+    pub state: DestinationState,
+    pub checksum: Option<Digest>,
+    pub evidence: Evidence,
+    pub error: Option<Error>,
+}
+
+/// Where the job stands, as it is shown.
+#[derive(Debug, Clone)]
+pub(super) struct StateView {
+    pub state: JobState,
+    pub why: String,
+    pub error: Option<Error>,
+    pub expires: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Pacing {
+    window: Window,
+    /// Items that went through since the last tick.
+    items: u64,
+}
+
+/// One running job, seen from outside.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub job: JobId,
+    pub gate: Gate,
+    pacing: Mutex<Pacing>,
+    telemetry: Mutex<JobTelemetry>,
+    outage: Mutex<Outage>,
+    events: Mutex<VecDeque<Event>>,
+    state: Mutex<StateView>,
+    destinations: Mutex<Vec<DestinationView>>,
+    keeper: Mutex<Option<Keeper>>,
+    board: OnceLock<Arc<Board>>,
+    seen_items: AtomicU64,
+    items: AtomicU64,
+    memory_waits: AtomicBool,
+    begun: Instant,
+    before: Progress,
+    peak_rss: AtomicU64,
+    /// Bytes read in this run when the last event of progress was seen, and when: for stalls.
+    moved: Mutex<(u64, Instant, bool)>,
+}
+
+/// What a tick saw, for `Status`.
+#[derive(Debug, Clone)]
+pub(super) struct Figures {
+    pub read: Bytes,
+    pub written: Bytes,
+    pub rate: Rate,
+    pub slow: Rate,
+    pub history: Vec<f32>,
+    pub requests: Requests,
+    pub troubles: Troubles,
+    pub get_ms: Option<(f32, f32)>,
+    pub put_ms: Option<(f32, f32)>,
+}
+
+impl Hub {
+    /// `before` is what earlier runs of the job counted.
+    pub(super) fn new(
+        job: JobId,
+        bounds: Bounds,
+        lanes: Lanes,
+        before: Progress,
+        destinations: Vec<DestinationView>,
+    ) -> Arc<Self> {
+        let now = Instant::now();
+        let window = Window::new(bounds, lanes, now);
+        Arc::new(Self {
+            job,
+            gate: Gate::new(window.target()),
+            pacing: Mutex::new(Pacing { window, items: 0 }),
+            telemetry: Mutex::new(JobTelemetry::new(before.requests, before.troubles, now)),
+            outage: Mutex::default(),
+            events: Mutex::default(),
+            state: Mutex::new(StateView {
+                state: JobState::Queued,
+                why: String::new(),
+                error: None,
+                expires: None,
+                ended: None,
+            }),
+            destinations: Mutex::new(destinations),
+            keeper: Mutex::default(),
+            board: OnceLock::new(),
+            seen_items: AtomicU64::new(0),
+            items: AtomicU64::new(0),
+            memory_waits: AtomicBool::new(false),
+            begun: now,
+            before,
+            peak_rss: AtomicU64::new(before.peak_rss.0),
+            moved: Mutex::new((0, now, false)),
+        })
+    }
+
+    /// From here on what is said is journaled as well.
+    pub(super) fn journal_to(&self, keeper: &Keeper) {
+        let _ = self.board.set(Arc::clone(keeper.board()));
+        *lock(&self.keeper) = Some(keeper.clone());
+    }
+
+    /// The run is over: the keeper may close.
+    pub(super) fn let_go(&self) {
+        lock(&self.keeper).take();
+    }
+
+    /// Journals what need not be on the disk at once.
+    pub(super) fn record(&self, record: Record) {
+        if let Some(keeper) = &*lock(&self.keeper) {
+            keeper.note(record);
+        }
+    }
+
+    /// What the ledger said last.
+    pub(super) fn counts(&self) -> Counts {
+        self.board.get().map(|board| lock(&board.counts).clone()).unwrap_or_default()
+    }
+
+    /// Somebody looks at the segments and the map.
+    pub(super) fn watched(&self) {
+        if let Some(board) = self.board.get() {
+            board.watch();
+        }
+    }
+
+    /// Whether items went through since this was asked last.
+    pub(super) fn take_progress(&self) -> bool {
+        let items = self.items.load(Ordering::Relaxed);
+        self.seen_items.swap(items, Ordering::Relaxed) != items
+    }
+
+    /// A page is listed again for fresh tokens.
+    pub(super) fn relisted(&self) {
+        lock(&self.telemetry).troubles.relisted += 1;
+    }
+
+    /// A log for a new lane.
+    pub(super) fn lane_log(&self) -> LaneLog {
+        lock(&self.telemetry).lane()
+    }
+
+    /// An item is through.
+    pub(super) fn item_done(&self) {
+        self.items.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A lane stood still for want of memory.
+    pub(super) fn waited_for_memory(&self) {
+        self.memory_waits.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn succeeded(&self) {
+        lock(&self.outage).succeeded();
+    }
+
+    /// A request failed; for how long nothing has succeeded, when that is too long.
+    pub(super) fn failed(&self, policy: &Policy, now: Instant) -> Option<Duration> {
+        lock(&self.outage).failed(policy, now)
+    }
+
+    /// A deadline passed, or the service could not keep up.
+    pub(super) fn congested(&self, now: Instant) {
+        let change = lock(&self.pacing).window.congested(now);
+        self.turned(change);
+    }
+
+    /// The user turns the lanes.
+    pub(super) fn set_lanes(&self, lanes: Lanes) {
+        let change = lock(&self.pacing).window.set_lanes(lanes, Instant::now());
+        self.turned(change);
+    }
+
+    /// The budget has room for so many.
+    pub(super) fn set_memory_lanes(&self, lanes: u32) {
+        let change = lock(&self.pacing).window.set_memory(lanes, Instant::now());
+        self.turned(change);
+    }
+
+    pub(super) fn lanes_target(&self) -> u32 {
+        lock(&self.pacing).window.target()
+    }
+
+    fn turned(&self, change: Option<Change>) {
+        self.gate.set_limit(self.lanes_target());
+        if let Some(change) = change {
+            let tone = if change.reason == LaneReason::Congestion { Tone::Warning } else { Tone::Info };
+            self.note(Topic::Lanes, "lanes", format!("{} → {}: {}", change.from, change.to, change.text), tone);
+        }
+    }
+
+    /// Merges what happened since the last tick; a few times a second while blocks move.
+    pub(super) fn tick(&self, holds: impl FnOnce() -> Option<Hold>) {
+        let now = Instant::now();
+        lock(&self.telemetry).tick(now);
+        let items = self.items.load(Ordering::Relaxed);
+        let sample = Sample {
+            items: 0,
+            peak: self.gate.take_peak(),
+            hold: holds(),
+            memory_waits: self.memory_waits.swap(false, Ordering::Relaxed),
+        };
+        let change = {
+            let mut pacing = lock(&self.pacing);
+            let sample = Sample { items: items.saturating_sub(pacing.items), ..sample };
+            pacing.items = items;
+            pacing.window.tick(now, sample)
+        };
+        self.turned(change);
+        self.watch_for_stalls(now);
+    }
+
+    /// No byte for a while is said once, with what is known of why; and once more when it goes on.
+    fn watch_for_stalls(&self, now: Instant) {
+        const STALLED: Duration = Duration::from_secs(12);
+        let (total, oldest, troubles) = {
+            let telemetry = lock(&self.telemetry);
+            (telemetry.read.total().0 + telemetry.written.total().0, telemetry.oldest(now), telemetry.troubles)
+        };
+        let mut moved = lock(&self.moved);
+        if total != moved.0 || self.state().state != JobState::Running {
+            if moved.2 {
+                let text = format!("bytes move again after {} s", now.saturating_duration_since(moved.1).as_secs());
+                self.note(Topic::Stall, "stall", text, Tone::Good);
+            }
+            *moved = (total, now, false);
+            return;
+        }
+        let still = now.saturating_duration_since(moved.1);
+        if moved.2 || still < STALLED {
+            return;
+        }
+        moved.2 = true;
+        let request = oldest.map_or_else(
+            || "no request is in flight".to_owned(),
+            |(_, api, age)| format!("the oldest request in flight is a {} of {} s", api.name(), age.as_secs()),
+        );
+        let text = format!(
+            "no bytes for {} s; {request}; so far {} throttles, {} deadlines passed",
+            still.as_secs(),
+            troubles.throttles(),
+            troubles.timeouts
+        );
+        self.note(Topic::Stall, "stall", text, Tone::Warning);
+    }
+
+    /// What the last tick saw.
+    pub(super) fn figures(&self) -> Figures {
+        let telemetry = lock(&self.telemetry);
+        Figures {
+            read: telemetry.read.total(),
+            written: telemetry.written.total(),
+            rate: telemetry.read.fast(),
+            slow: telemetry.read.slow(),
+            history: telemetry.history.values(),
+            requests: telemetry.requests,
+            troubles: telemetry.troubles,
+            get_ms: telemetry.get.recent_ms(),
+            put_ms: telemetry.put.recent_ms(),
+        }
+    }
+
+    pub(super) fn segment(&self, id: u32) -> SegmentView {
+        lock(&self.telemetry).view(id, Instant::now())
+    }
+
+    pub(super) fn lanes(&self) -> LanesStatus {
+        let pacing = lock(&self.pacing);
+        pacing.window.status(Instant::now(), Timestamp::now(), self.gate.in_flight())
+    }
+
+    /// Says something to whoever watches, and to the journal.
+    pub(super) fn say(&self, subject: impl Into<String>, text: impl Into<String>, tone: Tone) {
+        self.note(Topic::Other, subject, text, tone);
+    }
+
+    pub(super) fn note(&self, topic: Topic, subject: impl Into<String>, text: impl Into<String>, tone: Tone) {
+        let (subject, text, at) = (subject.into(), text.into(), Timestamp::now());
+        tracing::info!(job = %self.job, subject, text);
+        let mut events = lock(&self.events);
+        let alike = events.iter_mut().rev().take(8).find(|event| {
+            event.subject == subject
+                && event.tone == tone
+                && same_words(&event.text, &text)
+                && at.duration_since(event.at) < jiff::SignedDuration::try_from(FOLD).unwrap_or_default()
+        });
+        if let Some(event) = alike {
+            (event.count, event.text) = (event.count + 1, text);
+            return;
+        }
+        if events.len() == EVENTS {
+            events.pop_front();
+        }
+        let event = Event { at, job: Some(self.job), subject: subject.clone(), text: text.clone(), tone, count: 1 };
+        events.push_back(event);
+        drop(events);
+        self.record(Record::Note(Note { topic, subject, text, tone, count: 1 }));
+    }
+
+    pub(super) fn events(&self) -> Vec<Event> {
+        lock(&self.events).iter().cloned().collect()
+    }
+
+    /// Events of an earlier run, so that the log view goes on.
+    pub(super) fn remember(&self, events: impl IntoIterator<Item = Event>) {
+        let mut known = lock(&self.events);
+        known.extend(events);
+        while known.len() > EVENTS {
+            known.pop_front();
+        }
+    }
+
+    pub(super) fn state(&self) -> StateView {
+        lock(&self.state).clone()
+    }
+
+    pub(super) fn set_state(&self, state: JobState, why: impl Into<String>, error: Option<Error>) {
+        let mut view = lock(&self.state);
+        view.state = state;
+        view.why = why.into();
+        view.error = error;
+        view.ended = (!state.is_active() && state != JobState::Queued).then(Timestamp::now);
+    }
+
+    /// The job ended in this state.
+    pub(super) fn finish(&self, state: JobState, error: Option<Error>) {
+        let why = if state == JobState::Done { "" } else { state.word() };
+        self.set_state(state, why, error);
+    }
+
+    pub(super) fn set_expires(&self, expires: Option<Timestamp>) {
+        lock(&self.state).expires = expires;
+    }
+
+    pub(super) fn destinations(&self) -> Vec<DestinationView> {
+        lock(&self.destinations).clone()
+    }
+
+    pub(super) fn destination(&self, dest: usize, change: impl FnOnce(&mut DestinationView)) {
+        if let Some(view) = lock(&self.destinations).get_mut(dest) {
+            change(view);
+        }
+    }
+
+    /// A destination took a step.
+    pub(super) fn destination_step(&self, dest: usize, step: &Step) {
+        self.destination(dest, |view| {
+            view.state = step.state();
+            match step {
+                Step::Completing { checksum, .. } => view.checksum = *checksum,
+                Step::Completed { evidence } => view.evidence = *evidence,
+                Step::Failed { error } => view.error = Some(error.clone()),
+                Step::Starting { .. } | Step::Started { .. } | Step::Writing => view.error = None,
+                Step::Checking => {}
+            }
+        });
+    }
+
+    pub(super) fn sampled_rss(&self, rss: Bytes) {
+        self.peak_rss.fetch_max(rss.0, Ordering::Relaxed);
+    }
+
+    /// Totals over all runs, for the journal and for `Status`.
+    pub(super) fn progress(&self) -> Progress {
+        let figures = self.figures();
+        Progress {
+            elapsed_ms: self.before.elapsed_ms + u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bytes_read: self.before.bytes_read + figures.read,
+            bytes_written: self.before.bytes_written + figures.written,
+            requests: figures.requests,
+            troubles: figures.troubles,
+            peak_rss: Bytes(self.peak_rss.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Whether two texts differ in figures only.
+fn same_words(a: &str, b: &str) -> bool {
+    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    words(a) == words(b)
+}
+
+/// The limiters of one job's requests, for `Status`.
+pub(super) fn rates(routes: &[Arc<super::call::Route>]) -> Vec<RateStatus> {
+    let mut seen: Vec<RateStatus> = Vec::new();
+    for limiter in routes.iter().flat_map(|route| route.pace().limiters()) {
+        let status = limiter.status();
+        if !seen.iter().any(|known| known.name == status.name && known.used == status.used) {
+            seen.push(status);
+        }
+    }
+    seen.sort_by(|a, b| a.name.cmp(&b.name));
+    seen
+}

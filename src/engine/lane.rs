@@ -1,0 +1,235 @@
+//! One lane: takes the next block, reads it, and gives it to every destination that needs it.
+//!
+//! A lane is a task for the whole pass and owns nothing between two blocks. The digest is computed once, where
+//! the block is read, and serves the put's checksum, the ledger and the LINEAR checksum.
+
+use std::sync::Arc;
+
+use bytes::Bytes as Buffer;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::blocks::lock;
+use super::call::{Route, retried};
+use super::keeper::Todo;
+use super::source::{Content, Routes};
+use super::telemetry::LaneLog;
+use super::transfer::{Board, Halt, Item, Job, halt_of};
+use crate::error::{Class, Error, Result};
+use crate::units::{BLOCK_BYTES, Bytes, Digest, ZERO_BLOCK_SHA256};
+
+/// Empty pages with a token that the canary follows before it lets the cursors find the first block.
+const CANARY_PAGES: u32 = 20;
+
+/// The route of each destination's puts, looked up once.
+struct Puts(Vec<Option<Arc<Route>>>);
+
+impl Puts {
+    fn of(job: &Job) -> Self {
+        Self(job.sinks.iter().map(|sink| sink.route(&job.caller)).collect())
+    }
+}
+
+/// Moves blocks until the queue is closed and empty, or the pass stops.
+pub(super) async fn lane(job: Arc<Job>, board: Arc<Board>, routes: Option<Routes>, log: LaneLog) {
+    let stop = job.stopping();
+    let puts = Puts::of(&job);
+    loop {
+        let item = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            item = board.queue.recv() => item,
+        };
+        let Ok(item) = item else { return };
+        if item.page.is_refused() {
+            continue;
+        }
+        let slot = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            slot = job.hub.gate.acquire() => slot,
+        };
+        // The page may have been refused while this lane stood at the gate.
+        if !item.page.is_refused() {
+            move_item(&job, &board, routes.as_ref(), &puts, &log, item, &stop).await;
+        }
+        drop(slot);
+    }
+}
+
+async fn move_item(
+    job: &Job,
+    board: &Board,
+    routes: Option<&Routes>,
+    puts: &Puts,
+    log: &LaneLog,
+    item: Item,
+    stop: &tokio_util::sync::CancellationToken,
+) {
+    let todo = item.todo.and(job.alive()).without(board.stalled());
+    if todo.is_empty() {
+        return;
+    }
+    let permit = match job.budget.try_acquire(job.weight) {
+        Some(permit) => permit,
+        None => {
+            job.hub.waited_for_memory();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                permit = job.budget.acquire(job.weight) => match permit {
+                    Ok(permit) => permit,
+                    Err(denied) => return job.halt(Halt::Wait(Error { class: Class::Quota, ..Error::from(denied) })),
+                },
+            }
+        }
+    };
+    let mut buffer = job.pool.take();
+    let digest = match read(job, routes, log, &item, &mut buffer).await {
+        Ok(digest) => digest,
+        Err(error) => {
+            job.pool.give_vec(buffer);
+            if error.class == Class::StaleToken {
+                return super::lister::refused(job, board, &item.page).await;
+            }
+            return job.halt(halt_of(error));
+        }
+    };
+    log.read(item.segment, Bytes(BLOCK_BYTES));
+    let data = Buffer::from(buffer);
+    let written = write_all(job, board, puts, log, &item, todo, &data, &digest).await;
+    job.pool.give(data);
+    drop(permit);
+    job.hub.item_done();
+    // What the keeper is told needs no memory of the budget any more.
+    for dest in (0..job.sinks.len()).filter(|dest| written.has(*dest)) {
+        if let Err(error) = job.keeper.done(dest, item.entry.index, digest).await {
+            return job.halt(Halt::Fail(error));
+        }
+    }
+}
+
+async fn read(job: &Job, routes: Option<&Routes>, log: &LaneLog, item: &Item, into: &mut Vec<u8>) -> Result<Digest> {
+    match routes {
+        Some(routes) if item.entry.content != Content::Hole => {
+            retried!(job.caller.tries(&routes.get, log, item.segment), job.source.read(&item.entry, into))
+        }
+        _ => job.source.read(&item.entry, into).await,
+    }
+}
+
+/// Writes a block to all that need it, at once; answers who acknowledged it.
+#[expect(clippy::too_many_arguments, reason = "the hot path: all of them are borrowed from the lane")]
+async fn write_all(
+    job: &Job,
+    board: &Board,
+    puts: &Puts,
+    log: &LaneLog,
+    item: &Item,
+    todo: Todo,
+    data: &Buffer,
+    digest: &Digest,
+) -> Todo {
+    let one = |dest: usize| async move { (dest, write(job, puts, log, item, dest, data, digest).await) };
+    let mut written = Todo::default();
+    let mut take = |(dest, outcome): (usize, Result<()>)| match outcome {
+        Ok(()) => {
+            log.written(Bytes(BLOCK_BYTES));
+            written = written.with(dest);
+        }
+        Err(error) => destination_trouble(job, board, dest, error),
+    };
+    if todo.0.is_power_of_two() {
+        take(one(todo.0.trailing_zeros() as usize).await);
+        return written;
+    }
+    let mut all: FuturesUnordered<_> = (0..job.sinks.len()).filter(|dest| todo.has(*dest)).map(one).collect();
+    while let Some(outcome) = all.next().await {
+        take(outcome);
+    }
+    drop(all);
+    written
+}
+
+async fn write(
+    job: &Job,
+    puts: &Puts,
+    log: &LaneLog,
+    item: &Item,
+    dest: usize,
+    data: &Buffer,
+    digest: &Digest,
+) -> Result<()> {
+    let sink = &job.sinks[dest];
+    if sink.omits_zeros() && *digest == ZERO_BLOCK_SHA256 {
+        return Ok(());
+    }
+    match &puts.0[dest] {
+        Some(route) => {
+            retried!(job.caller.tries(route, log, item.segment), sink.write(item.entry.index, data, digest))
+        }
+        None => sink.write(item.entry.index, data, digest).await,
+    }
+}
+
+/// What a failed write means: the destination is left out for this pass, or for good.
+fn destination_trouble(job: &Job, board: &Board, dest: usize, error: Error) {
+    match error.class {
+        Class::Credentials | Class::Quota | Class::Congestion => {
+            let stalled = board.stalled().with(dest);
+            board.stall(dest, error.clone());
+            if job.alive().without(stalled).is_empty() {
+                job.halt(Halt::Wait(error));
+            }
+        }
+        _ => job.destination_failed(dest, error.during(format!("writing to {}", job.sinks[dest].address()))),
+    }
+}
+
+/// One List, one Get, one Put per destination, before anything else is sent: EBS direct has no dry run, and a
+/// denied key shows only here.
+pub(super) async fn canary(job: &Arc<Job>, board: &Arc<Board>, routes: Option<&Routes>) -> Result<(), Halt> {
+    let Some(range) = lock(&board.segments).first() else { return Ok(()) };
+    let stop = job.stopping();
+    let first = tokio::select! {
+        first = first_block(job, routes, range.start) => first.map_err(|e| halt_of(e.during("listing the source")))?,
+        () = stop.cancelled() => None,
+    };
+    if let Some(entry) = first {
+        let listed = tokio::time::Instant::now();
+        let index = entry.index.0;
+        let needed = job.keeper.page(None, vec![entry], false).await.map_err(Halt::Fail)?;
+        for (entry, todo) in needed {
+            let range = crate::ids::BlockRange::new(index, index + 1);
+            let page = board.open(range, listed, 1);
+            let segment = lock(&board.segments).of(index).unwrap_or(super::call::NO_SEGMENT);
+            let item = Item { entry, todo, segment, page: Arc::clone(&page) };
+            let log = job.hub.lane_log();
+            move_item(job, board, routes, &Puts::of(job), &log, item, &stop).await;
+            Board::handed_on(&page);
+        }
+    }
+    let halted = lock(&job.halt).take();
+    halted.map_or(Ok(()), Err)
+}
+
+async fn first_block(job: &Job, routes: Option<&Routes>, mut from: u32) -> Result<Option<super::source::Entry>> {
+    let small = crate::plan::choices::PAGE_MIN;
+    let mut token: Option<String> = None;
+    for _ in 0..CANARY_PAGES {
+        let page = match routes {
+            None => job.source.page(from, None, small).await?,
+            Some(routes) => {
+                retried!(job.caller.own_tries(&routes.list), job.source.page(from, token.as_deref(), small))?
+            }
+        };
+        if let Some(entry) = page.entries.into_iter().next() {
+            return Ok(Some(entry));
+        }
+        (from, token) = (page.through, page.next);
+        if token.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(None)
+}

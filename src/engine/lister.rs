@@ -1,0 +1,202 @@
+//! The listing cursors of one pass: each lists its segment page by page into the one queue.
+//!
+//! Invariants: NextToken lives in a local variable and nowhere else; blocks outside the asked range are dropped;
+//! an empty page with a token is not the end; a page's memory comes from the listing carve-out and is held until
+//! its last item is handed on.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::blocks::lock;
+use super::budget::{Part, Permit};
+use super::call::retried;
+use super::journal::{Record, Topic};
+use super::protocol::Tone;
+use super::segments::Claim;
+use super::source::{Page, Routes};
+use super::transfer::{Board, Halt, Item, Job, halt_of};
+use crate::error::{Class, Error, Result};
+use crate::ids::BlockRange;
+use crate::plan::choices::LISTED_ENTRY;
+use crate::units::Bytes;
+
+/// Memory of a page is given back in steps of so many blocks.
+const GIVE_BACK: u64 = 64;
+
+/// What a cursor is at.
+#[derive(Debug, Clone, Copy)]
+struct Work {
+    /// The segment; none for a range that is listed again.
+    segment: Option<u32>,
+    from: u32,
+    end: u32,
+}
+
+/// Lists until everything is listed and drained, or the pass stops.
+pub(super) async fn cursor(job: Arc<Job>, board: Arc<Board>, routes: Option<Routes>, first: bool) {
+    let stop = job.stopping();
+    loop {
+        let changed = board.changed.notified();
+        let claim = lock(&board.segments).claim(first);
+        let work = match claim {
+            Claim::Segment { id, from } => Work { segment: Some(id), from, end: u32::MAX },
+            Claim::Stolen { id, from, victim } => {
+                let record = Record::Split { from: victim, at: from, segment: id };
+                if let Err(error) = job.keeper.record(record).await {
+                    return job.halt(Halt::Fail(error));
+                }
+                job.hub.note(
+                    Topic::Segment,
+                    format!("segment {id}"),
+                    format!("takes over from {victim} at {from}"),
+                    Tone::Info,
+                );
+                Work { segment: Some(id), from, end: u32::MAX }
+            }
+            Claim::Again(range) => Work { segment: None, from: range.start, end: range.end },
+            Claim::Over => {
+                board.changed.notify_waiters();
+                return;
+            }
+            Claim::Wait => {
+                tokio::select! {
+                    () = changed => continue,
+                    () = stop.cancelled() => return,
+                }
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = list(&job, &board, routes.as_ref(), work, &stop) => outcome,
+            () = stop.cancelled() => return,
+        };
+        lock(&board.segments).release(work.segment);
+        board.changed.notify_waiters();
+        if let Err(error) = outcome {
+            return job.halt(halt_of(error.during("listing the source")));
+        }
+    }
+}
+
+/// Lists one piece of work to its end (or one page of it, when there is only one cursor).
+async fn list(
+    job: &Job,
+    board: &Arc<Board>,
+    routes: Option<&Routes>,
+    work: Work,
+    stop: &CancellationToken,
+) -> Result<()> {
+    let Work { segment, mut from, mut end } = work;
+    let mut token: Option<String> = None;
+    let page_size = job.page_size.load(Ordering::Relaxed);
+    let again = segment.is_none();
+    if again && routes.is_some() {
+        job.hub.relisted();
+    }
+    loop {
+        let room = Bytes(u64::from(page_size) * LISTED_ENTRY.0);
+        let permit =
+            job.budget.acquire_page(room).await.map_err(|denied| Error { class: Class::Quota, ..denied.into() })?;
+        let listed = Instant::now();
+        let page = match fetch(job, routes, from, token.as_deref(), page_size, segment).await {
+            Err(error) if error.class == Class::StalePage => {
+                token = None;
+                continue;
+            }
+            page => page?,
+        };
+        let Page { mut entries, through, next, .. } = page;
+        let through = match segment {
+            Some(id) => {
+                end = lock(&board.segments).listed(id, through);
+                through.min(end)
+            }
+            None => through.min(end),
+        };
+        entries.retain(|entry| entry.index.0 < end);
+        let needed = job.keeper.page(segment.map(|id| (id, through)), entries, again).await?;
+        hand_on(board, BlockRange::new(from, through), listed, needed, segment, permit, stop).await;
+        from = through;
+        token = next;
+        // Without a token it goes on by index: a file's pages have none, and a snapshot's last one covers all.
+        if from >= end {
+            return Ok(());
+        }
+        if lock(&board.segments).has_one_cursor() {
+            if again {
+                lock(&board.segments).put_back(BlockRange::new(from, end));
+            }
+            return Ok(());
+        }
+    }
+}
+
+async fn fetch(
+    job: &Job,
+    routes: Option<&Routes>,
+    from: u32,
+    token: Option<&str>,
+    max: u16,
+    segment: Option<u32>,
+) -> Result<Page> {
+    match routes {
+        None => job.source.page(from, token, max).await,
+        Some(routes) => {
+            let log = job.caller.log();
+            let segment = segment.unwrap_or(super::call::NO_SEGMENT);
+            retried!(job.caller.tries(&routes.list, log, segment), job.source.page(from, token, max))
+        }
+    }
+}
+
+/// Hands a page on, giving back the memory of what was taken.
+async fn hand_on(
+    board: &Arc<Board>,
+    range: BlockRange,
+    listed: Instant,
+    needed: Vec<(super::source::Entry, super::keeper::Todo)>,
+    segment: Option<u32>,
+    mut memory: Permit,
+    stop: &CancellationToken,
+) {
+    if needed.is_empty() {
+        return;
+    }
+    let ticket = board.open(range, listed, needed.len());
+    let mut left = needed.len() as u64;
+    for (entry, todo) in needed {
+        if left.is_multiple_of(GIVE_BACK) {
+            memory.shrink(Part::Listing, Bytes(left * LISTED_ENTRY.0));
+        }
+        left -= 1;
+        let segment = segment.or_else(|| lock(&board.segments).of(entry.index.0)).unwrap_or(super::call::NO_SEGMENT);
+        let item = Item { entry, todo, segment, page: Arc::clone(&ticket) };
+        // An item that cannot be handed on any more comes back by being dropped.
+        tokio::select! {
+            sent = board.items.send(item) => drop(sent),
+            () = stop.cancelled() => {}
+        }
+    }
+    Board::handed_on(&ticket);
+}
+
+/// A token of this page was refused: the rest of the page is not tried, it is listed again. A second time
+/// within a minute, listings seem to void each other's tokens: one cursor goes on alone.
+pub(super) async fn refused(job: &Job, board: &Board, page: &super::transfer::Ticket) {
+    page.refuse();
+    let fall_back = lock(&job.tokens).refused(page.listed, Instant::now());
+    if !fall_back {
+        return;
+    }
+    lock(&board.segments).fall_back();
+    board.refuse_all();
+    board.changed.notify_waiters();
+    let text = "block tokens are refused before their time: listings seem to void the tokens of earlier ones. \
+                From here on one cursor drains each page before it lists the next";
+    job.hub.note(Topic::Segment, "listing", text, Tone::Warning);
+    if let Err(error) = job.keeper.record(Record::OneCursor).await {
+        job.halt(Halt::Fail(error));
+    }
+}

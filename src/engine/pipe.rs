@@ -1,0 +1,185 @@
+//! The wire between a front and the engine: length-prefixed JSON frames over any byte stream.
+//!
+//! One path for every transport: the front in this process speaks over an in-memory pipe, later ones over a
+//! Unix socket. Invariant: a frame is bounded ([`MAX_FRAME`]), the first one is `Hello`, and a peer of
+//! another protocol version is refused. A slow front gets fewer pictures, never a queue of old ones.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes as Buffer;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{SinkExt, StreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+
+use super::protocol::{Answer, Command, PROTOCOL, Reply, Request, Status};
+use super::supervisor::Handle;
+use crate::error::{Error, Result};
+use crate::ids::JobId;
+
+/// A plan of a thousand items is about 2 MiB, a status of a thousand jobs about 4: what is larger is not ours.
+pub const MAX_FRAME: usize = 16 * 1024 * 1024;
+/// Commands that may wait for their answer on one connection.
+const OPEN_COMMANDS: usize = 64;
+/// A front that does not say hello within this is not a peer of ours.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+type Frames<T> = Framed<T, LengthDelimitedCodec>;
+
+fn frames<T: AsyncRead + AsyncWrite>(io: T) -> Frames<T> {
+    LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_framed(io)
+}
+
+async fn put<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Frames<T>, value: &impl Serialize) -> Result<()> {
+    let body = serde_json::to_vec(value).map_err(|e| Error::failed(format!("could not write a frame: {e}")))?;
+    io.send(Buffer::from(body)).await.map_err(|e| Error::io("the engine's connection", &e))
+}
+
+fn parse<V: DeserializeOwned>(frame: &[u8]) -> Result<V> {
+    serde_json::from_slice(frame).map_err(|e| Error::failed(format!("a frame could not be read: {e}")))
+}
+
+/// Serves one front until it goes away. What it watches is its own: other fronts do not see it.
+pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: T, engine: Handle) -> Result<()> {
+    let mut io = frames(io);
+    let hello =
+        Reply::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() };
+    put(&mut io, &hello).await?;
+    let mut pictures = engine.status();
+    pictures.mark_changed();
+    let mut watched: Option<JobId> = None;
+    let mut open = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            frame = io.next(), if open.len() < OPEN_COMMANDS => {
+                let Some(frame) = frame else { return Ok(()) };
+                let frame = frame.map_err(|e| Error::io("the front's connection", &e))?;
+                let Request { id, command } = parse(&frame)?;
+                if let Command::Watch(job) = command {
+                    watched = job;
+                    put(&mut io, &Reply::Answer { id, outcome: Ok(Answer::Done) }).await?;
+                    pictures.mark_changed();
+                } else {
+                    let engine = engine.clone();
+                    open.push(async move { Reply::Answer { id, outcome: engine.command(command).await } });
+                }
+            }
+            Some(reply) = open.next() => put(&mut io, &reply).await?,
+            changed = pictures.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let mut picture = Status::clone(&pictures.borrow_and_update().clone());
+                picture.detail = watched.and_then(|job| engine.detail(job));
+                put(&mut io, &Reply::Status(Box::new(picture))).await?;
+            }
+        }
+    }
+}
+
+type Waiting = oneshot::Sender<Result<Answer>>;
+
+/// A front's end of a connection. Cheap to clone; the connection ends with the last clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    commands: mpsc::Sender<(Command, Waiting)>,
+    status: watch::Receiver<Arc<Status>>,
+}
+
+impl Client {
+    /// Shakes hands over `io` and returns once the first picture is there.
+    ///
+    /// # Errors
+    /// The other end is of another version, or went away.
+    pub async fn connect<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T) -> Result<Self> {
+        let mut io = frames(io);
+        let first = tokio::time::timeout(HELLO_WITHIN, async {
+            match next(&mut io).await? {
+                Reply::Hello { protocol: PROTOCOL, .. } => {}
+                Reply::Hello { protocol, version, pid } => {
+                    return Err(Error::refused(format!(
+                        "the running engine (floe {version}, process {pid}) speaks protocol {protocol}, this floe {PROTOCOL}"
+                    ))
+                    .todo("use the floe that the engine was started with, or stop that engine"));
+                }
+                _ => return Err(Error::failed("the engine did not say hello")),
+            }
+            match next(&mut io).await? {
+                Reply::Status(status) => Ok(status),
+                _ => Err(Error::failed("the engine sent no status")),
+            }
+        })
+        .await
+        .map_err(|_| Error::failed("the engine did not answer within 10 s"))??;
+        let (commands, asked) = mpsc::channel(OPEN_COMMANDS);
+        let (pictures, status) = watch::channel(Arc::new(*first));
+        tokio::spawn(talk(io, asked, pictures));
+        Ok(Self { commands, status })
+    }
+
+    /// Sends a command and waits for what came of it.
+    ///
+    /// # Errors
+    /// As the engine answers; also when the engine is gone.
+    pub async fn send(&self, command: Command) -> Result<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send((command, answer)).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// The latest picture; `changed()` wakes a few times a second while something happens.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Arc<Status>> {
+        self.status.clone()
+    }
+}
+
+fn gone() -> Error {
+    Error::stopped("the engine has ended").todo("`floe jobs ls` shows what can be resumed")
+}
+
+async fn next<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Frames<T>) -> Result<Reply> {
+    match io.next().await {
+        Some(Ok(frame)) => parse(&frame),
+        Some(Err(cause)) => Err(Error::io("the engine's connection", &cause)),
+        None => Err(gone()),
+    }
+}
+
+/// The front's side: numbers commands, hands answers back, keeps the latest picture.
+async fn talk<T: AsyncRead + AsyncWrite + Unpin>(
+    mut io: Frames<T>,
+    mut asked: mpsc::Receiver<(Command, Waiting)>,
+    pictures: watch::Sender<Arc<Status>>,
+) {
+    let mut waiting: HashMap<u64, Waiting> = HashMap::new();
+    let mut id = 0;
+    loop {
+        tokio::select! {
+            command = asked.recv() => {
+                let Some((command, answer)) = command else { return };
+                id += 1;
+                if let Err(error) = put(&mut io, &Request { id, command }).await {
+                    let _ = answer.send(Err(error));
+                    return;
+                }
+                waiting.insert(id, answer);
+            }
+            reply = next(&mut io) => match reply {
+                Ok(Reply::Status(status)) => { pictures.send_replace(Arc::new(*status)); }
+                Ok(Reply::Answer { id, outcome }) => {
+                    if let Some(answer) = waiting.remove(&id) {
+                        let _ = answer.send(outcome);
+                    }
+                }
+                Ok(Reply::Hello { .. }) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}

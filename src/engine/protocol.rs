@@ -1,0 +1,580 @@
+//! What crosses the line between fronts and the engine: a [`Request`] in, [`Reply`]s out, a few times a second.
+//!
+//! The same types serve in one process (over an in-process pipe of the same frames), over a Unix socket,
+//! and from a fleet. Plain, serialisable values: no front ever holds a lock on engine state.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Level};
+use crate::grant::Grant;
+use crate::ids::{BlockRange, JobId};
+use crate::plan::Plan;
+use crate::units::{Blocks, Bytes, Digest, Quantity, Rate, Usd};
+
+/// Version of the frames; peers of another version are refused, not guessed at.
+pub const PROTOCOL: u32 = 1;
+
+/// A numbered command: the answer carries the number back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the front, unique per connection.
+    pub id: u64,
+    /// What to do.
+    pub command: Command,
+}
+
+/// How many lanes a job may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lanes {
+    /// The window decides, up to the plan's cap.
+    Auto,
+    /// Exactly this many (as far as memory allows).
+    Pinned(u32),
+    /// The window decides, up to this.
+    AtMost(u32),
+}
+
+/// What happens to what a cancelled job has made so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftOvers {
+    /// Kept, so that the job can be resumed.
+    Keep,
+    /// Pending snapshots are deleted, partial files removed.
+    CleanUp,
+}
+
+/// What a front can ask for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// Run exactly this plan, under this grant: one job per item. Answers [`Answer::Jobs`].
+    Run {
+        /// The plan that was shown.
+        plan: Box<Plan>,
+        /// What its acceptance allows.
+        grant: Grant,
+    },
+    /// Go on with a paused, failed or interrupted job.
+    Resume(JobId),
+    /// Stop cleanly; it can be resumed.
+    Pause(JobId),
+    /// Stop for good.
+    Cancel(JobId, LeftOvers),
+    /// Drop a finished job's directory.
+    Forget(JobId),
+    /// Turn a job's lanes.
+    Lanes(JobId, Lanes),
+    /// Turn the engine's budget. Answers [`Answer::Effective`] with what it became and why.
+    Memory(Bytes),
+    /// Move a queued job up (negative) or down.
+    Reorder(JobId, i32),
+    /// Ask for the segments, map and events of one job with every status (`None`: of none).
+    Watch(Option<JobId>),
+    /// Pause everything cleanly and end.
+    Shutdown,
+}
+
+/// What the engine sends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// First frame on a connection.
+    Hello {
+        /// [`PROTOCOL`].
+        protocol: u32,
+        /// floe's version.
+        version: String,
+        /// Process id of the engine.
+        pid: u32,
+    },
+    /// The picture of what runs.
+    Status(Box<Status>),
+    /// The answer to the request of that id.
+    Answer {
+        /// The request's number.
+        id: u64,
+        /// What came of it.
+        outcome: Result<Answer, Error>,
+    },
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Done.
+    Done,
+    /// These jobs were made, one per item of the plan.
+    Jobs(Vec<JobId>),
+    /// The value that is in force now, and why, when it is not the one that was asked for.
+    Effective {
+        /// What is in force.
+        value: u64,
+        /// Why it differs.
+        why: Option<String>,
+    },
+}
+
+/// A job's state: `queued → starting → running ⇄ paused/waiting → completing → verifying → done`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobState {
+    /// Waits for its turn.
+    Queued,
+    /// Canary: one List, one Get, one Put per destination.
+    Starting,
+    /// Blocks move.
+    Running,
+    /// Stopped by the user; can go on.
+    Paused,
+    /// Cannot go on by itself now (credentials, full disk, a silent destination); goes on when it can.
+    Waiting,
+    /// Every block is written; destinations are being completed.
+    Completing,
+    /// Results are listed or read back.
+    Verifying,
+    /// Every destination completed, as its own row of DESIGN §3 rule 1 says.
+    Done,
+    /// Finished, but some destinations failed.
+    Partial,
+    /// Failed; can be resumed when the cause is mended.
+    Failed,
+    /// Cancelled.
+    Cancelled,
+    /// Its engine died; can be resumed.
+    Interrupted,
+}
+
+impl JobState {
+    /// Whether the engine is working on it now.
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Starting | Self::Running | Self::Waiting | Self::Completing | Self::Verifying)
+    }
+    /// Whether nothing will happen to it any more by itself or by a resume.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled)
+    }
+    /// Whether `resume` makes sense.
+    #[must_use]
+    pub const fn is_resumable(self) -> bool {
+        matches!(self, Self::Paused | Self::Failed | Self::Partial | Self::Interrupted | Self::Waiting)
+    }
+    /// The word shown beside the glyph.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Waiting => "waiting",
+            Self::Completing => "completing",
+            Self::Verifying => "verifying",
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A destination's state, journaled before the call that it stands for (DESIGN §3, rule 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DestinationState {
+    /// Not begun.
+    Pending,
+    /// StartSnapshot is being asked, or the file opened.
+    Starting,
+    /// Blocks are written.
+    Writing,
+    /// CompleteSnapshot is being asked, or the file synced and renamed.
+    Completing,
+    /// Listed or read back.
+    Checking,
+    /// Completed: its row of DESIGN §3 rule 1 holds.
+    Completed,
+    /// Failed.
+    Failed,
+}
+
+/// Who vouches for a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// Nothing yet.
+    None,
+    /// The service checked digests and the LINEAR checksum.
+    Service,
+    /// We listed or read it back ourselves.
+    ReRead,
+    /// Only claimed.
+    Claimed,
+}
+
+/// One destination of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DestinationStatus {
+    /// As planned, or with the id once there is one: `prod@eu-west-1:snap-0c9e…`.
+    pub address: String,
+    /// `direct`, …
+    pub strategy: crate::plan::Strategy,
+    /// Where it stands.
+    pub state: DestinationState,
+    /// Blocks that it acknowledged.
+    pub blocks: Blocks,
+    /// Bytes written to it.
+    pub bytes: Bytes,
+    /// LINEAR checksum of what was written, once known.
+    pub checksum: Option<Digest>,
+    /// Who vouches for it.
+    pub evidence: Evidence,
+    /// Why it failed.
+    pub error: Option<Error>,
+}
+
+/// Why the lanes stand where they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LaneReason {
+    /// Throughput still grows with every lane.
+    Growing,
+    /// More lanes brought no more throughput.
+    NoGain,
+    /// A request quota binds.
+    Quota,
+    /// This snapshot is being throttled.
+    SnapshotThrottle,
+    /// The account is being throttled.
+    AccountThrottle,
+    /// The user's cap or pin.
+    UserCap,
+    /// The memory budget allows no more.
+    Memory,
+    /// Timeouts or a congested service halved it.
+    Congestion,
+    /// Fewer items are left than lanes.
+    Tail,
+}
+
+/// Lanes, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LanesStatus {
+    /// Requests in flight now.
+    pub now: u32,
+    /// The window: what it aims at.
+    pub target: u32,
+    /// The most it may become.
+    pub cap: u32,
+    /// Auto, pinned or capped.
+    pub setting: Lanes,
+    /// The true cause.
+    pub reason: LaneReason,
+    /// The same in one sentence with its figures.
+    pub why: String,
+    /// When the target changed last.
+    pub changed: Option<Timestamp>,
+}
+
+/// One rate limiter, and why it stands where it does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RateStatus {
+    /// `Get per snapshot`, `Put per account eu-west-1`, …
+    pub name: String,
+    /// Requests a second that it lets through now.
+    pub limit: f64,
+    /// The quota.
+    pub cap: f64,
+    /// Requests a second that passed in the last seconds.
+    pub used: f64,
+    /// What moved it last, in words.
+    pub why: String,
+}
+
+/// What happened beside plain success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Troubles {
+    /// Requests sent again.
+    pub retries: u64,
+    /// Throttles of the snapshot.
+    pub snapshot_throttles: u64,
+    /// Throttles of the account (and of KMS behind it).
+    pub account_throttles: u64,
+    /// Deadlines that passed.
+    pub timeouts: u64,
+    /// Bodies whose checksum was wrong.
+    pub corrupt: u64,
+    /// Pages listed again for fresh tokens.
+    pub relisted: u64,
+}
+
+impl Troubles {
+    /// Counts a throttle of that level.
+    pub fn throttled(&mut self, level: Level) {
+        match level {
+            Level::Snapshot => self.snapshot_throttles += 1,
+            Level::Account | Level::Dependency => self.account_throttles += 1,
+        }
+    }
+    /// All throttles.
+    #[must_use]
+    pub const fn throttles(&self) -> u64 {
+        self.snapshot_throttles + self.account_throttles
+    }
+}
+
+/// Requests made so far: what the meter of dollars counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Requests {
+    /// List requests.
+    pub list: u64,
+    /// Blocks got.
+    pub get: u64,
+    /// Blocks put.
+    pub put: u64,
+}
+
+/// What was said before and what it became.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Predicted {
+    /// Peak memory.
+    pub memory: Bytes,
+    /// Dollars once.
+    pub cost: Usd,
+    /// Seconds at best.
+    pub seconds_low: f64,
+    /// Seconds at worst.
+    pub seconds_high: f64,
+}
+
+/// One job, as every front shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Its number.
+    pub job: JobId,
+    /// The group it came in (`--each`): the number of its first job, how many there are.
+    pub group: Option<(JobId, u32)>,
+    /// Where it stands.
+    pub state: JobState,
+    /// The why-column: `quota`, `after 14`, `login dr`, `listing`.
+    pub why: String,
+    /// The source, in full.
+    pub source: String,
+    /// The source's name, for people.
+    pub name: Option<String>,
+    /// Its destinations.
+    pub destinations: Vec<DestinationStatus>,
+    /// Blocks that every destination has.
+    pub blocks_done: Blocks,
+    /// Blocks there are: at most until the listing ended, then exact.
+    pub blocks_total: Quantity<Blocks>,
+    /// Blocks listed so far.
+    pub blocks_listed: Blocks,
+    /// Blocks found done at the last resume: shown apart.
+    pub blocks_resumed: Blocks,
+    /// Bytes read from the source and written to destinations in this run.
+    pub bytes_read: Bytes,
+    /// Bytes written, all destinations.
+    pub bytes_written: Bytes,
+    /// Reading, over the last seconds.
+    pub rate: Rate,
+    /// Reading, over the last minutes, one value per 5 s, oldest first, at most 120.
+    pub rate_history: Vec<f32>,
+    /// Seconds left: low and high.
+    pub left_seconds: Option<(f64, f64)>,
+    /// Seconds it has run, over all its runs.
+    pub elapsed_seconds: f64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Who accepted its plan.
+    pub who: String,
+    /// Its lanes and why.
+    pub lanes: LanesStatus,
+    /// Its rate limiters.
+    pub rates: Vec<RateStatus>,
+    /// Requests made.
+    pub requests: Requests,
+    /// Dollars of requests and transfer so far: the plan's own prices times what happened.
+    pub spent: Usd,
+    /// What went wrong and was mended.
+    pub troubles: Troubles,
+    /// Median and 99th percentile of a Get, milliseconds.
+    pub get_ms: Option<(f32, f32)>,
+    /// Median and 99th percentile of a Put, milliseconds.
+    pub put_ms: Option<(f32, f32)>,
+    /// What was said before it ran.
+    pub predicted: Predicted,
+    /// Highest resident size sampled while it ran.
+    pub peak_rss: Bytes,
+    /// Budget held by it now.
+    pub held: Bytes,
+    /// Time when a paused job's pending snapshot would be given up by AWS.
+    pub expires: Option<Timestamp>,
+    /// Why it failed or waits.
+    pub error: Option<Error>,
+}
+
+/// One segment of the watched job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentStatus {
+    /// Its number.
+    pub id: u32,
+    /// The indexes it spans.
+    pub range: BlockRange,
+    /// Blocks listed in it so far.
+    pub listed: Blocks,
+    /// Blocks of it that every destination has.
+    pub done: Blocks,
+    /// Whether its listing ended.
+    pub listing_done: bool,
+    /// Rate over the last 20 s.
+    pub rate: Rate,
+    /// One value per second of the last 20, oldest first.
+    pub history: Vec<f32>,
+    /// 99th percentile of its requests, milliseconds.
+    pub p99_ms: Option<f32>,
+    /// Retries.
+    pub retries: u32,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Age of the oldest request in flight, seconds.
+    pub oldest_seconds: Option<f32>,
+    /// `slow`, `from 9`, `listing`, …
+    pub note: String,
+}
+
+/// One cell of the block map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cell {
+    /// Not listed yet.
+    Unknown,
+    /// Listed, nothing there: a hole in the source.
+    Hole,
+    /// Listed, to do.
+    ToDo,
+    /// Some of it is moving.
+    Moving,
+    /// All of it is where it should be.
+    Done,
+    /// A block of it was retried more than three times.
+    Trouble,
+}
+
+/// How loud an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tone {
+    /// Plain.
+    Info,
+    /// To notice.
+    Warning,
+    /// Something failed.
+    Bad,
+    /// Something ended well.
+    Good,
+}
+
+/// One line of "what happens and why".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// Of which job.
+    pub job: Option<JobId>,
+    /// `segment 9`, `lanes`, `network`, `eu-west-1`.
+    pub subject: String,
+    /// One sentence.
+    pub text: String,
+    /// How loud.
+    pub tone: Tone,
+    /// How many alike were folded into it.
+    pub count: u32,
+}
+
+/// What only the watched job carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobDetail {
+    /// Which job.
+    pub job: JobId,
+    /// All its segments.
+    pub segments: Vec<SegmentStatus>,
+    /// The block map: [`JobDetail::MAP_CELLS`] cells at most, each the same number of indexes.
+    pub map: Vec<Cell>,
+    /// Indexes per cell.
+    pub blocks_per_cell: u32,
+    /// The latest events, newest last, at most 200.
+    pub events: Vec<Event>,
+}
+
+impl JobDetail {
+    /// Cells of the map at most: four lines of a wide terminal, with room to zoom.
+    pub const MAP_CELLS: usize = 1024;
+}
+
+/// The process and the machine it runs on.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MachineStatus {
+    /// Resident size of this process.
+    pub rss: Bytes,
+    /// Its highest sample.
+    pub rss_peak: Bytes,
+    /// Memory in use on the machine.
+    pub machine_used: Bytes,
+    /// Memory of the machine.
+    pub machine_total: Bytes,
+    /// Use and limit of the cgroup, when there is one.
+    pub cgroup: Option<(Bytes, Bytes)>,
+    /// CPU of this process in percent of one core.
+    pub cpu_percent: f32,
+    /// Cores.
+    pub cores: u32,
+}
+
+/// The engine's one memory limit.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// Held now.
+    pub used: Bytes,
+    /// The limit.
+    pub limit: Bytes,
+    /// The least it can be with the jobs that run.
+    pub floor: Bytes,
+    /// Held by part: `listing pages`, `blocks in flight`, …
+    pub parts: Vec<(String, Bytes)>,
+    /// One value per 5 s, oldest first, at most 120.
+    pub history: Vec<f32>,
+}
+
+/// Everything a front needs to draw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Grows with every change.
+    pub revision: u64,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// When the engine started.
+    pub engine_started: Timestamp,
+    /// Whether the engine lives in this front's process (jobs stop with it).
+    pub in_process: bool,
+    /// Reading of all jobs together: equals the sum of the rows.
+    pub rate: Rate,
+    /// One value per 5 s, oldest first, at most 120.
+    pub rate_history: Vec<f32>,
+    /// The budget.
+    pub budget: BudgetStatus,
+    /// The machine.
+    pub machine: MachineStatus,
+    /// Jobs that are not over, and the latest that are, oldest first.
+    pub jobs: Vec<JobStatus>,
+    /// The watched job.
+    pub detail: Option<JobDetail>,
+}

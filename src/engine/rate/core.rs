@@ -1,0 +1,254 @@
+//! The arithmetic of one limiter: a token bucket, what happened in the last seconds, and where it moves.
+//! Pure: every call is given the time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Cause, PerSecond};
+use crate::error::Level;
+
+/// One slot of the recent past.
+const SLOT: Duration = Duration::from_millis(200);
+/// Two seconds of the past: long enough to average, short enough to follow.
+const SLOTS: usize = 10;
+/// Between two cuts: the answers to what was sent before a cut must not cut again.
+const CUT_EVERY: Duration = Duration::from_secs(1);
+/// Just under what succeeded.
+const UNDER: f64 = 0.97;
+/// A few throttles among hundreds of successes: the limit is met, not exceeded.
+const GRAZE: f64 = 0.01;
+/// How long the limit climbs by 1 % a second before the step doubles (a blackout must not take minutes back).
+const PATIENCE: u64 = 5;
+/// The bucket holds this many seconds of its rate: a timer's tick, not a burst.
+const BURST: f64 = 0.02;
+
+/// What moved a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// Throttles of this level.
+    Cut(Level),
+    /// Nothing was throttled for a second.
+    Probing,
+    /// It reached its quota again.
+    Recovered,
+    /// The quota itself changed.
+    CapSet,
+}
+
+/// One change of a limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Change {
+    /// When.
+    pub at: Instant,
+    /// From here,
+    pub from: PerSecond,
+    /// to there.
+    pub to: PerSecond,
+    /// Why.
+    pub why: Moved,
+}
+
+impl Change {
+    /// In words.
+    #[must_use]
+    pub fn text(&self, now: Instant) -> String {
+        let ago = now.saturating_duration_since(self.at).as_secs();
+        let level = |level| match level {
+            Level::Snapshot => "this snapshot was throttled",
+            Level::Account => "the account was throttled",
+            Level::Dependency => "KMS behind it was throttled",
+        };
+        match self.why {
+            Moved::Cut(at) => format!("{} → {} {ago} s ago: {}", self.from, self.to, level(at)),
+            Moved::Probing => format!("probing up, now {}: nothing was throttled for a second", self.to),
+            Moved::Recovered => format!("back at its quota of {} since {ago} s", self.to),
+            Moved::CapSet => format!("its quota is {}, known for {ago} s", self.to),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Slot {
+    granted: u32,
+    waited: u32,
+    succeeded: u32,
+    pub(super) throttled: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Core {
+    cap: f64,
+    limit: f64,
+    tokens: f64,
+    filled: Instant,
+    began: Instant,
+    pub(super) slots: [Slot; SLOTS],
+    /// The slot that is being filled, counted since `began`.
+    slot: u64,
+    cut: Option<Instant>,
+    throttle: Option<(Instant, Level)>,
+    grown: Instant,
+    last: Option<Change>,
+}
+
+impl Core {
+    pub fn new(cap: PerSecond, now: Instant) -> Self {
+        let cap = cap.0.max(0.1);
+        Self {
+            cap,
+            limit: cap,
+            tokens: (cap * BURST).max(1.0),
+            filled: now,
+            began: now,
+            slots: [Slot::default(); SLOTS],
+            slot: 0,
+            cut: None,
+            throttle: None,
+            grown: now,
+            last: None,
+        }
+    }
+
+    pub const fn limit(&self) -> PerSecond {
+        PerSecond(self.limit)
+    }
+    pub const fn cap(&self) -> PerSecond {
+        PerSecond(self.cap)
+    }
+    pub const fn last(&self) -> Option<Change> {
+        self.last
+    }
+
+    /// Takes `amount` tokens, or says how long until that is worth asking again.
+    pub fn take(&mut self, now: Instant, amount: f64, waited: bool) -> Result<(), Duration> {
+        self.roll(now);
+        self.grow(now);
+        let burst = (self.limit * BURST).max(1.0);
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + passed * self.limit).min(burst);
+        self.filled = now;
+        // More than a burst (bytes) goes as a whole and leaves a debt; requests take exactly one.
+        let enough = amount.min(burst);
+        // A hair of rounding must not cost another turn of the timer.
+        if self.tokens + 1e-6 >= enough {
+            self.tokens -= amount;
+            let slot = self.slot_mut();
+            slot.granted += 1;
+            slot.waited += u32::from(waited);
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64(((enough - self.tokens) / self.limit).clamp(0.000_1, 3600.0)))
+    }
+
+    pub fn succeeded(&mut self, now: Instant) {
+        self.roll(now);
+        self.slot_mut().succeeded += 1;
+    }
+
+    pub fn throttled(&mut self, now: Instant, level: Level) -> Option<Change> {
+        self.roll(now);
+        self.slot_mut().throttled += 1;
+        self.throttle = Some((now, level));
+        if self.cut.is_some_and(|cut| now.saturating_duration_since(cut) < CUT_EVERY) {
+            return None;
+        }
+        self.cut = Some(now);
+        self.grown = now;
+        let rate = self.rate(now, |slot| slot.succeeded);
+        let all = self.total(|slot| slot.succeeded + slot.throttled).max(1.0);
+        let grazed = self.total(|slot| slot.throttled) / all < GRAZE && rate > 0.8 * self.limit;
+        let to = if grazed { self.limit * 0.99 } else { (rate * UNDER).min(self.limit * UNDER) };
+        self.move_to(to, now, Moved::Cut(level))
+    }
+
+    pub fn set_cap(&mut self, cap: PerSecond, now: Instant) {
+        let cap = cap.0.max(0.1);
+        let uncut = self.limit >= self.cap;
+        self.cap = cap;
+        if uncut || self.limit > cap {
+            self.move_to(cap, now, Moved::CapSet);
+        }
+    }
+
+    /// What passed and was not throttled, a second.
+    pub fn used(&mut self, now: Instant) -> PerSecond {
+        self.roll(now);
+        PerSecond(self.rate(now, |slot| slot.succeeded))
+    }
+
+    /// Why it binds, when it does.
+    pub fn hold(&mut self, now: Instant) -> Option<Cause> {
+        self.roll(now);
+        let granted = self.total(|slot| slot.granted);
+        if granted < 1.0 || self.total(|slot| slot.waited) * 2.0 < granted {
+            return None;
+        }
+        match self.throttle {
+            Some((_, level)) if self.limit < 0.98 * self.cap => Some(Cause::Throttle(level)),
+            _ => Some(Cause::Quota),
+        }
+    }
+
+    /// Up by 1 % for each second in which nothing was throttled and the limit was in use; faster after a
+    /// while without any throttle.
+    fn grow(&mut self, now: Instant) {
+        while self.limit < self.cap && now.saturating_duration_since(self.grown) >= Duration::from_secs(1) {
+            self.grown += Duration::from_secs(1);
+            if now.saturating_duration_since(self.grown) > Duration::from_secs(5) {
+                self.grown = now; // nobody asked for a while: what was not tried is not probed
+                return;
+            }
+            if self.rate(now, |slot| slot.granted) < 0.5 * self.limit {
+                continue;
+            }
+            let quiet = self.throttle.map_or(u64::MAX, |(at, _)| self.grown.saturating_duration_since(at).as_secs());
+            let step = 0.01 * f64::from(1u32 << (quiet / PATIENCE).min(4));
+            let to = self.limit * (1.0 + step);
+            let why = if to >= self.cap { Moved::Recovered } else { Moved::Probing };
+            self.move_to(to, now, why);
+        }
+    }
+
+    fn move_to(&mut self, to: f64, now: Instant, why: Moved) -> Option<Change> {
+        // Never so low that finding out about the end of a blackout would take minutes.
+        let to = to.clamp((self.cap / 100.0).max(1.0).min(self.cap), self.cap);
+        #[expect(clippy::float_cmp, reason = "clamped to the very same bound, or moved")]
+        if to == self.limit && why != Moved::CapSet {
+            return None;
+        }
+        let change = Change { at: now, from: PerSecond(self.limit), to: PerSecond(to), why };
+        self.limit = to;
+        self.tokens = self.tokens.min((to * BURST).max(1.0));
+        self.last = Some(change);
+        Some(change)
+    }
+
+    fn slot_mut(&mut self) -> &mut Slot {
+        let at = usize::try_from(self.slot % SLOTS as u64).unwrap_or(0);
+        &mut self.slots[at]
+    }
+
+    /// Empties the slots that time has passed over.
+    fn roll(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.began).as_millis() / SLOT.as_millis();
+        let slot = u64::try_from(passed).unwrap_or(u64::MAX);
+        for _ in 0..slot.saturating_sub(self.slot).min(SLOTS as u64) {
+            self.slot += 1;
+            *self.slot_mut() = Slot::default();
+        }
+        self.slot = slot.max(self.slot);
+    }
+
+    fn total(&self, of: impl Fn(&Slot) -> u32) -> f64 {
+        self.slots.iter().map(|slot| f64::from(of(slot))).sum()
+    }
+
+    /// A second, over the two seconds that are kept, or over its whole life when that is shorter.
+    fn rate(&self, now: Instant, of: impl Fn(&Slot) -> u32) -> f64 {
+        let age = now.saturating_duration_since(self.began);
+        let into = Duration::from_nanos((age.as_nanos() % SLOT.as_nanos()) as u64);
+        let kept = SLOT * (SLOTS as u32 - 1) + into;
+        self.total(of) / age.min(kept).max(Duration::from_millis(250)).as_secs_f64()
+    }
+}

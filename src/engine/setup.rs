@@ -1,0 +1,128 @@
+//! From a plan to the two ends of its job: sessions, accounts, source, destinations.
+//!
+//! Invariant: the account that STS names now is the one that the plan was made with; otherwise nothing runs.
+
+use std::sync::Arc;
+
+use super::keeper::{Keeper, MAX_DESTINATIONS};
+use super::sink::{FileSink, Made, NullSink, Provenance, Sink, SnapshotSink};
+use super::source::{Content, Entry, FileSource, Holes, SnapshotSource, Source};
+use super::spec::Spec;
+use crate::aws::{Aws, Session};
+use crate::error::{Error, Result};
+use crate::ids::{AccountId, BlockIndex, Profile, Region};
+use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, SourceKind};
+use crate::units::Bytes;
+
+/// The ends of a job.
+pub(super) struct Ends {
+    pub source: Arc<dyn Source>,
+    pub sinks: Vec<Arc<dyn Sink>>,
+}
+
+/// The source's identity, as the ledger keeps it.
+pub(super) fn identity(spec: &Spec) -> Result<String> {
+    serde_json::to_string(&spec.item()?.source.kind)
+        .map_err(|e| Error::failed(format!("could not name the source: {e}")))
+}
+
+/// Sessions, accounts, and what the plan says, as objects.
+pub(super) async fn ends(spec: &Spec, aws: &Aws) -> Result<Ends> {
+    let item = spec.item()?;
+    if item.destinations.len() > MAX_DESTINATIONS {
+        return Err(Error::usage(format!("a copy has at most {MAX_DESTINATIONS} destinations")));
+    }
+    let mut sinks: Vec<Arc<dyn Sink>> = Vec::with_capacity(item.destinations.len());
+    for (dest, plan) in item.destinations.iter().enumerate() {
+        sinks.push(sink(spec, aws, dest, plan).await?);
+    }
+    let source = &item.source;
+    let source: Arc<dyn Source> = match &source.kind {
+        SourceKind::Snapshot { id, .. } => {
+            let session =
+                session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
+            Arc::new(SnapshotSource::new(session, id.clone(), source.volume))
+        }
+        kind @ SourceKind::File { .. } => {
+            let holes = if sinks.iter().any(|sink| sink.wants_holes()) { Holes::Listed } else { Holes::LeftOut };
+            Arc::new(FileSource::open(kind, holes, spec.plan.operation.options.allow_changed)?)
+        }
+    };
+    Ok(Ends { source, sinks })
+}
+
+async fn session(
+    aws: &Aws,
+    profile: Option<&Profile>,
+    region: Option<&Region>,
+    account: Option<&AccountId>,
+) -> Result<Session> {
+    let session = aws.session(profile, region).await?;
+    match account {
+        Some(planned) if planned != session.account() => Err(Error::refused(format!(
+            "the plan was made with account {}, these credentials are of {}",
+            planned.grouped(),
+            session.account().grouped()
+        ))
+        .todo("sign in to the account of the plan, or make a new plan")),
+        _ => Ok(session),
+    }
+}
+
+async fn sink(spec: &Spec, aws: &Aws, dest: usize, plan: &DestinationPlan) -> Result<Arc<dyn Sink>> {
+    let options = &spec.plan.operation.options;
+    let source = &spec.item()?.source;
+    Ok(match &plan.kind {
+        DestinationKind::Null => Arc::new(NullSink),
+        DestinationKind::File { path, length, .. } => {
+            Arc::new(FileSink::new(spec.job, dest, path, *length, options.force))
+        }
+        DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
+            let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
+            let is_file = matches!(source.kind, SourceKind::File { .. });
+            let mut tags = source.tags.clone();
+            for tag in &options.tags {
+                tags.retain(|(key, _)| *key != tag.0);
+                tags.push(tag.clone());
+            }
+            Arc::new(SnapshotSink {
+                session,
+                volume_gib: *volume_gib,
+                ask_encrypted: *ask_encrypted,
+                ask_key: ask_key.clone(),
+                encrypted: *encrypted,
+                tags,
+                description: options.description.clone().unwrap_or_else(|| format!("floe copy of {}", source.address)),
+                provenance: Provenance { source: source.address.to_string(), unique: spec.unique.clone() },
+                omit_zeros: is_file && options.omit_zeros == OmitZeros::All,
+                write_holes: options.omit_zeros == OmitZeros::Off,
+                made: Made::new(spec.grant.clone()),
+            })
+        }
+    })
+}
+
+/// Reads again what earlier runs read of a source that can change, and compares it with the ledger.
+pub(super) async fn compare_source(source: &Arc<dyn Source>, keeper: &Keeper, dest: Option<usize>) -> Result<()> {
+    let Some(dest) = dest else { return Ok(()) };
+    let mut from = BlockIndex(0);
+    let mut block = Vec::new();
+    loop {
+        let known = keeper.digests(dest, from, 256).await?;
+        let Some(last) = known.last() else { return Ok(()) };
+        from = BlockIndex(last.0.0 + 1);
+        for (index, digest) in known {
+            let found = source.read(&Entry { index, content: Content::File }, &mut block).await?;
+            if found != digest {
+                return Err(Error::failed("the source changed between two runs of this job")
+                    .at_block(index)
+                    .todo("copy it again from the start, or copy a snapshot of it"));
+            }
+        }
+    }
+}
+
+/// What a job holds at least.
+pub(super) const fn floor(item: Bytes) -> Bytes {
+    crate::plan::choices::floor(item)
+}

@@ -1,0 +1,272 @@
+//! An image file as a destination: written beside its name, renamed when it is whole.
+//!
+//! Invariants: the target's name never shows a part of a copy; the temporary file has its exact length from
+//! the first moment and reads as zeros wherever nothing was written; a block counts as done only after a sync
+//! that came after its write. A failed sync is final for its batch: the file is opened anew.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes as Buffer;
+
+use super::{Desk, Opened, Sink};
+use crate::engine::blocks::{digest_of, lock};
+use crate::engine::journal::{DestinationPicture, Step};
+use crate::engine::ledger::Linear;
+use crate::engine::protocol::{DestinationState, Evidence, Tone};
+use crate::error::{Class, Error, Result};
+use crate::ids::{BlockIndex, JobId};
+use crate::plan::Verify;
+use crate::store::atomic::sync_dir;
+use crate::units::{BLOCK_BYTES, Bytes, Digest, ZERO_BLOCK_SHA256};
+
+/// Blocks read back at once when a file is checked.
+const CHECK_RUN: usize = 256;
+
+/// One file. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct FileSink(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    target: PathBuf,
+    temporary: PathBuf,
+    length: Bytes,
+    force: bool,
+    open: Mutex<Option<Arc<Handle>>>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    file: File,
+    /// Whether everything unwritten is known to be a hole: blocks of zeros then need no write.
+    sparse: bool,
+}
+
+impl Inner {
+    fn handle(&self) -> Result<Arc<Handle>> {
+        lock(&self.open).clone().ok_or_else(|| Error::failed(format!("{} is not open", self.temporary.display())))
+    }
+
+    /// The target may have appeared since the plan was made.
+    fn refuse_overwriting(&self) -> Result<()> {
+        if self.target.is_dir() {
+            return Err(Error::usage(format!("`{}` is a directory", self.target.display())));
+        }
+        let held = fs::symlink_metadata(&self.target).map_or(0, |meta| meta.len());
+        if held > 0 && !self.force {
+            return Err(Error::refused(format!("`{}` exists and holds {}", self.target.display(), Bytes(held)))
+                .todo("--force replaces it once the copy is complete; or name another file"));
+        }
+        Ok(())
+    }
+
+    fn make(&self) -> Result<Handle> {
+        let failed = |what: &str, e: &io::Error| disk(format!("could not {what} {}", self.temporary.display()), e);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&self.temporary)
+            .map_err(|e| failed("make", &e))?;
+        file.set_len(self.length.0).map_err(|e| failed("size", &e))?;
+        file.sync_all().map_err(|e| failed("sync", &e))?;
+        sync_dir(self.temporary.parent().unwrap_or(Path::new(".")))?;
+        Ok(Handle { file, sparse: true })
+    }
+
+    /// What an earlier run left, when it is whole.
+    fn reopen(&self) -> Option<Handle> {
+        let file = OpenOptions::new().read(true).write(true).open(&self.temporary).ok()?;
+        (file.metadata().ok()?.len() == self.length.0).then_some(Handle { file, sparse: false })
+    }
+
+    fn keep(&self, handle: Handle) {
+        *lock(&self.open) = Some(Arc::new(handle));
+    }
+
+    /// Syncs the whole file, renames it and syncs the directory. May be repeated.
+    fn rename(&self) -> Result<()> {
+        let failed = |what: &str, e: &io::Error| disk(format!("could not {what} {}", self.target.display()), e);
+        if self.temporary.exists() {
+            let handle = self.handle()?;
+            handle.file.set_len(self.length.0).map_err(|e| failed("size", &e))?;
+            handle.file.sync_all().map_err(|e| failed("sync", &e))?;
+            self.refuse_overwriting()?;
+            fs::rename(&self.temporary, &self.target).map_err(|e| failed("rename", &e))?;
+        }
+        let length = fs::metadata(&self.target).map_err(|e| failed("find", &e))?.len();
+        if length != self.length.0 {
+            let text = format!("{} has {length} bytes, not the {} of the volume", self.target.display(), self.length.0);
+            return Err(Error::failed(text));
+        }
+        sync_dir(self.target.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+impl FileSink {
+    pub(in crate::engine) fn new(job: JobId, dest: usize, target: &Path, length: Bytes, force: bool) -> Self {
+        let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let temporary = target.with_file_name(format!(".{name}.floe-{job}-{dest}.part"));
+        Self(Arc::new(Inner { target: target.to_owned(), temporary, length, force, open: Mutex::new(None) }))
+    }
+
+    /// Runs `work` where blocking is allowed.
+    async fn off<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&inner))
+            .await
+            .map_err(|e| Error::failed(format!("work on {}: {e}", self.0.target.display())))?
+    }
+
+    /// Reads blocks back from `path` and compares them with the ledger.
+    async fn compare(&self, desk: &Desk, path: PathBuf) -> Result<()> {
+        let file = Arc::new(File::open(&path).map_err(|e| disk(format!("could not open {}", path.display()), &e))?);
+        let mut from = BlockIndex(0);
+        loop {
+            let known = desk.keeper.digests(desk.dest, from, CHECK_RUN).await?;
+            let Some(last) = known.last() else { return Ok(()) };
+            from = BlockIndex(last.0.0 + 1);
+            let (file, length, shown) = (Arc::clone(&file), self.0.length.0, path.display().to_string());
+            let differs = self
+                .off(move |_| {
+                    first_difference(&file, length, &known)
+                        .map_err(|e| disk(format!("could not read back {shown}"), &e))
+                })
+                .await?;
+            if let Some(index) = differs {
+                return Err(Error::failed(format!("{} does not hold what was written to it", path.display()))
+                    .at_block(index)
+                    .todo("check this disk, then copy again"));
+            }
+        }
+    }
+}
+
+fn first_difference(file: &File, length: u64, known: &[(BlockIndex, Digest)]) -> io::Result<Option<BlockIndex>> {
+    let mut block = vec![0; BLOCK_BYTES as usize];
+    for (index, digest) in known {
+        let inside = inside(length, *index);
+        file.read_exact_at(&mut block[..inside], index.offset())?;
+        block[inside..].fill(0);
+        if digest_of(&block) != *digest {
+            return Ok(Some(*index));
+        }
+    }
+    Ok(None)
+}
+
+/// How much of a block lies inside a file of this length.
+fn inside(length: u64, index: BlockIndex) -> usize {
+    usize::try_from(length.saturating_sub(index.offset()).min(BLOCK_BYTES)).unwrap_or(0)
+}
+
+/// A full disk is waited for; anything else of a disk is final.
+fn disk(what: String, cause: &io::Error) -> Error {
+    let mut error = Error::io(what, cause);
+    if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        error.class = Class::Quota;
+        error.todo = Some("free some space; the copy goes on by itself".to_owned());
+    }
+    error
+}
+
+#[async_trait]
+impl Sink for FileSink {
+    fn address(&self) -> String {
+        self.0.target.display().to_string()
+    }
+
+    async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened> {
+        let stood = known.failed_in.unwrap_or(known.state);
+        if matches!(stood, DestinationState::Completing | DestinationState::Checking) {
+            if let Some(handle) = self.0.reopen() {
+                self.0.keep(handle);
+                return Ok(Opened::Completing);
+            }
+            if fs::metadata(&self.0.target).is_ok_and(|meta| meta.len() == self.0.length.0) {
+                return Ok(Opened::Completing);
+            }
+        }
+        let earlier = if known.id.is_some() { self.0.reopen() } else { None };
+        if let Some(handle) = earlier {
+            self.0.keep(handle);
+            desk.step(Step::Writing).await?;
+            return Ok(Opened::Ready);
+        }
+        self.0.refuse_overwriting()?;
+        let attempt = known.attempt + 1;
+        if known.id.is_some() {
+            let text = format!("{} is gone or cut off: everything is written again", self.0.temporary.display());
+            desk.say(self.address(), text, Tone::Warning);
+        }
+        desk.step(Step::Starting { attempt, client_token: desk.client_token("file", attempt) }).await?;
+        desk.keeper.clear(desk.dest).await?;
+        let handle = self.off(Inner::make).await?;
+        self.0.keep(handle);
+        desk.step(Step::Started { id: self.0.temporary.display().to_string() }).await?;
+        desk.step(Step::Writing).await?;
+        Ok(Opened::Ready)
+    }
+
+    async fn write(&self, index: BlockIndex, data: &Buffer, digest: &Digest) -> Result<()> {
+        let handle = self.0.handle()?;
+        if handle.sparse && *digest == ZERO_BLOCK_SHA256 {
+            return Ok(());
+        }
+        let data = data.slice(..inside(self.0.length.0, index).min(data.len()));
+        tokio::task::spawn_blocking(move || handle.file.write_all_at(&data, index.offset()))
+            .await
+            .map_err(|e| Error::failed(format!("writing a file: {e}")))?
+            .map_err(|e| disk(format!("could not write {}", self.0.temporary.display()), &e).at_block(index))
+    }
+
+    fn needs_sync(&self) -> bool {
+        true
+    }
+
+    fn sync(&self) -> Result<()> {
+        let handle = self.0.handle()?;
+        handle.file.sync_data().map_err(|e| {
+            // The kernel may have dropped the pages and their error: only a new handle tells the truth again.
+            *lock(&self.0.open) = self.0.reopen().map(Arc::new);
+            let mut error = disk(format!("could not sync {}", self.0.temporary.display()), &e);
+            if error.class == Class::Permanent {
+                error.class = Class::Transient;
+            }
+            error
+        })
+    }
+
+    async fn recheck(&self, desk: &Desk) -> Result<()> {
+        self.compare(desk, self.0.temporary.clone()).await
+    }
+
+    async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
+        desk.step(Step::Completing { blocks: written.blocks, checksum: Some(written.checksum) }).await?;
+        self.off(Inner::rename).await
+    }
+
+    async fn check(&self, desk: &Desk, _written: &Linear) -> Result<Evidence> {
+        if desk.verify < Verify::Checksum {
+            return Ok(Evidence::Claimed);
+        }
+        self.compare(desk, self.0.target.clone()).await?;
+        Ok(Evidence::ReRead)
+    }
+
+    async fn discard(&self, _desk: &Desk, _known: &DestinationPicture) -> Result<()> {
+        *lock(&self.0.open) = None;
+        match fs::remove_file(&self.0.temporary) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(disk(format!("could not remove {}", self.0.temporary.display()), &e))
+            }
+            _ => Ok(()),
+        }
+    }
+}

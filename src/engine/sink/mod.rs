@@ -1,0 +1,150 @@
+//! Where blocks go to: one small trait, from opening to the proof that it is complete.
+//!
+//! Invariants: every state is journaled before the call that it stands for; [`Sink::write`] returns only when
+//! the destination acknowledged the block; nothing is put after `complete` was begun. One source feeds any
+//! number of these in one read, and the failure of one does not touch the others.
+
+mod file;
+mod null;
+mod snapshot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes as Buffer;
+
+pub(super) use self::file::FileSink;
+pub(super) use self::null::NullSink;
+pub(super) use self::snapshot::{Made, Provenance, SnapshotSink, dies_at};
+use super::call::{Caller, Route};
+use super::hub::Hub;
+use super::journal::{DestinationPicture, Record, Step};
+use super::keeper::Keeper;
+use super::ledger::Linear;
+use super::protocol::{Evidence, Tone};
+use crate::error::Result;
+use crate::ids::{BlockIndex, JobId};
+use crate::plan::Verify;
+use crate::units::Digest;
+
+/// What a destination found when it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// Blocks may be written; what the ledger says is done is done.
+    Ready,
+    /// It is being completed already: nothing may be written any more.
+    Completing,
+}
+
+/// A destination's view of its job: what it may ask for while it opens, completes and checks.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    pub job: JobId,
+    pub dest: usize,
+    pub keeper: Keeper,
+    pub caller: Arc<Caller>,
+    pub hub: Arc<Hub>,
+    pub verify: Verify,
+    /// How long a wait for the service may take, when the user bounded it.
+    pub wait: Option<Duration>,
+}
+
+impl Desk {
+    /// Journals a step, synced, and shows it.
+    pub(super) async fn step(&self, step: Step) -> Result<()> {
+        self.hub.destination_step(self.dest, &step);
+        let dest = u16::try_from(self.dest).unwrap_or(u16::MAX);
+        self.keeper.journal(Record::Destination { dest, step }).await
+    }
+
+    /// Says something about this destination.
+    pub(super) fn say(&self, subject: impl Into<String>, text: impl Into<String>, tone: Tone) {
+        self.hub.say(subject, text, tone);
+    }
+
+    /// The same token after a crash finds the same snapshot.
+    pub(super) fn client_token(&self, unique: &str, attempt: u32) -> String {
+        format!("floe-{unique}-{}-{}-{attempt}", self.job, self.dest)
+    }
+}
+
+/// Something that can be filled block by block.
+#[async_trait]
+pub(super) trait Sink: std::fmt::Debug + Send + Sync {
+    /// As it is shown: the planned address, or the id once there is one.
+    fn address(&self) -> String;
+
+    /// Makes it, or finds what an earlier run made.
+    ///
+    /// # Errors
+    /// As classified; [`crate::error::Class::Quota`] when it has to wait for its turn.
+    async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened>;
+
+    /// Writes one block; may be called for the same block again.
+    ///
+    /// # Errors
+    /// As classified.
+    async fn write(&self, index: BlockIndex, data: &Buffer, digest: &Digest) -> Result<()>;
+
+    /// Whether a written block is durable only after [`Sink::sync`].
+    fn needs_sync(&self) -> bool {
+        false
+    }
+
+    /// The route of its puts: their limiters and deadlines. `None` for what is on this machine.
+    fn route(&self, caller: &Caller) -> Option<Arc<Route>> {
+        let _ = caller;
+        None
+    }
+
+    /// Makes everything written so far durable. Blocks; called by the keeper's thread.
+    ///
+    /// # Errors
+    /// The disk failed; what was written since the last good sync has to be written again.
+    fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether AWS gives it up when it is left alone too long.
+    fn dies_when_left(&self) -> bool {
+        false
+    }
+
+    /// Whether blocks of zeros may be left out of it.
+    fn omits_zeros(&self) -> bool {
+        false
+    }
+
+    /// Whether the holes of a file have to be written to it as zeros.
+    fn wants_holes(&self) -> bool {
+        false
+    }
+
+    /// Compares what was written before a resume with the ledger, where it could have changed meanwhile.
+    ///
+    /// # Errors
+    /// The block that differs.
+    async fn recheck(&self, desk: &Desk) -> Result<()> {
+        let _ = desk;
+        Ok(())
+    }
+
+    /// Completes it with what the ledger says was written.
+    ///
+    /// # Errors
+    /// As classified.
+    async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()>;
+
+    /// Proves it as far as the job asks, and says who vouches for it.
+    ///
+    /// # Errors
+    /// A difference, named; or as classified.
+    async fn check(&self, desk: &Desk, written: &Linear) -> Result<Evidence>;
+
+    /// Removes what was made and not completed.
+    ///
+    /// # Errors
+    /// As classified; there is nothing left when it succeeds.
+    async fn discard(&self, desk: &Desk, known: &DestinationPicture) -> Result<()>;
+}

@@ -1,0 +1,444 @@
+//! A new snapshot as a destination: start, put, complete, wait, list back.
+//!
+//! Invariants: the intent and its ClientToken are on disk before StartSnapshot is sent, so a crash finds the
+//! same snapshot again; `completing` is on disk before CompleteSnapshot, and whoever resumes there asks
+//! DescribeSnapshots first and never puts; a result that is less encrypted than the plan said is thrown away.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes as Buffer;
+use jiff::Timestamp;
+
+use super::{Desk, Opened, Sink};
+use crate::aws::{Session, SnapshotState, StartSnapshot, Started};
+use crate::engine::blocks::lock;
+use crate::engine::call::{Caller, Route, retried};
+use crate::engine::journal::{DestinationPicture, Step};
+use crate::engine::ledger::Linear;
+use crate::engine::protocol::{DestinationState, Evidence, Tone};
+use crate::engine::rate::Api;
+use crate::error::{Class, Error, Result};
+use crate::grant::Grant;
+use crate::ids::{BlockIndex, SnapshotId};
+use crate::inventory::Tag;
+use crate::plan::Verify;
+use crate::units::{BLOCK_BYTES, Digest};
+
+/// AWS gives a pending snapshot up after this many minutes without a put: the most that can be asked for.
+pub(in crate::engine) const TIMEOUT_MINUTES: u32 = 4320;
+/// A snapshot is not visible everywhere for up to two minutes after its start (coldsnap#43): a third for luck.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(180);
+/// A CompleteSnapshot whose answer was lost shows its effect within this.
+const LOST_ANSWER: Duration = Duration::from_secs(10);
+/// Tags that a snapshot may have.
+const TAGS_MAX: usize = 50;
+/// Blocks compared at a time when it is listed back.
+const LIST_PAGE: u16 = 5_000;
+
+/// Where the data came from: written into the snapshot's tags.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Provenance {
+    /// The source's full address.
+    pub source: String,
+    /// Unique for this job, in any state directory.
+    pub unique: String,
+}
+
+/// What is asked for, and what came of it.
+#[derive(Debug)]
+pub(in crate::engine) struct SnapshotSink {
+    pub session: Session,
+    pub volume_gib: u32,
+    pub ask_encrypted: Option<bool>,
+    pub ask_key: Option<String>,
+    /// Whether the plan promised encryption.
+    pub encrypted: bool,
+    pub tags: Vec<Tag>,
+    pub description: String,
+    pub provenance: Provenance,
+    pub omit_zeros: bool,
+    /// Whether a file's holes have to be written even though it is not encrypted (`--omit-zeros off`).
+    pub write_holes: bool,
+    pub made: Made,
+}
+
+/// The snapshot, once there is one, and the permission to write to it.
+#[derive(Debug)]
+pub(in crate::engine) struct Made {
+    grant: Mutex<Arc<Grant>>,
+    id: Mutex<Option<SnapshotId>>,
+}
+
+impl Made {
+    pub(in crate::engine) fn new(grant: Grant) -> Self {
+        Self { grant: Mutex::new(Arc::new(grant)), id: Mutex::new(None) }
+    }
+
+    fn set(&self, id: &SnapshotId) {
+        Arc::make_mut(&mut lock(&self.grant)).extend(id.as_str());
+        *lock(&self.id) = Some(id.clone());
+    }
+
+    fn get(&self) -> Result<(SnapshotId, Arc<Grant>)> {
+        let id = lock(&self.id).clone().ok_or_else(|| Error::failed("the destination snapshot was not started"))?;
+        Ok((id, Arc::clone(&lock(&self.grant))))
+    }
+
+    fn grant(&self) -> Arc<Grant> {
+        Arc::clone(&lock(&self.grant))
+    }
+}
+
+impl SnapshotSink {
+    fn tags(&self) -> Vec<Tag> {
+        let mut tags: Vec<Tag> = vec![
+            ("floe:source".to_owned(), self.provenance.source.chars().take(255).collect()),
+            ("floe:job".to_owned(), self.provenance.unique.clone()),
+            ("floe:version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        for (key, value) in &self.tags {
+            if !key.starts_with("aws:") && !key.starts_with("floe:") {
+                tags.retain(|(known, _)| known != key);
+                tags.push((key.clone(), value.clone()));
+            }
+        }
+        tags.truncate(TAGS_MAX);
+        tags
+    }
+
+    /// Asks for the snapshot under `token`; asked again with the same one, AWS answers with the same snapshot.
+    ///
+    /// A resume that finds only the intent asks again: nothing is started twice.
+    async fn start(&self, desk: &Desk, token: &str) -> Result<Started> {
+        let request = StartSnapshot {
+            volume_gib: self.volume_gib,
+            parent: None,
+            tags: self.tags(),
+            description: self.description.chars().take(255).collect(),
+            client_token: token.to_owned(),
+            encrypted: self.ask_encrypted,
+            kms_key_arn: self.ask_key.clone(),
+            timeout_minutes: TIMEOUT_MINUTES,
+        };
+        let grant = self.made.grant();
+        retried!(desk.caller.control(), self.session.ebs().start(&grant, &request))
+    }
+
+    async fn begin(&self, desk: &Desk, attempt: u32, token: Option<&str>) -> Result<Opened> {
+        let token = token.map_or_else(|| desk.client_token(&self.provenance.unique, attempt), str::to_owned);
+        desk.step(Step::Starting { attempt, client_token: token.clone() }).await?;
+        let started = self.start(desk, &token).await?;
+        self.made.set(&started.id);
+        desk.caller.route(Api::Put, &self.session, Some(&started.id)).just_started();
+        desk.step(Step::Started { id: started.id.to_string() }).await?;
+        self.compare_encryption(desk, &started).await?;
+        desk.keeper.clear(desk.dest).await?;
+        desk.step(Step::Writing).await?;
+        let key =
+            started.kms_key_arn.as_deref().map_or("not encrypted".to_owned(), |key| format!("encrypted with {key}"));
+        desk.say(self.address(), format!("started, {key}"), Tone::Info);
+        Ok(Opened::Ready)
+    }
+
+    /// The answer counts, not what was asked for.
+    async fn compare_encryption(&self, desk: &Desk, started: &Started) -> Result<()> {
+        let got = started.kms_key_arn.is_some();
+        if got == self.encrypted {
+            return Ok(());
+        }
+        let removed = self.discard(desk, &DestinationPicture::default()).await;
+        let rest =
+            removed.map_or_else(|e| format!("; it could not be removed: {e}"), |()| "; it was removed".to_owned());
+        let what = match self.encrypted {
+            true => "the plan promised an encrypted snapshot, AWS started one that is not encrypted",
+            false => "the plan promised a snapshot without encryption, AWS started an encrypted one",
+        };
+        Err(Error::refused(format!("{what}{rest}"))
+            .in_region(self.session.region())
+            .todo("make a new plan: the account's default encryption changed since this one"))
+    }
+
+    /// What became of the snapshot of an earlier run.
+    async fn find(&self, desk: &Desk, id: &SnapshotId) -> Result<SnapshotState> {
+        retried!(desk.caller.control(), self.session.ec2().snapshot_state(id))
+    }
+
+    /// Waits until the service has made up its mind: without a limit of ours while it reports `pending`.
+    async fn settle(&self, desk: &Desk, id: &SnapshotId) -> Result<()> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.find(desk, id).await {
+                Ok(SnapshotState::Completed) => return Ok(()),
+                Ok(SnapshotState::Error(message)) => {
+                    return Err(
+                        Error::failed(format!("{id} ended in error: {message}")).in_region(self.session.region())
+                    );
+                }
+                Ok(SnapshotState::Recoverable) => {
+                    return Err(
+                        Error::failed(format!("{id} was moved to the Recycle Bin")).in_region(self.session.region())
+                    );
+                }
+                Ok(SnapshotState::Pending) => {}
+                Err(error) if error.has_code("InvalidSnapshot.NotFound") && begun.elapsed() < VISIBLE_WITHIN => {}
+                Err(error) => return Err(error),
+            }
+            if desk.wait.is_some_and(|most| begun.elapsed() > most) {
+                return Err(Error::stopped(format!("{id} is still pending after the time given to wait"))
+                    .todo("`floe jobs resume` goes on waiting"));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(15));
+        }
+    }
+
+    /// Lists the result and compares its blocks with the ledger's, page by page.
+    async fn list_back(&self, desk: &Desk, id: &SnapshotId) -> Result<()> {
+        let (mut token, mut from) = (None::<String>, BlockIndex(0));
+        let route = desk.caller.route(Api::List, &self.session, Some(id));
+        loop {
+            let start = token.is_none().then_some(from);
+            let page = retried!(
+                desk.caller.own_tries(&route),
+                self.session.ebs().list_blocks(id, start, token.as_deref(), LIST_PAGE)
+            );
+            let page = match page {
+                Err(error) if error.class == Class::StalePage => {
+                    token = None;
+                    continue;
+                }
+                page => page?,
+            };
+            let listed: Vec<BlockIndex> = page.blocks.iter().map(|block| block.index).filter(|i| *i >= from).collect();
+            let end = page.next.is_none();
+            self.compare_run(desk, id, from, &listed, end).await?;
+            if end {
+                return Ok(());
+            }
+            if let Some(last) = listed.last() {
+                from = BlockIndex(last.0 + 1);
+            }
+            token = page.next;
+        }
+    }
+
+    /// Compares one page with what was written from `from` on; at the `end`, nothing more may have been written.
+    async fn compare_run(
+        &self,
+        desk: &Desk,
+        id: &SnapshotId,
+        from: BlockIndex,
+        listed: &[BlockIndex],
+        end: bool,
+    ) -> Result<()> {
+        let mut known = Vec::with_capacity(listed.len() + 1);
+        let mut at = from;
+        while known.len() <= listed.len() {
+            let more = desk.keeper.digests(desk.dest, at, listed.len() + 1).await?;
+            let Some(last) = more.last() else { break };
+            at = BlockIndex(last.0.0 + 1);
+            known.extend(more.into_iter().filter(|(_, d)| !self.leaves_out(d)).map(|(index, _)| index));
+        }
+        let missing = known.iter().zip(listed).find(|(known, listed)| known != listed);
+        let wrong = match missing {
+            Some((known, listed)) if known < listed => Some((*known, "was written and is not listed")),
+            Some((_, listed)) => Some((*listed, "is listed and was not written")),
+            None if listed.len() > known.len() => {
+                listed.get(known.len()).map(|i| (*i, "is listed and was not written"))
+            }
+            None if end => known.get(listed.len()).map(|i| (*i, "was written and is not listed")),
+            None => None,
+        };
+        match wrong {
+            None => Ok(()),
+            Some((index, how)) => Err(Error::failed(format!("{id} does not equal what was written: a block {how}"))
+                .in_region(self.session.region())
+                .at_block(index)
+                .todo("do not use this snapshot; copy again")),
+        }
+    }
+
+    fn leaves_out(&self, digest: &Digest) -> bool {
+        self.omits_zeros() && *digest == crate::units::ZERO_BLOCK_SHA256
+    }
+
+    /// Reads everything back and compares it with the ledger.
+    async fn read_back(&self, desk: &Desk, id: &SnapshotId) -> Result<()> {
+        let mut from = BlockIndex(0);
+        let mut block = Vec::with_capacity(usize::try_from(BLOCK_BYTES).unwrap_or(0));
+        let list = desk.caller.route(Api::List, &self.session, Some(id));
+        let get = desk.caller.route(Api::Get, &self.session, Some(id));
+        loop {
+            let page = retried!(
+                desk.caller.own_tries(&list),
+                self.session.ebs().list_blocks(id, Some(from), None, LIST_PAGE)
+            )?;
+            let start = from;
+            for entry in page.blocks.iter().filter(|entry| entry.index >= start) {
+                let digest = retried!(
+                    desk.caller.own_tries(&get),
+                    self.session.ebs().get_block(id, entry.index, &entry.token, &mut block)
+                )?;
+                let known = desk.keeper.digests(desk.dest, entry.index, 1).await?;
+                if known.first() != Some(&(entry.index, digest)) {
+                    return Err(Error::failed(format!("{id} reads back other than it was written"))
+                        .in_region(self.session.region())
+                        .at_block(entry.index)
+                        .todo("do not use this snapshot; copy again"));
+                }
+                from = BlockIndex(entry.index.0 + 1);
+            }
+            if page.next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An earlier run began to complete it: what the service says decides, and nothing is put.
+    async fn reopen_completing(&self, desk: &Desk, id: &SnapshotId, known: &DestinationPicture) -> Result<Opened> {
+        match self.find(desk, id).await {
+            Ok(SnapshotState::Completed | SnapshotState::Pending) => Ok(Opened::Completing),
+            Err(error) if !error.has_code("InvalidSnapshot.NotFound") => Err(error),
+            state => self.anew(desk, known, &state).await,
+        }
+    }
+
+    async fn anew(&self, desk: &Desk, known: &DestinationPicture, state: &Result<SnapshotState>) -> Result<Opened> {
+        let id = known.id.as_deref().unwrap_or("the snapshot");
+        let why = match state {
+            Ok(SnapshotState::Error(message)) => format!("AWS gave {id} up: {message}"),
+            Ok(SnapshotState::Recoverable) => format!("{id} is in the Recycle Bin"),
+            _ => format!("{id} does not exist any more"),
+        };
+        desk.say(
+            self.address(),
+            format!("{why}; a new snapshot is started and everything is written again"),
+            Tone::Warning,
+        );
+        *lock(&self.made.id) = None;
+        self.begin(desk, known.attempt + 1, None).await
+    }
+}
+
+#[async_trait]
+impl Sink for SnapshotSink {
+    fn address(&self) -> String {
+        let place = self.session.profile().map(|p| format!("{p}@")).unwrap_or_default();
+        let id = lock(&self.made.id).as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{place}{}:{id}", self.session.region())
+    }
+
+    async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened> {
+        let id: Option<SnapshotId> = known.id.as_deref().and_then(|id| id.parse().ok());
+        let Some(id) = id else {
+            // Never started, or the answer was lost: the journaled token finds what there is.
+            return self.begin(desk, known.attempt.max(1), known.client_token.as_deref()).await;
+        };
+        self.made.set(&id);
+        let stood = known.failed_in.unwrap_or(known.state);
+        if matches!(stood, DestinationState::Completing | DestinationState::Checking) {
+            return self.reopen_completing(desk, &id, known).await;
+        }
+        match self.find(desk, &id).await {
+            Ok(SnapshotState::Pending) => {
+                desk.step(Step::Writing).await?;
+                Ok(Opened::Ready)
+            }
+            Ok(SnapshotState::Completed) => {
+                Err(Error::failed(format!("{id} was completed by somebody else before all blocks were written"))
+                    .in_region(self.session.region())
+                    .todo("do not use this snapshot; copy again"))
+            }
+            Err(error) if !error.has_code("InvalidSnapshot.NotFound") => Err(error),
+            state => self.anew(desk, known, &state).await,
+        }
+    }
+
+    async fn write(&self, index: BlockIndex, data: &Buffer, digest: &Digest) -> Result<()> {
+        let (id, grant) = self.made.get()?;
+        self.session.ebs().put_block(&grant, &id, index, data.clone(), digest).await
+    }
+
+    fn route(&self, caller: &Caller) -> Option<Arc<Route>> {
+        let id = lock(&self.made.id).clone();
+        Some(caller.route(Api::Put, &self.session, id.as_ref()))
+    }
+
+    fn dies_when_left(&self) -> bool {
+        lock(&self.made.id).is_some()
+    }
+
+    fn omits_zeros(&self) -> bool {
+        self.omit_zeros && !self.encrypted
+    }
+
+    fn wants_holes(&self) -> bool {
+        self.encrypted || self.write_holes
+    }
+
+    async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
+        let (id, grant) = self.made.get()?;
+        let checksum = (written.blocks.0 > 0).then_some(written.checksum);
+        desk.step(Step::Completing { blocks: written.blocks, checksum }).await?;
+        let route = desk.caller.route(Api::Complete, &self.session, Some(&id));
+        let mut tries = desk.caller.own_tries(&route);
+        // CompleteSnapshot is not idempotent: after a resume, and after any answer that was lost, the service
+        // is asked what it made of the last one before it is told again.
+        loop {
+            match self.find(desk, &id).await {
+                Ok(SnapshotState::Completed) => return Ok(()),
+                Ok(SnapshotState::Error(message)) => {
+                    return Err(
+                        Error::failed(format!("{id} ended in error: {message}")).in_region(self.session.region())
+                    );
+                }
+                _ => {}
+            }
+            match tries.attempt(self.session.ebs().complete(&grant, &id, written.blocks.0, checksum.as_ref())).await {
+                Ok(Some(_)) => return self.settle(desk, &id).await,
+                Ok(None) => {}
+                // Refused, perhaps because an earlier one arrived after all: what the service makes of it counts.
+                Err(error) if error.class == Class::Permanent => {
+                    let earlier = tokio::time::timeout(LOST_ANSWER, self.settle(desk, &id)).await;
+                    return if matches!(earlier, Ok(Ok(()))) { Ok(()) } else { Err(error) };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn check(&self, desk: &Desk, _written: &Linear) -> Result<Evidence> {
+        let (id, _) = self.made.get()?;
+        match desk.verify {
+            Verify::None => Ok(Evidence::Service),
+            Verify::Listing | Verify::Checksum => self.list_back(desk, &id).await.map(|()| Evidence::Service),
+            Verify::Full => {
+                self.list_back(desk, &id).await?;
+                self.read_back(desk, &id).await.map(|()| Evidence::ReRead)
+            }
+        }
+    }
+
+    async fn discard(&self, desk: &Desk, known: &DestinationPicture) -> Result<()> {
+        if let Some(id) = known.id.as_deref().and_then(|id| id.parse().ok()) {
+            self.made.set(&id);
+        }
+        let Ok((id, grant)) = self.made.get() else { return Ok(()) };
+        let gone = retried!(desk.caller.control(), self.session.ec2().delete_snapshot(&grant, &id));
+        match gone {
+            Err(error) if !error.has_code("InvalidSnapshot.NotFound") => Err(error),
+            _ => {
+                *lock(&self.made.id) = None;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// When AWS would give a pending snapshot up that was written to last at `last`.
+pub(in crate::engine) fn dies_at(last: Timestamp) -> Option<Timestamp> {
+    last.checked_add(jiff::SignedDuration::from_mins(i64::from(TIMEOUT_MINUTES))).ok()
+}

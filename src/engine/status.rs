@@ -1,0 +1,322 @@
+//! From what runs, and from what lies on disk, to the rows that fronts show.
+//!
+//! Invariant: totals are sums of the rows beside them, because all of a job's counts come from one look at its
+//! ledger.
+
+use super::call::Caller;
+use super::hub::{Hub, rates};
+use super::journal::{self, DestinationPicture, Picture};
+use super::keeper::{self, Counts};
+use super::ledger::{Dest, Ledger};
+use super::protocol::{
+    Cell, DestinationState, DestinationStatus, JobDetail, JobState, JobStatus, LaneReason, Lanes, LanesStatus,
+    Predicted, Requests, SegmentStatus,
+};
+use super::sink::dies_at;
+use super::spec::{JobDir, Spec};
+use crate::error::Result;
+use crate::plan::{Api, DestinationKind, Prices, SourceKind};
+use crate::units::{Blocks, Bytes, Quantity, Rate, Sure, Usd};
+
+/// A row of a running job.
+pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, held: Bytes) -> JobStatus {
+    let counts = hub.counts();
+    let state = hub.state();
+    let figures = hub.figures();
+    let progress = hub.progress();
+    let mut row = empty(spec);
+    row.state = state.state;
+    row.why = state.why;
+    row.error = state.error;
+    row.expires = state.expires;
+    row.ended = state.ended;
+    row.destinations = hub
+        .destinations()
+        .into_iter()
+        .enumerate()
+        .map(|(dest, view)| {
+            let blocks = counts.by_dest.get(dest).copied().unwrap_or_default();
+            DestinationStatus {
+                address: view.address,
+                strategy: strategy(spec, dest),
+                state: view.state,
+                blocks,
+                bytes: blocks.bytes(),
+                checksum: view.checksum,
+                evidence: view.evidence,
+                error: view.error,
+            }
+        })
+        .collect();
+    row.blocks_done = counts.done;
+    row.blocks_listed = counts.listed;
+    row.blocks_total = total(spec, &counts);
+    row.blocks_resumed = resumed;
+    row.bytes_read = progress.bytes_read;
+    row.bytes_written = progress.bytes_written;
+    row.rate = if state.state == JobState::Running { figures.rate } else { Rate(0.0) };
+    row.rate_history = figures.history;
+    row.elapsed_seconds = seconds(progress.elapsed_ms);
+    row.left_seconds = left(&row, figures.slow);
+    row.lanes = hub.lanes();
+    row.rates = rates(&caller.routes());
+    row.requests = progress.requests;
+    row.spent = spent(spec, progress.requests, progress.bytes_read, progress.bytes_written);
+    row.troubles = progress.troubles;
+    row.get_ms = figures.get_ms;
+    row.put_ms = figures.put_ms;
+    row.peak_rss = progress.peak_rss;
+    row.held = held;
+    row
+}
+
+/// What only a watched job carries.
+pub(super) fn detail(hub: &Hub) -> JobDetail {
+    hub.watched();
+    let counts = hub.counts();
+    let segments = counts
+        .segments
+        .iter()
+        .map(|segment| {
+            let view = hub.segment(segment.id);
+            let listing_done = segment.through >= segment.range.end;
+            let mut note = String::new();
+            if view.oldest.is_some_and(|age| age.as_secs() >= 5) {
+                "slow".clone_into(&mut note);
+            } else if !listing_done {
+                "listing".clone_into(&mut note);
+            }
+            SegmentStatus {
+                id: segment.id,
+                range: segment.range,
+                listed: segment.listed,
+                done: segment.done,
+                listing_done,
+                rate: view.rate,
+                history: view.history,
+                p99_ms: view.p99_ms,
+                retries: view.retries,
+                in_flight: view.in_flight,
+                oldest_seconds: view.oldest.map(|age| age.as_secs_f32()),
+                note,
+            }
+        })
+        .collect();
+    let map = counts.map.iter().map(|cell| cell_of(cell, &counts)).collect();
+    JobDetail { job: hub.job, segments, map, blocks_per_cell: counts.span.max(1), events: hub.events() }
+}
+
+fn cell_of(cell: &keeper::MapCell, counts: &Counts) -> Cell {
+    let listed_whole = counts
+        .segments
+        .iter()
+        .filter(|s| s.range.start < cell.range.end && cell.range.start < s.range.end)
+        .all(|s| s.through >= cell.range.end.min(s.range.end));
+    match (cell.listed, cell.done) {
+        (0, _) if listed_whole => Cell::Hole,
+        (0, _) => Cell::Unknown,
+        (listed, done) if done >= listed && listed_whole => Cell::Done,
+        (_, 0) => Cell::ToDo,
+        _ => Cell::Moving,
+    }
+}
+
+/// A row of a job that nobody runs, or another process.
+pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
+    let picture = journal::replay(&dir.events())?;
+    let running = dir.is_running();
+    let ledger = if running { None } else { Ledger::open(&dir.ledger(), super::ledger::CACHE).ok() };
+    let mut row = empty(spec);
+    (row.state, row.why) = resting_state(&picture, running);
+    row.error = picture.result.as_ref().and_then(|(.., error)| error.clone());
+    row.ended = picture.result.as_ref().map(|(_, at, _)| *at);
+    for (dest, (known, shown)) in picture.destinations.iter().zip(&mut row.destinations).enumerate() {
+        let id = Dest(u16::try_from(dest).unwrap_or(u16::MAX));
+        let counted = ledger.as_ref().map(|ledger| ledger.done(id));
+        let blocks = counted.or(known.completing.map(|(blocks, _)| blocks)).unwrap_or_default();
+        shown.state = known.state;
+        shown.blocks = blocks;
+        shown.bytes = blocks.bytes();
+        shown.checksum = known.completing.and_then(|(_, checksum)| checksum);
+        shown.evidence = known.evidence;
+        shown.error.clone_from(&known.error);
+        shown.address = address(spec, dest, known);
+    }
+    row.blocks_done = row.destinations.iter().map(|d| d.blocks).min().unwrap_or_default();
+    if let Some(ledger) = &ledger {
+        row.blocks_listed = ledger.listed();
+    }
+    let listed = !picture.segments.is_empty() && picture.segments.values().all(|s| s.through >= s.range.end);
+    if listed && ledger.is_some() {
+        row.blocks_total = Quantity::exact(row.blocks_listed);
+    }
+    let progress = picture.progress;
+    row.bytes_read = progress.bytes_read;
+    row.bytes_written = progress.bytes_written;
+    row.elapsed_seconds = seconds(progress.elapsed_ms);
+    row.requests = progress.requests;
+    row.spent = spent(spec, progress.requests, progress.bytes_read, progress.bytes_written);
+    row.troubles = progress.troubles;
+    row.peak_rss = progress.peak_rss;
+    row.lanes.setting = picture.lanes.unwrap_or(Lanes::Auto);
+    if row.state.is_resumable() {
+        row.expires = picture.last.and_then(dies_at).filter(|_| has_pending_snapshot(spec, &picture));
+    }
+    Ok(row)
+}
+
+fn has_pending_snapshot(spec: &Spec, picture: &Picture) -> bool {
+    let Some(item) = spec.plan.items.first() else { return false };
+    item.destinations.iter().zip(&picture.destinations).any(|(plan, known)| {
+        matches!(plan.kind, DestinationKind::Snapshot { .. })
+            && known.id.is_some()
+            && known.state != DestinationState::Completed
+    })
+}
+
+/// What the journal's last word means when nobody is at work on it.
+fn resting_state(picture: &Picture, running: bool) -> (JobState, String) {
+    let (state, why) = picture.state.clone().unwrap_or((JobState::Queued, String::new()));
+    if running {
+        return (state, why);
+    }
+    if let Some((state, ..)) = &picture.result
+        && (state.is_over() || state.is_resumable())
+    {
+        return (*state, why);
+    }
+    if state.is_active() || state == JobState::Queued {
+        return (JobState::Interrupted, "its engine ended".to_owned());
+    }
+    (state, why)
+}
+
+fn address(spec: &Spec, dest: usize, known: &DestinationPicture) -> String {
+    let planned = spec.plan.items.first().and_then(|item| item.destinations.get(dest));
+    match (planned, &known.id) {
+        (Some(plan), Some(id)) if matches!(plan.kind, DestinationKind::Snapshot { .. }) => {
+            format!("{}{id}", plan.address)
+        }
+        (Some(plan), _) => plan.address.to_string(),
+        (None, _) => String::new(),
+    }
+}
+
+fn strategy(spec: &Spec, dest: usize) -> crate::plan::Strategy {
+    spec.plan.items.first().and_then(|item| item.destinations.get(dest)).map(|d| d.strategy).unwrap_or_default()
+}
+
+/// A row that knows only what was planned.
+fn empty(spec: &Spec) -> JobStatus {
+    let item = spec.plan.items.first();
+    let choices = &spec.plan.choices;
+    JobStatus {
+        job: spec.job,
+        group: spec.group,
+        state: JobState::Queued,
+        why: String::new(),
+        source: item.map(|item| item.source.address.to_string()).unwrap_or_default(),
+        name: item.and_then(|item| item.source.name.clone()),
+        destinations: item
+            .map(|item| item.destinations.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .map(|plan| DestinationStatus {
+                address: plan.address.to_string(),
+                strategy: plan.strategy,
+                state: DestinationState::Pending,
+                blocks: Blocks::ZERO,
+                bytes: Bytes::ZERO,
+                checksum: None,
+                evidence: super::protocol::Evidence::None,
+                error: None,
+            })
+            .collect(),
+        blocks_done: Blocks::ZERO,
+        blocks_total: item.map_or_else(Quantity::unknown, |item| item.source.blocks),
+        blocks_listed: Blocks::ZERO,
+        blocks_resumed: Blocks::ZERO,
+        bytes_read: Bytes::ZERO,
+        bytes_written: Bytes::ZERO,
+        rate: Rate(0.0),
+        rate_history: Vec::new(),
+        left_seconds: None,
+        elapsed_seconds: 0.0,
+        created: spec.created,
+        ended: None,
+        who: spec.grant.who.clone(),
+        lanes: LanesStatus {
+            now: 0,
+            target: choices.lanes_start,
+            cap: choices.lanes_max,
+            setting: Lanes::Auto,
+            reason: LaneReason::Growing,
+            why: String::new(),
+            changed: None,
+        },
+        rates: Vec::new(),
+        requests: Requests::default(),
+        spent: Usd(0.0),
+        troubles: super::protocol::Troubles::default(),
+        get_ms: None,
+        put_ms: None,
+        predicted: Predicted {
+            memory: spec.plan.memory.total,
+            cost: spec.cost(),
+            seconds_low: spec.plan.time.low_seconds * spec.share,
+            seconds_high: spec.plan.time.high_seconds * spec.share,
+        },
+        peak_rss: Bytes::ZERO,
+        held: Bytes::ZERO,
+        expires: None,
+        error: None,
+    }
+}
+
+fn total(spec: &Spec, counts: &Counts) -> Quantity<Blocks> {
+    if counts.listed_whole {
+        return Quantity::exact(counts.listed);
+    }
+    let planned = spec.plan.items.first().map_or_else(Quantity::unknown, |item| item.source.blocks);
+    // Never less than what is known to be there.
+    Quantity { value: planned.value.max(counts.listed), sure: planned.sure.max(Sure::AtMost) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a duration")]
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// Low and high: by the rate of the last seconds and by the rate of the whole run.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn left(row: &JobStatus, slow: Rate) -> Option<(f64, f64)> {
+    if !row.state.is_active() || slow.0 <= 0.0 {
+        return None;
+    }
+    let rest = row.blocks_total.value.less(row.blocks_done).bytes().0 as f64;
+    let whole = row.bytes_read.0 as f64 / row.elapsed_seconds.max(0.001);
+    let (a, b) = (rest / slow.0, rest / whole.max(1.0));
+    Some((a.min(b), a.max(b)))
+}
+
+/// Dollars so far: the plan's own prices times what happened.
+#[expect(clippy::cast_precision_loss, reason = "a price")]
+fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
+    let Some(item) = spec.plan.items.first() else { return Usd(0.0) };
+    let prices = Prices::bundled();
+    let mut usd = 0.0;
+    if let (SourceKind::Snapshot { .. }, Some(region)) = (&item.source.kind, &item.source.region) {
+        usd += prices.request(Api::Get, region).value.0 * requests.get as f64;
+        usd += prices.request(Api::List, region).value.0 * requests.list as f64;
+    }
+    if let Some(region) = item.destinations.iter().find_map(|d| d.region.as_ref()) {
+        usd += prices.request(Api::Put, region).value.0 * requests.put as f64;
+    }
+    // Transfer as the plan priced it, by what went over each leg.
+    for part in spec.plan.cost.parts.iter().filter(|part| part.unit == "GiB" && !part.monthly && part.quantity > 0.0) {
+        let moved =
+            if part.destination.is_some() { Bytes(written.0 / item.destinations.len().max(1) as u64) } else { read };
+        usd += part.usd.value.0 / part.quantity * moved.as_gib();
+    }
+    Usd(usd)
+}

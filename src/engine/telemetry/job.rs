@@ -1,0 +1,313 @@
+//! The telemetry of one job: lanes write, the tick merges, `Status` reads.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::series::{Latency, Meter, Ring};
+use crate::engine::protocol::{Requests, Troubles};
+use crate::engine::rate::Api;
+use crate::error::Class;
+use crate::units::{Bytes, Rate};
+
+/// Requests whose latency one lane keeps between two ticks; more are only counted.
+const SAMPLES: usize = 256;
+
+/// What one lane did since the last tick.
+#[derive(Debug, Default)]
+struct Pad {
+    read: BTreeMap<u32, u64>,
+    written: u64,
+    requests: Requests,
+    troubles: Troubles,
+    retries: BTreeMap<u32, u32>,
+    classes: BTreeMap<&'static str, u64>,
+    took: Vec<(Api, u32, Duration)>,
+    /// On their way now: one, or one for each destination.
+    flights: Vec<(u64, u32, Api, Instant)>,
+    next: u64,
+}
+
+/// A lane's own log: only this lane writes to it and only the tick empties it. Dropped with its lane.
+#[derive(Debug, Clone)]
+pub struct LaneLog(Arc<Mutex<Pad>>);
+
+/// A request on its way; dropped without [`Flight::landed`] it was given up.
+#[derive(Debug)]
+pub struct Flight {
+    log: LaneLog,
+    id: u64,
+    segment: u32,
+    api: Api,
+    began: Instant,
+}
+
+impl LaneLog {
+    fn pad(&self) -> MutexGuard<'_, Pad> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request is sent: counted for the meter of dollars, whatever becomes of it.
+    #[must_use]
+    pub fn take_off(&self, segment: u32, api: Api, now: Instant) -> Flight {
+        let mut pad = self.pad();
+        match api {
+            Api::List | Api::Changed => pad.requests.list += 1,
+            Api::Get => pad.requests.get += 1,
+            Api::Put => pad.requests.put += 1,
+            Api::Complete => {}
+        }
+        let id = pad.next;
+        pad.next += 1;
+        pad.flights.push((id, segment, api, now));
+        drop(pad);
+        Flight { log: self.clone(), id, segment, api, began: now }
+    }
+
+    /// Bytes of a segment were read and checked.
+    pub fn read(&self, segment: u32, bytes: Bytes) {
+        *self.pad().read.entry(segment).or_default() += bytes.0;
+    }
+
+    /// Bytes were acknowledged by a destination.
+    pub fn written(&self, bytes: Bytes) {
+        self.pad().written += bytes.0;
+    }
+
+    /// A request failed and is sent again.
+    pub fn retried(&self, segment: u32, class: Class) {
+        let mut pad = self.pad();
+        pad.troubles.retries += 1;
+        *pad.retries.entry(segment).or_default() += 1;
+        *pad.classes.entry(class_name(class)).or_default() += 1;
+        match class {
+            Class::Throttled(level) => pad.troubles.throttled(level),
+            Class::Congestion => pad.troubles.timeouts += 1,
+            _ => {}
+        }
+    }
+
+    /// A body did not match its checksum (besides being retried).
+    pub fn corrupt(&self) {
+        self.pad().troubles.corrupt += 1;
+    }
+
+    /// A page was listed again for fresh tokens.
+    pub fn relisted(&self) {
+        self.pad().troubles.relisted += 1;
+    }
+}
+
+impl Flight {
+    /// The answer is here and whole.
+    pub fn landed(self, now: Instant) {
+        let took = now.saturating_duration_since(self.began);
+        let mut pad = self.log.pad();
+        if pad.took.len() < SAMPLES {
+            pad.took.push((self.api, self.segment, took));
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.log.pad().flights.retain(|(id, ..)| *id != self.id);
+    }
+}
+
+#[derive(Debug)]
+struct Segment {
+    meter: Meter,
+    history: Ring<20>,
+    latency: Latency,
+    retries: u32,
+}
+
+/// What a segment's row shows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SegmentView {
+    /// Over the last 20 s.
+    pub rate: Rate,
+    /// One value per second, oldest first.
+    pub history: Vec<f32>,
+    /// 99th percentile of its requests, milliseconds.
+    pub p99_ms: Option<f32>,
+    /// Requests sent again.
+    pub retries: u32,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Age of the oldest of them.
+    pub oldest: Option<Duration>,
+}
+
+/// The telemetry of one job.
+#[derive(Debug)]
+pub struct JobTelemetry {
+    lanes: Vec<LaneLog>,
+    segments: BTreeMap<u32, Segment>,
+    flights: Vec<(u32, Api, Instant)>,
+    /// Read from the source.
+    pub read: Meter,
+    /// Written, all destinations.
+    pub written: Meter,
+    /// Ten minutes of reading, in steps of five seconds.
+    pub history: Ring<120>,
+    /// Of GetSnapshotBlock.
+    pub get: Latency,
+    /// Of PutSnapshotBlock.
+    pub put: Latency,
+    /// Of listings.
+    pub list: Latency,
+    /// Requests made.
+    pub requests: Requests,
+    /// What went wrong and was mended.
+    pub troubles: Troubles,
+    classes: BTreeMap<&'static str, u64>,
+}
+
+impl JobTelemetry {
+    /// Nothing happened yet. A resumed job hands in what its journal counted before.
+    #[must_use]
+    pub fn new(requests: Requests, troubles: Troubles, now: Instant) -> Self {
+        Self {
+            lanes: Vec::new(),
+            segments: BTreeMap::new(),
+            flights: Vec::new(),
+            read: Meter::new(now),
+            written: Meter::new(now),
+            history: Ring::new(Duration::from_secs(5), now),
+            get: Latency::new(now),
+            put: Latency::new(now),
+            list: Latency::new(now),
+            requests,
+            troubles,
+            classes: BTreeMap::new(),
+        }
+    }
+
+    /// A log for a new lane.
+    pub fn lane(&mut self) -> LaneLog {
+        let log = LaneLog(Arc::default());
+        self.lanes.push(log.clone());
+        log
+    }
+
+    /// Merges what lanes did since the last tick; a few times a second.
+    pub fn tick(&mut self, now: Instant) {
+        self.flights.clear();
+        let mut lanes = std::mem::take(&mut self.lanes);
+        // A lane that ended has dropped its log: what it left is merged a last time, then it is forgotten.
+        lanes.retain(|lane| {
+            let alive = Arc::strong_count(&lane.0) > 1;
+            let pad = {
+                let mut pad = lane.pad();
+                let kept = Pad { flights: pad.flights.clone(), next: pad.next, ..Pad::default() };
+                std::mem::replace(&mut *pad, kept)
+            };
+            self.merge(pad, now);
+            alive
+        });
+        self.lanes = lanes;
+        self.read.tick(now);
+        self.written.tick(now);
+        self.history.push(self.read.fast().0, now);
+        for segment in self.segments.values_mut() {
+            segment.meter.tick(now);
+            segment.history.push(segment.meter.fast().0, now);
+        }
+    }
+
+    fn merge(&mut self, pad: Pad, now: Instant) {
+        for (id, bytes) in pad.read {
+            self.read.add(Bytes(bytes));
+            self.segment(id, now).meter.add(Bytes(bytes));
+        }
+        self.written.add(Bytes(pad.written));
+        for (id, retries) in pad.retries {
+            self.segment(id, now).retries += retries;
+        }
+        for (class, count) in pad.classes {
+            *self.classes.entry(class).or_default() += count;
+        }
+        for (api, id, took) in pad.took {
+            match api {
+                Api::Get => self.get.record(took, now),
+                Api::Put => self.put.record(took, now),
+                Api::List | Api::Changed | Api::Complete => self.list.record(took, now),
+            }
+            self.segment(id, now).latency.record(took, now);
+        }
+        self.flights.extend(pad.flights.into_iter().map(|(_, segment, api, began)| (segment, api, began)));
+        let (sum, more) = (&mut self.requests, pad.requests);
+        (sum.list, sum.get, sum.put) = (sum.list + more.list, sum.get + more.get, sum.put + more.put);
+        let (sum, more) = (&mut self.troubles, pad.troubles);
+        sum.retries += more.retries;
+        sum.snapshot_throttles += more.snapshot_throttles;
+        sum.account_throttles += more.account_throttles;
+        sum.timeouts += more.timeouts;
+        sum.corrupt += more.corrupt;
+        sum.relisted += more.relisted;
+    }
+
+    fn segment(&mut self, id: u32, now: Instant) -> &mut Segment {
+        self.segments.entry(id).or_insert_with(|| Segment {
+            meter: Meter::new(now),
+            history: Ring::new(Duration::from_secs(1), now),
+            latency: Latency::new(now),
+            retries: 0,
+        })
+    }
+
+    /// Forgets a segment that is done: its bytes stay in the job's totals.
+    pub fn forget(&mut self, segment: u32) {
+        self.segments.remove(&segment);
+    }
+
+    /// One segment, as of the last tick.
+    #[must_use]
+    pub fn view(&self, segment: u32, now: Instant) -> SegmentView {
+        let flights = || self.flights.iter().filter(|(id, ..)| *id == segment);
+        let mut view = SegmentView {
+            in_flight: u32::try_from(flights().count()).unwrap_or(u32::MAX),
+            oldest: flights().map(|(.., began)| now.saturating_duration_since(*began)).max(),
+            ..SegmentView::default()
+        };
+        if let Some(known) = self.segments.get(&segment) {
+            view.rate = known.meter.slow();
+            view.history = known.history.values();
+            view.p99_ms = known.latency.recent_ms().map(|(_, p99)| p99);
+            view.retries = known.retries;
+        }
+        view
+    }
+
+    /// The oldest request in flight of the whole job: segment, API, age. What a stall names.
+    #[must_use]
+    pub fn oldest(&self, now: Instant) -> Option<(u32, Api, Duration)> {
+        let oldest = self.flights.iter().min_by_key(|(.., began)| *began)?;
+        Some((oldest.0, oldest.1, now.saturating_duration_since(oldest.2)))
+    }
+
+    /// Retries by class, in a fixed order.
+    #[must_use]
+    pub fn retries_by_class(&self) -> Vec<(&'static str, u64)> {
+        self.classes.iter().map(|(class, count)| (*class, *count)).collect()
+    }
+}
+
+const fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::Transient => "transient",
+        Class::Throttled(_) => "throttled",
+        Class::Congestion => "congestion",
+        Class::ClockSkew => "clock skew",
+        Class::Credentials => "credentials",
+        Class::StaleToken => "stale token",
+        Class::StalePage => "stale page",
+        Class::NotYet => "not yet there",
+        Class::Quota => "quota",
+        Class::Permanent => "permanent",
+    }
+}

@@ -1,0 +1,312 @@
+//! One pass over what is left to do: cursors list, lanes move, until all is done or something stops it.
+//!
+//! Invariants: a lane takes a slot, then memory for the whole item, and only then asks the source; it holds the
+//! memory to the last destination's answer and nothing longer. Whatever stops a pass leaves the ledger right:
+//! the next pass lists what is missing and reads it again.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::blocks::{Pool, lock};
+use super::budget::{JobBudget, Weight};
+use super::call::Caller;
+use super::hub::Hub;
+use super::keeper::{Keeper, Todo};
+use super::protocol::LeftOvers;
+use super::retry::Tokens;
+use super::segments::Segments;
+use super::sink::Sink;
+use super::source::{Entry, Routes, Source};
+use crate::error::{Class, Error};
+use crate::ids::BlockRange;
+
+/// Items between cursors and lanes: enough that no lane waits for a page, small beside any budget.
+pub(super) const QUEUE: usize = 1024;
+
+/// Why a pass ended before everything was done.
+#[derive(Debug, Clone)]
+pub(super) enum Halt {
+    /// The user paused it, or the engine ends.
+    Pause,
+    /// The user cancelled it.
+    Cancel(LeftOvers),
+    /// It cannot go on now: credentials, a full disk, silence. It is tried again later.
+    Wait(Error),
+    /// It cannot go on at all.
+    Fail(Error),
+}
+
+/// What a job's passes share.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub hub: Arc<Hub>,
+    pub keeper: Keeper,
+    pub caller: Arc<Caller>,
+    pub source: Arc<dyn Source>,
+    pub sinks: Vec<Arc<dyn Sink>>,
+    pub budget: JobBudget,
+    pub weight: Weight,
+    pub pool: Arc<Pool>,
+    pub page_size: AtomicU16,
+    pub cursors: AtomicU32,
+    /// Destinations that are still to be written.
+    pub alive: AtomicU64,
+    pub tokens: Mutex<Tokens>,
+    /// Ends the pass; [`Job::halt`] says why.
+    pub stop: Mutex<CancellationToken>,
+    pub halt: Mutex<Option<Halt>>,
+    /// Failures of destinations, to be journaled by the run.
+    pub failed: Mutex<Vec<(usize, Error)>>,
+}
+
+impl Job {
+    pub(super) fn alive(&self) -> Todo {
+        Todo(self.alive.load(Ordering::Relaxed))
+    }
+
+    /// Ends the pass; the first reason counts, except that the user's word counts more than an error.
+    pub(super) fn halt(&self, halt: Halt) {
+        let mut known = lock(&self.halt);
+        let stronger = matches!(halt, Halt::Cancel(_) | Halt::Pause) && matches!(*known, Some(Halt::Wait(_)));
+        if known.is_none() || stronger {
+            *known = Some(halt);
+        }
+        drop(known);
+        lock(&self.stop).cancel();
+    }
+
+    /// A destination failed for good: the others go on.
+    pub(super) fn destination_failed(&self, dest: usize, error: Error) {
+        let before = self.alive.fetch_and(!(1 << dest), Ordering::Relaxed);
+        if before >> dest & 1 == 0 {
+            return;
+        }
+        lock(&self.failed).push((dest, error.clone()));
+        if before & !(1 << dest) == 0 {
+            self.halt(Halt::Fail(error));
+        }
+    }
+
+    pub(super) fn stopping(&self) -> CancellationToken {
+        lock(&self.stop).clone()
+    }
+}
+
+/// One page whose items are on their way.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub range: BlockRange,
+    pub listed: Instant,
+    left: AtomicUsize,
+    refused: AtomicBool,
+    board: Weak<Board>,
+}
+
+impl Ticket {
+    /// Its tokens are not accepted any more: what is left of it is not tried.
+    pub(super) fn refuse(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn leave(&self) {
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Some(board) = self.board.upgrade()
+        {
+            lock(&board.segments).drained(self.range, self.is_refused());
+            board.changed.notify_waiters();
+        }
+    }
+}
+
+/// One block on its way. However it ends, its page hears of it.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub entry: Entry,
+    pub todo: Todo,
+    pub segment: u32,
+    pub page: Arc<Ticket>,
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.page.leave();
+    }
+}
+
+/// What cursors and lanes of one pass share.
+#[derive(Debug)]
+pub(super) struct Board {
+    pub segments: Mutex<Segments>,
+    pub changed: Notify,
+    pub items: async_channel::Sender<Item>,
+    pub queue: async_channel::Receiver<Item>,
+    /// The latest pages, to be refused together when tokens rotate.
+    pages: Mutex<VecDeque<Weak<Ticket>>>,
+    /// Destinations that are left out for the rest of this pass, and why.
+    pub stalled: AtomicU64,
+    pub stall: Mutex<Option<Error>>,
+}
+
+impl Board {
+    pub(super) fn new(segments: Segments) -> Arc<Self> {
+        let (items, queue) = async_channel::bounded(QUEUE);
+        Arc::new(Self {
+            segments: Mutex::new(segments),
+            changed: Notify::new(),
+            items,
+            queue,
+            pages: Mutex::default(),
+            stalled: AtomicU64::new(0),
+            stall: Mutex::default(),
+        })
+    }
+
+    /// A page of `items` items; the caller holds one more until it has handed all of them on.
+    pub(super) fn open(self: &Arc<Self>, range: BlockRange, listed: Instant, items: usize) -> Arc<Ticket> {
+        let ticket = Arc::new(Ticket {
+            range,
+            listed,
+            left: AtomicUsize::new(items + 1),
+            refused: AtomicBool::new(false),
+            board: Arc::downgrade(self),
+        });
+        lock(&self.segments).opened();
+        let mut pages = lock(&self.pages);
+        pages.retain(|page| page.strong_count() > 0);
+        pages.push_back(Arc::downgrade(&ticket));
+        ticket
+    }
+
+    /// The one who opened a page has handed all of it on (or given up).
+    pub(super) fn handed_on(ticket: &Ticket) {
+        ticket.leave();
+    }
+
+    pub(super) fn refuse_all(&self) {
+        for page in lock(&self.pages).iter().filter_map(Weak::upgrade) {
+            page.refuse();
+        }
+    }
+
+    /// A destination is left out for the rest of the pass.
+    pub(super) fn stall(&self, dest: usize, error: Error) {
+        self.stalled.fetch_or(1 << dest, Ordering::Relaxed);
+        lock(&self.stall).get_or_insert(error);
+    }
+
+    pub(super) fn stalled(&self) -> Todo {
+        Todo(self.stalled.load(Ordering::Relaxed))
+    }
+}
+
+/// Runs one pass to its end; `Ok` with what stalled, when everything else is done.
+pub(super) async fn pass(job: &Arc<Job>, segments: Segments) -> Result<Option<Error>, Halt> {
+    *lock(&job.stop) = CancellationToken::new();
+    if let Some(halt) = lock(&job.halt).take() {
+        return Err(halt);
+    }
+    let board = Board::new(segments);
+    let routes = job.source.routes(&job.caller);
+    for route in routes.iter().flat_map(|r| [&r.list, &r.get]) {
+        route.begin();
+    }
+    let outcome = run(job, &board, routes).await;
+    board.queue.close();
+    outcome?;
+    let stalled = lock(&board.stall).take();
+    Ok(stalled)
+}
+
+async fn run(job: &Arc<Job>, board: &Arc<Board>, routes: Option<Routes>) -> Result<(), Halt> {
+    let stop = job.stopping();
+    // A canary that hangs is not waited for once the user has spoken.
+    tokio::select! {
+        sung = super::lane::canary(job, board, routes.as_ref()) => sung?,
+        () = stop.cancelled() => return lock(&job.halt).take().map_or(Ok(()), Err),
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut cursors = tokio::task::JoinSet::new();
+    for nth in 0..job.cursors.load(Ordering::Relaxed).max(1) {
+        cursors.spawn(super::lister::cursor(Arc::clone(job), Arc::clone(board), routes.clone(), nth == 0));
+    }
+    let mut lanes = 0;
+    let mut beat = tokio::time::interval(TICK);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut listing = true;
+    loop {
+        tokio::select! {
+            _ = beat.tick() => tick(job),
+            Some(_) = cursors.join_next(), if listing => {
+                if cursors.is_empty() {
+                    // Everything is listed and drained: lanes end when they find the queue empty.
+                    listing = false;
+                    board.items.close();
+                }
+            }
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {
+                if tasks.is_empty() && !listing {
+                    break;
+                }
+            }
+            () = stop.cancelled() => break,
+        }
+        if tasks.is_empty() && !listing {
+            break;
+        }
+        // A lane is a task for the whole pass; there are as many as the window ever asked for.
+        while listing && lanes < job.hub.lanes_target() {
+            lanes += 1;
+            tasks.spawn(super::lane::lane(Arc::clone(job), Arc::clone(board), routes.clone(), job.hub.lane_log()));
+        }
+    }
+    board.items.close();
+    let end = async {
+        while cursors.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
+    };
+    tick(job);
+    // What is in flight gets a moment to land; what has not by then is sent again after a resume.
+    if tokio::time::timeout(grace(job), end).await.is_err() {
+        cursors.shutdown().await;
+        tasks.shutdown().await;
+    }
+    tick(job);
+    lock(&job.halt).take().map_or(Ok(()), Err)
+}
+
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long requests in flight may still land when a pass is stopped.
+fn grace(job: &Job) -> Duration {
+    match &*lock(&job.halt) {
+        Some(Halt::Pause) => Duration::from_secs(5),
+        Some(Halt::Cancel(_)) => Duration::from_secs(1),
+        Some(Halt::Wait(_) | Halt::Fail(_)) => Duration::from_millis(500),
+        None => Duration::from_secs(60),
+    }
+}
+
+/// Brings the figures and the window up to now.
+fn tick(job: &Job) {
+    let routes = job.caller.routes();
+    job.hub.tick(|| routes.iter().find_map(|route| route.pace().hold()));
+    job.pool.keep(usize::try_from(job.hub.lanes_target()).unwrap_or(0));
+}
+
+/// What a failure of the source means for the pass.
+pub(super) fn halt_of(error: Error) -> Halt {
+    match error.class {
+        Class::Credentials | Class::Quota | Class::Congestion => Halt::Wait(error),
+        _ => Halt::Fail(error),
+    }
+}

@@ -1,0 +1,132 @@
+//! What an accepted plan may do: the only key that opens a mutating call in `aws/`.
+//!
+//! Made when a person (or `--yes`) accepts a plan, kept in `job.json`, ended with the job (DESIGN §3,
+//! rule 11). It names the account, the endpoint, the calls and, for what exists already, the very ids.
+//! A call outside it is refused before anything is sent.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::ids::AccountId;
+
+/// Every call that changes something, as IAM names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Call {
+    /// `ebs:StartSnapshot`: makes something new.
+    StartSnapshot,
+    /// `ebs:PutSnapshotBlock`, on a snapshot of this job.
+    PutSnapshotBlock,
+    /// `ebs:CompleteSnapshot`, on a snapshot of this job.
+    CompleteSnapshot,
+    /// `ec2:CreateTags`, on results of this job.
+    CreateTags,
+    /// `ec2:DeleteSnapshot`: of what the job made or the plan listed.
+    DeleteSnapshot,
+}
+
+impl Call {
+    /// The IAM action.
+    #[must_use]
+    pub const fn action(self) -> &'static str {
+        match self {
+            Self::StartSnapshot => "ebs:StartSnapshot",
+            Self::PutSnapshotBlock => "ebs:PutSnapshotBlock",
+            Self::CompleteSnapshot => "ebs:CompleteSnapshot",
+            Self::CreateTags => "ec2:CreateTags",
+            Self::DeleteSnapshot => "ec2:DeleteSnapshot",
+        }
+    }
+}
+
+/// A permission that one accepted plan gives to one job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// SHA-256 of the plan, in hex: the plan that was shown is the plan that runs.
+    pub plan_hash: String,
+    /// The accounts that may be changed: one per destination profile.
+    pub accounts: Vec<AccountId>,
+    /// The custom endpoint the plan was made for, if any.
+    pub endpoint: Option<String>,
+    /// The calls it may make.
+    pub calls: Vec<Call>,
+    /// Ids of things that exist already and may be touched; what the job makes is added as it is made.
+    pub ids: Vec<String>,
+    /// Who accepted: the user name of the process, and how (`S on the plan screen`, `--yes`).
+    pub who: String,
+    /// When.
+    pub when: Timestamp,
+}
+
+impl Grant {
+    /// Allows `call` on `resource` in `account`, or says why not. `StartSnapshot` has no resource yet.
+    ///
+    /// # Errors
+    /// A refusal (exit 5) that names what is outside the grant.
+    pub fn check(&self, call: Call, account: &AccountId, resource: Option<&str>) -> Result<()> {
+        let refuse = |why: String| {
+            Err(Error::refused(format!("{} is outside what plan {} may do: {why}", call.action(), self.short_hash())))
+        };
+        if !self.calls.contains(&call) {
+            return refuse("the plan does not contain this call".to_owned());
+        }
+        if !self.accounts.contains(account) {
+            return refuse(format!("account {} is not one of the plan's", account.grouped()));
+        }
+        match resource {
+            Some(id) if !self.ids.iter().any(|known| known == id) => refuse(format!("{id} is not one of its ids")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds what the job has just made, so that it may be written, completed and, if it fails, removed.
+    pub fn extend(&mut self, id: impl Into<String>) {
+        let id = id.into();
+        if !self.ids.contains(&id) {
+            self.ids.push(id);
+        }
+    }
+
+    /// The first eight hex digits, as `7f3a-91c0`.
+    #[must_use]
+    pub fn short_hash(&self) -> String {
+        short_hash(&self.plan_hash)
+    }
+}
+
+/// `7f3a91c0…` as `7f3a-91c0`.
+#[must_use]
+pub fn short_hash(hex: &str) -> String {
+    match (hex.get(..4), hex.get(4..8)) {
+        (Some(a), Some(b)) => format!("{a}-{b}"),
+        _ => hex.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_opens_only_what_it_names() -> Result<(), String> {
+        let account: AccountId = "123456789012".parse()?;
+        let other: AccountId = "210987654321".parse()?;
+        let mut grant = Grant {
+            plan_hash: "7f3a91c0aa".into(),
+            accounts: vec![account.clone()],
+            endpoint: None,
+            calls: vec![Call::StartSnapshot, Call::PutSnapshotBlock],
+            ids: Vec::new(),
+            who: "ops".into(),
+            when: Timestamp::UNIX_EPOCH,
+        };
+        assert!(grant.check(Call::StartSnapshot, &account, None).is_ok());
+        assert!(grant.check(Call::StartSnapshot, &other, None).is_err());
+        assert!(grant.check(Call::DeleteSnapshot, &account, None).is_err());
+        assert!(grant.check(Call::PutSnapshotBlock, &account, Some("snap-0abc1234")).is_err());
+        grant.extend("snap-0abc1234");
+        assert!(grant.check(Call::PutSnapshotBlock, &account, Some("snap-0abc1234")).is_ok());
+        assert_eq!(grant.short_hash(), "7f3a-91c0");
+        Ok(())
+    }
+}

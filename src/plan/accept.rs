@@ -1,0 +1,169 @@
+//! Accepting a plan: its hash, its refusal, and the grant that its acceptance gives.
+
+use jiff::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::grant::{Call, Grant};
+use crate::plan::choices::{Quotas, choose, floor};
+use crate::plan::machine::Machine;
+use crate::plan::model::{DestinationKind, Level, Pace, Plan, Verify};
+use crate::plan::prices::Prices;
+use crate::plan::weigh;
+use crate::plan::{Finding, alternatives};
+use crate::units::{Blocks, Bytes};
+
+/// What a user may turn while a plan is open; `None` leaves it as planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Knobs {
+    /// Lanes at most.
+    pub concurrency: Option<u32>,
+    /// The engine's budget.
+    pub budget: Option<Bytes>,
+    /// How hard to push.
+    pub pace: Option<Pace>,
+    /// How far the copy is proved.
+    pub verify: Option<Verify>,
+}
+
+impl Plan {
+    /// SHA-256 over the plan, in hex: what a grant names, so that exactly this plan runs.
+    ///
+    /// # Errors
+    /// Never in practice: a plan is plain data.
+    pub fn hash(&self) -> Result<String> {
+        let json = serde_json::to_vec(self).map_err(|e| Error::failed(format!("the plan cannot be written: {e}")))?;
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &json);
+        let bytes: [u8; 32] = digest.as_ref().try_into().map_err(|_| Error::failed("SHA-256 has 32 bytes"))?;
+        Ok(crate::units::Digest(bytes).hex())
+    }
+
+    /// Why it cannot run, when it cannot.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Error> {
+        self.findings.iter().find(|finding| finding.level == Level::Refused).map(|finding| {
+            let error = Error::refused(finding.text.clone());
+            match &finding.todo {
+                Some(todo) => error.todo(todo.clone()),
+                None => error,
+            }
+        })
+    }
+
+    /// What accepting it allows.
+    ///
+    /// # Errors
+    /// The refusal, when it is refused.
+    pub fn grant(&self, who: impl Into<String>, when: Timestamp) -> Result<Grant> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        let destinations = || self.items.iter().flat_map(|item| &item.destinations);
+        let makes_snapshots = destinations().any(|to| matches!(to.kind, DestinationKind::Snapshot { .. }));
+        let mut accounts: Vec<_> = destinations().filter_map(|to| to.account.clone()).collect();
+        accounts.sort();
+        accounts.dedup();
+        let calls = if makes_snapshots {
+            vec![
+                Call::StartSnapshot,
+                Call::PutSnapshotBlock,
+                Call::CompleteSnapshot,
+                Call::CreateTags,
+                Call::DeleteSnapshot,
+            ]
+        } else {
+            Vec::new()
+        };
+        Ok(Grant {
+            plan_hash: self.hash()?,
+            accounts,
+            endpoint: self.world.endpoint.clone(),
+            calls,
+            ids: Vec::new(),
+            who: who.into(),
+            when,
+        })
+    }
+
+    /// The same plan with some knobs turned: the facts stay, the figures follow.
+    #[must_use]
+    pub fn reweighed(&self, knobs: Knobs, machine: &Machine) -> Self {
+        let mut plan = self.clone();
+        let options = &mut plan.operation.options;
+        if let Some(lanes) = knobs.concurrency {
+            options.concurrency = Some(lanes);
+        }
+        if let Some(pace) = knobs.pace {
+            options.pace = pace;
+        }
+        if let Some(verify) = knobs.verify {
+            options.verify = verify;
+        }
+        let machine = Machine { budget: knobs.budget.or(Some(plan.choices.budget)), ..machine.clone() };
+        plan.findings.retain(|finding| !is_weight(finding));
+        plan.weigh(&machine, Prices::bundled());
+        plan
+    }
+
+    /// Computes every figure from the facts.
+    pub(super) fn weigh(&mut self, machine: &Machine, prices: &Prices) {
+        let budget = machine.budget();
+        let known = &self.choices;
+        let quotas = Quotas {
+            get_account: Some(known.get_per_account),
+            get_snapshot: Some(known.get_per_second),
+            put_account: Some(known.put_per_account),
+            put_snapshot: Some(known.put_per_second),
+        };
+        let volume: Blocks = self.items.iter().map(|item| item.source.volume.blocks()).max().unwrap_or_default();
+        let heaviest = self.items.iter().map(|item| weigh::item_weight(&item.source.kind)).max().unwrap_or_default();
+        self.choices = choose(volume, heaviest, budget, &self.operation.options);
+        self.choices.limit(quotas);
+        self.memory = weigh::memory(&self.items, &self.choices, machine);
+        self.cost = weigh::cost(&self.items, &self.operation.options, &self.choices, &machine.runs_in, prices);
+        self.time = weigh::time(&self.items, &self.operation.options, &self.choices);
+        self.alternatives = alternatives::of(self, &machine.runs_in, prices);
+        let share = self.operation.options.memory.map_or(budget, |own| own.min(budget));
+        let least = floor(heaviest);
+        if share < least {
+            self.findings.push(Finding {
+                level: Level::Refused,
+                text: format!("{WEIGHT}a budget of {share} is below the least that moves a block, {least}"),
+                todo: Some(format!("--memory {}MiB or more", least.0.div_ceil(1024 * 1024))),
+            });
+        }
+        self.settle();
+    }
+
+    /// Rounds every figure to twelve significant digits: a plan goes through JSON to the engine and to disk, and
+    /// its hash must be the same there. A reader of JSON gets up to fifteen digits exactly, not seventeen.
+    fn settle(&mut self) {
+        let settled = serde_json::to_value(&*self).and_then(|mut value| {
+            round(&mut value);
+            serde_json::from_value(value)
+        });
+        if let Ok(settled) = settled {
+            *self = settled;
+        }
+    }
+}
+
+fn round(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Number(number) if number.is_f64() => {
+            let rounded = number.as_f64().and_then(|figure| format!("{figure:.11e}").parse().ok());
+            if let Some(rounded) = rounded.and_then(serde_json::Number::from_f64) {
+                *number = rounded;
+            }
+        }
+        serde_json::Value::Array(all) => all.iter_mut().for_each(round),
+        serde_json::Value::Object(all) => all.values_mut().for_each(round),
+        _ => {}
+    }
+}
+
+/// What findings about weight begin with, so that turning a knob replaces them.
+const WEIGHT: &str = "memory: ";
+
+fn is_weight(finding: &Finding) -> bool {
+    finding.text.starts_with(WEIGHT)
+}

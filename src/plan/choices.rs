@@ -1,0 +1,139 @@
+//! What a run is set to, computed in one place: the estimate and the engine call these very functions.
+//!
+//! Weights are the measured cost of what an item holds on its whole way: its block, and the read buffer
+//! that its connection keeps (hyper's adaptive buffer grows to 417,792 bytes and block bodies do fill it).
+
+use crate::plan::model::{Choices, Options, Pace};
+use crate::units::{BLOCK_BYTES, Blocks, Bytes};
+
+/// What one block in flight weighs when it is read over HTTP: its bytes and the connection's read buffer.
+pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + 417_792);
+/// What one block in flight weighs when it is read from a file: its bytes and the put's small buffers.
+pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + 65_536);
+/// One listed block while it waits: index, token (60 to 216 characters), allocation, and its share of the
+/// page's JSON while that is parsed.
+pub const LISTED_ENTRY: Bytes = Bytes(400);
+/// Part of the budget that listing pages may hold: a reciprocal.
+pub const LISTING_SHARE: u64 = 8;
+/// Fewest and most blocks that a page may be asked for (ListSnapshotBlocks `MaxResults`).
+pub const PAGE_MIN: u16 = 100;
+/// See [`PAGE_MIN`].
+pub const PAGE_MAX: u16 = 10_000;
+/// Listing cursors at once, at most: more than enough to keep 1,000 blocks a second fed.
+pub const CURSORS_MAX: u32 = 16;
+/// Blocks below which a second cursor is not worth its request.
+const BLOCKS_PER_CURSOR: u64 = 8_192;
+
+/// Default quota of Get and Put requests, per snapshot and per account (L-028ACFB9, L-C125AE42, L-1774F84A, L-AFAE1BE8).
+pub const REQUESTS_PER_SECOND: f64 = 1000.0;
+
+impl Choices {
+    /// Takes over the quotas in force; what is not known keeps AWS's default.
+    pub(super) fn limit(&mut self, quotas: Quotas) {
+        let known = |quota: Option<f64>| quota.unwrap_or(REQUESTS_PER_SECOND);
+        self.get_per_account = known(quotas.get_account);
+        self.put_per_account = known(quotas.put_account);
+        self.get_per_second = known(quotas.get_snapshot).min(self.get_per_account);
+        self.put_per_second = known(quotas.put_snapshot).min(self.put_per_account);
+    }
+}
+
+/// Requests a second, as Service Quotas tells them where that is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Quotas {
+    /// L-C125AE42, adjustable.
+    pub get_account: Option<f64>,
+    /// L-028ACFB9, not adjustable.
+    pub get_snapshot: Option<f64>,
+    /// L-AFAE1BE8, adjustable.
+    pub put_account: Option<f64>,
+    /// L-1774F84A, not adjustable.
+    pub put_snapshot: Option<f64>,
+}
+
+/// Where lanes start and where they may go, by pace: (start, top).
+#[must_use]
+pub const fn pace_lanes(pace: Pace) -> (u32, u32) {
+    match pace {
+        Pace::Balanced => (16, 256),
+        Pace::Aggressive => (64, 512),
+        Pace::Conservative => (8, 64),
+        Pace::CostEfficient => (8, 96),
+    }
+}
+
+/// The listing carve-out of a budget.
+#[must_use]
+pub const fn listing_share(budget: Bytes) -> Bytes {
+    Bytes(budget.0 / LISTING_SHARE)
+}
+
+/// The least budget that moves anything: one item, the smallest page, and the carve-out's arithmetic.
+#[must_use]
+pub const fn floor(item: Bytes) -> Bytes {
+    Bytes((item.0 * LISTING_SHARE).div_ceil(LISTING_SHARE - 1) + LISTED_ENTRY.0 * PAGE_MIN as u64)
+}
+
+/// Lanes that a budget has room for: at least one.
+#[must_use]
+pub fn lanes_for(budget: Bytes, item: Bytes) -> u32 {
+    let room = budget.less(listing_share(budget));
+    u32::try_from((room.0 / item.0.max(1)).max(1)).unwrap_or(u32::MAX)
+}
+
+/// What a run of this size is set to.
+#[must_use]
+pub fn choose(volume: Blocks, item: Bytes, budget: Bytes, options: &Options) -> Choices {
+    let share = options.memory.map_or(budget, |own| own.min(budget));
+    let (start, top) = pace_lanes(options.pace);
+    let cap = options.concurrency.unwrap_or(u32::MAX).max(1);
+    let lanes_max = top.min(lanes_for(share, item)).min(cap);
+    let pages = listing_share(share).0 / LISTED_ENTRY.0;
+    let wanted = u32::try_from(volume.0.div_ceil(BLOCKS_PER_CURSOR)).unwrap_or(u32::MAX);
+    let affordable = u32::try_from(pages / u64::from(PAGE_MIN)).unwrap_or(u32::MAX);
+    let cursors = wanted.min(affordable).clamp(1, CURSORS_MAX);
+    let page = (pages / u64::from(cursors)).clamp(u64::from(PAGE_MIN), u64::from(PAGE_MAX));
+    Choices {
+        lanes_start: start.min(lanes_max),
+        lanes_max,
+        cursors,
+        page_size: u16::try_from(page).unwrap_or(PAGE_MAX),
+        budget,
+        get_per_second: REQUESTS_PER_SECOND,
+        put_per_second: REQUESTS_PER_SECOND,
+        get_per_account: REQUESTS_PER_SECOND,
+        put_per_account: REQUESTS_PER_SECOND,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn choices_never_exceed_the_budget(blocks in 0u64..200_000_000, mib in 2u64..4096, cap in 1u32..2000) {
+            let budget = Bytes::mib(mib);
+            let options = Options { concurrency: Some(cap), ..Options::default() };
+            let c = choose(Blocks(blocks), FETCHED_ITEM, budget, &options);
+            prop_assert!(c.lanes_start >= 1 && c.lanes_start <= c.lanes_max && c.lanes_max <= cap);
+            prop_assert!((1..=CURSORS_MAX).contains(&c.cursors));
+            prop_assert!((PAGE_MIN..=PAGE_MAX).contains(&c.page_size));
+            let pages = u64::from(c.cursors) * u64::from(c.page_size) * LISTED_ENTRY.0;
+            prop_assert!(pages <= listing_share(budget).0.max(LISTED_ENTRY.0 * u64::from(PAGE_MIN)));
+            if budget >= floor(FETCHED_ITEM) {
+                prop_assert!(u64::from(c.lanes_max) * FETCHED_ITEM.0 + pages <= budget.0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_volume_gets_one_cursor_and_a_large_one_sixteen() {
+        let options = Options::default();
+        assert_eq!(choose(Blocks(2048), FETCHED_ITEM, Bytes::mib(256), &options).cursors, 1);
+        let large = choose(Blocks(33_554_432), FETCHED_ITEM, Bytes::mib(256), &options);
+        assert_eq!((large.cursors, large.lanes_start), (16, 16));
+        assert_eq!(large.lanes_max, 249);
+    }
+}

@@ -1,0 +1,129 @@
+//! The machine that floe runs on: its memory, its limits, and where it stands.
+//!
+//! Read once per plan. The default budget follows from it (DESIGN §3, rule 2), and so does what a byte of
+//! transfer costs: the same copy has one price in the source's region and another from a laptop.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Region;
+use crate::units::Bytes;
+
+/// The default budget: enough for 240 blocks in flight, small beside anything that floe would run on.
+pub const DEFAULT_BUDGET: Bytes = Bytes::mib(256);
+
+/// Where the data passes through.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum RunsIn {
+    /// Nobody said, and there is no instance metadata: the dear case, so that no bill surprises.
+    #[default]
+    Assumed,
+    /// Outside AWS, as told.
+    Outside,
+    /// On an instance in this region, as told.
+    Region(Region),
+}
+
+impl RunsIn {
+    /// Reads `--runs-in`: a region, or `outside`.
+    ///
+    /// # Errors
+    /// A sentence that names both forms.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == "outside" {
+            return Ok(Self::Outside);
+        }
+        text.parse()
+            .map(Self::Region)
+            .map_err(|_| format!("`{text}` is neither a region (like eu-west-1) nor `outside`"))
+    }
+
+    /// The region, when it is one.
+    #[must_use]
+    pub const fn region(&self) -> Option<&Region> {
+        match self {
+            Self::Region(region) => Some(region),
+            Self::Assumed | Self::Outside => None,
+        }
+    }
+
+    /// As a plan shows it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Assumed => "outside AWS (assumed; --runs-in REGION if not)".to_owned(),
+            Self::Outside => "outside AWS".to_owned(),
+            Self::Region(region) => region.to_string(),
+        }
+    }
+}
+
+/// What a plan needs to know of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Memory of the machine.
+    pub memory: Bytes,
+    /// Memory that is free to take now.
+    pub available: Bytes,
+    /// Limit of the cgroup, when it is below the machine's memory.
+    pub cgroup: Option<Bytes>,
+    /// Cores.
+    pub cores: u32,
+    /// Where the data passes through.
+    pub runs_in: RunsIn,
+    /// The engine's budget, when the command or the config says so.
+    pub budget: Option<Bytes>,
+}
+
+impl Machine {
+    /// Asks the operating system.
+    #[must_use]
+    pub fn read(runs_in: RunsIn, budget: Option<Bytes>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+        let (memory, available, cgroup) = match sysinfo::System::new() {
+            Ok(mut system) => {
+                system.refresh_memory();
+                let memory = Bytes(system.total_memory());
+                let limit = system.cgroup_limits().map(|limits| Bytes(limits.total_memory));
+                (memory, Bytes(system.available_memory()), limit.filter(|limit| limit.0 > 0 && *limit < memory))
+            }
+            // Nothing is known: a plan then has no outer limit to compare with, and the default budget.
+            Err(_) => (Bytes(u64::MAX), Bytes(u64::MAX), None),
+        };
+        Self { memory, available, cgroup, cores, runs_in, budget }
+    }
+
+    /// The tightest outer limit and its name.
+    #[must_use]
+    pub fn limit(&self) -> (Bytes, &'static str) {
+        self.cgroup.map_or((self.memory, "machine"), |limit| (limit, "cgroup"))
+    }
+
+    /// The budget in force: as told, else 256 MiB, or an eighth of the machine or cgroup where that is less.
+    #[must_use]
+    pub fn budget(&self) -> Bytes {
+        self.budget.unwrap_or_else(|| DEFAULT_BUDGET.min(Bytes(self.limit().0.0 / 8)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(memory: Bytes, cgroup: Option<Bytes>) -> Machine {
+        Machine { memory, available: memory, cgroup, cores: 2, runs_in: RunsIn::Assumed, budget: None }
+    }
+
+    #[test]
+    fn the_budget_follows_the_tightest_limit() {
+        assert_eq!(machine(Bytes::gib(24), None).budget(), DEFAULT_BUDGET);
+        assert_eq!(machine(Bytes::gib(1), None).budget(), Bytes::mib(128));
+        assert_eq!(machine(Bytes::gib(24), Some(Bytes::mib(512))).budget(), Bytes::mib(64));
+    }
+
+    #[test]
+    fn where_it_runs_is_a_region_or_outside() {
+        assert_eq!(RunsIn::parse("outside"), Ok(RunsIn::Outside));
+        assert!(RunsIn::parse("eu-west-1").is_ok_and(|r| r.region().is_some()));
+        assert!(RunsIn::parse("here").is_err());
+    }
+}

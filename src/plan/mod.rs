@@ -1,0 +1,27 @@
+//! What would happen: facts read from AWS, memory, cost, time, checks. Nothing is changed.
+//!
+//! [`make`] reads facts and builds a [`Plan`]; [`Plan::reweighed`] is pure and recomputes the figures while a
+//! user turns lanes or budget, with the very functions ([`choices`]) that the engine's run is set by.
+
+mod accept;
+mod alternatives;
+pub mod choices;
+pub mod count;
+mod files;
+mod machine;
+mod make;
+mod model;
+mod prices;
+mod weigh;
+
+pub use accept::Knobs;
+pub use alternatives::{clock, span};
+pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
+pub use make::{elsewhere, make};
+pub use model::{
+    Alternative, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level,
+    MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Plan, SourceKind, SourcePlan, Strategy,
+    TimeEstimate, Verify,
+};
+pub use prices::{Api, Prices};
+pub use weigh::item_weight;

@@ -1,0 +1,403 @@
+//! A plan: what an operation would do, as plain, hashable, serialisable data.
+//!
+//! The plan that is shown is the plan that runs: the engine takes a [`Plan`] by value and decides nothing
+//! again. Every figure says how sure it is.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::address::Address;
+use crate::aws::WorldId;
+use crate::ids::{AccountId, Profile, Region, SnapshotId};
+use crate::inventory::Tag;
+use crate::units::{Blocks, Bytes, Quantity, Usd};
+
+/// How far a copy is proved beyond what the service checks itself (DESIGN §4, `--verify`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verify {
+    /// Nothing is listed or read back.
+    None,
+    /// The destination's list equals what was written.
+    #[default]
+    Listing,
+    /// Checksums that the service stores are compared as well.
+    Checksum,
+    /// Every block is read back.
+    Full,
+}
+
+/// How a destination is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Through this engine, block by block.
+    #[default]
+    Direct,
+    /// By the service.
+    Native,
+    /// Whichever the plan finds better.
+    Auto,
+}
+
+/// Which zero blocks are left out, where that is allowed at all (DESIGN §3, rule 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OmitZeros {
+    /// None.
+    Off,
+    /// A file's holes.
+    #[default]
+    Holes,
+    /// Also zero blocks of files, devices and objects.
+    All,
+}
+
+/// A profile of how hard to push (`--pace`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pace {
+    /// The default trade-off.
+    #[default]
+    Balanced,
+    /// Starts higher, ramps faster.
+    Aggressive,
+    /// Fewer lanes, gentler steps.
+    Conservative,
+    /// Fewest requests first.
+    CostEfficient,
+}
+
+/// What the user asked for beside the addresses.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Options {
+    /// At most this many lanes (`--concurrency`).
+    pub concurrency: Option<u32>,
+    /// This job's share of the engine's budget (`--memory`).
+    pub memory: Option<Bytes>,
+    /// How hard to push.
+    pub pace: Pace,
+    /// Direct, native or whichever is better.
+    pub strategy: Strategy,
+    /// How far the copy is proved.
+    pub verify: Verify,
+    /// Which zeros are left out.
+    pub omit_zeros: OmitZeros,
+    /// Overwrite a non-empty file.
+    pub force: bool,
+    /// Go on with a source that changed, labelled.
+    pub allow_changed: bool,
+    /// Allow an unencrypted copy of an encrypted source.
+    pub allow_decrypt: bool,
+    /// Tags for the results.
+    pub tags: Vec<Tag>,
+    /// Key for the results.
+    pub kms_key: Option<String>,
+    /// Description for the results.
+    pub description: Option<String>,
+    /// How long to wait for AWS at most, in seconds; unlimited while it reports health.
+    pub wait_timeout_seconds: Option<u64>,
+}
+
+/// One or many sources, one or many destinations (many sources are a group: `--each`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// What to read; each is read once.
+    pub sources: Vec<Address>,
+    /// What to make of each source.
+    pub destinations: Vec<Address>,
+    /// The rest.
+    pub options: Options,
+}
+
+/// What pins a source (DESIGN §3, rule 8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum SourceKind {
+    /// A snapshot: immutable, pinned by its id.
+    Snapshot {
+        /// Its id.
+        id: SnapshotId,
+        /// Whether it is encrypted.
+        encrypted: bool,
+        /// Its key.
+        kms_key: Option<String>,
+    },
+    /// A file or device, pinned by what `stat` says.
+    File {
+        /// Where it is, absolute.
+        path: PathBuf,
+        /// Device number.
+        device: u64,
+        /// Inode.
+        inode: u64,
+        /// Its length in bytes.
+        length: Bytes,
+        /// Modification time, nanoseconds since the epoch.
+        mtime_ns: i64,
+        /// Change time, nanoseconds since the epoch.
+        ctime_ns: i64,
+    },
+}
+
+/// A source with its facts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourcePlan {
+    /// As it is written in full: profile, region, id.
+    pub address: Address,
+    /// Profile that reads it.
+    pub profile: Option<Profile>,
+    /// Region it is in.
+    pub region: Option<Region>,
+    /// Account that reads it.
+    pub account: Option<AccountId>,
+    /// What pins it.
+    pub kind: SourceKind,
+    /// Its `Name`, for people.
+    pub name: Option<String>,
+    /// Tags that are carried over (`aws:*` left out).
+    pub tags: Vec<Tag>,
+    /// Size of the volume.
+    pub volume: Bytes,
+    /// Blocks that will be read: exact when counted, at most before.
+    pub blocks: Quantity<Blocks>,
+}
+
+/// What a destination will be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum DestinationKind {
+    /// A new snapshot without a parent.
+    Snapshot {
+        /// Volume size in GiB.
+        volume_gib: u32,
+        /// `Some(true)` when StartSnapshot is asked to encrypt; `None` leaves it to the account's default.
+        ask_encrypted: Option<bool>,
+        /// The key ARN it is asked for.
+        ask_key: Option<String>,
+        /// Whether the result will be encrypted.
+        encrypted: bool,
+        /// With what and why, in words.
+        encryption: String,
+    },
+    /// A file, exact length, renamed when complete.
+    File {
+        /// Where, absolute.
+        path: PathBuf,
+        /// Its exact length.
+        length: Bytes,
+        /// Whether something is replaced.
+        replaces: bool,
+    },
+    /// Nowhere.
+    Null,
+}
+
+/// A destination with what will happen there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DestinationPlan {
+    /// As it is written in full.
+    pub address: Address,
+    /// Profile that writes it.
+    pub profile: Option<Profile>,
+    /// Region it is in.
+    pub region: Option<Region>,
+    /// Account that will own it.
+    pub account: Option<AccountId>,
+    /// What it will be.
+    pub kind: DestinationKind,
+    /// How it is filled.
+    pub strategy: Strategy,
+}
+
+/// One source and its destinations: what becomes one job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemPlan {
+    /// What is read.
+    pub source: SourcePlan,
+    /// What is made of it.
+    pub destinations: Vec<DestinationPlan>,
+}
+
+/// How much something weighs, by part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemoryPart {
+    /// `listing pages`, `blocks in flight`, …
+    pub name: String,
+    /// At its peak.
+    pub bytes: Bytes,
+    /// Whether it counts against the budget (the rest is the process's own).
+    pub in_budget: bool,
+}
+
+/// Whether the memory is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// With room to spare.
+    Fits,
+    /// Within the last tenth.
+    Tight,
+    /// It does not.
+    WillNotFit,
+}
+
+/// Memory of an operation at its peak; flat however large the snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemoryEstimate {
+    /// Sum of the parts.
+    pub total: Bytes,
+    /// The parts.
+    pub parts: Vec<MemoryPart>,
+    /// The budget it runs under.
+    pub budget: Bytes,
+    /// The tightest outer limit: cgroup, else machine.
+    pub limit: Bytes,
+    /// What that limit is: `cgroup`, `machine`.
+    pub limit_name: String,
+    /// The verdict.
+    pub fit: Fit,
+    /// The same operation in ebs.py, by its own published profile.
+    pub ebs_py: Quantity<Bytes>,
+}
+
+/// One line of the bill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CostPart {
+    /// `Get`, `Put`, `List`, `transfer out of us-east-1`, …
+    pub name: String,
+    /// How many of what: `31,318,565 requests`, `15,292 GiB`.
+    pub quantity: f64,
+    /// What one quantity is: `request`, `GiB`, `GiB-month`.
+    pub unit: String,
+    /// Dollars.
+    pub usd: Quantity<Usd>,
+    /// Whether it comes back every month.
+    pub monthly: bool,
+    /// Which destination it belongs to; `None` for the source.
+    pub destination: Option<usize>,
+}
+
+/// What it would cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CostEstimate {
+    /// Once.
+    pub once: Quantity<Usd>,
+    /// Every month after.
+    pub monthly: Quantity<Usd>,
+    /// The lines.
+    pub parts: Vec<CostPart>,
+    /// Date of the price table.
+    pub prices_as_of: String,
+    /// Where floe runs, as assumed or told (`outside AWS`, a region).
+    pub runs_in: String,
+}
+
+/// How long it would take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimeEstimate {
+    /// At best, seconds.
+    pub low_seconds: f64,
+    /// At worst, seconds.
+    pub high_seconds: f64,
+    /// What binds: `Put/s per snapshot, 1,000 (L-1774F84A)`.
+    pub bound_by: String,
+    /// How sure.
+    pub sure: crate::units::Sure,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Checked, fine.
+    Passed,
+    /// To know.
+    Note,
+    /// To think about.
+    Warning,
+    /// The plan cannot run.
+    Refused,
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad.
+    pub level: Level,
+    /// One sentence.
+    pub text: String,
+    /// What to do, when there is something.
+    pub todo: Option<String>,
+}
+
+/// Another way to the same result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// `direct, whole`, `native CopySnapshot`, …
+    pub name: String,
+    /// Dollars once.
+    pub once: Quantity<Usd>,
+    /// Dollars a month.
+    pub monthly: Quantity<Usd>,
+    /// How long, in words.
+    pub time: String,
+    /// What it keeps: `proof`, `key`, `lineage`.
+    pub keeps: String,
+    /// Whether this build can run it; else why not.
+    pub unavailable: Option<String>,
+    /// Whether it is the one chosen.
+    pub chosen: bool,
+}
+
+/// What the run is set to: computed once, here; the engine obeys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choices {
+    /// Lanes at the start.
+    pub lanes_start: u32,
+    /// Lanes at most.
+    pub lanes_max: u32,
+    /// Listing cursors at once (1 to 16).
+    pub cursors: u32,
+    /// Blocks per listing page (100 to 10,000).
+    pub page_size: u16,
+    /// The engine budget that the plan was made for.
+    pub budget: Bytes,
+    /// Get requests a second at most, per snapshot: a fixed quota, or the account's where that is lower.
+    pub get_per_second: f64,
+    /// Put requests a second at most, per destination snapshot: likewise.
+    pub put_per_second: f64,
+    /// Get requests a second at most, per account and region: the quota in force.
+    pub get_per_account: f64,
+    /// Put requests a second at most, per account and region: the quota in force.
+    pub put_per_account: f64,
+}
+
+/// What an operation would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Format version: 1.
+    pub version: u32,
+    /// When it was made.
+    pub made: Timestamp,
+    /// The world it was made in.
+    pub world: WorldId,
+    /// What was asked for, with every address in full.
+    pub operation: Operation,
+    /// One item per source.
+    pub items: Vec<ItemPlan>,
+    /// How it will run.
+    pub choices: Choices,
+    /// Memory at the peak.
+    pub memory: MemoryEstimate,
+    /// Money.
+    pub cost: CostEstimate,
+    /// Time.
+    pub time: TimeEstimate,
+    /// Other ways.
+    pub alternatives: Vec<Alternative>,
+    /// What was checked.
+    pub findings: Vec<Finding>,
+}

@@ -1,0 +1,266 @@
+//! Memory, money and time of a plan: pure, and recomputed while a user turns a knob.
+//!
+//! First honest figures: each line is shown, each says how sure it is, and what is not known is `?`.
+
+use crate::ids::Region;
+use crate::plan::choices::{FETCHED_ITEM, LISTED_ENTRY, LOCAL_ITEM};
+use crate::plan::machine::{Machine, RunsIn};
+use crate::plan::model::{
+    Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart,
+    Options, SourceKind, TimeEstimate, Verify,
+};
+use crate::plan::prices::{Api, Prices};
+use crate::units::{Blocks, Bytes, Quantity, Sure, Usd};
+
+/// The process without a job: binary, runtime, SDK, TLS roots. Measured on Linux x86-64.
+pub const PROCESS_BASE: Bytes = Bytes::mib(34);
+/// Bits and digests that the ledger keeps in memory at most.
+pub const LEDGER_CACHE: Bytes = Bytes::mib(8);
+/// Seconds that start, canary, completion and listing back take beside the blocks.
+const FIXED_SECONDS: f64 = 4.0;
+/// A request over a distance, seconds, until this route has been measured.
+const ASSUMED_LATENCY: f64 = 0.1;
+/// What the service gives at worst, as a share of the quota: the slack of the high end.
+const SLACK: f64 = 1.19;
+
+/// What one item of this source weighs on its way.
+#[must_use]
+pub const fn item_weight(source: &SourceKind) -> Bytes {
+    match source {
+        SourceKind::Snapshot { .. } => FETCHED_ITEM,
+        SourceKind::File { .. } => LOCAL_ITEM,
+    }
+}
+
+/// Memory at the peak, by part.
+#[must_use]
+pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> MemoryEstimate {
+    let blocks: Blocks = items.iter().map(|item| item.source.blocks.value).sum();
+    let fetched = items.iter().any(|item| matches!(item.source.kind, SourceKind::Snapshot { .. }));
+    let lanes = u64::from(choices.lanes_max);
+    let in_flight = Bytes(lanes * crate::units::BLOCK_BYTES);
+    let weight = items.iter().map(|item| item_weight(&item.source.kind)).max().unwrap_or(LOCAL_ITEM);
+    let connections = Bytes(lanes * weight.0).less(in_flight);
+    let pages = if fetched {
+        Bytes(u64::from(choices.cursors) * u64::from(choices.page_size) * LISTED_ENTRY.0)
+    } else {
+        Bytes::ZERO
+    };
+    let part = |name: &str, bytes: Bytes, in_budget: bool| MemoryPart { name: name.to_owned(), bytes, in_budget };
+    let parts = vec![
+        part("listing pages", pages, true),
+        part("blocks in flight", in_flight, true),
+        part("connections", connections, true),
+        part("ledger cache", LEDGER_CACHE, false),
+        part("process", PROCESS_BASE, false),
+    ];
+    let total: Bytes = parts.iter().map(|part| part.bytes).sum();
+    let budgeted: Bytes = parts.iter().filter(|part| part.in_budget).map(|part| part.bytes).sum();
+    let (limit, limit_name) = machine.limit();
+    let fit = if budgeted > choices.budget || total > limit {
+        Fit::WillNotFit
+    } else if total.0 > limit.0 / 10 * 9 {
+        Fit::Tight
+    } else {
+        Fit::Fits
+    };
+    MemoryEstimate {
+        total,
+        parts,
+        budget: choices.budget,
+        limit,
+        limit_name: limit_name.to_owned(),
+        fit,
+        ebs_py: Quantity::estimate(ebs_py(blocks, crosses(items))),
+    }
+}
+
+/// The same job in ebs.py by its own published profile (31,318,565 blocks: a 12,688 MiB index, 28 GiB in
+/// all within a region, 42 GiB across regions), scaled by blocks, and never less than the 88 MiB that the tool
+/// takes before its first block.
+fn ebs_py(blocks: Blocks, cross_region: bool) -> Bytes {
+    const PROFILED: u64 = 31_318_565;
+    let published = if cross_region { Bytes::gib(42) } else { Bytes::gib(28) };
+    let scaled = u128::from(published.0) * u128::from(blocks.0) / u128::from(PROFILED);
+    Bytes(u64::try_from(scaled).unwrap_or(u64::MAX)).max(Bytes::mib(88))
+}
+
+fn crosses(items: &[ItemPlan]) -> bool {
+    items.iter().any(|item| {
+        item.destinations.iter().any(|to| to.region.is_some() && to.region.as_ref() != item.source.region.as_ref())
+    })
+}
+
+/// Collects the lines of a bill.
+struct Bill<'a> {
+    prices: &'a Prices,
+    parts: Vec<CostPart>,
+}
+
+impl Bill<'_> {
+    fn line(&mut self, name: String, quantity: Quantity<f64>, unit: &str, price: Quantity<Usd>, to: Option<usize>) {
+        self.push(name, quantity, unit, price, false, to);
+    }
+
+    fn push(
+        &mut self,
+        name: String,
+        quantity: Quantity<f64>,
+        unit: &str,
+        price: Quantity<Usd>,
+        monthly: bool,
+        destination: Option<usize>,
+    ) {
+        let usd = Quantity { value: Usd(price.value.0 * quantity.value), sure: price.sure.and(quantity.sure) };
+        self.parts.push(CostPart { name, quantity: quantity.value, unit: unit.to_owned(), usd, monthly, destination });
+    }
+
+    /// Bytes on one leg of the route.
+    fn transfer(&mut self, from: Option<&Region>, to: Option<&Region>, gib: Quantity<f64>, destination: Option<usize>) {
+        match (from, to) {
+            (Some(from), Some(to)) if from != to => {
+                let price = self.prices.between(from, to);
+                self.line(format!("transfer {from} → {to}"), gib, "GiB", price, destination);
+            }
+            (Some(from), None) => {
+                let price = self.prices.to_internet();
+                self.line(format!("transfer {from} → internet"), gib, "GiB", price, destination);
+            }
+            // Within a region to its own endpoint, and into AWS, nothing is charged.
+            _ => {}
+        }
+    }
+}
+
+/// What it costs, by part and by the route through the machine that floe runs on.
+#[must_use]
+pub fn cost(
+    items: &[ItemPlan],
+    options: &Options,
+    choices: &Choices,
+    runs_in: &RunsIn,
+    prices: &Prices,
+) -> CostEstimate {
+    let mut bill = Bill { prices, parts: Vec::new() };
+    for item in items {
+        item_cost(&mut bill, item, options, choices, runs_in);
+    }
+    let sum = |monthly: bool| {
+        bill.parts.iter().filter(|part| part.monthly == monthly).fold(
+            Quantity::exact(Usd(0.0)),
+            |sum: Quantity<Usd>, part| Quantity {
+                value: sum.value + part.usd.value,
+                sure: sum.sure.and(part.usd.sure),
+            },
+        )
+    };
+    CostEstimate {
+        once: sum(false),
+        monthly: sum(true),
+        prices_as_of: prices.as_of.clone(),
+        runs_in: runs_in.text(),
+        parts: bill.parts,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
+fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &Choices, runs_in: &RunsIn) {
+    let blocks = item.source.blocks;
+    let count = Quantity { value: blocks.value.0 as f64, sure: blocks.sure };
+    let gib = Quantity { value: blocks.value.bytes().as_gib(), sure: blocks.sure };
+    let pages = Quantity {
+        value: blocks.value.0.div_ceil(u64::from(choices.page_size)).max(u64::from(choices.cursors)) as f64,
+        sure: blocks.sure.and(Sure::Estimate),
+    };
+    let here = runs_in.region();
+    if let (SourceKind::Snapshot { .. }, Some(region)) = (&item.source.kind, &item.source.region) {
+        let (get, list) = (bill.prices.request(Api::Get, region), bill.prices.request(Api::List, region));
+        bill.line(format!("Get in {region}"), count, "requests", get, None);
+        bill.line(format!("List in {region}"), pages, "requests", list, None);
+        bill.transfer(Some(region), here, gib, None);
+    }
+    for (at, to) in item.destinations.iter().enumerate() {
+        let (DestinationKind::Snapshot { .. }, Some(region)) = (&to.kind, &to.region) else { continue };
+        let put = bill.prices.request(Api::Put, region);
+        bill.line(format!("Put in {region}"), count, "requests", put, Some(at));
+        bill.transfer(here, Some(region), gib, Some(at));
+        if options.verify != Verify::None {
+            let list = bill.prices.request(Api::List, region);
+            bill.line(format!("List back in {region}"), pages, "requests", list, Some(at));
+        }
+        if options.verify == Verify::Full {
+            let get = bill.prices.request(Api::Get, region);
+            bill.line(format!("Get back in {region}"), count, "requests", get, Some(at));
+            bill.transfer(Some(region), here, gib, Some(at));
+        }
+        // Incremental storage cannot be known before: at most the whole.
+        let month = bill.prices.snapshot_month(region);
+        let stored = Quantity { value: gib.value, sure: gib.sure.and(Sure::AtMost) };
+        bill.push(format!("snapshot storage in {region}"), stored, "GiB-month", month, true, Some(at));
+    }
+}
+
+/// How long: the slowest of the quotas and what the lanes can carry.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
+pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices) -> TimeEstimate {
+    let lanes = f64::from(choices.lanes_max) / ASSUMED_LATENCY;
+    let mut low = 0.0;
+    let mut bound = (f64::INFINITY, String::new());
+    for item in items {
+        let blocks = item.source.blocks.value.0 as f64;
+        let mut candidates = vec![(lanes, format!("{} lanes at an assumed 100 ms", choices.lanes_max))];
+        if matches!(item.source.kind, SourceKind::Snapshot { .. }) {
+            let get = choices.get_per_second;
+            candidates.push((get, format!("Get/s per snapshot, {} (L-028ACFB9, fixed)", per_second(get))));
+        }
+        if item.destinations.iter().any(is_snapshot) {
+            let put = choices.put_per_second;
+            let sharing = most_sharing(&item.destinations);
+            let share = choices.put_per_account / f64::from(sharing.max(1));
+            candidates.push(if share < put {
+                let account = per_second(choices.put_per_account);
+                (share, format!("Put/s per account, {account} for {sharing} destinations (L-AFAE1BE8)"))
+            } else {
+                (put, format!("Put/s per snapshot, {} (L-1774F84A, fixed)", per_second(put)))
+            });
+        }
+        // Of equal limits the last one named binds: the put, which is what a user can least change.
+        let slowest = candidates
+            .into_iter()
+            .reduce(|a, b| if b.0 <= a.0 { b } else { a })
+            .unwrap_or_else(|| (f64::INFINITY, String::new()));
+        low += blocks / slowest.0;
+        if options.verify == Verify::Full && item.destinations.iter().any(is_snapshot) {
+            low += blocks / choices.get_per_second.min(lanes);
+        }
+        if slowest.0 < bound.0 {
+            bound = slowest;
+        }
+    }
+    let sure = items.iter().map(|item| item.source.blocks.sure).fold(Sure::Estimate, Sure::and);
+    TimeEstimate {
+        low_seconds: low + FIXED_SECONDS,
+        high_seconds: (low + FIXED_SECONDS) * SLACK,
+        bound_by: bound.1,
+        sure,
+    }
+}
+
+/// The most new snapshots that one account makes in one region: they share its Put quota.
+fn most_sharing(destinations: &[DestinationPlan]) -> u32 {
+    let mut counts = std::collections::BTreeMap::new();
+    for to in destinations.iter().filter(|to| is_snapshot(to)) {
+        *counts.entry((&to.account, &to.region)).or_insert(0u32) += 1;
+    }
+    counts.into_values().max().unwrap_or(0)
+}
+
+fn per_second(rate: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a quota is a small positive number")]
+    crate::units::grouped(rate.max(0.0) as u64)
+}
+
+const fn is_snapshot(to: &DestinationPlan) -> bool {
+    matches!(to.kind, DestinationKind::Snapshot { .. })
+}

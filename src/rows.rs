@@ -1,0 +1,199 @@
+//! What exists, as plain rows: one type per list of the deck and of `floe ls`.
+//!
+//! `aws/` makes them, `inventory/` streams, remembers and filters them, everything above reads them; none of
+//! them holds a type of an SDK.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AccountId, ImageId, InstanceId, Profile, Region, SnapshotId, VolumeId};
+use crate::units::Bytes;
+
+/// Key and value of a tag.
+pub type Tag = (String, String);
+
+/// Where a row was found: the profile that asked, its account, the region.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The profile it was listed with, when one was named.
+    pub profile: Option<Profile>,
+    /// The account that answered.
+    pub account: AccountId,
+    /// The region that answered.
+    pub region: Region,
+}
+
+/// A snapshot's life, as EC2 tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Being written.
+    Pending,
+    /// Readable.
+    Completed,
+    /// Failed; the message says why.
+    Error,
+    /// In the Recycle Bin.
+    Recoverable,
+    /// On its way back from the Recycle Bin.
+    Recovering,
+}
+
+/// Where a snapshot is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Incremental, readable.
+    Standard,
+    /// Full, to be restored before it is read.
+    Archive,
+}
+
+/// One snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotRow {
+    /// Where it was found.
+    pub origin: Arc<Origin>,
+    /// Its id.
+    pub id: SnapshotId,
+    /// Its `Name` tag.
+    pub name: Option<String>,
+    /// Its owner.
+    pub owner: AccountId,
+    /// The volume it says it was made from; a placeholder for copies.
+    pub volume: Option<VolumeId>,
+    /// Size of the volume.
+    pub size: Bytes,
+    /// Size of all its blocks (`FullSnapshotSizeInBytes`), when AWS says it: full, not incremental.
+    pub full: Option<Bytes>,
+    /// Its state.
+    pub state: State,
+    /// AWS's words when the state is `Error`.
+    pub state_message: Option<String>,
+    /// 0 to 100 while pending.
+    pub progress: Option<u8>,
+    /// When it was started.
+    pub started: Timestamp,
+    /// Storage tier.
+    pub tier: Tier,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The key, when encrypted.
+    pub kms_key: Option<String>,
+    /// Equal ids mean one lineage (encrypted snapshots only).
+    pub data_key_id: Option<String>,
+    /// Its description.
+    pub description: String,
+    /// All its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// One volume.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VolumeRow {
+    /// Where it was found.
+    pub origin: Arc<Origin>,
+    /// Its id.
+    pub id: VolumeId,
+    /// Its `Name` tag.
+    pub name: Option<String>,
+    /// Its size.
+    pub size: Bytes,
+    /// `gp3`, `io2`, …
+    pub kind: String,
+    /// `available`, `in-use`, …
+    pub state: String,
+    /// Availability zone.
+    pub zone: String,
+    /// What it is attached to.
+    pub attached_to: Vec<InstanceId>,
+    /// The snapshot it was made from.
+    pub snapshot: Option<SnapshotId>,
+    /// Provisioned IOPS, where the type has them.
+    pub iops: Option<u32>,
+    /// Provisioned MiB/s, where the type has them.
+    pub throughput: Option<u32>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// When it was made.
+    pub created: Timestamp,
+    /// All its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// One machine image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageRow {
+    /// Where it was found.
+    pub origin: Arc<Origin>,
+    /// Its id.
+    pub id: ImageId,
+    /// Its name.
+    pub name: String,
+    /// `available`, `disabled`, …
+    pub state: String,
+    /// Its owner.
+    pub owner: AccountId,
+    /// `x86_64`, `arm64`.
+    pub architecture: String,
+    /// `Linux/UNIX`, `Windows`, …
+    pub platform: String,
+    /// Whether it is public.
+    pub public: bool,
+    /// The snapshots of its block devices.
+    pub snapshots: Vec<SnapshotId>,
+    /// Sum of its volumes' sizes.
+    pub size: Bytes,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// When it was deprecated, or will be.
+    pub deprecated: Option<Timestamp>,
+    /// When it was launched last (24 h late).
+    pub last_launched: Option<Timestamp>,
+    /// Its description.
+    pub description: String,
+    /// All its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceRow {
+    /// Where it was found.
+    pub origin: Arc<Origin>,
+    /// Its id.
+    pub id: InstanceId,
+    /// Its `Name` tag.
+    pub name: Option<String>,
+    /// `running`, `stopped`, …
+    pub state: String,
+    /// `m7i.large`, …
+    pub kind: String,
+    /// The image it was launched from.
+    pub image: Option<ImageId>,
+    /// Its volumes.
+    pub volumes: Vec<VolumeId>,
+    /// When it was launched.
+    pub launched: Option<Timestamp>,
+    /// All its tags.
+    pub tags: Vec<Tag>,
+}
+
+/// One region of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionRow {
+    /// Its name.
+    pub name: Region,
+    /// `opt-in-not-required`, `opted-in`, `not-opted-in`.
+    pub opt_in: String,
+}
+
+impl RegionRow {
+    /// Whether the account can be asked there.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.opt_in != "not-opted-in"
+    }
+}

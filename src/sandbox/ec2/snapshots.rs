@@ -1,0 +1,291 @@
+//! Snapshots: listing them, asking whom they are shared with, deleting them.
+//!
+//! A caller sees its own snapshots, those shared with its account and the public ones of everybody: who forgets
+//! `Owner.1=self` gets them all, as at AWS.
+
+use std::collections::btree_map;
+use std::iter::Peekable;
+use std::ops::Bound;
+
+use super::page::{Above, Limits, Page};
+use super::xml::{Xml, stamp};
+use super::{Ask, Fault, ids};
+use crate::ids::{AccountId, SnapshotId};
+use crate::sandbox::Caller;
+use crate::sandbox::model::{Account, Model, RegionState, Share, Snapshot, SnapshotState, Tier};
+
+pub const FILTERS: &[&str] = &[
+    "description",
+    "encrypted",
+    "owner-alias",
+    "owner-id",
+    "progress",
+    "snapshot-id",
+    "start-time",
+    "status",
+    "storage-tier",
+    "transfer-type",
+    "volume-id",
+    "volume-size",
+];
+
+const LIMITS: Limits = Limits { min: 5, max: 1000, above: Above::Clamped };
+
+/// What AWS Backup puts on the snapshots that only it may delete.
+const BACKUP_TAG: &str = "aws:backup:source-resource";
+
+fn not_found(id: &str) -> Fault {
+    Fault::bad("InvalidSnapshot.NotFound", format!("The snapshot '{id}' does not exist."))
+}
+
+/// A snapshot as one caller sees it.
+struct Row<'m> {
+    snapshot: &'m Snapshot,
+    /// `amazon` and the like, for accounts that have an alias instead of a profile.
+    owner_alias: Option<&'m str>,
+}
+
+/// `DescribeSnapshots`.
+pub fn describe(ask: &Ask<'_>) -> Result<String, Fault> {
+    let wanted: Vec<SnapshotId> = ids(&ask.query.list("SnapshotId"), "InvalidSnapshotID.Malformed", "snap")?;
+    let owners = ask.query.list("Owner");
+    let restorable = ask.query.list("RestorableBy");
+    check_accounts(&owners, &["self", "amazon", "aws-marketplace", "aws-backup-vault"])?;
+    check_accounts(&restorable, &["self", "all"])?;
+    let filters = ask.query.filters(FILTERS)?;
+    let page = Page::of(&ask.query, ask.caller, LIMITS, (!wanted.is_empty()).then_some("snapshotIds"))?;
+    ask.ready()?;
+
+    let model = ask.sandbox.model();
+    let pass = |row: &Row<'_>| {
+        owned(row, ask.caller, &owners)
+            && (restorable.is_empty() || restorable.iter().any(|who| restorable_by(row.snapshot, ask.caller, who)))
+            && filters.pass(&row.snapshot.tags, |name, test| row.field(name, test))
+    };
+    let (rows, token) = if wanted.is_empty() {
+        page.take(visible(&model, ask.caller, &owners, page.after()), pass)
+    } else {
+        let mut rows = Vec::with_capacity(wanted.len());
+        for id in &wanted {
+            rows.push(find(&model, ask.caller, id).ok_or_else(|| not_found(id.as_str()))?);
+        }
+        rows.retain(pass);
+        (rows, None)
+    };
+    Ok(ask.answer("DescribeSnapshots", |xml| {
+        xml.set("snapshotSet", rows, |xml, row| row.write(xml));
+        xml.maybe("nextToken", token);
+    }))
+}
+
+/// Refuses what is neither an account id nor one of the `words`.
+fn check_accounts(given: &[&str], words: &[&str]) -> Result<(), Fault> {
+    let wrong = given.iter().find(|who| !words.contains(who) && who.parse::<AccountId>().is_err());
+    wrong.map_or(Ok(()), |who| Err(Fault::bad("InvalidUserID.Malformed", format!("Invalid user id: \"{who}\""))))
+}
+
+fn owned(row: &Row<'_>, caller: &Caller, owners: &[&str]) -> bool {
+    owners.is_empty()
+        || owners.iter().any(|owner| match *owner {
+            "self" => row.snapshot.owner == caller.account,
+            other => row.snapshot.owner.as_str() == other || row.owner_alias == Some(other),
+        })
+}
+
+fn restorable_by(snapshot: &Snapshot, caller: &Caller, who: &str) -> bool {
+    match who {
+        "all" => snapshot.shared.contains(&Share::All),
+        "self" => snapshot.owner == caller.account || snapshot.is_shared_with(&caller.account),
+        other => {
+            snapshot.owner.as_str() == other
+                || snapshot.shared.iter().any(|share| matches!(share, Share::Account(id) if id.as_str() == other))
+        }
+    }
+}
+
+fn may_see(snapshot: &Snapshot, caller: &Caller) -> bool {
+    snapshot.owner == caller.account
+        || snapshot.shared.contains(&Share::All)
+        || snapshot.is_shared_with(&caller.account)
+}
+
+fn alias(account: &Account) -> Option<&str> {
+    account.profile.is_none().then_some(account.alias.as_str())
+}
+
+fn find<'m>(model: &'m Model, caller: &Caller, id: &SnapshotId) -> Option<Row<'m>> {
+    model.accounts.values().find_map(|account| {
+        let snapshot = account.regions.get(&caller.region)?.snapshots.get(id)?;
+        may_see(snapshot, caller).then_some(Row { snapshot, owner_alias: alias(account) })
+    })
+}
+
+/// What the caller may see, ascending by id from after `after`: the accounts' ordered maps, merged as they are read.
+/// Accounts that no owner in `owners` can mean are left out, so that `self` costs only its own rows.
+fn visible<'m>(
+    model: &'m Model,
+    caller: &'m Caller,
+    owners: &[&str],
+    after: Option<&str>,
+) -> impl Iterator<Item = (&'m str, Row<'m>)> {
+    type Rows<'m> = Peekable<btree_map::Range<'m, SnapshotId, Snapshot>>;
+    let from: Bound<SnapshotId> = after.and_then(|id| id.parse().ok()).map_or(Bound::Unbounded, Bound::Excluded);
+    let mut sources: Vec<(Option<&str>, Rows<'m>)> = model
+        .accounts
+        .values()
+        .filter(|account| {
+            owners.is_empty()
+                || owners.contains(&account.id.as_str())
+                || (account.id == caller.account && owners.contains(&"self"))
+                || alias(account).is_some_and(|alias| owners.contains(&alias))
+        })
+        .filter_map(|account| {
+            let region = account.regions.get(&caller.region)?;
+            Some((alias(account), region.snapshots.range((from.clone(), Bound::Unbounded)).peekable()))
+        })
+        .collect();
+    std::iter::from_fn(move || {
+        let peeked = sources.iter_mut().enumerate().filter_map(|(n, (_, rows))| Some((rows.peek()?.0, n)));
+        let (_, next) = peeked.min()?;
+        let (owner_alias, rows) = sources.get_mut(next)?;
+        let (id, snapshot) = rows.next()?;
+        Some((id.as_str(), Row { snapshot, owner_alias: *owner_alias }))
+    })
+    .filter(|(_, row)| may_see(row.snapshot, caller))
+}
+
+impl Row<'_> {
+    fn tier(&self) -> &'static str {
+        match self.snapshot.tier {
+            Tier::Standard => "standard",
+            Tier::Archive => "archive",
+        }
+    }
+
+    fn field(&self, name: &str, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        let snapshot = self.snapshot;
+        match name {
+            "description" => test(&snapshot.description),
+            "encrypted" => test(if snapshot.encryption.is_some() { "true" } else { "false" }),
+            "owner-alias" => self.owner_alias.is_some_and(test),
+            "owner-id" => test(snapshot.owner.as_str()),
+            "progress" => test(&format!("{}%", snapshot.progress)),
+            "snapshot-id" => test(snapshot.id.as_str()),
+            "start-time" => test(&stamp(snapshot.started)),
+            "status" => test(snapshot.state.as_str()),
+            "storage-tier" => test(self.tier()),
+            "transfer-type" => snapshot.transfer_type.as_deref().is_some_and(test),
+            "volume-id" => test(snapshot.volume_id.as_str()),
+            "volume-size" => test(&snapshot.size_gib.to_string()),
+            _ => false,
+        }
+    }
+
+    fn write(&self, xml: &mut Xml) {
+        let snapshot = self.snapshot;
+        xml.text("snapshotId", &snapshot.id);
+        xml.text("volumeId", &snapshot.volume_id);
+        xml.text("status", snapshot.state.as_str());
+        if let SnapshotState::Error(message) = &snapshot.state {
+            xml.text("statusMessage", message);
+        }
+        xml.time("startTime", snapshot.started);
+        xml.text("progress", format_args!("{}%", snapshot.progress));
+        xml.text("ownerId", &snapshot.owner);
+        xml.maybe("ownerAlias", self.owner_alias);
+        xml.text("volumeSize", snapshot.size_gib);
+        xml.text("description", &snapshot.description);
+        xml.text("encrypted", snapshot.encryption.is_some());
+        if let Some(encryption) = &snapshot.encryption {
+            xml.text("kmsKeyId", &encryption.key_arn);
+            xml.text("dataEncryptionKeyId", &encryption.data_key_id);
+        }
+        xml.text("storageTier", self.tier());
+        xml.maybe("transferType", snapshot.transfer_type.as_deref());
+        if let Some(completed) = snapshot.completed {
+            xml.time("completionTime", completed);
+        }
+        if snapshot.state == SnapshotState::Completed {
+            xml.text("fullSnapshotSizeInBytes", snapshot.full_size().0);
+        }
+        xml.tags(&snapshot.tags);
+    }
+}
+
+/// `DescribeSnapshotAttribute`: whom a snapshot of the caller's own is shared with.
+pub fn describe_attribute(ask: &Ask<'_>) -> Result<String, Fault> {
+    let id = ask.query.required("SnapshotId")?;
+    let attribute = ask.query.required("Attribute")?;
+    let id: SnapshotId = ids(&[id], "InvalidSnapshotID.Malformed", "snap")?.remove(0);
+    if !matches!(attribute, "createVolumePermission" | "productCodes") {
+        return Err(Fault::value("attribute", attribute, "Unknown snapshot attribute."));
+    }
+    let model = ask.sandbox.model();
+    own(&model, ask.caller, &id, "DescribeSnapshotAttribute")?;
+    ask.ready()?;
+    let snapshot = own(&model, ask.caller, &id, "DescribeSnapshotAttribute")?;
+    Ok(ask.answer("DescribeSnapshotAttribute", |xml| {
+        xml.text("snapshotId", &snapshot.id);
+        if attribute == "productCodes" {
+            return xml.nest("productCodes", |_| {});
+        }
+        xml.set("createVolumePermission", &snapshot.shared, |xml, share| match share {
+            Share::All => xml.text("group", "all"),
+            Share::Account(id) => xml.text("userId", id),
+        });
+    }))
+}
+
+/// A snapshot of the caller's own; another's is refused, one that the caller cannot see does not exist.
+fn own<'m>(model: &'m Model, caller: &Caller, id: &SnapshotId, action: &str) -> Result<&'m Snapshot, Fault> {
+    let row = find(model, caller, id).ok_or_else(|| not_found(id.as_str()))?;
+    if row.snapshot.owner == caller.account {
+        return Ok(row.snapshot);
+    }
+    let user = model.accounts.get(&caller.account).map_or("", |account| account.user.as_str());
+    let arn = crate::sandbox::sts::arn(&caller.account, &caller.region, user);
+    let why = format!(
+        "on resource: arn:{}:ec2:{}::snapshot/{id} because it belongs to another account",
+        caller.region.partition(),
+        caller.region
+    );
+    Err(Fault::unauthorized(&arn, action, &why))
+}
+
+/// `DeleteSnapshot`.
+pub fn delete(ask: &Ask<'_>) -> Result<String, Fault> {
+    let id = ask.query.required("SnapshotId")?;
+    let id: SnapshotId = ids(&[id], "InvalidSnapshotID.Malformed", "snap")?.remove(0);
+    let refused = {
+        let model = ask.sandbox.model();
+        let snapshot = own(&model, ask.caller, &id, "DeleteSnapshot")?;
+        let region = model.region(&ask.caller.account, &ask.caller.region).ok_or_else(Fault::auth_failure)?;
+        held(region, snapshot)
+    };
+    // A dry run asks about permissions, not about what holds the snapshot.
+    ask.ready()?;
+    if let Some(fault) = refused {
+        return Err(fault);
+    }
+    let removed = ask.sandbox.remove_snapshot(&ask.caller.account, &ask.caller.region, &id);
+    removed.map_err(|cause| Fault::internal(&cause))?;
+    Ok(ask.answer("DeleteSnapshot", |xml| xml.text("return", true)))
+}
+
+/// Why a snapshot cannot be deleted: its AMI (a disabled one too) or AWS Backup has it.
+fn held(region: &RegionState, snapshot: &Snapshot) -> Option<Fault> {
+    let id = &snapshot.id;
+    if snapshot.tags.contains_key(BACKUP_TAG) {
+        let arn = format!("arn:{}:ec2:{}::snapshot/{id}", region.name.partition(), region.name);
+        let message = format!(
+            "This snapshot is managed by the AWS Backup service and cannot be deleted via EC2 APIs. If you wish to \
+             delete this snapshot, please do so via the Backup console. arn={arn}"
+        );
+        return Some(Fault::bad("InvalidParameterValue", message));
+    }
+    let uses = |mapping: &crate::sandbox::model::Mapping| mapping.snapshot.as_ref() == Some(id);
+    let image =
+        region.images.values().find(|image| image.state != "deregistered" && image.mappings.iter().any(uses))?;
+    let message = format!("The snapshot {id} is currently in use by {}", image.id);
+    Some(Fault::bad("InvalidSnapshot.InUse", message))
+}

@@ -1,0 +1,7 @@
+//! Config, state directory, audit log, atomic files. No AWS, no decisions.
+
+pub mod atomic;
+pub mod config;
+mod state;
+
+pub use state::StateDir;

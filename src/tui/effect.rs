@@ -1,0 +1,68 @@
+//! What `update` asks the outside world to do; `run` does it and reports back with a [`super::msg::Msg`].
+
+use std::path::PathBuf;
+
+use crate::engine::protocol::Command;
+use crate::ids::{Profile, Region};
+use crate::plan::Operation;
+
+/// One request to the world outside.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Look what exists; `number` comes back with every [`super::msg::Msg::Inventory`].
+    Look {
+        /// The number of this look; a newer one replaces it.
+        number: u64,
+        /// With these profiles (none: the default one).
+        profiles: Vec<Profile>,
+        /// In these regions (none: all).
+        regions: Vec<Region>,
+    },
+    /// Make a plan; answered by `Planned` with the number.
+    MakePlan {
+        /// Its number.
+        number: u64,
+        /// Of what.
+        operation: Box<Operation>,
+    },
+    /// Send the engine a command (starting the engine when it is not there yet); answered by `Answered`.
+    Engine(Box<Command>),
+    /// Put text on the clipboard (OSC 52).
+    Copy(String),
+    /// Write a file, never over another; answered by `Did` or `Failed`.
+    Write {
+        /// Its name, relative to the working directory.
+        path: PathBuf,
+        /// What goes in.
+        contents: String,
+    },
+    /// Keep what should be there next time.
+    Remember(Memory),
+    /// Look for profiles again.
+    LookAtProfiles,
+    /// Open the embedded AWS in this process and go there; answered by `World`.
+    OpenSandbox,
+    /// Ring the bell and notify with this text.
+    Notify(String),
+    /// End the deck.
+    Quit,
+}
+
+/// What the deck keeps between runs.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// Destinations used, the latest first, at most [`Memory::DESTINATIONS`].
+    pub destinations: Vec<String>,
+    /// Sort column and direction by screen.
+    pub sort: std::collections::BTreeMap<String, (String, bool)>,
+    /// Whether the detail is shown.
+    pub detail: Option<bool>,
+    /// Whether the legend is shown.
+    pub legend: Option<bool>,
+}
+
+impl Memory {
+    /// Destinations kept at most: one screenful of completions.
+    pub const DESTINATIONS: usize = 20;
+}

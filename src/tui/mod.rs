@@ -1,0 +1,36 @@
+//! The deck: state + `update(message) -> effects` + `view(state)`.
+//!
+//! [`update::update`] and [`view::view`] do no I/O, read no clock and are tested without a terminal; `run`
+//! is the one place that awaits. A screen is one file in `screen/`: its state, its actions, its view
+//! ([`screen::Page`] is the door they share). Every key, hint, help line and palette entry comes from one
+//! [`action::Action`]. Colours come only from [`theme::Theme`]; times only from [`clock::Now`].
+
+pub mod action;
+pub mod catalog;
+pub mod clock;
+pub mod effect;
+pub mod gate;
+#[cfg(test)]
+mod golden;
+pub mod list;
+pub mod model;
+pub mod msg;
+pub mod outside;
+pub mod overlay;
+pub mod run;
+pub mod screen;
+pub mod svg;
+pub mod terminal;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod text;
+pub mod theme;
+pub mod update;
+pub mod view;
+pub mod widget;
+
+pub use outside::World;
+pub use run::{Context, Ended, run};
+pub use theme::TerminalHints;

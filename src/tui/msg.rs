@@ -1,0 +1,54 @@
+//! Everything that can happen to the deck.
+
+use std::sync::Arc;
+
+use crossterm::event::{KeyEvent, MouseEvent};
+
+use crate::aws::ProfileInfo;
+use crate::engine::protocol::{Answer, Command, Status};
+use crate::error::{Error, Result};
+use crate::ids::Profile;
+use crate::inventory;
+use crate::plan::Plan;
+
+/// One thing that happened; `update` turns it into a new state and effects.
+#[derive(Debug, Clone)]
+pub enum Msg {
+    /// A key was pressed (never released or repeated by the terminal).
+    Key(KeyEvent),
+    /// The mouse did something.
+    Mouse(MouseEvent),
+    /// Text was pasted in one piece.
+    Paste(String),
+    /// The terminal has a new size.
+    Resize(u16, u16),
+    /// The look of that number tells something; tells of older looks are dropped.
+    Inventory(u64, inventory::Update),
+    /// The engine's picture changed.
+    Status(Arc<Status>),
+    /// The plan of that number was made, or not.
+    Planned(u64, Result<Box<Plan>>),
+    /// The engine answered a command.
+    Answered(Box<Command>, Result<Answer>),
+    /// The profiles were looked up (again), and in which files.
+    Profiles(Vec<ProfileInfo>, Vec<String>),
+    /// Another world is open: its profiles, the one that counts by default, and whether it is the sandbox.
+    World {
+        /// Its profiles.
+        profiles: Vec<ProfileInfo>,
+        /// The default one.
+        profile: Option<Profile>,
+        /// Whether it is the embedded AWS.
+        sandbox: bool,
+    },
+    /// Something was done, in one past-tense sentence.
+    Did(String),
+    /// An effect failed.
+    Failed(Error),
+    /// Work that was cut into slices goes on.
+    Work,
+    /// A second passed while something on screen counts time.
+    Tick,
+    /// The terminal went away, or the process is asked to end.
+    Closing,
+}

@@ -1,0 +1,326 @@
+//! What effects do: looks, plans, the engine, files. Every answer comes back as one [`Msg`] over one bounded channel.
+//!
+//! One look runs at a time, the latest; the engine starts with the first command, or when the state directory
+//! already holds jobs, so that they are seen and can go on.
+
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::effect::{Effect, Memory};
+use super::msg::Msg;
+use crate::aws::{Aws, ProfileInfo};
+use crate::engine::protocol::{Command, Status};
+use crate::engine::{Client, Config, Engine};
+use crate::error::{Error, Result};
+use crate::ids::{Profile, Region};
+use crate::inventory::{self, Kind, Regions, Wanted};
+use crate::plan::{Machine, Operation};
+use crate::store::StateDir;
+
+/// Answers that may wait for the deck: a page each at most.
+pub const WAITING: usize = 256;
+/// A paused engine has this long to write down where it stands.
+const SHUTDOWN: Duration = Duration::from_secs(30);
+
+/// A world that can be looked at.
+pub struct World {
+    /// AWS, or the embedded one.
+    pub aws: Aws,
+    /// Where its jobs and caches are.
+    pub state: StateDir,
+    /// Whether it is the embedded AWS.
+    pub sandbox: bool,
+    /// Kept as long as the world is: the embedded AWS is served while this lives.
+    pub keep: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("state", &self.state).field("sandbox", &self.sandbox).finish_non_exhaustive()
+    }
+}
+
+/// Opens the embedded AWS; called at most once.
+pub type OpenSandbox = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<World>> + Send>> + Send + Sync>;
+
+type Engines = watch::Sender<Option<watch::Receiver<Arc<Status>>>>;
+
+/// Everything outside the model.
+pub struct Outside {
+    world: World,
+    open_sandbox: Option<OpenSandbox>,
+    machine: Machine,
+    answers: mpsc::Sender<Msg>,
+    worlds: mpsc::Sender<World>,
+    look: Option<JoinHandle<()>>,
+    plan: Option<JoinHandle<()>>,
+    client: Arc<Mutex<Option<Client>>>,
+    /// Where the engine's picture can be read, once there is an engine.
+    engines: Engines,
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outside").field("world", &self.world).finish_non_exhaustive()
+    }
+}
+
+impl Outside {
+    /// Around a world. `worlds` gets the sandbox when it was opened; hand it back with [`Outside::enter`].
+    #[must_use]
+    pub fn new(
+        world: World,
+        open_sandbox: Option<OpenSandbox>,
+        machine: Machine,
+        answers: mpsc::Sender<Msg>,
+        worlds: mpsc::Sender<World>,
+    ) -> Self {
+        let client = Arc::default();
+        let engines = watch::channel(None).0;
+        Self { world, open_sandbox, machine, answers, worlds, look: None, plan: None, client, engines }
+    }
+
+    /// AWS as it is looked at now.
+    #[must_use]
+    pub fn aws(&self) -> &Aws {
+        &self.world.aws
+    }
+
+    /// The state directory of this world.
+    #[must_use]
+    pub fn state(&self) -> &StateDir {
+        &self.world.state
+    }
+
+    /// Tells when there is an engine to read pictures of.
+    #[must_use]
+    pub fn engines(&self) -> watch::Receiver<Option<watch::Receiver<Arc<Status>>>> {
+        self.engines.subscribe()
+    }
+
+    /// Does one effect; those of the terminal itself are the loop's.
+    pub fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Look { number, profiles, regions } => self.look(number, profiles, regions),
+            Effect::MakePlan { number, operation } => self.make_plan(number, *operation),
+            Effect::Engine(command) => self.engine(*command),
+            Effect::Write { path, contents } => self.write(path, contents),
+            Effect::Remember(memory) => self.remember(&memory),
+            Effect::LookAtProfiles => {
+                let aws = self.world.aws.clone();
+                self.answer(async move {
+                    let found = tokio::task::spawn_blocking(move || profiles_of(&aws)).await;
+                    found.map_or_else(|e| Msg::Failed(Error::failed(e.to_string())), |(p, l)| Msg::Profiles(p, l))
+                });
+            }
+            Effect::OpenSandbox => self.sandbox(),
+            Effect::Copy(_) | Effect::Notify(_) | Effect::Quit => {}
+        }
+    }
+
+    fn answer(&self, what: impl Future<Output = Msg> + Send + 'static) -> JoinHandle<()> {
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            let _ = answers.send(what.await).await;
+        })
+    }
+
+    fn look(&mut self, number: u64, profiles: Vec<Profile>, regions: Vec<Region>) {
+        let profiles = if profiles.is_empty() { vec![None] } else { profiles.into_iter().map(Some).collect() };
+        let regions = if regions.is_empty() { Regions::All } else { Regions::Only(regions) };
+        let wanted = Wanted { profiles, regions, kinds: Kind::ALL.to_vec(), remembered: true };
+        let mut told = inventory::look(&self.world.aws, wanted, Some(&self.world.state));
+        let answers = self.answers.clone();
+        let look = tokio::spawn(async move {
+            while let Some(update) = told.recv().await {
+                if answers.send(Msg::Inventory(number, update)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        if let Some(old) = self.look.replace(look) {
+            old.abort();
+        }
+    }
+
+    fn make_plan(&mut self, number: u64, operation: Operation) {
+        let (aws, machine) = (self.world.aws.clone(), self.machine.clone());
+        let plan = self.answer(async move {
+            Msg::Planned(number, crate::plan::make(&aws, operation, &machine).await.map(Box::new))
+        });
+        if let Some(old) = self.plan.replace(plan) {
+            old.abort();
+        }
+    }
+
+    /// Starts the engine when jobs of an earlier run are there: they are to be seen.
+    pub fn wake_engine(&self) {
+        let jobs = self.world.state.jobs().ok().and_then(|dir| std::fs::read_dir(dir).ok());
+        if jobs.is_some_and(|mut dir| dir.next().is_some()) {
+            let starting = self.connected();
+            let answers = self.answers.clone();
+            tokio::spawn(async move {
+                if let Err(error) = starting.await {
+                    let _ = answers.send(Msg::Failed(error)).await;
+                }
+            });
+        }
+    }
+
+    fn connected(&self) -> impl Future<Output = Result<Client>> + Send + 'static {
+        let client = Arc::clone(&self.client);
+        let engines = self.engines.clone();
+        let config = Config {
+            state: self.world.state.clone(),
+            aws: self.world.aws.clone(),
+            budget: self.machine.budget,
+            in_process: true,
+        };
+        async move {
+            let mut slot = client.lock().await;
+            if let Some(client) = &*slot {
+                return Ok(client.clone());
+            }
+            let started = Engine::start(config).await?;
+            engines.send_replace(Some(started.status()));
+            *slot = Some(started.clone());
+            Ok(started)
+        }
+    }
+
+    fn engine(&self, command: Command) {
+        let connected = self.connected();
+        self.answer(async move {
+            let outcome = match connected.await {
+                Ok(client) => client.send(command.clone()).await,
+                Err(error) => Err(error),
+            };
+            Msg::Answered(Box::new(command), outcome)
+        });
+    }
+
+    fn write(&self, path: PathBuf, contents: String) {
+        self.answer(async move {
+            let name = path.display().to_string();
+            let done = tokio::task::spawn_blocking(move || write_new(&path, contents.as_bytes())).await;
+            match done {
+                Ok(Ok(())) => Msg::Did(format!("wrote {name}")),
+                Ok(Err(e)) => Msg::Failed(Error::io(format!("could not write {name}"), &e)),
+                Err(e) => Msg::Failed(Error::failed(format!("could not write {name}: {e}"))),
+            }
+        });
+    }
+
+    fn remember(&self, memory: &Memory) {
+        let Some(path) = memory_path(&self.world.state) else { return };
+        let Ok(text) = serde_json::to_vec_pretty(memory) else { return };
+        // What is remembered is a convenience: a disk that is full must not interrupt anyone.
+        tokio::task::spawn_blocking(move || crate::store::atomic::write(&path, &text));
+    }
+
+    fn sandbox(&self) {
+        let Some(open) = self.open_sandbox.clone() else {
+            let error =
+                Error::failed("this floe was built without the sandbox").todo("build it with --features sandbox");
+            self.answer(async move { Msg::Failed(error) });
+            return;
+        };
+        let (answers, worlds) = (self.answers.clone(), self.worlds.clone());
+        tokio::spawn(async move {
+            match open().await {
+                Ok(world) => {
+                    let _ = worlds.send(world).await;
+                }
+                Err(error) => {
+                    let _ = answers.send(Msg::Failed(error)).await;
+                }
+            }
+        });
+    }
+
+    /// Goes to another world; gives the message that tells the deck.
+    pub async fn enter(&mut self, world: World) -> Msg {
+        self.shutdown().await;
+        for task in [self.look.take(), self.plan.take()].into_iter().flatten() {
+            task.abort();
+        }
+        self.engines.send_replace(None);
+        self.world = world;
+        let aws = &self.world.aws;
+        Msg::World { profiles: aws.profiles(), profile: aws.resolve_profile(None), sandbox: self.world.sandbox }
+    }
+
+    /// Pauses what runs and waits until it is written down where it stands.
+    pub async fn shutdown(&self) {
+        if let Some(client) = self.client.lock().await.take() {
+            let _ = tokio::time::timeout(SHUTDOWN, client.send(Command::Shutdown)).await;
+        }
+    }
+}
+
+/// Never over another file.
+fn write_new(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    std::fs::OpenOptions::new().write(true).create_new(true).open(path)?.write_all(contents)
+}
+
+fn memory_path(state: &StateDir) -> Option<PathBuf> {
+    state.cache().ok().map(|dir| dir.join("deck.json"))
+}
+
+/// What was kept between runs; nothing when it cannot be read.
+#[must_use]
+pub fn remembered(state: &StateDir) -> Memory {
+    let text = memory_path(state).and_then(|path| std::fs::read(path).ok());
+    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+/// The profiles, and what was looked at for them, in words.
+#[must_use]
+pub fn profiles_of(aws: &Aws) -> (Vec<ProfileInfo>, Vec<String>) {
+    let profiles = aws.profiles();
+    let home = std::env::var("HOME").unwrap_or_default();
+    let file = |variable: &str, name: &str| -> String {
+        let path = std::env::var(variable).unwrap_or_else(|_| format!("{home}/.aws/{name}"));
+        let found = if Path::new(&path).is_file() { "read" } else { "not there" };
+        format!("{}: {found}", path.replacen(&home, "~", usize::from(!home.is_empty())))
+    };
+    let keys = if std::env::var_os("AWS_ACCESS_KEY_ID").is_some() { "set" } else { "not set" };
+    let looked_at = vec![
+        format!("{} · {}", file("AWS_CONFIG_FILE", "config"), file("AWS_SHARED_CREDENTIALS_FILE", "credentials")),
+        format!("environment: AWS_ACCESS_KEY_ID {keys}"),
+    ];
+    (profiles, looked_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_never_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.csv");
+        write_new(&path, b"a").unwrap();
+        assert_eq!(write_new(&path, b"b").unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"a");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(Some(dir.path())).unwrap();
+        assert_eq!(remembered(&state), Memory::default());
+        std::fs::write(memory_path(&state).unwrap(), b"{\"destinations\": 3}").unwrap();
+        assert_eq!(remembered(&state), Memory::default());
+        let kept = Memory { destinations: vec!["eu-west-1:".to_owned()], ..Memory::default() };
+        std::fs::write(memory_path(&state).unwrap(), serde_json::to_vec(&kept).unwrap()).unwrap();
+        assert_eq!(remembered(&state), kept);
+    }
+}

@@ -1,0 +1,109 @@
+//! A confirmation behind the [`Gate`]: a key or a typed token accepts, `esc` leaves; enter alone never accepts.
+
+use crossterm::event::{KeyCode, KeyEvent};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::widgets::{Clear, Paragraph, Widget};
+
+use crate::tui::clock::Now;
+use crate::tui::effect::Effect;
+use crate::tui::gate::Gate;
+use crate::tui::model::Model;
+use crate::tui::overlay::Overlay;
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::{centred, panel};
+
+/// How it is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accept {
+    /// With this key (never enter).
+    Key(char),
+    /// By typing this, then enter.
+    Typed {
+        /// What has to be typed.
+        wanted: String,
+        /// What was typed.
+        typed: String,
+    },
+}
+
+/// Another answer: its key, its words, what it does.
+pub type Other = (char, &'static str, fn(&mut Model, Now) -> Vec<Effect>);
+
+/// One open confirmation.
+#[derive(Debug)]
+pub struct State {
+    /// `Cancel job 14?`
+    pub title: String,
+    /// What would happen, a line each.
+    pub lines: Vec<String>,
+    /// How it is accepted.
+    pub accept: Accept,
+    /// When it listens.
+    pub gate: Gate,
+    /// Other answers: key, words, what they do (`k keep what was written`).
+    pub others: Vec<Other>,
+    /// What accepting does.
+    pub then: fn(&mut Model, Now) -> Vec<Effect>,
+}
+
+/// A key for the confirmation on top.
+pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
+    let Some(Overlay::Confirm(state)) = model.overlays.last_mut() else { return Vec::new() };
+    if key.code == KeyCode::Esc {
+        model.overlays.pop();
+        return Vec::new();
+    }
+    // Taking a letter back confirms nothing, so it may be held.
+    let typing = matches!(state.accept, Accept::Typed { .. }) && key.code != KeyCode::Backspace;
+    let heard = if typing { state.gate.typed(now) } else { state.gate.key(now) };
+    if !heard {
+        return Vec::new();
+    }
+    let run = match (&mut state.accept, key.code) {
+        (Accept::Key(wanted), KeyCode::Char(c)) if c == *wanted => Some(state.then),
+        (Accept::Typed { wanted, typed }, KeyCode::Enter) if wanted == typed => Some(state.then),
+        (Accept::Typed { typed, .. }, KeyCode::Backspace) => {
+            typed.pop();
+            None
+        }
+        (Accept::Typed { wanted, typed }, KeyCode::Char(c)) if typed.len() < wanted.len() => {
+            typed.push(c);
+            None
+        }
+        (_, KeyCode::Char(c)) => state.others.iter().find(|(k, ..)| *k == c).map(|(.., then)| *then),
+        _ => None,
+    };
+    match run {
+        Some(then) => {
+            model.overlays.pop();
+            then(model, now)
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Draws it in the middle.
+pub fn view(state: &State, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
+    let mut lines: Vec<String> = state.lines.clone();
+    lines.push(String::new());
+    let listens = if state.gate.listens(now) { "" } else { "  (in a moment)" };
+    match &state.accept {
+        Accept::Key(key) => lines.push(format!("{key} accepts{listens} · esc leaves everything as it is")),
+        Accept::Typed { wanted, typed } => {
+            lines.push(format!("type {wanted}, then enter{listens}:  ▏{typed}_"));
+            lines.push("esc leaves everything as it is · paste is ignored, enter alone does nothing".to_owned());
+        }
+    }
+    for (key, words, _) in &state.others {
+        lines.push(format!("{key} {words}"));
+    }
+    let width = lines.iter().map(|l| crate::tui::text::width(l)).max().unwrap_or(0);
+    let area =
+        centred(area, u16::try_from(width + 4).unwrap_or(u16::MAX), u16::try_from(lines.len() + 2).unwrap_or(u16::MAX));
+    Clear.render(area, buf);
+    let inner = panel(&state.title, "esc cancels", true, area, buf, theme);
+    let lines: Vec<ratatui::text::Line> =
+        lines.into_iter().map(|l| ratatui::text::Line::from(format!(" {l}"))).collect();
+    Paragraph::new(lines).style(theme.style(Role::Text)).render(inner, buf);
+}

@@ -1,0 +1,330 @@
+//! The loop: one biased `select!`, then at most one frame. The only place of the deck that awaits.
+//!
+//! Keys come first, so that nothing that streams in can hold one up; work on long lists is done one slice an
+//! iteration. A frame is drawn only when something changed, and at most every 33 ms. One event stream lives
+//! as long as the deck: a dropped one loses its wake-up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream, KeyEventKind};
+use futures_util::StreamExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::clock::Now;
+use super::effect::Effect;
+use super::model::{Mode, Model};
+use super::msg::Msg;
+use super::outside::{OpenSandbox, Outside, WAITING, World, profiles_of, remembered};
+use super::screen::Screen;
+use super::terminal::{Guard, on_panic};
+use super::theme::{TerminalHints, Theme};
+use super::update::{update, wants};
+use crate::engine::protocol::Status;
+use crate::error::{Error, Result};
+use crate::ids::Profile;
+use crate::plan::Machine;
+
+/// Least time between two frames: 30 a second.
+pub const FRAME: Duration = Duration::from_millis(33);
+/// How often the start page looks whether `~/.aws` changed: three `stat` calls.
+const PROFILES: Duration = Duration::from_secs(2);
+
+/// What the deck is opened with.
+pub struct Context {
+    /// The world to look at.
+    pub world: World,
+    /// Opens the sandbox for `s` on the start page; `None` where it is not built in.
+    pub open_sandbox: Option<OpenSandbox>,
+    /// Memory, cores, place: what plans are made for.
+    pub machine: Machine,
+    /// The profile that was named, by flag or environment.
+    pub profile: Option<Profile>,
+    /// Makes and removes nothing.
+    pub read_only: bool,
+    /// Whether the config wants the legend shown.
+    pub legend: Option<bool>,
+    /// What the environment says of the terminal.
+    pub terminal: TerminalHints,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("world", &self.world).field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// What to print below the prompt: jobs that were paused, and how they go on.
+    pub farewell: Option<String>,
+    /// Frames drawn.
+    pub frames: u64,
+}
+
+/// Opens the deck and stays until it is quit. Must be awaited on the thread that entered the runtime
+/// (`block_on`), because the terminal is given back when that thread panics.
+///
+/// # Errors
+/// There is no terminal, or it went away in a way that cannot be told from a fault.
+pub async fn run(context: Context) -> Result<Ended> {
+    let (answers, mut told) = mpsc::channel(WAITING);
+    let (worlds, mut opened) = mpsc::channel(1);
+    let panics = answers.clone();
+    let mut guard = Guard::take()?;
+    on_panic(move |text| {
+        let _ = panics.try_send(Msg::Failed(Error::failed(format!("a worker of floe failed: {text}"))));
+    });
+    let mut deck = Deck::new(context, answers, worlds);
+    deck.first(&mut guard)?;
+    deck.outside.wake_engine();
+    let mut events = EventStream::new();
+    let mut signals = Signals::new()?;
+    let mut engines = deck.outside.engines();
+    let mut status: Option<watch::Receiver<Arc<Status>>> = None;
+    let mut versions = deck.outside.aws().profiles_version();
+    let mut look_at = Instant::now() + PROFILES;
+
+    while !deck.ended {
+        deck.frame(&mut guard)?;
+        let wants = wants(&deck.model, deck.now());
+        let wake = wants.wake.map(|at| deck.started + at);
+        let start = deck.model.screen == Screen::Start;
+        tokio::select! {
+            biased;
+            () = signals.any() => deck.hear(Msg::Closing, &mut guard),
+            event = events.next() => match event {
+                Some(Ok(event)) => deck.event(event, &mut guard),
+                // The end of input is the end of the terminal: staying would spin without a screen.
+                Some(Err(_)) | None => deck.hear(Msg::Closing, &mut guard),
+            },
+            () = tokio::time::sleep_until(deck.next_frame), if deck.dirty => {}
+            Some(msg) = told.recv() => deck.hear(msg, &mut guard),
+            Some(world) = opened.recv() => {
+                let msg = deck.outside.enter(world).await;
+                deck.hear(msg, &mut guard);
+                deck.outside.wake_engine();
+            }
+            Ok(()) = engines.changed() => status = engines.borrow_and_update().clone(),
+            Some(picture) = changed(&mut status) => deck.hear(Msg::Status(picture), &mut guard),
+            () = std::future::ready(()), if wants.work => {}
+            () = tokio::time::sleep_until(look_at), if start => {
+                look_at = Instant::now() + PROFILES;
+                let now = deck.outside.aws().profiles_version();
+                if now != versions {
+                    versions = now;
+                    deck.outside.perform(Effect::LookAtProfiles);
+                }
+            }
+            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                deck.hear(Msg::Tick, &mut guard);
+            }
+        }
+        if wants.work {
+            deck.work();
+        }
+    }
+    let jobs = deck.model.jobs_that_would_stop();
+    deck.outside.shutdown().await;
+    let frames = guard.frames;
+    drop(guard);
+    let farewell = (jobs > 0).then(|| {
+        let are = if jobs == 1 { "is" } else { "are" };
+        format!("{} {are} paused · floe jobs resume goes on", super::text::count(jobs as u64, "job"))
+    });
+    Ok(Ended { farewell, frames })
+}
+
+/// The latest picture when it changed; never, while there is no engine.
+async fn changed(status: &mut Option<watch::Receiver<Arc<Status>>>) -> Option<Arc<Status>> {
+    match status {
+        Some(pictures) => match pictures.changed().await {
+            Ok(()) => Some(pictures.borrow_and_update().clone()),
+            Err(_) => {
+                *status = None;
+                None
+            }
+        },
+        None => std::future::pending().await,
+    }
+}
+
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let of = |kind| signal(kind).map_err(|e| Error::io("could not listen for signals", &e));
+        Ok(Self([of(SignalKind::terminate())?, of(SignalKind::hangup())?, of(SignalKind::interrupt())?]))
+    }
+
+    async fn any(&mut self) {
+        let [term, hup, int] = &mut self.0;
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = hup.recv() => {}
+            _ = int.recv() => {}
+        }
+    }
+}
+
+/// The model, what is outside of it, and when the next frame is due.
+struct Deck {
+    model: Model,
+    outside: Outside,
+    started: Instant,
+    dirty: bool,
+    next_frame: Instant,
+    ended: bool,
+}
+
+impl Deck {
+    fn new(context: Context, answers: mpsc::Sender<Msg>, worlds: mpsc::Sender<World>) -> Self {
+        let Context { world, open_sandbox, machine, profile, read_only, legend, terminal } = context;
+        let mut memory = remembered(&world.state);
+        memory.legend = memory.legend.or(legend);
+        let model = Model {
+            theme: Theme::detect(&terminal),
+            mode: if read_only { Mode::ReadOnly } else { Mode::Safe },
+            sandbox: world.sandbox,
+            memory,
+            chosen_profiles: profile.into_iter().collect(),
+            ..Model::default()
+        };
+        let outside = Outside::new(world, open_sandbox, machine, answers, worlds);
+        let started = Instant::now();
+        Self { model, outside, started, dirty: true, next_frame: started, ended: false }
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: jiff::Timestamp::now(), mono: self.started.elapsed() }
+    }
+
+    /// The first frame: from files alone. A profile that can be used is opened, else the start page asks.
+    fn first(&mut self, guard: &mut Guard) -> Result<()> {
+        let size = crossterm::terminal::size().map_err(|e| Error::io("could not ask for the terminal's size", &e))?;
+        self.hear(Msg::Resize(size.0, size.1), guard);
+        let (profiles, looked_at) = profiles_of(self.outside.aws());
+        let usable = first_profile(&self.model, &profiles, self.outside.aws().resolve_profile(None));
+        self.hear(Msg::Profiles(profiles, looked_at), guard);
+        super::update::restore(&mut self.model);
+        match usable {
+            First::Open(profile) => {
+                self.model.screen = Screen::World;
+                let effects = super::update::look(&mut self.model, profile.into_iter().collect(), Vec::new());
+                self.perform(effects, guard);
+            }
+            First::Ask(cursor) => self.model.start.cursor = cursor,
+        }
+        self.frame(guard)
+    }
+
+    fn event(&mut self, event: Event, guard: &mut Guard) {
+        let msg = match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => Msg::Key(key),
+            Event::Mouse(mouse) if mouse.kind != crossterm::event::MouseEventKind::Moved => Msg::Mouse(mouse),
+            Event::Paste(text) => Msg::Paste(text),
+            Event::Resize(width, height) => Msg::Resize(width, height),
+            _ => return,
+        };
+        self.hear(msg, guard);
+    }
+
+    fn hear(&mut self, msg: Msg, guard: &mut Guard) {
+        let now = self.now();
+        let effects = update(&mut self.model, msg, now);
+        self.dirty = true;
+        self.perform(effects, guard);
+    }
+
+    fn work(&mut self) {
+        let now = self.now();
+        update(&mut self.model, Msg::Work, now);
+        self.dirty = true;
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>, guard: &mut Guard) {
+        for effect in effects {
+            let done = match effect {
+                Effect::Copy(text) => guard.copy(&text),
+                Effect::Notify(text) => guard.notify(&text),
+                Effect::Quit => {
+                    self.ended = true;
+                    Ok(())
+                }
+                other => {
+                    self.outside.perform(other);
+                    Ok(())
+                }
+            };
+            if let Err(e) = done {
+                let now = self.now();
+                self.model.trouble(now, Error::io("the terminal did not take it", &e));
+            }
+        }
+    }
+
+    /// Draws when something changed and the last frame is long enough ago.
+    fn frame(&mut self, guard: &mut Guard) -> Result<()> {
+        if self.dirty && Instant::now() >= self.next_frame {
+            guard.draw(&self.model, self.now())?;
+            self.dirty = false;
+            self.next_frame = Instant::now() + FRAME;
+        }
+        Ok(())
+    }
+}
+
+/// What the first frame shows.
+#[derive(Debug, PartialEq, Eq)]
+enum First {
+    /// World, with this profile.
+    Open(Option<Profile>),
+    /// The start page, the cursor on that profile.
+    Ask(usize),
+}
+
+/// A named profile that can be used, keys in the environment, or `default`; else the page asks.
+fn first_profile(model: &Model, profiles: &[crate::aws::ProfileInfo], resolved: Option<Profile>) -> First {
+    let place = |wanted: Option<&str>| {
+        profiles.iter().position(|info| info.usable && info.name.as_ref().map(Profile::as_str) == wanted)
+    };
+    let named = model.profile().cloned().or_else(|| resolved.filter(|_| model.sandbox || !profiles.is_empty()));
+    if let Some(named) = named {
+        return match place(Some(named.as_str())) {
+            Some(_) => First::Open(Some(named)),
+            None => First::Ask(profiles.iter().position(|i| i.name.as_ref() == Some(&named)).unwrap_or(0)),
+        };
+    }
+    if place(None).is_some() {
+        return First::Open(None);
+    }
+    if place(Some("default")).is_some() {
+        return First::Open("default".parse().ok());
+    }
+    First::Ask(profiles.iter().position(|info| info.usable).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::testing::profiles;
+
+    #[test]
+    fn the_first_frame_opens_what_was_named_and_asks_otherwise() {
+        let mut model = Model::default();
+        let all = profiles();
+        assert_eq!(first_profile(&model, &all, None), First::Ask(0));
+        model.chosen_profiles = vec!["prod".parse().unwrap()];
+        assert_eq!(first_profile(&model, &all, None), First::Open("prod".parse().ok()));
+        model.chosen_profiles = vec!["dr".parse().unwrap()];
+        assert_eq!(first_profile(&model, &all, None), First::Ask(1), "one that must sign in is asked about");
+        model.chosen_profiles.clear();
+        let mut keys = all.clone();
+        keys[0].name = None;
+        assert_eq!(first_profile(&model, &keys, None), First::Open(None));
+        assert_eq!(first_profile(&model, &[], None), First::Ask(0));
+    }
+}

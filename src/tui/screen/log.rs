@@ -1,0 +1,336 @@
+//! What happened, newest first: events of jobs and errors until they are mended, folded by kind.
+//!
+//! Errors stand above in one pattern: what failed and where, what is safe, the one thing to do. Events are
+//! collected from every picture of the engine, so that changing the watched job loses none that was seen.
+
+use std::collections::VecDeque;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::engine::protocol::{Event, Tone};
+use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::clock::Now;
+use crate::tui::effect::Effect;
+use crate::tui::model::{Model, Problem};
+use crate::tui::msg::Msg;
+use crate::tui::screen::transfers::engine::wrapped;
+use crate::tui::screen::transfers::panels::event_line;
+use crate::tui::screen::{Page, Screen};
+use crate::tui::text::{age, clip};
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::stack::{Want, heights};
+use crate::tui::widget::{line, panel};
+
+/// Events kept at most; the journals of the jobs keep all.
+const KEPT: usize = 2_000;
+
+/// What the screen keeps.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Events seen, oldest first, at most 2,000.
+    pub events: VecDeque<Event>,
+    /// Events that were dropped to keep that bound.
+    pub dropped: u64,
+    /// The words that must all be in a line.
+    pub filter: String,
+    /// Whether the filter is being typed.
+    pub typing: bool,
+    /// Only what needs a look.
+    pub loud: bool,
+    /// Rows scrolled back from the newest.
+    pub back: usize,
+    /// The error under the cursor.
+    pub problem: usize,
+}
+
+const HERE: Scope = Scope::Screen(Screen::Log);
+
+const fn look(
+    id: &'static str,
+    title: &'static str,
+    keys: &'static [&'static str],
+    hint: u8,
+    doc: &'static str,
+    run: fn(&mut Model, Now) -> Vec<Effect>,
+) -> Action {
+    Action { id, title, keys, scope: HERE, danger: Danger::Look, hint, doc, disabled: always, run }
+}
+
+/// What can be done here.
+pub const ACTIONS: &[Action] = &[
+    look("log.filter", "filter", &["/"], 1, "Only lines with all of these words.", |model, _| {
+        model.log.typing = true;
+        Vec::new()
+    }),
+    look("log.loud", "only trouble", &["t"], 2, "Only what needed a look.", |model, _| {
+        model.log.loud = !model.log.loud;
+        model.log.back = 0;
+        Vec::new()
+    }),
+    look("log.next-error", "next error", &["tab"], 3, "The next error.", |model, _| {
+        let count = model.problems.len().max(1);
+        model.log.problem = (model.log.problem + 1) % count;
+        Vec::new()
+    }),
+    Action {
+        id: "log.copy",
+        title: "copy what to do",
+        keys: &["enter"],
+        scope: HERE,
+        danger: Danger::Look,
+        hint: 4,
+        doc: "Copy the one thing to do about the error.",
+        disabled: |model| match problem(model) {
+            None => Some("there is no error".to_owned()),
+            Some(p) if p.error.todo.is_none() => {
+                Some("nothing is known to do about it; its request id helps AWS Support".to_owned())
+            }
+            Some(_) => None,
+        },
+        run: |model, now| {
+            let Some(todo) = problem(model).and_then(|p| p.error.todo.clone()) else { return Vec::new() };
+            model.say(now, format!("copied: {todo}"));
+            vec![Effect::Copy(todo)]
+        },
+    },
+    Action {
+        id: "log.mended",
+        title: "mended",
+        keys: &["x"],
+        scope: HERE,
+        danger: Danger::Look,
+        hint: 5,
+        doc: "Take the error off the list; it comes back if it happens again.",
+        disabled: |model| problem(model).is_none().then(|| "there is no error".to_owned()),
+        run: |model, _| {
+            if model.log.problem < model.problems.len() {
+                model.problems.remove(model.log.problem);
+            }
+            model.log.problem = model.log.problem.min(model.problems.len().saturating_sub(1));
+            Vec::new()
+        },
+    },
+    Action {
+        id: "log.write",
+        title: "write",
+        keys: &["w"],
+        scope: HERE,
+        danger: Danger::Look,
+        hint: 6,
+        doc: "Write what is shown as text.",
+        disabled: |model| matching(model).next().is_none().then(|| "there is nothing to write".to_owned()),
+        run: |model, now| {
+            let lines: Vec<String> = matching(model)
+                .map(|e| {
+                    format!(
+                        "{} {} {}: {}\n",
+                        e.at,
+                        e.job.map_or_else(|| "-".to_owned(), |j| j.to_string()),
+                        e.subject,
+                        e.text
+                    )
+                })
+                .collect();
+            let name = format!("floe-log-{}.txt", now.wall.strftime("%Y%m%d-%H%M%S"));
+            vec![Effect::Write { path: name.into(), contents: lines.concat() }]
+        },
+    },
+    look("log.down", "older", &["down", "j"], 0, "Older lines.", |model, _| scroll(model, 1)),
+    look("log.up", "newer", &["up", "k"], 0, "Newer lines.", |model, _| scroll(model, -1)),
+    look("log.page-down", "older page", &["ctrl-d", "pgdn"], 0, "Ten lines older.", |model, _| scroll(model, 10)),
+    look("log.page-up", "newer page", &["ctrl-u", "pgup"], 0, "Ten lines newer.", |model, _| scroll(model, -10)),
+    look("log.last", "oldest", &["G", "end"], 0, "The oldest line that is kept.", |model, _| scroll(model, 10_000)),
+    look("log.first", "newest", &["g", "home"], 0, "The newest line.", |model, _| scroll(model, -10_000)),
+    look("log.back", "back", &["esc"], 9, "Drop the filter, else back.", |model, _| {
+        if model.log.filter.is_empty() && !model.log.loud {
+            model.go_back();
+        }
+        model.log.filter.clear();
+        model.log.loud = false;
+        Vec::new()
+    }),
+];
+
+/// The door.
+pub const PAGE: Page = Page {
+    title: "Log",
+    is_list: false,
+    actions: ACTIONS,
+    view,
+    note: |model, _| match model.log.dropped {
+        0 => format!("{} events", model.log.events.len()),
+        n => format!("{} events, {n} older dropped", model.log.events.len()),
+    },
+    command: |_| "floe audit".to_owned(),
+    hear,
+    key,
+    mouse: |model, event: MouseEvent, _, _| match event.kind {
+        MouseEventKind::ScrollDown => scroll(model, 3),
+        MouseEventKind::ScrollUp => scroll(model, -3),
+        _ => Vec::new(),
+    },
+};
+
+fn problem(model: &Model) -> Option<&Problem> {
+    model.problems.get(model.log.problem.min(model.problems.len().saturating_sub(1)))
+}
+
+fn scroll(model: &mut Model, by: isize) -> Vec<Effect> {
+    let count = matching(model).count();
+    model.log.back = model.log.back.saturating_add_signed(by).min(count.saturating_sub(1));
+    Vec::new()
+}
+
+/// What is shown, newest first.
+fn matching(model: &Model) -> impl Iterator<Item = &Event> {
+    let words: Vec<String> = model.log.filter.split_whitespace().map(str::to_lowercase).collect();
+    let loud = model.log.loud;
+    model.log.events.iter().rev().filter(move |event| {
+        let fits = |word: &String| {
+            event.text.to_lowercase().contains(word)
+                || event.subject.to_lowercase().contains(word)
+                || event.job.is_some_and(|job| job.to_string() == *word)
+        };
+        (!loud || matches!(event.tone, Tone::Warning | Tone::Bad)) && words.iter().all(fits)
+    })
+}
+
+/// Takes up what was not seen yet: an event is the same when job, moment, subject and text are; one that was
+/// folded again only counts up.
+fn hear(model: &mut Model, msg: &Msg, _: Now) -> Vec<Effect> {
+    let Msg::Status(status) = msg else { return Vec::new() };
+    let Some(detail) = &status.detail else { return Vec::new() };
+    let log = &mut model.log;
+    for event in &detail.events {
+        let same = |known: &&mut Event| {
+            known.at == event.at && known.job == event.job && known.subject == event.subject && known.text == event.text
+        };
+        if let Some(known) = log.events.iter_mut().rev().take_while(|known| known.at >= event.at).find(same) {
+            known.count = event.count;
+            continue;
+        }
+        let at = log.events.partition_point(|known| known.at <= event.at);
+        log.events.insert(at, event.clone());
+        if log.events.len() > KEPT {
+            log.events.pop_front();
+            log.dropped += 1;
+        }
+    }
+    Vec::new()
+}
+
+/// While the filter is typed, letters are letters.
+fn key(model: &mut Model, key: KeyEvent, _: Now) -> Option<Vec<Effect>> {
+    let log = &mut model.log;
+    if !log.typing {
+        return None;
+    }
+    match key.code {
+        KeyCode::Enter => log.typing = false,
+        KeyCode::Esc => {
+            log.typing = false;
+            log.filter.clear();
+        }
+        KeyCode::Backspace => {
+            log.filter.pop();
+        }
+        KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => log.filter.clear(),
+        KeyCode::Char(c) if !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => log.filter.push(c),
+        _ => return Some(Vec::new()),
+    }
+    log.back = 0;
+    Some(Vec::new())
+}
+
+fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
+    let room = usize::from(area.width.saturating_sub(4));
+    let errors = error_lines(model, room, theme, now);
+    let tall = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).saturating_add(2);
+    let wants = [
+        Want {
+            least: 3,
+            most: if errors.is_empty() { 3 } else { tall(errors.len()).min((area.height / 2).max(3)) },
+            worth: 9,
+        },
+        Want { least: 3, most: u16::MAX, worth: 8 },
+    ];
+    let heights = heights(area.height, &wants);
+    let top = Rect { height: heights[0], ..area };
+    if top.height > 0 {
+        let hint = if errors.is_empty() { "" } else { "tab next · enter copies what to do · x mended" };
+        let inner = panel(&format!("Errors {}", model.problems.len()), hint, !errors.is_empty(), top, buf, theme);
+        let none = [Line::styled("none that is not mended", theme.style(Role::Dim))];
+        for (n, text) in (0..inner.height).zip(if errors.is_empty() { &none[..] } else { &errors }) {
+            line(inner.x + 1, inner.y + n, text, Rect { width: inner.width.saturating_sub(1), ..inner }, buf);
+        }
+    }
+    events_panel(model, Rect { y: area.y + heights[0], height: heights[1], ..area }, buf, theme);
+}
+
+fn events_panel(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    if area.height < 3 {
+        return;
+    }
+    let log = &model.log;
+    let count = matching(model).count();
+    let loud = if log.loud { " · only trouble" } else { "" };
+    let title = match (log.typing, log.filter.is_empty()) {
+        (true, _) => format!("Events  / {}_", log.filter),
+        (false, false) => format!("Events  / {} · {count} of {}", log.filter, log.events.len()),
+        (false, true) => format!("Events {count}{loud}"),
+    };
+    let inner = panel(&title, "/ filter · t only trouble", log.typing || model.problems.is_empty(), area, buf, theme);
+    let room = usize::from(inner.width.saturating_sub(2));
+    if count == 0 {
+        let text = if log.events.is_empty() {
+            "nothing happened yet"
+        } else {
+            "no line has all of these words: esc shows all"
+        };
+        line(inner.x + 1, inner.y, &Line::styled(clip(text, room), theme.style(Role::Dim)), inner, buf);
+    }
+    let first = log.back.min(count.saturating_sub(usize::from(inner.height)));
+    for (n, event) in (0..inner.height).zip(matching(model).skip(first)) {
+        line(inner.x + 1, inner.y + n, &event_line(theme, event, room, true), inner, buf);
+    }
+}
+
+/// One pattern for every error: what and where, AWS's words, what to do.
+fn error_lines(model: &Model, room: usize, theme: &Theme, now: Now) -> Vec<Line<'static>> {
+    let styled = |role: Role, text: String| Span::styled(text, theme.style(role));
+    let mut out = Vec::new();
+    let count = model.problems.len();
+    let at = model.log.problem.min(count.saturating_sub(1));
+    // The one under the cursor first: it is the one that is acted on.
+    for (n, problem) in model.problems.iter().cycle().skip(at).take(count).enumerate() {
+        let error = &problem.error;
+        let mark = if n == 0 { "▶ " } else { "  " };
+        let often = if problem.count > 1 { format!("  {}×, ", problem.count) } else { "  ".to_owned() };
+        let ago = age(problem.at, now);
+        let ago = if ago == "now" { ago } else { format!("{ago} ago") };
+        let place = error.region.as_ref().map(|r| format!("{r}: ")).unwrap_or_default();
+        let when = format!("{often}{ago}");
+        let text = clip(&format!("{place}{}", error.what), room.saturating_sub(4 + when.chars().count()));
+        out.push(Line::from(vec![
+            styled(Role::Accent, mark.to_owned()),
+            styled(Role::Bad, "✗ ".to_owned()),
+            styled(Role::Text, text),
+            styled(Role::Dim, when),
+        ]));
+        if let Some(aws) = &error.aws {
+            let reason = aws.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+            let request = aws.request_id.as_ref().map(|id| format!(" · request {id}")).unwrap_or_default();
+            let text = format!("{}: {}{reason} {}{request}", aws.operation, aws.code, aws.message);
+            out.push(Line::from(styled(Role::Dim, format!("    {}", clip(&text, room.saturating_sub(4))))));
+        }
+        if let Some(todo) = &error.todo {
+            for text in wrapped(todo, room.saturating_sub(6)) {
+                out.push(Line::from(vec![styled(Role::Key, "    → ".to_owned()), styled(Role::Accent, text)]));
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,479 @@
+//! What an operation would do, before it is done: memory, money, time, other ways, checks, what if.
+//!
+//! The plan that is shown is the plan that runs: turning a knob weighs it again with the very functions that
+//! the engine's choices come from, and `S` hands over exactly what is on the screen, once. Nothing here is
+//! dangerous to what exists, so nothing is armed; a dear plan asks for its dollars.
+
+mod checks;
+mod command;
+mod formula;
+mod knobs;
+mod parts;
+mod view;
+
+use crossterm::event::{KeyCode, KeyEvent};
+
+use crate::address::Address;
+use crate::engine::protocol::{Answer, Command};
+use crate::error::Error;
+use crate::plan::{Knobs, Level, Operation, Plan, Strategy};
+use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::clock::Now;
+use crate::tui::effect::Effect;
+use crate::tui::gate::Gate;
+use crate::tui::model::{Mode, Model};
+use crate::tui::msg::Msg;
+use crate::tui::overlay::{Overlay, ask, confirm};
+use crate::tui::screen::{Page, Screen};
+use crate::units::Usd;
+
+pub use command::command_of;
+pub use knobs::Knob;
+
+/// Above this a plan starts only after its whole dollars were typed.
+pub const ASK_ABOVE: Usd = Usd(100.0);
+
+/// What lies over the figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sheet {
+    /// Nothing.
+    #[default]
+    None,
+    /// How a figure was computed.
+    Formula(Figure),
+    /// Every check.
+    Checks,
+}
+
+/// The three figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Figure {
+    /// Memory.
+    #[default]
+    Memory,
+    /// Money.
+    Money,
+    /// Time.
+    Time,
+}
+
+impl Figure {
+    const fn next(self) -> Self {
+        match self {
+            Self::Memory => Self::Money,
+            Self::Money => Self::Time,
+            Self::Time => Self::Memory,
+        }
+    }
+}
+
+/// How far the plan is.
+#[derive(Debug, Default)]
+pub enum Stage {
+    /// No plan was asked for.
+    #[default]
+    Nothing,
+    /// Facts are being read.
+    Making,
+    /// It could not be made.
+    Failed(Box<Error>),
+    /// It is here.
+    Here(Box<Sheets>),
+}
+
+/// A plan and what was turned on it.
+#[derive(Debug)]
+pub struct Sheets {
+    /// As it was made.
+    pub made: Plan,
+    /// As it is shown, and would run.
+    pub shown: Plan,
+    /// What was turned.
+    pub knobs: Knobs,
+    /// Whether it was started: a plan runs once.
+    pub started: bool,
+    /// When keys count.
+    gate: Gate,
+}
+
+/// What the screen keeps.
+#[derive(Debug, Default)]
+pub struct State {
+    /// What the plan is of.
+    pub operation: Option<Operation>,
+    /// The number it was asked for with; answers to older ones are dropped.
+    number: u64,
+    /// How far it is.
+    pub stage: Stage,
+    /// The knob that the arrows turn.
+    pub knob: Knob,
+    /// What lies over the figures.
+    pub sheet: Sheet,
+}
+
+impl State {
+    /// The plan as it is shown.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.stage {
+            Stage::Here(sheets) => Some(&sheets.shown),
+            _ => None,
+        }
+    }
+
+    fn sheets(&mut self) -> Option<&mut Sheets> {
+        match &mut self.stage {
+            Stage::Here(sheets) => Some(sheets),
+            _ => None,
+        }
+    }
+}
+
+/// Asks for the plan of an operation and goes there; called by the address line (`c`).
+pub fn open(model: &mut Model, operation: Operation, now: Now) -> Vec<Effect> {
+    let _ = now;
+    let number = model.number();
+    let knob = model.plan.knob;
+    model.plan =
+        State { operation: Some(operation.clone()), number, stage: Stage::Making, knob, sheet: Sheet::default() };
+    model.go(Screen::Plan);
+    vec![Effect::MakePlan { number, operation: Box::new(operation) }]
+}
+
+const HERE: Scope = Scope::Screen(Screen::Plan);
+
+const fn look(
+    id: &'static str,
+    title: &'static str,
+    keys: &'static [&'static str],
+    hint: u8,
+    doc: &'static str,
+    run: fn(&mut Model, Now) -> Vec<Effect>,
+) -> Action {
+    Action { id, title, keys, scope: HERE, danger: Danger::Look, hint, doc, disabled: needs_plan, run }
+}
+
+const fn strategy(
+    id: &'static str,
+    keys: &'static [&'static str],
+    hint: u8,
+    run: fn(&mut Model, Now) -> Vec<Effect>,
+) -> Action {
+    look(id, "strategy", keys, hint, "Take the alternative of that number: the plan is made again with it.", run)
+}
+
+/// What can be done here.
+pub const ACTIONS: &[Action] = &[
+    Action {
+        id: "plan.start",
+        title: "start",
+        keys: &["S"],
+        scope: HERE,
+        danger: Danger::Make,
+        hint: 1,
+        doc: "Run exactly this plan, once; above $100 its whole dollars have to be typed.",
+        disabled: cannot_start,
+        run: start,
+    },
+    look("plan.next", "next knob", &["tab"], 2, "The next thing to turn.", |model, _| {
+        model.plan.knob = model.plan.knob.next();
+        Vec::new()
+    }),
+    look("plan.previous", "previous knob", &["backtab"], 0, "The thing to turn before.", |model, _| {
+        model.plan.knob = model.plan.knob.next().next().next();
+        Vec::new()
+    }),
+    look("plan.more", "more", &["right", "l"], 0, "Turn it up; the figures follow.", |model, _| turn(model, true)),
+    look("plan.less", "less", &["left", "h"], 0, "Turn it down; the figures follow.", |model, _| turn(model, false)),
+    look("plan.reset", "reset", &["0"], 3, "Everything as it was planned.", |model, _| {
+        if let Some(sheets) = model.plan.sheets() {
+            sheets.knobs = Knobs::default();
+            sheets.shown = sheets.made.clone();
+        }
+        Vec::new()
+    }),
+    Action {
+        id: "plan.queue",
+        title: "queue",
+        keys: &["Q"],
+        scope: HERE,
+        danger: Danger::Make,
+        hint: 0,
+        doc: "Start it after what runs now.",
+        disabled: |_| {
+            Some("jobs run side by side inside one budget, so there is nothing to wait for: S starts it".into())
+        },
+        run: |_, _| Vec::new(),
+    },
+    look("plan.write", "save", &["w"], 4, "Write the plan as JSON, for a colleague or a record.", write),
+    Action {
+        id: "plan.edit",
+        title: "edit",
+        keys: &["e"],
+        scope: HERE,
+        danger: Danger::Look,
+        hint: 5,
+        doc: "Change where it goes; the plan is made again.",
+        disabled: |model| {
+            model.plan.operation.is_none().then(|| "there is nothing to edit: c on a snapshot plans a copy".into())
+        },
+        run: edit,
+    },
+    look("plan.formula", "formula", &["i"], 6, "How each figure was computed, from which inputs.", |model, _| {
+        model.plan.sheet = match model.plan.sheet {
+            Sheet::Formula(Figure::Time) => Sheet::None,
+            Sheet::Formula(figure) => Sheet::Formula(figure.next()),
+            _ => Sheet::Formula(Figure::Memory),
+        };
+        Vec::new()
+    }),
+    look("plan.checks", "all checks", &["enter"], 7, "Every check with what it found.", |model, _| {
+        model.plan.sheet = Sheet::Checks;
+        Vec::new()
+    }),
+    strategy("plan.way1", &["1"], 8, |model, now| take(model, 0, now)),
+    strategy("plan.way2", &["2"], 0, |model, now| take(model, 1, now)),
+    strategy("plan.way3", &["3"], 0, |model, now| take(model, 2, now)),
+    strategy("plan.way4", &["4"], 0, |model, now| take(model, 3, now)),
+    strategy("plan.way5", &["5"], 0, |model, now| take(model, 4, now)),
+    Action {
+        id: "plan.back",
+        title: "back",
+        keys: &["esc"],
+        scope: HERE,
+        danger: Danger::Look,
+        hint: 9,
+        doc: "Back; nothing is lost and nothing was done.",
+        disabled: always,
+        run: |model, _| {
+            model.go_back();
+            Vec::new()
+        },
+    },
+];
+
+/// The door.
+pub const PAGE: Page = Page {
+    title: "Plan",
+    is_list: false,
+    actions: ACTIONS,
+    view: view::view,
+    note: |model, _| match &model.plan.stage {
+        Stage::Here(sheets) if sheets.started => "started".to_owned(),
+        Stage::Making => "reading facts".to_owned(),
+        _ => "plan, not run".to_owned(),
+    },
+    command: |model| {
+        let operation = model.plan.plan().map(|plan| &plan.operation).or(model.plan.operation.as_ref());
+        let command = operation.map_or_else(|| "floe plan SOURCE DEST".to_owned(), command_of);
+        // Without it, the same words would be carried out in real AWS.
+        if model.sandbox { command + " --sandbox" } else { command }
+    },
+    hear,
+    key,
+    mouse: Page::no_mouse,
+};
+
+fn needs_plan(model: &Model) -> Option<String> {
+    match &model.plan.stage {
+        Stage::Here(_) => None,
+        Stage::Making => Some("the plan is still being made".to_owned()),
+        Stage::Failed(_) => Some("there is no plan: e edits where it goes".to_owned()),
+        Stage::Nothing => Some("there is no plan yet: c on a snapshot plans a copy".to_owned()),
+    }
+}
+
+fn cannot_start(model: &Model) -> Option<String> {
+    if let Some(why) = needs_plan(model) {
+        return Some(why);
+    }
+    if model.mode == Mode::ReadOnly {
+        return Some("READ-ONLY: this deck makes nothing; the command below can be run elsewhere".to_owned());
+    }
+    let Stage::Here(sheets) = &model.plan.stage else { return None };
+    if sheets.started {
+        return Some("this plan was started; a plan runs once".to_owned());
+    }
+    sheets.shown.refusal().map(|error| match error.todo {
+        Some(todo) => format!("{}: {todo}", error.what),
+        None => error.what,
+    })
+}
+
+fn turn(model: &mut Model, up: bool) -> Vec<Effect> {
+    let knob = model.plan.knob;
+    if let Some(sheets) = model.plan.sheets() {
+        sheets.knobs = knob.turned(&sheets.made, sheets.knobs, up);
+        sheets.shown = knobs::weighed(&sheets.made, sheets.knobs);
+    }
+    Vec::new()
+}
+
+fn take(model: &mut Model, at: usize, now: Now) -> Vec<Effect> {
+    let Some(plan) = model.plan.plan() else { return Vec::new() };
+    let Some(way) = plan.alternatives.get(at) else {
+        model.refuse(now, format!("there is no alternative {}", at + 1));
+        return Vec::new();
+    };
+    if way.chosen {
+        model.say(now, format!("{} is the one that is shown", way.name));
+        return Vec::new();
+    }
+    if let Some(why) = &way.unavailable {
+        let why = why.clone();
+        model.refuse(now, why);
+        return Vec::new();
+    }
+    let mut operation = plan.operation.clone();
+    operation.options.strategy = if way.name.starts_with("native") { Strategy::Native } else { Strategy::Direct };
+    open(model, operation, now)
+}
+
+fn write(model: &mut Model, now: Now) -> Vec<Effect> {
+    let Some(plan) = model.plan.plan() else { return Vec::new() };
+    let written = plan.hash().and_then(|hash| {
+        let json = serde_json::to_string_pretty(plan)
+            .map_err(|e| Error::failed(format!("the plan cannot be written: {e}")))?;
+        Ok((format!("plan-{}.json", crate::grant::short_hash(&hash)), json + "\n"))
+    });
+    match written {
+        Ok((name, contents)) => vec![Effect::Write { path: name.into(), contents }],
+        Err(error) => {
+            model.trouble(now, error);
+            Vec::new()
+        }
+    }
+}
+
+fn edit(model: &mut Model, _: Now) -> Vec<Effect> {
+    let Some(operation) = &model.plan.operation else { return Vec::new() };
+    let text = operation.destinations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    model.overlays.push(Overlay::Ask(ask::State {
+        title: "Where to".to_owned(),
+        help: "addresses, a space between them: eu-west-1:  disk.img  null:".to_owned(),
+        text,
+        error: None,
+        then: |model, text, now| {
+            let destinations = text
+                .split_whitespace()
+                .map(|word| Address::destination(word).map_err(|e| e.what))
+                .collect::<Result<Vec<_>, String>>()?;
+            if destinations.is_empty() {
+                return Err("at least one destination, like eu-west-1:".to_owned());
+            }
+            let Some(operation) = model.plan.operation.clone() else { return Ok(Vec::new()) };
+            Ok(open(model, Operation { destinations, ..operation }, now))
+        },
+    }));
+    Vec::new()
+}
+
+fn start(model: &mut Model, now: Now) -> Vec<Effect> {
+    let Some(plan) = model.plan.plan() else { return Vec::new() };
+    if plan.cost.once.value.0 <= ASK_ABOVE.0 {
+        return run(model, now);
+    }
+    let wanted = format!("{:.0}", plan.cost.once.value.0.floor());
+    let mut lines = vec![view::consequence(plan)];
+    lines.push(format!("{} once, {} a month to keep it.", plan.cost.once.value, plan.cost.monthly));
+    let title = format!("Spend {}?", plan.cost.once.value);
+    model.overlays.push(Overlay::Confirm(confirm::State {
+        title,
+        lines,
+        accept: confirm::Accept::Typed { wanted, typed: String::new() },
+        gate: Gate::opened(now),
+        others: Vec::new(),
+        then: run,
+    }));
+    Vec::new()
+}
+
+/// Hands the plan over: the budget first when it was turned, then the run.
+fn run(model: &mut Model, now: Now) -> Vec<Effect> {
+    let Some(sheets) = model.plan.sheets() else { return Vec::new() };
+    match sheets.shown.grant("S on the plan screen", now.wall) {
+        Ok(grant) => {
+            sheets.started = true;
+            let plan = Box::new(sheets.shown.clone());
+            let mut effects = Vec::new();
+            if let Some(budget) = sheets.knobs.budget {
+                effects.push(Effect::Engine(Box::new(Command::Memory(budget))));
+            }
+            effects.push(Effect::Engine(Box::new(Command::Run { plan, grant })));
+            model.go(Screen::Transfers);
+            effects
+        }
+        Err(error) => {
+            model.trouble(now, error);
+            Vec::new()
+        }
+    }
+}
+
+fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
+    match msg {
+        Msg::Planned(number, result) if *number == model.plan.number && matches!(model.plan.stage, Stage::Making) => {
+            model.plan.stage = match result {
+                Ok(plan) => Stage::Here(Box::new(Sheets {
+                    made: (**plan).clone(),
+                    shown: (**plan).clone(),
+                    knobs: Knobs::default(),
+                    started: false,
+                    gate: Gate::opened(now),
+                })),
+                Err(error) => Stage::Failed(Box::new(error.clone())),
+            };
+        }
+        Msg::Answered(command, result) if matches!(**command, Command::Run { .. }) => match result {
+            Ok(Answer::Jobs(jobs)) => {
+                let names: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+                model.say(now, format!("job {} started", names.join(", ")));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if let Some(sheets) = model.plan.sheets() {
+                    sheets.started = false;
+                }
+                model.trouble(now, error.clone());
+            }
+        },
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// The gate hears every key; `S` counts only once it listens. An open sheet takes `esc`.
+fn key(model: &mut Model, key: KeyEvent, now: Now) -> Option<Vec<Effect>> {
+    let heard = model.plan.sheets().is_none_or(|sheets| sheets.gate.key(now));
+    if key.code == KeyCode::Char('S') && !heard {
+        model.say(now, "S counts in a moment: a plan must be seen before it is started");
+        return Some(Vec::new());
+    }
+    if key.code == KeyCode::Esc && model.plan.sheet != Sheet::None {
+        model.plan.sheet = Sheet::None;
+        return Some(Vec::new());
+    }
+    if key.code == KeyCode::Tab && matches!(model.plan.sheet, Sheet::Formula(_)) {
+        let Sheet::Formula(figure) = model.plan.sheet else { return Some(Vec::new()) };
+        model.plan.sheet = Sheet::Formula(figure.next());
+        return Some(Vec::new());
+    }
+    None
+}
+
+/// How many checks passed, and how many say something.
+fn tally(plan: &Plan) -> (usize, usize) {
+    let passed = plan.findings.iter().filter(|f| f.level == Level::Passed).count();
+    (passed, plan.findings.len() - passed)
+}
+
+/// The knobs that lead from the plan as made to the plan as shown.
+fn knobs_of(made: &Plan, shown: &Plan) -> Knobs {
+    let (before, after) = (&made.operation.options, &shown.operation.options);
+    Knobs {
+        concurrency: (before.concurrency != after.concurrency).then_some(after.concurrency).flatten(),
+        budget: (made.choices.budget != shown.choices.budget).then_some(shown.choices.budget),
+        pace: (before.pace != after.pace).then_some(after.pace),
+        verify: (before.verify != after.verify).then_some(after.verify),
+    }
+}

@@ -1,0 +1,100 @@
+//! How a figure was computed: the formula, its inputs, and the date of the price.
+
+use super::Figure;
+use super::parts::{figure, money_cells};
+use crate::plan::choices::LISTED_ENTRY;
+use crate::plan::{Plan, clock};
+use crate::units::{BLOCK_BYTES, Bytes, grouped};
+
+/// Title and lines of the sheet behind `i`.
+#[must_use]
+pub fn sheet(plan: &Plan, which: Figure) -> (String, Vec<String>) {
+    match which {
+        Figure::Memory => ("Memory: formula and inputs".to_owned(), memory(plan)),
+        Figure::Money => (format!("Money: prices of {}", plan.cost.prices_as_of), money(plan)),
+        Figure::Time => ("Time: formula and inputs".to_owned(), time(plan)),
+    }
+}
+
+fn memory(plan: &Plan) -> Vec<String> {
+    let choices = &plan.choices;
+    let mut lines: Vec<String> = plan
+        .memory
+        .parts
+        .iter()
+        .map(|part| {
+            let how = match part.name.as_str() {
+                "listing pages" => format!(
+                    "{} cursors × {} blocks a page × {}",
+                    choices.cursors,
+                    grouped(u64::from(choices.page_size)),
+                    LISTED_ENTRY
+                ),
+                "blocks in flight" => format!("{} lanes × {}", choices.lanes_max, Bytes(BLOCK_BYTES)),
+                "connections" => format!(
+                    "{} lanes × {} of read buffer",
+                    choices.lanes_max,
+                    Bytes(part.bytes.0 / u64::from(choices.lanes_max.max(1)))
+                ),
+                "ledger cache" => "bits and digests in memory at most, whatever the size".to_owned(),
+                "process" => "binary, runtime, TLS roots: measured on Linux x86-64".to_owned(),
+                _ => String::new(),
+            };
+            format!("{:<18} {:>11}   {how}", part.name, part.bytes.to_string())
+        })
+        .collect();
+    lines.push(format!(
+        "{:<18} {:>11}   flat: it does not grow with the snapshot",
+        "= at the peak",
+        plan.memory.total.to_string()
+    ));
+    lines.push(String::new());
+    lines.push(format!(
+        "budget {} for what moves, {} {}",
+        plan.memory.budget, plan.memory.limit_name, plan.memory.limit
+    ));
+    lines
+        .push(format!("ebs.py: {}, by its own profile (420 bytes a block, and its share per job)", plan.memory.ebs_py));
+    lines
+}
+
+fn money(plan: &Plan) -> Vec<String> {
+    let cells = money_cells(plan);
+    let mut lines: Vec<String> = plan
+        .cost
+        .parts
+        .iter()
+        .zip(&cells.parts)
+        .map(|(part, usd)| {
+            let each = if part.quantity > 0.0 { part.usd.value.0 / part.quantity } else { 0.0 };
+            let often = if part.monthly { " a month" } else { "" };
+            format!(
+                "{:<28} {:>16} {:<9} × ${each:.7}  {} ${usd}{often}",
+                part.name,
+                figure(part.quantity),
+                part.unit,
+                part.usd.sure.glyph()
+            )
+        })
+        .collect();
+    lines.push(String::new());
+    lines.push(format!("once {}   ·   a month {}", plan.cost.once, plan.cost.monthly));
+    lines.push(format!("floe runs in {}: the route of every byte follows from that", plan.cost.runs_in));
+    lines.push("list prices without discounts, credits or taxes".to_owned());
+    lines
+}
+
+fn time(plan: &Plan) -> Vec<String> {
+    let blocks: u64 = plan.items.iter().map(|item| item.source.blocks.value.0).sum();
+    let choices = &plan.choices;
+    vec![
+        format!("blocks                 {:>14}", grouped(blocks)),
+        format!("Get a second, at most  {:>14}   per snapshot", figure(choices.get_per_second)),
+        format!("Put a second, at most  {:>14}   per destination snapshot", figure(choices.put_per_second)),
+        format!("lanes, at most         {:>14}   at an assumed 100 ms a request until measured", choices.lanes_max),
+        String::new(),
+        format!("bound by   {}", plan.time.bound_by),
+        format!("at best    blocks ÷ what binds + 4 s to start and end   = {}", clock(plan.time.low_seconds)),
+        format!("at worst   19 % more: what the service gave at its worst = {}", clock(plan.time.high_seconds)),
+    ]
+}

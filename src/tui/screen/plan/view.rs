@@ -1,0 +1,321 @@
+//! The plan screen, drawn: panels that shrink and go by what they are worth when the terminal is small.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget};
+
+use super::checks::{check_lines, checks_panel, what_if};
+use super::parts::{alternatives, part_rows, parts};
+use super::{Sheet, Stage, command_of, formula, knobs};
+use crate::error::Error;
+use crate::plan::{DestinationKind, Fit, Level, Plan, SourceKind};
+use crate::tui::clock::Now;
+use crate::tui::model::Model;
+use crate::tui::screen::transfers::engine::clip_parts;
+use crate::tui::text::{clip, left, tail, width};
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::stack::{Want, heights};
+use crate::tui::widget::{centred, gauge, line, panel};
+use crate::units::{Bytes, Quantity};
+
+/// Draws the screen.
+pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, _: Now) {
+    match &model.plan.stage {
+        Stage::Nothing => {
+            message(area, buf, theme, "Plan", &["There is no plan yet.", "c on a snapshot plans a copy of it."])
+        }
+        Stage::Making => {
+            let of = model.plan.operation.as_ref().map(command_of).unwrap_or_default();
+            message(
+                area,
+                buf,
+                theme,
+                "Plan ◐",
+                &["◐ reading facts: sizes, keys, quotas, prices. Nothing is changed.", &of],
+            );
+        }
+        Stage::Failed(error) => failed(error, area, buf, theme),
+        Stage::Here(sheets) => {
+            plan(model, &sheets.made, &sheets.shown, area, buf, theme);
+            sheet(model, &sheets.shown, area, buf, theme);
+        }
+    }
+}
+
+fn message(area: Rect, buf: &mut Buffer, theme: &Theme, title: &str, lines: &[&str]) {
+    let inner = panel(title, "esc back", true, area, buf, theme);
+    for (n, text) in (0u16..).zip(lines) {
+        let role = if n == 0 { Role::Text } else { Role::Dim };
+        put(inner, n, vec![span(theme, role, *text)], buf);
+    }
+}
+
+fn failed(error: &Error, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let inner = panel("Plan ✗", "e edit · esc back", true, area, buf, theme);
+    let mut lines = vec![vec![span(theme, Role::Bad, format!("✗ {}", error.what))]];
+    if let Some(aws) = &error.aws {
+        let reason = aws.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+        let request = aws.request_id.as_ref().map(|id| format!(" · request {id}")).unwrap_or_default();
+        lines.push(vec![span(theme, Role::Dim, format!("  {}: {}{reason}{request}", aws.operation, aws.code))]);
+    }
+    lines.push(vec![span(theme, Role::Dim, "  Nothing was changed: a plan only reads.")]);
+    if let Some(todo) = &error.todo {
+        lines.push(vec![span(theme, Role::Key, "→ "), span(theme, Role::Accent, todo.clone())]);
+    }
+    for (n, spans) in (0u16..).zip(lines) {
+        put(inner, n, spans, buf);
+    }
+}
+
+fn plan(model: &Model, made: &Plan, shown: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let rows = part_rows(shown);
+    let wide = area.width >= 100;
+    let checks = check_lines(shown, usize::from(area.width.saturating_sub(4)), theme);
+    let lines = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).saturating_add(2);
+    let destinations: usize = shown.items.first().map_or(1, |item| item.destinations.len());
+    let wants = [
+        Want { least: 4, most: lines(1 + destinations).min(7), worth: 9 },
+        Want { least: 5, most: 5, worth: 8 },
+        Want { least: 6, most: lines(rows.len() + 1), worth: 4 },
+        Want { least: 3, most: lines(checks.len()).max(3), worth: 5 },
+        Want { least: 3, most: 5, worth: 6 },
+        Want { least: 1, most: 2, worth: 7 },
+    ];
+    let tall = heights(area.height, &wants);
+    let mut y = area.y;
+    let mut take = |n: usize| {
+        let rect = Rect { y, height: tall[n], ..area };
+        y += tall[n];
+        rect
+    };
+    what(shown, take(0), buf, theme);
+    estimate(shown, take(1), buf, theme);
+    let middle = take(2);
+    if wide {
+        let parts_width = 53.min(middle.width / 2);
+        parts(&rows, Rect { width: parts_width, ..middle }, buf, theme);
+        let beside = Rect { x: middle.x + parts_width, width: middle.width - parts_width, ..middle };
+        alternatives(shown, beside, buf, theme);
+    } else {
+        parts(&rows, middle, buf, theme);
+    }
+    checks_panel(shown, &checks, take(3), buf, theme);
+    what_if(model.plan.knob, made, shown, take(4), buf, theme);
+    notes(shown, take(5), buf, theme);
+}
+
+pub(super) fn span(theme: &Theme, role: Role, text: impl Into<String>) -> Span<'static> {
+    Span::styled(text.into(), theme.style(role))
+}
+
+/// One line inside a panel, one column in.
+pub(super) fn put(inner: Rect, row: u16, spans: Vec<Span<'static>>, buf: &mut Buffer) {
+    if row < inner.height {
+        let area = Rect { width: inner.width.saturating_sub(1), ..inner };
+        line(inner.x + 1, inner.y + row, &Line::from(spans), area, buf);
+    }
+}
+
+fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    if area.height == 0 {
+        return;
+    }
+    let inner = panel("Copy plan", "e edit · esc back, nothing is lost", true, area, buf, theme);
+    let Some(item) = plan.items.first() else { return };
+    let name = item.source.name.as_ref().map(|n| format!("{n} · ")).unwrap_or_default();
+    let more = if plan.items.len() > 1 { format!(" · + {} more", plan.items.len() - 1) } else { String::new() };
+    let kind = if matches!(item.source.kind, SourceKind::Snapshot { .. }) { "volume" } else { "file" };
+    let blocks = item.source.blocks;
+    let size = Quantity { value: blocks.value.bytes(), sure: blocks.sure };
+    let facts = format!("{name}{} {kind} · {size} in {} blocks{more}", item.source.volume, blocks.value);
+    let room = usize::from(inner.width.saturating_sub(8));
+    let longest = plan
+        .items
+        .iter()
+        .flat_map(|item| item.destinations.iter().map(|d| width(&d.address.to_string())))
+        .chain([width(&item.source.address.to_string())])
+        .max()
+        .unwrap_or(0);
+    let column = longest.min(room.saturating_sub(20).max(room / 2));
+    let row = |label: &str, address: &str, facts: &str| {
+        let address_width = column.min(room);
+        let facts_width = room.saturating_sub(address_width + 2);
+        vec![
+            span(theme, Role::Dim, format!("{label:<5} ")),
+            span(theme, Role::Accent, left(&tail(address, address_width), address_width)),
+            span(theme, Role::Text, format!("  {}", clip_parts(facts, facts_width))),
+        ]
+    };
+    put(inner, 0, row("from", &item.source.address.to_string(), &facts), buf);
+    for (n, to) in (1u16..).zip(&item.destinations) {
+        let left_over = item.destinations.len() - usize::from(n) + 1;
+        if n + 1 == inner.height && left_over > 1 {
+            put(inner, n, vec![span(theme, Role::Dim, format!("      + {left_over} more"))], buf);
+            break;
+        }
+        put(inner, n, row("to", &to.address.to_string(), &destination(&to.kind)), buf);
+    }
+}
+
+fn destination(kind: &DestinationKind) -> String {
+    match kind {
+        DestinationKind::Snapshot { volume_gib, encryption, .. } => {
+            format!("new snapshot of {} · {encryption}", Bytes::gib(u64::from(*volume_gib)))
+        }
+        DestinationKind::File { length, replaces: true, .. } => format!("replaces the file there · {length}"),
+        DestinationKind::File { length, .. } => format!("new file · {length} exactly"),
+        DestinationKind::Null => "read and checked, kept nowhere".to_owned(),
+    }
+}
+
+fn estimate(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    if area.height == 0 {
+        return;
+    }
+    let inner = panel("Estimate", "i formula and inputs", false, area, buf, theme);
+    let bar = usize::from((inner.width / 4).clamp(6, 31));
+    let room = usize::from(inner.width).saturating_sub(bar + 10);
+    let label = |text: &str| span(theme, Role::Title, format!("{text:<8}"));
+    let figure = |text: String, role| span(theme, role, format!("  {}", left(&text, 22.min(room))));
+    let words = |text: String, used: usize| span(theme, Role::Dim, clip_parts(&text, room.saturating_sub(25 + used)));
+
+    let memory = &plan.memory;
+    let (fit, role) = match memory.fit {
+        Fit::Fits => ("fits", Role::Good),
+        Fit::Tight => ("tight", Role::Warn),
+        Fit::WillNotFit => ("does not fit", Role::Bad),
+    };
+    let mut spans = vec![label("MEMORY")];
+    let mark = gauge::share(memory.budget.0, memory.limit.0);
+    let fill = if memory.fit == Fit::WillNotFit { Role::Bad } else { Role::Gauge };
+    spans.extend(gauge::scale(theme, gauge::share(memory.total.0, memory.limit.0), Some(mark), bar, fill));
+    spans.push(figure(format!("{} at the peak", knobs::mib(memory.total)), Role::Text));
+    spans.push(span(theme, role, format!("{fit}: ")));
+    let mark = if theme.ascii { '|' } else { '│' };
+    spans.push(words(
+        format!("budget {} {mark} · {} {}", memory.budget, memory.limit_name, memory.limit),
+        fit.len() + 2,
+    ));
+    put(inner, 0, spans, buf);
+
+    let others: Vec<(char, f64)> = ('1'..='9')
+        .zip(&plan.alternatives)
+        .filter(|(_, way)| !way.chosen)
+        .map(|(name, way)| (name, way.once.value.0))
+        .collect();
+    let mut spans = vec![label("MONEY")];
+    spans.extend(gauge::ladder(theme, &others, plan.cost.once.value.0, bar));
+    spans.push(figure(format!("{} once", plan.cost.once.value), Role::Text));
+    spans.push(words(format!("{}then {} a month to keep it", standing(plan), plan.cost.monthly), 0));
+    put(inner, 1, spans, buf);
+
+    let time = &plan.time;
+    let mut spans = vec![label("TIME")];
+    spans.extend(gauge::range(theme, time.low_seconds, time.high_seconds, bar));
+    spans.push(figure(crate::plan::span(time.low_seconds, time.high_seconds), Role::Text));
+    spans.push(words(bound(&time.bound_by, room.saturating_sub(25)), 0));
+    put(inner, 2, spans, buf);
+}
+
+/// What binds, with its figures where there is room for them.
+fn bound(by: &str, room: usize) -> String {
+    let all = format!("bound by {by}");
+    if width(&all) <= room { all } else { format!("{} binds", knobs::binding(by)) }
+}
+
+/// `dearest of 3 · `: where the money stands among the alternatives.
+fn standing(plan: &Plan) -> String {
+    let all = plan.alternatives.len();
+    let own = plan.cost.once.value.0;
+    let others = || plan.alternatives.iter().filter(|way| !way.chosen).map(|way| way.once.value.0);
+    if all < 2 {
+        String::new()
+    } else if others().all(|usd| usd < own) {
+        format!("dearest of {all} · ")
+    } else if others().all(|usd| usd > own) {
+        format!("cheapest of {all} · ")
+    } else {
+        format!("one of {all} · ")
+    }
+}
+
+/// What would be there afterwards, in one sentence.
+pub fn consequence(plan: &Plan) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let all = || plan.items.iter().flat_map(|item| &item.destinations);
+    let snapshots: Vec<_> = all().filter(|to| matches!(to.kind, DestinationKind::Snapshot { .. })).collect();
+    if let Some(first) = snapshots.first() {
+        let s = if snapshots.len() == 1 { "" } else { "s" };
+        let account = first.account.as_ref().map(|a| format!(" in {}", a.grouped())).unwrap_or_default();
+        let region = first.region.as_ref().map(|r| format!(" {r}")).unwrap_or_default();
+        parts.push(format!("create {} snapshot{s}{account}{region}", snapshots.len()));
+    }
+    let files = all().filter(|to| matches!(to.kind, DestinationKind::File { .. })).count();
+    let replaced = all().filter(|to| matches!(to.kind, DestinationKind::File { replaces: true, .. })).count();
+    if files > 0 {
+        let s = if files == 1 { "" } else { "s" };
+        let over = if replaced > 0 { format!(" ({replaced} replaced)") } else { String::new() };
+        parts.push(format!("write {files} file{s}{over}"));
+    }
+    if parts.is_empty() {
+        parts.push("make nothing".to_owned());
+    }
+    format!("Would {}, spend about {}.", parts.join(", "), plan.cost.once.value)
+}
+
+fn notes(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let rows: Vec<Vec<Span<'static>>> = match plan.refusal() {
+        Some(error) => vec![
+            vec![span(theme, Role::Bad, format!("✗ Cannot start: {}", error.what))],
+            vec![span(theme, Role::Accent, error.todo.map(|t| format!("→ {t}")).unwrap_or_default())],
+        ],
+        None => vec![
+            vec![span(theme, Role::Accent, consequence(plan))],
+            vec![span(theme, Role::Dim, "It makes, it removes nothing: no arming. S runs exactly this plan, once.")],
+        ],
+    };
+    for (n, spans) in (0..area.height).zip(rows) {
+        let text: String = spans.iter().map(|s| s.content.as_ref()).collect();
+        let style = spans.first().map(|s| s.style).unwrap_or_default();
+        let cut = clip(&text, usize::from(area.width.saturating_sub(2)));
+        line(area.x + 1, area.y + n, &Line::styled(cut, style), area, buf);
+    }
+}
+
+fn sheet(model: &Model, plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let (title, hint, lines) = match model.plan.sheet {
+        Sheet::None => return,
+        Sheet::Formula(which) => {
+            let (title, lines) = formula::sheet(plan, which);
+            let lines = lines.into_iter().map(|text| vec![span(theme, Role::Text, text)]).collect();
+            (title, "i next figure · esc closes", lines)
+        }
+        Sheet::Checks => {
+            let lines: Vec<Vec<Span<'static>>> = plan
+                .findings
+                .iter()
+                .flat_map(|f| {
+                    let (glyph, role) = match f.level {
+                        Level::Passed => ("✓", Role::Good),
+                        Level::Note => ("·", Role::Dim),
+                        Level::Warning => ("!", Role::Warn),
+                        Level::Refused => ("✗", Role::Bad),
+                    };
+                    let first = vec![span(theme, role, format!("{glyph} ")), span(theme, Role::Text, f.text.clone())];
+                    let todo = f.todo.as_ref().map(|t| vec![span(theme, Role::Accent, format!("  → {t}"))]);
+                    std::iter::once(first).chain(todo)
+                })
+                .collect();
+            (format!("Checks {}", plan.findings.len()), "esc closes", lines)
+        }
+    };
+    let widest = lines.iter().map(|l| l.iter().map(|s| width(&s.content)).sum::<usize>()).max().unwrap_or(0);
+    let size = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    let over = centred(area, size(widest + 4).max(60), size(lines.len() + 2));
+    Clear.render(over, buf);
+    let inner = panel(&title, hint, true, over, buf, theme);
+    for (n, spans) in (0u16..).zip(lines) {
+        put(inner, n, spans, buf);
+    }
+}

@@ -1,0 +1,323 @@
+//! Snapshots of every region, with detail: the list that copies start from.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::address::{Address, Place};
+use crate::inventory::{SnapshotRow, State as Life, Tier};
+use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::catalog::Slot;
+use crate::tui::clock::Now;
+use crate::tui::effect::Effect;
+use crate::tui::list::{Column, List, Order, word_key};
+use crate::tui::model::{Mode, Model};
+use crate::tui::overlay::{Overlay, address};
+use crate::tui::screen::{ListLayout, Page, Screen, detail, listing};
+use crate::tui::text;
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::panel;
+use crate::tui::widget::table::{Cell, Head, put};
+
+/// What the screen keeps.
+#[derive(Debug)]
+pub struct State {
+    /// The list.
+    pub list: List,
+}
+
+impl Default for State {
+    /// The youngest first: what was made last is what one looks for.
+    fn default() -> Self {
+        Self { list: List::sorted_by(AGE, false) }
+    }
+}
+
+const ID: usize = 0;
+const NAME: usize = 1;
+const REGION: usize = 2;
+const VOLUME: usize = 3;
+const FULL: usize = 4;
+const AGE: usize = 5;
+const STATE: usize = 6;
+
+/// What it can be sorted by.
+pub const COLUMNS: &[Column<SnapshotRow>] = &[
+    Column {
+        id: "id",
+        head: "SNAPSHOT",
+        order: by(|r| word_key(&r.id.as_str()[5..]), Some(|a, b| a.id.cmp(&b.id))),
+        descending: false,
+    },
+    Column {
+        id: "name",
+        head: "NAME",
+        // Rows without a name come last, not first.
+        order: by(
+            |r| r.name.as_deref().map_or(u64::MAX, word_key),
+            Some(|a, b| (&a.name, b.started).cmp(&(&b.name, a.started))),
+        ),
+        descending: false,
+    },
+    Column {
+        id: "region",
+        head: "REG",
+        order: by(
+            |r| word_key(r.origin.region.as_str()),
+            Some(|a, b| (&a.origin.region, &a.name).cmp(&(&b.origin.region, &b.name))),
+        ),
+        descending: false,
+    },
+    Column { id: "volume", head: "VOLUME", order: by(|r| r.size.0, Some(|a, b| a.id.cmp(&b.id))), descending: true },
+    Column {
+        id: "full",
+        head: "FULL",
+        order: by(|r| r.full.map_or(0, |f| f.0 + 1), Some(|a, b| a.id.cmp(&b.id))),
+        descending: true,
+    },
+    // The key is the age, so that the youngest is the least.
+    Column {
+        id: "age",
+        head: "AGE",
+        order: by(age_key, Some(|a, b| b.started.cmp(&a.started).then_with(|| a.id.cmp(&b.id)))),
+        descending: false,
+    },
+    Column {
+        id: "state",
+        head: "FLAGS",
+        order: by(|r| r.state as u64, Some(|a, b| b.started.cmp(&a.started))),
+        descending: true,
+    },
+];
+
+const fn by(
+    key: fn(&SnapshotRow) -> u64,
+    ties: Option<fn(&SnapshotRow, &SnapshotRow) -> std::cmp::Ordering>,
+) -> Order<SnapshotRow> {
+    Order { key, ties }
+}
+
+fn age_key(row: &SnapshotRow) -> u64 {
+    u64::MAX / 2 - u64::try_from(row.started.as_second()).unwrap_or(0)
+}
+
+#[expect(clippy::too_many_arguments, reason = "a row of the table of actions, in the order of its fields")]
+const fn action(
+    id: &'static str,
+    title: &'static str,
+    keys: &'static [&'static str],
+    danger: Danger,
+    hint: u8,
+    doc: &'static str,
+    disabled: fn(&Model) -> Option<String>,
+    run: fn(&mut Model, Now) -> Vec<Effect>,
+) -> Action {
+    Action { id, title, keys, scope: Scope::Screen(Screen::Snapshots), danger, hint, doc, disabled, run }
+}
+
+/// What can be done here.
+pub const ACTIONS: &[Action] = &[
+    action(
+        "snapshots.copy",
+        "copy",
+        &["c"],
+        Danger::Make,
+        22,
+        "Copy to a region, a file, or several at once: one line, then a plan.",
+        cannot_copy,
+        copy,
+    ),
+    action(
+        "snapshots.open",
+        "open",
+        &["enter"],
+        Danger::Look,
+        10,
+        "Everything that is known of the snapshot.",
+        no_row,
+        |m, _| {
+            m.overlays.push(Overlay::Detail(crate::tui::overlay::detail::State::default()));
+            Vec::new()
+        },
+    ),
+    action("snapshots.detail", "detail", &["d"], Danger::Look, 45, "Show or hide the detail.", always, |m, _| {
+        m.memory.detail = Some(!m.memory.detail.unwrap_or(true));
+        vec![Effect::Remember(m.memory.clone())]
+    }),
+    action(
+        "snapshots.delete",
+        "delete",
+        &["D"],
+        Danger::Remove,
+        0,
+        "A deletion plan of the marked snapshots.",
+        |_| Some("this version makes and never removes; delete with `aws ec2 delete-snapshot`".to_owned()),
+        |_, _| Vec::new(),
+    ),
+];
+
+fn no_row(model: &Model) -> Option<String> {
+    model.snapshots.list.is_empty().then(|| "there is no snapshot here yet".to_owned())
+}
+
+fn cannot_copy(model: &Model) -> Option<String> {
+    if model.mode == Mode::ReadOnly {
+        return Some("this deck is read-only: it makes nothing".to_owned());
+    }
+    if let Some(why) = no_row(model) {
+        return Some(why);
+    }
+    let rows = model.snapshots.list.chosen();
+    let bad = rows
+        .iter()
+        .filter_map(|at| model.catalog.snapshots.get(*at))
+        .find(|row| row.state != Life::Completed || row.tier == Tier::Archive)?;
+    Some(match (bad.state, bad.tier) {
+        (Life::Pending, _) => format!("{} is pending: it can be read when it is completed", bad.id),
+        (Life::Error, _) => format!("{} failed on AWS's side and cannot be read", bad.id),
+        (Life::Recoverable | Life::Recovering, _) => format!("{} is in the Recycle Bin: restore it first", bad.id),
+        (Life::Completed, _) => format!("{} is in the archive tier: restore it to the standard tier first", bad.id),
+    })
+}
+
+fn copy(model: &mut Model, _: Now) -> Vec<Effect> {
+    let rows: Vec<&SnapshotRow> =
+        model.snapshots.list.chosen().into_iter().filter_map(|at| model.catalog.snapshots.get(at)).collect();
+    let what = match rows.as_slice() {
+        [one] => format!("{} {}", one.id, one.name.as_deref().unwrap_or("")).trim_end().to_owned(),
+        many => format!("{} snapshots", many.len()),
+    };
+    let address = |row: &&SnapshotRow| {
+        let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
+        Address::Snapshot(place, row.id.clone())
+    };
+    let sources = rows.iter().map(address).collect();
+    model.overlays.push(Overlay::Address(address::State {
+        sources,
+        what,
+        text: String::new(),
+        cursor: 0,
+        error: None,
+    }));
+    Vec::new()
+}
+
+/// The door.
+pub const PAGE: Page = Page {
+    title: "Snapshots",
+    is_list: true,
+    actions: ACTIONS,
+    view,
+    note: listing::note,
+    command: |model| listing::command(model, "snapshots", &model.snapshots.list),
+    hear: Page::deaf,
+    key: Page::no_key,
+    mouse: Page::no_mouse,
+};
+
+/// Where what is drawn.
+#[must_use]
+pub fn layout(model: &Model, body: Rect) -> ListLayout {
+    let detail = listing::has_detail(model, body);
+    let legend = model.memory.legend.unwrap_or(true) && body.height >= 26 && body.width >= listing::WIDE;
+    let upper = Rect { height: body.height - if legend { 4 } else { 0 }, ..body };
+    let side = if detail { (body.width / 3).clamp(40, 56) } else { 0 };
+    let list = Rect { width: body.width - side, ..upper };
+    let mut out = ListLayout::of(list, listing::foot_lines(&model.snapshots.list, body), heads(list.width));
+    out.side = detail.then_some(Rect { x: list.right(), width: side, ..upper });
+    if legend {
+        out.below.push(Rect { y: upper.bottom(), height: 4, ..body });
+    }
+    out
+}
+
+/// Columns by width: ids are whole where they fit, money and flags go first where they do not.
+fn heads(width: u16) -> Vec<Head> {
+    let inner = width.saturating_sub(2 + 3);
+    let money = inner >= 60;
+    let id = if inner >= 74 { 22 } else { 12 };
+    let fixed = id + 1 + 5 + 8 + 9 + 6 + if money { 9 } else { 0 } + 6;
+    let name = inner.saturating_sub(fixed + 1).clamp(4, 40);
+    let mut out = vec![
+        Head::left("SNAPSHOT", id, Some(ID)),
+        Head::left("NAME", name, Some(NAME)),
+        Head::left("REG", 4, Some(REGION)),
+        Head::right("VOLUME", 7, Some(VOLUME)),
+        Head::right("FULL", 8, Some(FULL)),
+    ];
+    if money {
+        out.push(Head::right("$/MO", 8, Some(FULL)));
+    }
+    out.push(Head::right("AGE", 5, Some(AGE)));
+    if inner >= fixed {
+        out.push(Head::left("FLAGS", 5, Some(STATE)));
+    }
+    out
+}
+
+fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
+    let layout = layout(model, body);
+    let money = layout.columns.iter().any(|h| h.title == "$/MO");
+    let cells = |slot: &Slot<SnapshotRow>| cells(model, &slot.row, money, now);
+    listing::draw(&model.snapshots.list, &model.catalog.snapshots, &layout, "Snapshots", &cells, buf, theme);
+    if let Some(side) = layout.side {
+        let inner = panel("Detail", "d hides", false, side, buf, theme);
+        let row = model.snapshots.list.current().and_then(|at| model.catalog.snapshots.get(at));
+        let lines = row.map(|row| detail::snapshot(model, row, usize::from(inner.width).saturating_sub(2), now));
+        detail::draw(&lines.unwrap_or_default(), inner, buf, theme);
+    }
+    if let Some(area) = layout.below.first() {
+        legend(*area, buf, theme);
+    }
+}
+
+fn cells(model: &Model, row: &SnapshotRow, money: bool, now: Now) -> Vec<Cell> {
+    use crate::tui::catalog::Record;
+    let full = match row.full {
+        Some(full) => Cell::new(text::size(full)),
+        None => Cell::with("?", Role::Dim),
+    };
+    let name = row.name.as_deref().map_or_else(|| Cell::with("(none)", Role::Dim), Cell::new);
+    let mut out = vec![
+        Cell::id(row.id.as_str()),
+        name,
+        Cell::new(row.origin.region.short()),
+        Cell::new(text::size(row.size)),
+        full,
+    ];
+    if money {
+        out.push(Cell::with(text::usd_short(row.month()), Role::Text));
+    }
+    out.push(Cell::new(text::age(row.started, now)));
+    out.push(flags(model, row));
+    out
+}
+
+/// Five places: encrypted, used by an AMI, shared (not asked for here), locked or archived, managed.
+fn flags(model: &Model, row: &SnapshotRow) -> Cell {
+    match (row.state, row.progress) {
+        (Life::Pending, Some(percent)) => return Cell::with(format!("◐ {percent}%"), Role::Fresh),
+        (Life::Pending, None) => return Cell::with("◐ pend", Role::Fresh),
+        (Life::Error, _) => return Cell::with("✗ err", Role::Bad),
+        (Life::Recoverable | Life::Recovering, _) => return Cell::with("▽ bin", Role::Dim),
+        (Life::Completed, _) => {}
+    }
+    let mut out = String::with_capacity(5);
+    out.push(if row.encrypted { 'E' } else { '·' });
+    out.push(if model.catalog.is_used(&row.id) { 'A' } else { '·' });
+    out.push(if row.tier == Tier::Archive { '▽' } else { '·' });
+    out.push(if row.volume.as_ref().is_some_and(|v| v.is_placeholder()) { 'C' } else { '·' });
+    out.push(detail::manager(&row.tags).map_or('·', |(letter, _)| letter));
+    Cell::new(out)
+}
+
+fn legend(area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let inner = panel("Legend", "legend off: :set legend", false, area, buf, theme);
+    let lines = [
+        "E encrypted  A used by an AMI  ▽ archive tier  C copied (names no volume)  B Backup or DLM  K Kubernetes  V Velero",
+        "◐ pending  ✗ failed  ▲ new since you looked   FULL all its blocks, shared ones too   $/MO ≤ if it shared none",
+    ];
+    for (n, line) in (0u16..).zip(lines) {
+        let at = Rect { y: inner.y + n, height: 1, ..inner }.intersection(inner);
+        put(at.x + 1, &text::clip(line, usize::from(inner.width).saturating_sub(2)), theme.style(Role::Dim), at, buf);
+    }
+}

@@ -1,0 +1,258 @@
+//! The panels below World: what needs attention, what moves, and the region under the cursor.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::engine::protocol::{JobState, JobStatus};
+use crate::tui::catalog::Load;
+use crate::tui::clock::Now;
+use crate::tui::model::Model;
+use crate::tui::text;
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::table::put;
+use crate::tui::widget::{gauge, panel};
+use crate::units::{Bytes, Quantity, Usd};
+
+/// Lines of the region panel.
+pub const REGION_LINES: u16 = 4;
+
+/// One thing that needs attention: glyph, role, headline, sentence, what to press.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attention {
+    /// Its glyph.
+    pub glyph: &'static str,
+    /// How loud.
+    pub role: Role,
+    /// A few words.
+    pub head: String,
+    /// The rest of the sentence.
+    pub text: String,
+    /// What to press.
+    pub key: &'static str,
+}
+
+fn one(glyph: &'static str, role: Role, head: String, text: String, key: &'static str) -> Attention {
+    Attention { glyph, role, head, text, key }
+}
+
+/// Everything that needs attention, the loudest first.
+#[must_use]
+pub fn attention(model: &Model) -> Vec<Attention> {
+    let mut out = Vec::new();
+    regions(model, &mut out);
+    jobs(model, &mut out);
+    news(model, &mut out);
+    things(model, &mut out);
+    out
+}
+
+fn regions(model: &Model, out: &mut Vec<Attention>) {
+    let mut denied: Vec<String> = Vec::new();
+    for origin in &model.catalog.origins {
+        match model.catalog.load(origin).0 {
+            Load::Failed { denied: true, .. } => denied.push(origin.region.to_string()),
+            Load::Failed { error, .. } => {
+                out.push(one("✗", Role::Bad, format!("{} failed", origin.region), error.what.clone(), "E why"));
+            }
+            _ => {}
+        }
+    }
+    if !denied.is_empty() {
+        let head = format!("{} denied", text::count(denied.len() as u64, "region"));
+        out.push(one("✗", Role::Bad, head, denied.join(" "), "E why"));
+    }
+    let others = model.problems.iter().filter(|p| p.error.region.is_none()).count();
+    if others > 0 {
+        let last = model.problems.iter().rev().find(|p| p.error.region.is_none());
+        let said = last.map(|p| p.error.what.clone()).unwrap_or_default();
+        out.push(one("!", Role::Warn, text::count(others as u64, "error"), said, "E all"));
+    }
+}
+
+fn jobs(model: &Model, out: &mut Vec<Attention>) {
+    for job in model.jobs() {
+        let (glyph, role, word) = match job.state {
+            JobState::Waiting => ("!", Role::Warn, "waits"),
+            JobState::Failed | JobState::Partial => ("✗", Role::Bad, "failed"),
+            JobState::Interrupted => ("!", Role::Warn, "was interrupted"),
+            _ => continue,
+        };
+        let why = job.error.as_ref().map_or_else(|| job.why.clone(), |e| e.what.clone());
+        out.push(one(glyph, role, format!("job {} {word}", job.job), why, "J see"));
+    }
+}
+
+fn news(model: &Model, out: &mut Vec<Attention>) {
+    let c = &model.catalog;
+    for (new, gone, what) in [
+        (c.snapshots.new, c.snapshots.gone, "snapshot"),
+        (c.volumes.new, c.volumes.gone, "volume"),
+        (c.images.new, c.images.gone, "image"),
+    ] {
+        let words: Vec<String> = [(new, "new"), (gone, "gone")]
+            .into_iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, w)| format!("{n} {w}"))
+            .collect();
+        if !words.is_empty() {
+            let head = format!("{}s: {}", what, words.join(", "));
+            out.push(one("▲", Role::Fresh, head, "since you looked".to_owned(), "▲ in the list"));
+        }
+    }
+}
+
+fn things(model: &Model, out: &mut Vec<Attention>) {
+    let c = &model.catalog;
+    let failed: u64 = c.snapshots.shards.iter().map(|s| s.tally[TALLY_ERROR]).sum();
+    if failed > 0 {
+        let head = format!("{} failed", text::count(failed, "snapshot"));
+        out.push(one(
+            "✗",
+            Role::Bad,
+            head,
+            "on AWS's side: they hold nothing that can be read".into(),
+            "2 /state:error",
+        ));
+    }
+    let loose: u64 = c.volumes.shards.iter().map(|s| s.tally[TALLY_LOOSE]).sum();
+    if loose > 0 {
+        let gib: u64 = c.volumes.shards.iter().map(|s| s.tally[TALLY_LOOSE_GIB]).sum();
+        let head = format!("{} unattached", text::count(loose, "volume"));
+        let size = crate::units::grouped(gib);
+        out.push(one("·", Role::Dim, head, format!("{size} GiB are paid for and used by no instance"), "3 see"));
+    }
+    let pending: u64 = c.snapshots.shards.iter().map(|s| s.tally[TALLY_PENDING]).sum();
+    if pending > 0 {
+        let head = format!("{} pending", text::count(pending, "snapshot"));
+        out.push(one(
+            "◐",
+            Role::Fresh,
+            head,
+            "being written: they can be read when completed".into(),
+            "2 /state:pending",
+        ));
+    }
+}
+
+use crate::tui::catalog::{TALLY_ENCRYPTED, TALLY_ERROR, TALLY_LOOSE, TALLY_LOOSE_GIB, TALLY_PENDING};
+
+/// Draws what needs attention.
+pub fn draw_attention(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    if area.height == 0 {
+        return;
+    }
+    let all = attention(model);
+    let n = if all.is_empty() { String::new() } else { format!(" {}", all.len()) };
+    let inner = panel(&format!("Needs attention{n}"), "", false, area, buf, theme);
+    if all.is_empty() {
+        put(inner.x + 1, "· nothing", theme.style(Role::Dim), inner, buf);
+    }
+    for (line, item) in (0u16..inner.height).zip(&all) {
+        let at = Rect { y: inner.y + line, height: 1, ..inner };
+        put(at.x + 1, item.glyph, theme.style(item.role), at, buf);
+        put(at.x + 3, &text::left(&item.head, 27), theme.style(Role::Text), at, buf);
+        let key = u16::try_from(text::width(item.key)).unwrap_or(0) + 1;
+        let room = usize::from(at.width.saturating_sub(31 + key + 1));
+        put(at.x + 31, &text::clip(&item.text, room), theme.style(Role::Dim), at, buf);
+        put(at.right().saturating_sub(key), item.key, theme.style(Role::Key), at, buf);
+    }
+}
+
+/// Jobs that are not over.
+#[must_use]
+pub fn open_jobs(model: &Model) -> Vec<&JobStatus> {
+    model.jobs().iter().filter(|job| !job.state.is_over()).collect()
+}
+
+/// Draws the strip of transfers.
+pub fn draw_transfers(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    if area.height == 0 {
+        return;
+    }
+    let jobs = open_jobs(model);
+    let inner = panel(&format!("Transfers {}", jobs.len()), "J opens", false, area, buf, theme);
+    for (line, job) in (0u16..inner.height).zip(&jobs) {
+        let at = Rect { y: inner.y + line, height: 1, ..inner };
+        let to: Vec<&str> = job.destinations.iter().map(|d| d.address.as_str()).collect();
+        let what = format!("{} → {}", text::tail(&job.source, 24), to.join(" "));
+        let tail = 62.min(usize::from(at.width));
+        let room = usize::from(at.width).saturating_sub(tail + 6);
+        put(at.x + 1, &text::left(&job.job.to_string(), 3), theme.style(Role::Title), at, buf);
+        put(at.x + 5, &text::clip(&what, room), theme.style(Role::Text), at, buf);
+        let mut x = at.right().saturating_sub(u16::try_from(tail).unwrap_or(0));
+        let part = gauge::share(job.blocks_done.0, job.blocks_total.value.0);
+        for span in gauge::bar(theme, part, 19, Role::Gauge) {
+            put(x, &span.content, span.style, at, buf);
+            x = x.saturating_add(u16::try_from(text::width(&span.content)).unwrap_or(0));
+        }
+        let left = job.left_seconds.map_or_else(|| "?".to_owned(), |(low, _)| seconds(low));
+        let rest = format!(
+            " {:>5} {:>11} {:>10} {:>10}",
+            gauge::percent(job.blocks_done.0, job.blocks_total.value.0, job.state == JobState::Done),
+            if job.state.is_active() { job.rate.to_string() } else { job.state.word().to_owned() },
+            left,
+            job.spent.to_string(),
+        );
+        put(x, &rest, theme.style(Role::Text), at, buf);
+    }
+}
+
+fn seconds(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "more than 2^63 seconds are not shown")]
+    text::seconds_short(seconds as i64)
+}
+
+/// Draws the region under the cursor.
+pub fn draw_region(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
+    if area.height == 0 {
+        return;
+    }
+    let Some(origin) = model.world.current() else {
+        panel("Region", "", false, area, buf, theme);
+        return;
+    };
+    let inner = panel(origin.region.as_str(), "enter its snapshots", false, area, buf, theme);
+    let c = &model.catalog;
+    let (Some(snapshots), Some(volumes)) = (c.snapshots.of(origin), c.volumes.of(origin)) else { return };
+    let prices = crate::plan::Prices::bundled();
+    let gib = |q: Quantity<Usd>| {
+        q.known().map_or_else(|| "? (no price known)".to_owned(), |p| format!("${:.4} a GiB-month", p.0))
+    };
+    let size = |bytes: Bytes| text::size(bytes);
+    let lines = [
+        (
+            "account",
+            format!(
+                "{} · profile {}",
+                origin.account.grouped(),
+                origin.profile.as_ref().map_or("of the environment", |p| p.as_str())
+            ),
+        ),
+        (
+            "snapshots",
+            format!(
+                "{}, {} encrypted · all blocks of all of them {}, stored at most that",
+                crate::units::grouped(snapshots.sums.rows),
+                crate::units::grouped(snapshots.tally[TALLY_ENCRYPTED]),
+                size(snapshots.sums.bytes)
+            ),
+        ),
+        (
+            "volumes",
+            format!(
+                "{} of {}, {} unattached ({} GiB)",
+                crate::units::grouped(volumes.sums.rows),
+                size(volumes.sums.bytes),
+                volumes.tally[TALLY_LOOSE],
+                crate::units::grouped(volumes.tally[TALLY_LOOSE_GIB])
+            ),
+        ),
+        ("prices", format!("snapshots {} · table of {}", gib(prices.snapshot_month(&origin.region)), prices.as_of)),
+    ];
+    let _ = now;
+    for (n, (label, value)) in (0u16..inner.height).zip(lines) {
+        let at = Rect { y: inner.y + n, height: 1, ..inner };
+        put(at.x + 1, label, theme.style(Role::Dim), at, buf);
+        put(at.x + 13, &text::clip(&value, usize::from(at.width).saturating_sub(14)), theme.style(Role::Text), at, buf);
+    }
+}

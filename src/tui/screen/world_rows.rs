@@ -1,0 +1,190 @@
+//! The rows of World: one per region (per profile, when several are open), folded where nothing is to be seen.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::inventory::Origin;
+use crate::tui::catalog::{Load, Sums};
+use crate::tui::clock::Now;
+use crate::tui::model::Model;
+use crate::tui::text;
+use crate::tui::theme::Role;
+
+/// The column of snapshot costs: what World is sorted by at first.
+pub const COST: usize = 4;
+
+/// What it can be sorted by, and whether the greatest comes first.
+pub const COLUMNS: &[(&str, bool)] = &[
+    ("region", false),
+    ("snapshots", true),
+    ("volumes", true),
+    ("AMIs", true),
+    ("cost", true),
+    ("volume cost", true),
+    ("age", false),
+    ("state", false),
+];
+
+/// Where a region stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// Not asked yet.
+    Waiting,
+    /// Only from an earlier look.
+    Remembered(Timestamp),
+    /// Pages come in: the largest number of pages of its lists.
+    Loading(u32),
+    /// All lists are complete since then.
+    Complete(Timestamp),
+    /// Closed by a policy.
+    Denied,
+    /// Failed: AWS's code, or the first words.
+    Failed(String),
+}
+
+impl Standing {
+    /// Whether its numbers may still grow.
+    #[must_use]
+    pub const fn is_loading(&self) -> bool {
+        matches!(self, Self::Loading(_) | Self::Waiting | Self::Remembered(_))
+    }
+    /// Whether it could not be told.
+    #[must_use]
+    pub const fn is_bad(&self) -> bool {
+        matches!(self, Self::Denied | Self::Failed(_))
+    }
+    /// Since when its data stands.
+    #[must_use]
+    pub const fn since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Complete(when) | Self::Remembered(when) => Some(*when),
+            _ => None,
+        }
+    }
+    /// Glyph, words, role.
+    #[must_use]
+    pub fn words(&self, now: Now) -> (String, Role) {
+        match self {
+            Self::Waiting => ("◌ waiting".to_owned(), Role::Dim),
+            Self::Remembered(when) => (format!("◌ from {} ago", text::data_age(*when, now)), Role::Dim),
+            Self::Loading(0) => ("◐ loading".to_owned(), Role::Fresh),
+            Self::Loading(pages) => (format!("◐ loading p. {pages}"), Role::Fresh),
+            Self::Complete(_) => ("● complete".to_owned(), Role::Good),
+            Self::Denied => ("✗ denied · E".to_owned(), Role::Bad),
+            Self::Failed(code) => (format!("✗ {code} · E"), Role::Bad),
+        }
+    }
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 0,
+            Self::Denied => 1,
+            Self::Loading(_) => 2,
+            Self::Waiting => 3,
+            Self::Remembered(_) => 4,
+            Self::Complete(_) => 5,
+        }
+    }
+}
+
+/// One row.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The region; `None` for a folded line.
+    pub origin: Option<Arc<Origin>>,
+    /// What is shown as its name.
+    pub name: String,
+    /// Sums of its snapshots.
+    pub snapshots: Sums,
+    /// Sums of its volumes.
+    pub volumes: Sums,
+    /// Its images.
+    pub images: u64,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+impl Row {
+    /// What it costs, as far as it is known: for the bar and the order.
+    #[must_use]
+    pub fn dollars(&self) -> f64 {
+        self.snapshots.usd.0
+    }
+
+    fn is_empty(&self) -> bool {
+        self.snapshots.rows + self.volumes.rows + self.images == 0
+    }
+}
+
+/// All rows, in order.
+#[must_use]
+pub fn make(model: &Model) -> Vec<Row> {
+    let mut rows: Vec<Row> = model.catalog.origins.iter().map(|origin| row(model, origin)).collect();
+    let list = &model.world.list;
+    rows.sort_by(|a, b| {
+        let by = match list.sort {
+            0 => a.name.cmp(&b.name),
+            1 => a.snapshots.rows.cmp(&b.snapshots.rows),
+            2 => a.volumes.rows.cmp(&b.volumes.rows),
+            3 => a.images.cmp(&b.images),
+            5 => a.volumes.usd.0.total_cmp(&b.volumes.usd.0),
+            6 => b.standing.since().cmp(&a.standing.since()),
+            7 => a.standing.rank().cmp(&b.standing.rank()),
+            _ => a.dollars().total_cmp(&b.dollars()),
+        };
+        if list.descending { by.reverse() } else { by }.then_with(|| a.name.cmp(&b.name))
+    });
+    let (denied, rows): (Vec<Row>, Vec<Row>) =
+        rows.into_iter().partition(|row| row.standing == Standing::Denied && row.is_empty());
+    let (empty, mut rows): (Vec<Row>, Vec<Row>) =
+        rows.into_iter().partition(|row| matches!(row.standing, Standing::Complete(_)) && row.is_empty());
+    rows.extend(fold(denied, "denied"));
+    rows.extend(fold(empty, "empty"));
+    rows
+}
+
+/// Many alike are one line; a single one keeps its name.
+fn fold(mut alike: Vec<Row>, word: &str) -> Vec<Row> {
+    let Some(first) = alike.first().cloned() else { return alike };
+    if alike.len() == 1 {
+        return alike;
+    }
+    let oldest = alike.iter().filter_map(|row| row.standing.since()).min();
+    let standing = oldest.map_or(first.standing, Standing::Complete);
+    let name = format!("{} {word}", alike.len());
+    alike.clear();
+    alike.push(Row { origin: None, name, snapshots: Sums::default(), volumes: Sums::default(), images: 0, standing });
+    alike
+}
+
+fn row(model: &Model, origin: &Arc<Origin>) -> Row {
+    let c = &model.catalog;
+    let several = model.chosen_profiles.len() > 1;
+    let name = match &origin.profile {
+        Some(profile) if several => format!("{profile} {}", origin.region.short()),
+        _ => origin.region.to_string(),
+    };
+    let standing = match c.load(origin).0 {
+        Load::Waiting => Standing::Waiting,
+        Load::Remembered(when) => Standing::Remembered(*when),
+        Load::Loading(pages) => Standing::Loading(*pages),
+        Load::Done(when) => Standing::Complete(*when),
+        Load::Failed { denied: true, .. } => Standing::Denied,
+        Load::Failed { error, .. } => Standing::Failed(short_reason(error)),
+    };
+    Row {
+        origin: Some(origin.clone()),
+        name,
+        snapshots: c.snapshots.of(origin).map(|s| s.sums).unwrap_or_default(),
+        volumes: c.volumes.of(origin).map(|s| s.sums).unwrap_or_default(),
+        images: c.images.of(origin).map_or(0, |s| s.sums.rows),
+        standing,
+    }
+}
+
+fn short_reason(error: &crate::error::Error) -> String {
+    match &error.aws {
+        Some(aws) if !aws.code.is_empty() => text::clip(&aws.code, 16),
+        _ => text::clip(&error.what, 16),
+    }
+}

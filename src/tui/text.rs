@@ -1,0 +1,188 @@
+//! Words and figures cut to a width: the only place that decides how long something may be.
+
+use unicode_width::UnicodeWidthStr;
+
+use super::clock::Now;
+use jiff::Timestamp;
+
+/// Columns that a text takes.
+#[must_use]
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Cuts from the end, with an ellipsis: names, sentences.
+#[must_use]
+pub fn clip(text: &str, max: usize) -> String {
+    if text.width() <= max {
+        return text.to_owned();
+    }
+    if max == 0 {
+        return String::new();
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let w = unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
+        if used + w > max - 1 {
+            break;
+        }
+        used += w;
+        out.push(c);
+    }
+    out.push('…');
+    out
+}
+
+/// Cuts from the front: ids, whose tail tells them apart.
+#[must_use]
+pub fn tail(text: &str, max: usize) -> String {
+    if text.width() <= max {
+        return text.to_owned();
+    }
+    if max == 0 {
+        return String::new();
+    }
+    let chars: Vec<char> = text.chars().collect();
+    let keep = chars.len().saturating_sub(chars.len().min(max - 1));
+    std::iter::once('…').chain(chars[keep..].iter().copied()).collect()
+}
+
+/// Pads on the right to a width, cutting when it is too long.
+#[must_use]
+pub fn left(text: &str, width: usize) -> String {
+    let mut out = clip(text, width);
+    out.extend(std::iter::repeat_n(' ', width.saturating_sub(out.width())));
+    out
+}
+
+/// Pads on the left to a width, cutting when it is too long.
+#[must_use]
+pub fn right(text: &str, width: usize) -> String {
+    let cut = clip(text, width);
+    let mut out: String = std::iter::repeat_n(' ', width.saturating_sub(cut.width())).collect();
+    out.push_str(&cut);
+    out
+}
+
+/// `now`, `4 s`, `41 m`, `6 h`, `14 d`, `2.1 y`: how long ago, in at most five columns.
+#[must_use]
+pub fn age(since: Timestamp, now: Now) -> String {
+    seconds_short(now.wall.duration_since(since).as_secs().max(0))
+}
+
+/// The same of a number of seconds.
+#[must_use]
+pub fn seconds_short(seconds: i64) -> String {
+    const DAY: i64 = 86_400;
+    match seconds {
+        ..=0 => "now".to_owned(),
+        1..60 => format!("{seconds} s"),
+        60..3600 => format!("{} m", seconds / 60),
+        3600..DAY => format!("{} h", seconds / 3600),
+        _ if seconds < 730 * DAY => format!("{} d", seconds / DAY),
+        _ => {
+            let tenths = seconds * 10 / (365 * DAY + DAY / 4);
+            format!("{}.{} y", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+/// An age for what is read again and again: nothing finer than a minute, so that a quiet deck draws nothing.
+#[must_use]
+pub fn data_age(since: Timestamp, now: Now) -> String {
+    let seconds = now.wall.duration_since(since).as_secs();
+    if seconds < 60 { "now".to_owned() } else { seconds_short(seconds) }
+}
+
+/// Three significant figures and the unit: `14.9 TiB`, `402 GiB`, `8 GiB`, `0 B`.
+#[must_use]
+pub fn size(bytes: crate::units::Bytes) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "three figures are shown")]
+    let mut value = bytes.0 as f64;
+    let mut unit = "B";
+    for next in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+        if value < 1000.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    if (value - value.round()).abs() < 0.005 || value >= 99.95 {
+        format!("{value:.0} {unit}")
+    } else if value >= 9.995 {
+        format!("{value:.1} {unit}")
+    } else {
+        format!("{value:.2} {unit}")
+    }
+}
+
+/// Dollars without the sign, under a head that names them: `≤ 1,102.75`, `= 655.20`, `?`; nothing is a plain `0.00`.
+#[must_use]
+pub fn usd(quantity: crate::units::Quantity<crate::units::Usd>) -> String {
+    match quantity.known() {
+        None => "?".to_owned(),
+        Some(value) if value.0.abs() < 0.005 => "0.00".to_owned(),
+        Some(value) => format!("{} {}", quantity.sure.glyph(), value.to_string().trim_start_matches('$')),
+    }
+}
+
+/// The same where there is little room: no cents from a thousand dollars on.
+#[must_use]
+pub fn usd_short(quantity: crate::units::Quantity<crate::units::Usd>) -> String {
+    match quantity.known() {
+        Some(value) if value.0 >= 999.995 => {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole dollars of a bill")]
+            let whole = crate::units::grouped(value.0.round() as u64);
+            format!("{} {whole}", quantity.sure.glyph())
+        }
+        _ => usd(quantity),
+    }
+}
+
+/// `1 snapshot`, `3 snapshots`, `1,022 volumes`.
+#[must_use]
+pub fn count(n: u64, one: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} {one}{s}", crate::units::grouped(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::testing::{now, when};
+    use crate::units::{Bytes, Quantity, Usd};
+
+    #[test]
+    fn ids_lose_their_head_and_names_their_tail() {
+        assert_eq!(tail("snap-01c55a9e07b3d2f48", 6), "…d2f48");
+        assert_eq!(clip("jenkins-home", 6), "jenki…");
+        for width in 0..30 {
+            assert!(self::width(&clip("größe ✓ 界界", width)) <= width);
+            assert_eq!(self::width(&left("größe ✓ 界界", width)), width);
+            assert_eq!(self::width(&right("größe ✓ 界界", width)), width);
+        }
+    }
+
+    #[test]
+    fn ages_fit_five_columns_and_never_run_backwards() {
+        let ages: Vec<_> =
+            [0, -4, -2_460, -21_600, -1_209_600, -66_000_000].map(|s| age(when(s), Now::at(when(0)))).into();
+        assert_eq!(ages, ["now", "4 s", "41 m", "6 h", "14 d", "2.0 y"]);
+        assert_eq!(age(when(90), now()), "now", "a clock that is behind shows no negative age");
+        assert!(ages.iter().all(|a| a.len() <= 5));
+    }
+
+    #[test]
+    fn sizes_have_three_figures() {
+        let shown = [0, 512 * 1024, 1_023 * 1024, 8 << 30, 16_419_947_806_720, 500 << 30].map(|b| size(Bytes(b)));
+        assert_eq!(shown, ["0 B", "512 KiB", "1 MiB", "8 GiB", "14.9 TiB", "500 GiB"]);
+    }
+
+    #[test]
+    fn money_carries_its_glyph() {
+        assert_eq!(usd(Quantity::at_most(Usd(1102.75))), "≤ 1,102.75");
+        assert_eq!(usd(Quantity::exact(Usd(0.0))), "0.00");
+        assert_eq!(usd(Quantity::unknown()), "?");
+    }
+}

@@ -1,0 +1,173 @@
+//! What can be done on every screen.
+
+use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::clock::Now;
+use crate::tui::effect::Effect;
+use crate::tui::gate::Gate;
+use crate::tui::model::Model;
+use crate::tui::overlay::{self, Overlay, confirm};
+use crate::tui::screen::Screen;
+use crate::tui::text;
+
+type Why = fn(&Model) -> Option<String>;
+type Run = fn(&mut Model, Now) -> Vec<Effect>;
+
+const fn look(
+    id: &'static str,
+    title: &'static str,
+    keys: &'static [&'static str],
+    hint: u8,
+    doc: &'static str,
+    disabled: Why,
+    run: Run,
+) -> Action {
+    Action { id, title, keys, scope: Scope::Everywhere, danger: Danger::Look, hint, doc, disabled, run }
+}
+
+fn go(model: &mut Model, to: Screen) -> Vec<Effect> {
+    model.go(to);
+    Vec::new()
+}
+
+fn open(model: &mut Model, overlay: Overlay) -> Vec<Effect> {
+    model.overlays.push(overlay);
+    Vec::new()
+}
+
+fn needs_profile(model: &Model) -> Option<String> {
+    (model.look == 0).then(|| "no profile is open yet: choose one, or s for the sandbox".to_owned())
+}
+
+/// The actions.
+pub const ACTIONS: &[Action] = &[
+    look("world", "World", &["1"], 0, "Regions at a glance, and what needs attention.", needs_profile, |m, _| {
+        go(m, Screen::World)
+    }),
+    look("snapshots", "Snapshots", &["2"], 0, "Snapshots of every region.", needs_profile, |m, _| {
+        go(m, Screen::Snapshots)
+    }),
+    look("volumes", "Volumes", &["3"], 0, "Volumes of every region.", needs_profile, |m, _| go(m, Screen::Volumes)),
+    look("images", "AMIs", &["4"], 0, "Machine images of every region.", needs_profile, |m, _| go(m, Screen::Images)),
+    look(
+        "orphans",
+        "Orphans",
+        &["5"],
+        0,
+        "What nothing needs any more, with the evidence.",
+        |_| Some("orphans need evidence that this version does not read yet; nothing is guessed".to_owned()),
+        |_, _| Vec::new(),
+    ),
+    look("transfers", "jobs", &["J", "6"], 70, "Transfers: what runs, how fast, and why.", always, |m, _| {
+        go(m, Screen::Transfers)
+    }),
+    look("log", "Log", &["7"], 0, "What happened, newest first.", always, |m, _| go(m, Screen::Log)),
+    look("profiles", "profile", &["P"], 55, "Choose profiles; several may be marked.", always, |m, _| {
+        let state = overlay::pick::profiles(m);
+        open(m, Overlay::Pick(state))
+    }),
+    look("regions", "regions", &["R"], 50, "Choose regions; none marked means all.", needs_profile, |m, _| {
+        let state = overlay::pick::regions(m);
+        open(m, Overlay::Pick(state))
+    }),
+    look(
+        "refresh",
+        "refresh",
+        &["r", "ctrl-r"],
+        58,
+        "Look again; what is shown stays until newer rows come.",
+        needs_profile,
+        |m, now| {
+            m.say(now, "looking again");
+            let (profiles, regions) = (m.chosen_profiles.clone(), m.chosen_regions.clone());
+            crate::tui::update::look(m, profiles, regions)
+        },
+    ),
+    look("errors", "errors", &["E"], 0, "Everything that went wrong and is not mended, grouped.", always, |m, _| {
+        open(m, Overlay::Errors(overlay::errors::State::default()))
+    }),
+    look(
+        "arm",
+        "arm",
+        &["!"],
+        0,
+        "Arm the deck for deletions in one account.",
+        |_| Some("this version deletes nothing, so there is nothing to arm".to_owned()),
+        |_, _| Vec::new(),
+    ),
+    look(
+        "copy-command",
+        "copy command",
+        &["Y", "y"],
+        0,
+        "Copy the floe command that does the same as this screen.",
+        always,
+        |m, now| {
+            let command = (m.screen.page().command)(m);
+            m.say(now, "copied the command (OSC 52)");
+            vec![Effect::Copy(command)]
+        },
+    ),
+    look("palette", "command", &[":"], 91, "Every action, screen, region and id, by a few letters.", always, |m, _| {
+        open(m, Overlay::Palette(overlay::palette::State::default()))
+    }),
+    look("help", "help", &["?"], 92, "Every key of this screen, and what it does.", always, |m, _| {
+        open(m, Overlay::Help(overlay::help::State::default()))
+    }),
+    look(
+        "back",
+        "back",
+        &["esc", "left", "h"],
+        0,
+        "Drop the range, the filter, then go back one screen; never quits.",
+        always,
+        back,
+    ),
+    look("quit", "quit", &["q"], 93, "Back one screen; from the first one, quit.", always, |m, now| {
+        if m.go_back() { Vec::new() } else { quit(m, now) }
+    }),
+    look(
+        "quit-now",
+        "quit at once",
+        &["ctrl-c"],
+        0,
+        "Quit from anywhere; asks only where jobs would stop.",
+        always,
+        quit,
+    ),
+];
+
+fn back(model: &mut Model, now: Now) -> Vec<Effect> {
+    if let Some(list) = model.list_mut() {
+        if list.anchor.take().is_some() {
+            return Vec::new();
+        }
+        if !list.filter.text.is_empty() {
+            list.set_filter("", now);
+            return Vec::new();
+        }
+    }
+    if !model.go_back() {
+        model.say(now, "this is the first screen; q quits");
+    }
+    Vec::new()
+}
+
+/// Ends the deck; asks where jobs would stop with it.
+fn quit(model: &mut Model, now: Now) -> Vec<Effect> {
+    let jobs = model.jobs_that_would_stop();
+    if jobs == 0 {
+        return vec![Effect::Quit];
+    }
+    model.overlays.push(Overlay::Confirm(confirm::State {
+        title: format!("Quit with {} running?", text::count(jobs as u64, "job")),
+        lines: vec![
+            "The engine runs inside this deck, so the jobs would be paused.".to_owned(),
+            "Nothing is lost: `floe jobs resume` goes on where they stopped.".to_owned(),
+        ],
+        accept: confirm::Accept::Key('p'),
+        gate: Gate::opened(now),
+        others: Vec::new(),
+        then: |_, _| vec![Effect::Engine(Box::new(crate::engine::protocol::Command::Shutdown)), Effect::Quit],
+    }));
+    Vec::new()
+}

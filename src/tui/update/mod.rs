@@ -1,0 +1,253 @@
+//! `update(message) -> effects`: total, synchronous, without I/O, its clock handed in.
+//!
+//! Keys go to the topmost overlay, else to the screen, else to the action they stand for. Work on long
+//! lists is cut into slices ([`Msg::Work`]); [`wants`] tells the loop whether and when to come back.
+
+pub mod everywhere;
+pub mod export;
+mod mouse;
+
+use std::time::Duration;
+
+use crossterm::event::KeyEvent;
+
+use super::action;
+use super::catalog::Catalog;
+use super::clock::Now;
+use super::effect::Effect;
+use super::list::{Column, List, filter};
+use super::model::Model;
+use super::msg::Msg;
+use super::overlay::{self, Overlay};
+use super::screen::{self, Screen};
+use crate::engine::protocol::{JobState, Status};
+use crate::ids::{Profile, Region};
+
+/// One thing happened.
+pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
+    if model.toast.as_ref().is_some_and(|toast| toast.until <= now.mono) {
+        model.toast = None;
+    }
+    let mut effects = match &msg {
+        Msg::Key(key) => on_key(model, *key, now),
+        Msg::Mouse(event) => mouse::on_mouse(model, *event, now),
+        Msg::Paste(text) => overlay::paste(model, text, now),
+        Msg::Resize(width, height) => {
+            model.size = (*width, *height);
+            Vec::new()
+        }
+        Msg::Inventory(number, told) if *number == model.look => {
+            if let crate::inventory::Update::Regions(_, _, rows) = told {
+                let fresh = rows.iter().map(|row| &row.name).filter(|name| !model.known_regions.contains(name));
+                let fresh: Vec<Region> = fresh.cloned().collect();
+                model.known_regions.extend(fresh);
+                model.known_regions.sort();
+            }
+            if let Some(error) = model.catalog.hear(told.clone()) {
+                model.keep_problem(now, error);
+            }
+            Vec::new()
+        }
+        Msg::Inventory(..) => Vec::new(),
+        Msg::Status(status) => {
+            let told = tidings(model, status);
+            model.status = Some(status.clone());
+            told
+        }
+        Msg::Profiles(profiles, looked_at) => {
+            model.profiles.clone_from(profiles);
+            model.looked_at.clone_from(looked_at);
+            Vec::new()
+        }
+        Msg::World { profiles, profile, sandbox } => enter_world(model, profiles, profile.clone(), *sandbox),
+        Msg::Answered(_, Err(error)) => {
+            model.trouble(now, error.clone());
+            Vec::new()
+        }
+        Msg::Did(text) => {
+            model.say(now, text.clone());
+            Vec::new()
+        }
+        Msg::Failed(error) => {
+            model.trouble(now, error.clone());
+            Vec::new()
+        }
+        Msg::Work => {
+            work(model, now);
+            Vec::new()
+        }
+        Msg::Closing => vec![Effect::Quit],
+        Msg::Planned(..) | Msg::Answered(..) | Msg::Tick => Vec::new(),
+    };
+    if !matches!(msg, Msg::Key(_) | Msg::Mouse(_) | Msg::Work) {
+        for screen in Screen::ALL {
+            effects.extend((screen.page().hear)(model, &msg, now));
+        }
+    }
+    world_rows(model);
+    let lines = model.list_lines();
+    if let Some(list) = model.list_mut() {
+        list.settle(lines);
+    }
+    effects
+}
+
+fn on_key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
+    if !model.overlays.is_empty() {
+        return overlay::key(model, key, now);
+    }
+    if let Some(effects) = (model.screen.page().key)(model, key, now) {
+        return effects;
+    }
+    let Some(action) = action::find(model, key) else { return Vec::new() };
+    run(model, action, now)
+}
+
+/// Does an action, or says why it cannot be done.
+pub fn run(model: &mut Model, action: &action::Action, now: Now) -> Vec<Effect> {
+    match (action.disabled)(model) {
+        Some(why) => {
+            model.refuse(now, why);
+            Vec::new()
+        }
+        None => (action.run)(model, now),
+    }
+}
+
+/// Looks with these profiles in these regions; other profiles empty the catalog, because ids of another account are other things.
+pub fn look(model: &mut Model, profiles: Vec<Profile>, regions: Vec<Region>) -> Vec<Effect> {
+    if model.chosen_profiles != profiles || model.chosen_regions != regions {
+        model.catalog = Catalog::default();
+        for list in [&mut model.snapshots.list, &mut model.volumes.list, &mut model.images.list, &mut model.world.list]
+        {
+            let (sort, descending) = (list.sort, list.descending);
+            *list = List::sorted_by(sort, descending);
+        }
+    }
+    model.chosen_profiles = profiles;
+    model.chosen_regions = regions;
+    model.catalog.finished = false;
+    model.look = model.number();
+    vec![Effect::Look {
+        number: model.look,
+        profiles: model.chosen_profiles.clone(),
+        regions: model.chosen_regions.clone(),
+    }]
+}
+
+fn enter_world(
+    model: &mut Model,
+    profiles: &[crate::aws::ProfileInfo],
+    profile: Option<Profile>,
+    sandbox: bool,
+) -> Vec<Effect> {
+    model.profiles = profiles.to_vec();
+    model.sandbox = sandbox;
+    // Jobs, problems and rows of another world are other things: nothing of them stays.
+    model.status = None;
+    model.problems.clear();
+    model.catalog = Catalog::default();
+    model.back.clear();
+    model.overlays.clear();
+    model.screen = Screen::World;
+    look(model, profile.into_iter().collect(), Vec::new())
+}
+
+/// The bell for jobs that ended, failed or wait since the last picture; none for the first picture.
+fn tidings(model: &Model, status: &Status) -> Vec<Effect> {
+    let changed = status.jobs.iter().filter(|job| model.job(job.job).is_some_and(|before| before.state != job.state));
+    changed
+        .filter_map(|job| {
+            let word = match job.state {
+                JobState::Done => "is done",
+                JobState::Failed => "failed",
+                JobState::Partial => "finished, but some of it failed",
+                JobState::Waiting => "waits",
+                _ => return None,
+            };
+            let why = job.error.as_ref().map_or(String::new(), |error| format!(": {}", error.what));
+            Some(Effect::Notify(format!("floe: job {} {word}{why}", job.job)))
+        })
+        .collect()
+}
+
+/// What the loop should do when nothing else happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wants {
+    /// Send [`Msg::Work`] as soon as no key waits.
+    pub work: bool,
+    /// Send [`Msg::Tick`] at this moment of the deck's own clock.
+    pub wake: Option<Duration>,
+}
+
+/// Whether and when to come back. A deck in which nothing goes on wants nothing.
+#[must_use]
+pub fn wants(model: &Model, now: Now) -> Wants {
+    let c = &model.catalog;
+    let lists = [
+        (&model.snapshots.list, c.snapshots.revision),
+        (&model.volumes.list, c.volumes.revision),
+        (&model.images.list, c.images.revision),
+    ];
+    let work = lists.iter().any(|(list, revision)| list.has_work(*revision, now));
+    let gates = model.overlays.iter().filter_map(|o| match o {
+        Overlay::Confirm(state) if !state.gate.listens(now) => Some(now.mono + Duration::from_millis(50)),
+        _ => None,
+    });
+    let wake = lists
+        .iter()
+        .filter_map(|(list, revision)| list.wakes(*revision))
+        .chain(model.toast.as_ref().map(|t| t.until))
+        .chain(gates)
+        .chain(ages_change(model, now))
+        .min();
+    Wants { work, wake }
+}
+
+/// Ages on screen are whole minutes, so they change once a minute; without any data there is none to change.
+fn ages_change(model: &Model, now: Now) -> Option<Duration> {
+    (!model.catalog.origins.is_empty()).then(|| now.mono + Duration::from_secs(60))
+}
+
+/// One slice for the first list that has something to do; the list on screen comes first.
+fn work(model: &mut Model, now: Now) {
+    let Model { catalog, snapshots, volumes, images, screen, .. } = model;
+    let mut order = [Screen::Snapshots, Screen::Volumes, Screen::Images];
+    order.sort_by_key(|s| *s != *screen);
+    for of in order {
+        match of {
+            Screen::Snapshots if snapshots.list.has_work(catalog.snapshots.revision, now) => {
+                let columns: &[Column<_>] = screen::snapshots::COLUMNS;
+                return snapshots.list.work(&catalog.snapshots, columns, filter::snapshot, now);
+            }
+            Screen::Volumes if volumes.list.has_work(catalog.volumes.revision, now) => {
+                return volumes.list.work(&catalog.volumes, screen::volumes::COLUMNS, filter::volume, now);
+            }
+            Screen::Images if images.list.has_work(catalog.images.revision, now) => {
+                return images.list.work(&catalog.images, screen::images::COLUMNS, filter::image, now);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The rows of World follow the catalog: there are as many as regions, so they are made anew each time.
+fn world_rows(model: &mut Model) {
+    if model.screen == Screen::World {
+        screen::world::rebuild(model);
+    }
+}
+
+/// Takes up what was kept between runs: the order of each list.
+pub fn restore(model: &mut Model) {
+    let kept = model.memory.sort.clone();
+    for screen in [Screen::World, Screen::Snapshots, Screen::Volumes, Screen::Images] {
+        let Some((name, descending)) = kept.get(&screen.page().title.to_lowercase()) else { continue };
+        let Some(column) = screen.columns().iter().position(|(known, _)| known == name) else { continue };
+        let here = std::mem::replace(&mut model.screen, screen);
+        if let Some(list) = model.list_mut() {
+            list.sort_by(column, *descending);
+        }
+        model.screen = here;
+    }
+}

@@ -1,0 +1,409 @@
+//! The guards of `tests/traps.md` that no test of a single room shows: each is driven into its trap, with the real
+//! binary, and has to come out right or refuse with a sentence.
+
+use std::collections::BTreeSet;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use aws_sdk_ebs::primitives::ByteStream;
+use aws_sdk_ebs::types::ChecksumAlgorithm;
+use aws_sdk_ec2::types::SnapshotState;
+use floe::sandbox::faults::{Fault, Faults, Rule};
+use floe::sandbox::model::{RegionState, Snapshot};
+use floe::units::Digest;
+
+use crate::support::{BLOCK, Contents, World, assert_image, sha256};
+
+/// Encrypted, 64 blocks in a volume of 1 GiB.
+const BOOT: &str = "snap-0feed000000b00701";
+/// Nothing at all in a volume of 1 GiB.
+const EMPTY: &str = "snap-0feed000000e00000";
+/// A region whose account does not encrypt by default.
+const PLAIN: &str = "us-west-2";
+
+fn text(output: &Output) -> (i32, String) {
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[track_caller]
+fn refused(output: &Output, wanted: i32, words: &[&str]) {
+    let (code, said) = text(output);
+    assert_eq!(code, wanted, "{said}");
+    words.iter().for_each(|word| assert!(said.contains(word), "must say {word:?}: {said}"));
+}
+
+fn id_of(destination: &serde_json::Value) -> String {
+    let address = destination["address"].as_str().expect("an address");
+    address.rsplit(':').next().expect("an id").to_owned()
+}
+
+/// Requests of that operation so far.
+fn requests(world: &World, api: &str) -> u64 {
+    world.running.sandbox.counters().picture().api(api).requests
+}
+
+/// Looks at one region of `prod`, or changes something there, behind everybody's back.
+fn behind<T>(world: &World, region: &str, act: impl FnOnce(&mut RegionState) -> T) -> T {
+    let sandbox = &world.running.sandbox;
+    let prod = sandbox.profiles().into_iter().find(|keys| keys.name.as_str() == "prod").expect("prod");
+    let mut model = sandbox.model_mut();
+    act(model.region_mut(&prod.account, &region.parse().expect("a region")).expect("the region"))
+}
+
+fn made_by_floe(snapshot: &Snapshot) -> bool {
+    snapshot.tags.keys().any(|key| key.starts_with("floe:"))
+}
+
+/// Asks until there is an answer; the test fails when none comes.
+async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "it did not come");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Puts one block as somebody who is not floe.
+async fn put(ebs: &aws_sdk_ebs::Client, snapshot: &str, index: i32, fill: u8) {
+    let data = vec![fill; BLOCK];
+    let checksum = Digest(sha256(&data)).base64();
+    let request = ebs.put_snapshot_block().snapshot_id(snapshot).block_index(index).block_data(ByteStream::from(data));
+    let request = request.checksum(checksum).checksum_algorithm(ChecksumAlgorithm::ChecksumAlgorithmSha256);
+    request.data_length(524_288).send().await.expect("a put");
+}
+
+/// A completed snapshot of 1 GiB with these blocks, each of one byte's value, not made by floe.
+async fn disk(world: &World, region: &str, blocks: &[(i32, u8)]) -> String {
+    let ebs = world.ebs("prod", region);
+    let id = ebs.start_snapshot().volume_size(1).send().await.expect("started").snapshot_id.expect("an id");
+    for (index, fill) in blocks {
+        put(&ebs, &id, *index, *fill).await;
+    }
+    let count = i32::try_from(blocks.len()).expect("a few");
+    ebs.complete_snapshot().snapshot_id(&id).changed_blocks_count(count).send().await.expect("completed");
+    let ec2 = world.ec2("prod", region);
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{id} is not completed");
+        let seen = ec2.describe_snapshots().snapshot_ids(&id).send().await.expect("described");
+        if seen.snapshots().iter().all(|snapshot| snapshot.state() == Some(&SnapshotState::Completed)) {
+            return id;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What is not completed may lie about; what is completed must be whole.
+async fn assert_none_completed(world: &World, region: &str) {
+    let made = world.made_by_floe("prod", region).await;
+    assert!(made.iter().all(|snapshot| snapshot.state() != Some(&SnapshotState::Completed)), "{made:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_offered_is_refused_with_a_sentence() {
+    let world = World::calm().await;
+    let boot = format!("us-east-1:{BOOT}");
+    let delta = "us-east-1:snap-0feed0000000da7a1..snap-0feed0000000da7a2";
+    let parent = format!("us-east-1:{BOOT}+");
+    for (args, words) in [
+        (vec![delta, "out.img"], ["deltas can be sized, but not copied yet", "floe size"]),
+        (vec![&boot, &parent], ["snapshots on a parent cannot be made yet", "`REGION:`"]),
+        (vec!["us-east-1:ami-0c1d4e8855b0f77a2", "out.img"], ["images cannot be copied yet", "root device"]),
+        (vec!["s3://vault/ebs/", "eu-west-1:"], ["S3 cannot be read yet", "snapshots and files"]),
+        (vec!["s3://vault/disk.img", "eu-west-1:"], ["S3 cannot be read yet", "snapshots and files"]),
+        (vec![&boot, "s3://vault/ebs/"], ["S3 cannot be written yet", "snapshots and files"]),
+        (vec![&boot, "eu-west-1:", "--strategy", "native"], ["does not run them yet", "copy-snapshot"]),
+        (vec!["/dev/zero", "eu-west-1:"], ["devices cannot be read yet", "frozen file system"]),
+    ] {
+        for verb in ["plan", "copy"] {
+            let mut all = vec![verb];
+            all.extend(&args);
+            refused(&world.run(&all).await, 2, &words);
+        }
+    }
+    refused(&world.run(&["copy", &boot, "/dev/full", "--yes", "--force"]).await, 5, &["/dev/full` is a device", "dd"]);
+    assert!(!world.path("out.img").exists());
+    assert_eq!(requests(&world, "StartSnapshot"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_whole_is_refused_as_a_source() {
+    let world = World::calm().await;
+    let (mut archived, mut broken) = (None, None);
+    for region in ["us-east-1", "eu-west-1", PLAIN, "eu-central-1", "ap-southeast-2", "sa-east-1"] {
+        behind(&world, region, |state| {
+            for snapshot in state.snapshots.values() {
+                let address = format!("{region}:{}", snapshot.id);
+                match (&snapshot.state, snapshot.tier) {
+                    (floe::sandbox::model::SnapshotState::Error(_), _) => broken = Some(address),
+                    (_, floe::sandbox::model::Tier::Archive) => archived = Some(address),
+                    _ => {}
+                }
+            }
+        });
+    }
+    let (archived, broken) = (archived.expect("one in the archive tier"), broken.expect("one in error"));
+    refused(&world.run(&["plan", &archived, "null:"]).await, 5, &["archive tier", "restore-snapshot-tier"]);
+    refused(&world.run(&["plan", &broken, "null:"]).await, 5, &["only completed snapshots can be read"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zero_blocks_of_a_snapshot_are_written_whatever_may_be_omitted() {
+    let world = World::calm().await;
+    let id = disk(&world, PLAIN, &[(0, 7), (5, 0), (2047, 0)]).await;
+    let args = ["copy", &format!("{PLAIN}:{id}"), "us-west-2:", "--omit-zeros", "all", "--yes", "-o", "json"];
+    let (code, json, stderr) = world.json(&args).await;
+    assert_eq!(code, 0, "{stderr}");
+    let zeros = sha256(&vec![0; BLOCK]);
+    let wanted = Contents::from([(0, sha256(&vec![7; BLOCK])), (5, zeros), (2047, zeros)]);
+    assert_eq!(world.contents("prod", PLAIN, &id_of(&json["destinations"][0])).await, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_file_keeps_nothing_of_what_was_there() {
+    let world = World::calm().await;
+    let id = disk(&world, PLAIN, &[(1, 7), (9, 0)]).await;
+    std::fs::write(world.path("old.img"), vec![0xEE; 16 * BLOCK]).expect("an old file");
+    let args = ["copy", &format!("{PLAIN}:{id}"), "old.img", "--force", "--yes"];
+    let output = world.run(&args).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output).1);
+    let zeros = sha256(&vec![0; BLOCK]);
+    assert_image(&world.path("old.img"), 1, &Contents::from([(1, sha256(&vec![7; BLOCK])), (9, zeros)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_snapshot_becomes_a_whole_empty_disk() {
+    let world = World::calm().await;
+    let args = ["copy", &format!("us-east-1:{EMPTY}"), "eu-west-1:", "empty.img", "--yes", "-o", "json"];
+    let (code, json, stderr) = world.json(&args).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!((&json["state"], &json["blocks"]), (&"done".into(), &0.into()));
+    assert_eq!(std::fs::metadata(world.path("empty.img")).expect("the image").len(), 1 << 30, "the volume's length");
+    assert!(world.contents("prod", "eu-west-1", &id_of(&json["destinations"][0])).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_source_is_copied_in_the_clear_only_when_that_was_said() {
+    let world = World::calm().await;
+    let boot = format!("us-east-1:{BOOT}");
+    let encrypted = async |extra: &[&str]| {
+        let mut args = vec!["copy", &boot, "us-west-2:", "--yes", "-o", "json"];
+        args.extend(extra);
+        let (code, json, stderr) = world.json(&args).await;
+        assert_eq!(code, 0, "{stderr}");
+        let id = id_of(&json["destinations"][0]);
+        behind(&world, PLAIN, |state| state.snapshots.get(&id.parse().expect("an id")).map(|s| s.encryption.is_some()))
+    };
+    assert!(!behind(&world, PLAIN, |state| state.settings.encrypt_by_default), "the trap is open there");
+    assert_eq!(encrypted(&[]).await, Some(true));
+    assert_eq!(encrypted(&["--allow-decrypt"]).await, Some(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_started_lives_three_days_has_a_token_and_says_where_it_came_from() {
+    let world = World::calm().await;
+    let source = format!("us-east-1:{BOOT}");
+    assert_eq!(world.run(&["copy", &source, "us-west-2:", "--yes"]).await.status.code(), Some(0));
+    behind(&world, PLAIN, |state| {
+        let made: Vec<&Snapshot> = state.snapshots.values().filter(|s| made_by_floe(s)).collect();
+        assert_eq!(made.len(), 1, "one snapshot: {made:?}");
+        let made = made[0];
+        let upload = made.upload.as_ref().expect("started by EBS direct");
+        assert_eq!(upload.timeout_minutes, 4320);
+        assert_eq!(upload.parent, None, "encryption and a parent are never asked for together");
+        assert!(upload.client_token.is_some(), "a start that is repeated finds this one");
+        let tag = made.tags.iter().find(|(key, _)| key.as_str() == "floe:source").expect("provenance");
+        assert!(tag.1.contains(BOOT), "{tag:?}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_whose_answer_was_lost_starts_one_snapshot() {
+    let lost = Rule::of(Fault::ResetAfter).on("StartSnapshot").times(2);
+    let world = World::with(Faults { rules: vec![lost], ..Faults::default() }).await;
+    let output = world.run(&["copy", &format!("us-east-1:{BOOT}"), "eu-west-1:", "--yes"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output).1);
+    assert!(requests(&world, "StartSnapshot") >= 3, "it was asked for again");
+    assert_eq!(world.made_by_floe("prod", "eu-west-1").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_permanent_is_asked_once_and_names_the_permission() {
+    let denied = Rule::of(Fault::Deny).on("GetSnapshotBlock");
+    let world = World::with(Faults { rules: vec![denied], ..Faults::default() }).await;
+    let (code, json, stderr) =
+        world.json(&["copy", &format!("us-east-1:{BOOT}"), "null:", "--yes", "-o", "json"]).await;
+    assert_eq!((code, &json["state"]), (1, &"failed".into()), "{stderr}");
+    assert!(stderr.contains("ebs:GetSnapshotBlock"), "{stderr}");
+    assert_eq!(requests(&world, "GetSnapshotBlock"), 1, "one canary, no lanes, no second try");
+    assert!(json["elapsed_seconds"].as_f64().is_some_and(|seconds| seconds < 5.0), "{json}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_cut_or_wrong_are_read_again_and_pages_may_be_empty() {
+    let rules = vec![
+        Rule::of(Fault::Cut).on("GetSnapshotBlock").times(2),
+        Rule::of(Fault::Corrupt).on("GetSnapshotBlock").times(2),
+        Rule::of(Fault::ResetBefore).on("GetSnapshotBlock").times(2),
+    ];
+    let faults = Faults { rules, short_pages_permille: 500, empty_pages_permille: 400, ..Faults::default() };
+    let world = World::with(faults).await;
+    let args = ["copy", &format!("us-east-1:{BOOT}"), "boot.img", "--yes", "-o", "json"];
+    let (code, json, stderr) = world.json(&args).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(json["retries"].as_u64().is_some_and(|retries| retries >= 6), "{json}");
+    assert_eq!((&json["blocks"], &json["bytes"]), (&64.into(), &(64 * BLOCK).into()), "moved, not asked for");
+    world.running.sandbox.set_faults(Faults::default());
+    assert_image(&world.path("boot.img"), 1, &world.contents("prod", "us-east-1", BOOT).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_link_finishes() {
+    let slow = Rule::of(Fault::Slow { bytes_per_second: 64 * 1024 }).on("GetSnapshotBlock").times(1);
+    let world = World::with(Faults { rules: vec![slow], ..Faults::default() }).await;
+    let id = disk(&world, PLAIN, &[(3, 7), (4, 8)]).await;
+    let (code, json, stderr) = world.json(&["copy", &format!("{PLAIN}:{id}"), "null:", "--yes", "-o", "json"]).await;
+    assert_eq!((code, &json["retries"]), (0, &0.into()), "eight seconds for a block are no failure: {stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_lists_other_blocks_than_were_written_is_no_success() {
+    let world = World::with(Faults { completing_ms: 2_000, ..Faults::default() }).await;
+    let nothing = behind(&world, "us-east-1", |state| state.snapshots[&EMPTY.parse().expect("an id")].content.clone());
+    let source = format!("us-east-1:{BOOT}");
+    let swap = until(|| {
+        behind(&world, "eu-west-1", |state| {
+            let told = |s: &&mut Snapshot| s.upload.as_ref().is_some_and(|upload| upload.completed_with == Some(64));
+            let made = state.snapshots.values_mut().filter(|s| made_by_floe(s)).find(told)?;
+            made.content = nothing.clone();
+            Some(())
+        })
+    });
+    let args = ["copy", &source, "eu-west-1:", "--yes", "-o", "json"];
+    let ((code, json, stderr), ()) = tokio::join!(world.json(&args), swap);
+    assert_eq!((code, &json["state"]), (1, &"failed".into()), "{stderr}");
+    assert!(
+        stderr.contains("was written and is not listed") && stderr.contains("do not use this snapshot"),
+        "{stderr}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_somebody_else_put_is_not_completed_as_ours() {
+    let slow = Rule::of(Fault::Delay { ms: 40, jitter: 0 }).on("PutSnapshotBlock");
+    let world = World::with(Faults { rules: vec![slow], ..Faults::default() }).await;
+    let free = {
+        let used: BTreeSet<u32> = world.contents("prod", "us-east-1", BOOT).await.into_keys().collect();
+        (0..2048).find(|index| !used.contains(index)).expect("1,984 of them")
+    };
+    let meddle = async {
+        let id = until(|| {
+            behind(&world, "eu-west-1", |s| s.snapshots.values().find(|s| made_by_floe(s)).map(|s| s.id.clone()))
+        });
+        put(&world.ebs("prod", "eu-west-1"), id.await.as_str(), i32::try_from(free).expect("small"), 9).await;
+    };
+    let source = format!("us-east-1:{BOOT}");
+    let args = ["copy", &source, "eu-west-1:", "--concurrency", "1", "--yes", "-o", "json"];
+    let ((code, json, stderr), ()) = tokio::join!(world.json(&args), meddle);
+    assert_eq!((code, &json["state"]), (1, &"failed".into()), "{stderr}");
+    assert_none_completed(&world, "eu-west-1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_is_recorded_and_cancelling_leaves_no_husk() {
+    let late = Rule { skip: 10, ..Rule::of(Fault::Deny).on("PutSnapshotBlock") };
+    let world = World::with(Faults { rules: vec![late], ..Faults::default() }).await;
+    let source = format!("us-east-1:{BOOT}");
+    let (code, json, stderr) = world.json(&["copy", &source, "eu-west-1:", "--yes", "-o", "json"]).await;
+    assert_eq!((code, &json["state"]), (1, &"failed".into()), "{stderr}");
+    assert_none_completed(&world, "eu-west-1").await;
+    world.running.sandbox.set_faults(Faults::default());
+    let job = json["job"].to_string();
+    let output = world.run(&["jobs", "cancel", &job, "--yes"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output).1);
+    assert!(world.made_by_floe("prod", "eu-west-1").await.is_empty(), "no pending snapshot is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_changes_nothing_and_asks_for_nothing_that_could() {
+    let world = World::calm().await;
+    let boot = format!("us-east-1:{BOOT}");
+    let snapshots = ["ls", "snapshots", "--all-regions", "-o", "ids"];
+    for args in [&snapshots[..], &["size", &boot], &["plan", &boot, "eu-west-1:", "x.img"]] {
+        let output = world.run(args).await;
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output).1);
+    }
+    let asked = world.running.sandbox.counters().picture().apis;
+    let harmless = ["Describe", "List", "Get"];
+    let strange: Vec<&String> = asked.keys().filter(|api| !harmless.iter().any(|h| api.starts_with(h))).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    assert!(!asked.contains_key("GetSnapshotBlock"), "no data is read");
+    assert!(!world.path("x.img").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_deletes_nothing_that_was_there() {
+    let world = World::calm().await;
+    let all = || {
+        let ids = |state: &mut RegionState| state.snapshots.keys().cloned().collect::<BTreeSet<_>>();
+        ["us-east-1", "eu-west-1"].map(|region| behind(&world, region, ids))
+    };
+    let before = all();
+    let source = format!("us-east-1:{BOOT}");
+    let output = world.run(&["copy", &source, "eu-west-1:", "--yes"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output).1);
+    let after = all();
+    assert!(before.iter().zip(&after).all(|(before, after)| before.is_subset(after)));
+    assert_eq!(requests(&world, "DeleteSnapshot"), 0);
+    for verb in ["delete", "orphans", "restore"] {
+        refused(&world.run(&[verb, &source]).await, 2, &["unrecognized subcommand"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabled_and_deprecated_images_are_listed_too() {
+    let world = World::calm().await;
+    let output = world.run(&["ls", "images", "us-east-1:", "-o", "ids"]).await;
+    let listed: BTreeSet<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    let ec2 = world.ec2("prod", "us-east-1");
+    let all = ec2.describe_images().owners("self").include_disabled(true).include_deprecated(true);
+    let all = all.send().await.expect("images").images.unwrap_or_default();
+    let ids: BTreeSet<String> = all.iter().filter_map(|image| image.image_id.clone()).collect();
+    let hidden = |image: &aws_sdk_ec2::types::Image| image.state().is_some_and(|s| s.as_str() == "disabled");
+    assert!(all.iter().any(hidden), "there is one that EC2 hides");
+    assert_eq!(listed, ids, "{}", text(&output).1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_is_what_was_really_done() {
+    let world = World::calm().await;
+    let source = format!("us-east-1:{BOOT}");
+    for (verify, wanted) in [("listing", ["service", "claimed"]), ("full", ["re-read", "re-read"])] {
+        let file = format!("{verify}.img");
+        let args = ["copy", &source, "eu-west-1:", &file, "--verify", verify, "--yes", "-o", "json"];
+        let before = requests(&world, "GetSnapshotBlock");
+        let (code, json, stderr) = world.json(&args).await;
+        assert_eq!(code, 0, "{stderr}");
+        let found = [0, 1].map(|dest| json["destinations"][dest]["evidence"].clone());
+        assert_eq!(found.map(|value| value.as_str().unwrap_or_default().to_owned()), wanted);
+        let gets = requests(&world, "GetSnapshotBlock") - before;
+        assert_eq!(gets >= 128, verify == "full", "{gets} Gets: it says re-read only when it was");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plan_prices_the_native_copy_beside_its_own() {
+    let world = World::calm().await;
+    let large = "us-east-1:snap-01c55a9e07b3d2f48";
+    let (code, json, stderr) = world.json(&["plan", large, "eu-west-1:", "-o", "json"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let ways = json["alternatives"].as_array().expect("alternatives");
+    let native = ways.iter().find(|way| way["name"] == "native CopySnapshot").expect("the native copy");
+    let unavailable = native["unavailable"].as_str().unwrap_or_default();
+    assert!(unavailable.contains("aws ec2 copy-snapshot"), "{native}");
+    let (native, ours) = (native["once_usd"].as_f64(), json["cost"]["total_usd"].as_f64());
+    assert!(native > Some(0.0) && native < ours, "{native:?} and {ours:?}");
+}

@@ -1,0 +1,18 @@
+//! The integration tests: one binary, one module per behaviour, so that the SDK is linked once.
+#![recursion_limit = "256"]
+
+mod address;
+mod aws;
+mod cli;
+mod engine;
+mod guards;
+mod house;
+mod inventory;
+mod plan;
+mod sandbox;
+mod sandbox_ec2;
+#[cfg(feature = "tui")]
+mod screens;
+mod support;
+mod traps;
+mod voyage;

@@ -1,0 +1,124 @@
+//! Plans made from what the sandbox says: facts, refusals, and figures that add up.
+
+use floe::address::Address;
+use floe::aws::{Aws, FixedProfile, Profiles, Settings};
+use floe::plan::{Knobs, Level, Machine, Operation, Options, Plan, RunsIn, Verify, make};
+use floe::units::{Bytes, Sure, Usd};
+
+use crate::support::{WEB_DATA, World};
+
+const LARGE: &str = "us-east-1:snap-01c55a9e07b3d2f48";
+
+fn aws(world: &World) -> Aws {
+    let fixed = world.running.sandbox.profiles().into_iter().map(|keys| FixedProfile {
+        name: keys.name,
+        access_key_id: keys.access_key_id,
+        secret_access_key: keys.secret,
+        session_token: keys.session_token,
+        account: keys.account,
+        region: keys.region,
+    });
+    let settings = Settings {
+        profiles: Profiles::Fixed(fixed.collect()),
+        profile: "prod".parse().ok(),
+        endpoint: Some(world.running.url()),
+        ..Settings::default()
+    };
+    Aws::new(settings).expect("a world")
+}
+
+fn machine() -> Machine {
+    Machine {
+        memory: Bytes::gib(8),
+        available: Bytes::gib(6),
+        cgroup: None,
+        cores: 2,
+        runs_in: RunsIn::Region("eu-west-1".parse().expect("a region")),
+        budget: None,
+    }
+}
+
+async fn plan(world: &World, source: &str, to: &[&str], options: Options) -> floe::error::Result<Plan> {
+    let operation = Operation {
+        sources: vec![Address::source(source)?],
+        destinations: to.iter().map(|text| Address::destination(text)).collect::<Result<_, _>>()?,
+        options,
+    };
+    make(&aws(world), operation, &machine()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sixteen_tebibyte_copy_weighs_what_the_screens_say() {
+    let world = World::calm().await;
+    let plan = plan(&world, LARGE, &["eu-west-1:"], Options::default()).await.expect("a plan");
+    let source = &plan.items[0].source;
+    assert_eq!((source.blocks.value.0, source.blocks.sure), (31_318_565, Sure::AtMost));
+    let cost =
+        |name: &str| plan.cost.parts.iter().filter(|p| p.name.contains(name)).map(|p| p.usd.value.0).sum::<f64>();
+    assert!((cost("Get") - 93.96).abs() < 0.01, "{}", cost("Get"));
+    assert!((cost("Put") - 187.91).abs() < 0.01, "{}", cost("Put"));
+    assert!((cost("transfer") - 305.85).abs() < 0.01, "{}", cost("transfer"));
+    let once: Usd = plan.cost.parts.iter().filter(|p| !p.monthly).map(|p| p.usd.value).sum();
+    assert!((once.0 - plan.cost.once.value.0).abs() < 1e-9, "the parts add up");
+    assert!((587.0..589.0).contains(&once.0), "{once}");
+    let parts: Bytes = plan.memory.parts.iter().map(|p| p.bytes).sum();
+    assert_eq!(parts, plan.memory.total, "the parts add up");
+    assert!(plan.time.low_seconds > 31_318.0 && plan.time.low_seconds < 31_400.0, "{}", plan.time.low_seconds);
+    assert!(plan.time.bound_by.contains("L-1774F84A"), "{}", plan.time.bound_by);
+    assert!(plan.refusal().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn turning_a_knob_keeps_the_facts_and_moves_the_figures() {
+    let world = World::calm().await;
+    let plan = plan(&world, LARGE, &["eu-west-1:"], Options::default()).await.expect("a plan");
+    let fewer = plan.reweighed(Knobs { concurrency: Some(64), ..Knobs::default() }, &machine());
+    assert!(fewer.memory.total < plan.memory.total);
+    assert_eq!(fewer.cost.once, plan.cost.once, "the same money");
+    let proved = plan.reweighed(Knobs { verify: Some(Verify::Full), ..Knobs::default() }, &machine());
+    assert!(proved.cost.once.value > plan.cost.once.value, "{:?} {:?}", proved.cost.once, plan.cost.once);
+    assert!(
+        proved.time.low_seconds > plan.time.low_seconds * 1.9,
+        "{} {}",
+        proved.time.low_seconds,
+        plan.time.low_seconds
+    );
+    let tiny = plan.reweighed(Knobs { budget: Some(Bytes::kib(700)), ..Knobs::default() }, &machine());
+    let refusal = tiny.refusal().expect("a budget below the floor is refused");
+    assert_eq!(refusal.kind.exit_code(), 5);
+    assert!(refusal.what.contains("700 KiB"), "{refusal}");
+    let back = tiny.reweighed(Knobs { budget: Some(Bytes::mib(256)), ..Knobs::default() }, &machine());
+    assert!(back.refusal().is_none(), "and allowed again when it is raised");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_hashed_and_its_grant_names_what_it_may_do() {
+    let world = World::calm().await;
+    let source = format!("us-east-1:{WEB_DATA}");
+    let plan = plan(&world, &source, &["dr@eu-west-1:"], Options::default()).await.expect("a plan");
+    let grant = plan.grant("ops", jiff::Timestamp::UNIX_EPOCH).expect("a grant");
+    assert_eq!(grant.plan_hash, plan.hash().expect("a hash"));
+    assert_eq!(grant.accounts, [plan.items[0].destinations[0].account.clone().expect("dr's account")]);
+    let read: Plan = serde_json::from_str(&serde_json::to_string(&plan).expect("json")).expect("the same plan");
+    assert_eq!(read.hash().expect("a hash"), grant.plan_hash, "a saved plan is the same plan");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_says_why_and_what_would_work() {
+    let world = World::calm().await;
+    let say = async |source: &str, to: &str| {
+        let error = plan(&world, source, &[to], Options::default()).await.expect_err("refused");
+        (error.kind.exit_code(), format!("{error} · {}", error.todo.clone().unwrap_or_default()))
+    };
+    let (code, text) = say(&format!("eu-west-1:{WEB_DATA}"), "null:").await;
+    assert!(code == 2 && text.contains(&format!("us-east-1:{WEB_DATA}")), "{code} {text}");
+    let (code, text) = say("us-east-1:snap-0123456789abcdef0", "null:").await;
+    assert!(code == 2 && text.contains("does not exist"), "{code} {text}");
+    let (code, text) = say(&format!("nobody@us-east-1:{WEB_DATA}"), "null:").await;
+    assert!(code == 2 && text.contains("nobody"), "{code} {text}");
+    let (code, text) = say(&format!("us-east-1:{WEB_DATA}"), "/").await;
+    assert!(code == 2 && text.contains("floe copy"), "{code} {text}");
+    let findings =
+        plan(&world, &format!("us-east-1:{WEB_DATA}"), &["null:"], Options::default()).await.expect("a plan").findings;
+    assert!(findings.iter().any(|f| f.level == Level::Passed));
+}
