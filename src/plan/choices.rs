@@ -15,6 +15,9 @@ pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + 65_536);
 pub const LISTED_ENTRY: Bytes = Bytes(400);
 /// Part of the budget that listing pages may hold: a reciprocal.
 pub const LISTING_SHARE: u64 = 8;
+/// The most that listing pages hold, however large the budget: 21,000 blocks ahead of the lanes are half a minute
+/// of the default quota. More would only make a large snapshot dearer in memory than a small one.
+pub const LISTING_MOST: Bytes = Bytes::mib(8);
 /// Fewest and most blocks that a page may be asked for (ListSnapshotBlocks `MaxResults`).
 pub const PAGE_MIN: u16 = 100;
 /// See [`PAGE_MIN`].
@@ -62,6 +65,11 @@ pub const fn pace_lanes(pace: Pace) -> (u32, u32) {
     }
 }
 
+/// What a run's listing pages may hold together.
+fn listing_room(budget: Bytes) -> Bytes {
+    listing_share(budget).min(LISTING_MOST)
+}
+
 /// The listing carve-out of a budget.
 #[must_use]
 pub const fn listing_share(budget: Bytes) -> Bytes {
@@ -88,7 +96,7 @@ pub fn choose(volume: Blocks, item: Bytes, budget: Bytes, options: &Options) -> 
     let (start, top) = pace_lanes(options.pace);
     let cap = options.concurrency.unwrap_or(u32::MAX).max(1);
     let lanes_max = top.min(lanes_for(share, item)).min(cap);
-    let pages = listing_share(share).0 / LISTED_ENTRY.0;
+    let pages = listing_room(share).0 / LISTED_ENTRY.0;
     let wanted = u32::try_from(volume.0.div_ceil(BLOCKS_PER_CURSOR)).unwrap_or(u32::MAX);
     let affordable = u32::try_from(pages / u64::from(PAGE_MIN)).unwrap_or(u32::MAX);
     let cursors = wanted.min(affordable).clamp(1, CURSORS_MAX);
