@@ -6,25 +6,35 @@
 //! the signed headers.
 
 use aws_lc_rs::digest::{Context as Hasher, SHA256};
-use bytes::Bytes as Buffer;
+use aws_smithy_types::body::SdkBody;
+use bytes::{Bytes as Buffer, BytesMut};
 use http::Method;
 
 use super::ebs::Ebs;
 use super::wire::{self, Call};
-use crate::error::Result;
-use crate::ids::{BlockIndex, SnapshotId};
+use crate::error::{Error, Result};
+use crate::ids::{BlockIndex, Region, SnapshotId};
 use crate::units::{BLOCK_BYTES, Digest};
 
 const BLOCK: usize = BLOCK_BYTES as usize;
 
-/// Reads a block; afterwards `into` is exactly one block long and its digest is the one that AWS named.
-pub(super) async fn get(
-    ebs: &Ebs,
+/// A block whose answer has begun.
+#[derive(Debug)]
+pub struct Arriving<'a> {
+    region: &'a Region,
+    snapshot: SnapshotId,
+    index: BlockIndex,
+    named: Digest,
+    body: SdkBody,
+}
+
+/// Asks for a block, up to the head of the answer.
+pub(super) async fn ask<'a>(
+    ebs: &'a Ebs,
     snapshot: &SnapshotId,
     index: BlockIndex,
     token: &str,
-    into: &mut Vec<u8>,
-) -> Result<Digest> {
+) -> Result<Arriving<'a>> {
     let what = || format!("could not read {snapshot}");
     let region = ebs.context().region();
     let call = Call {
@@ -34,34 +44,48 @@ pub(super) async fn get(
         headers: Vec::new(),
         body: None,
     };
-    let (head, mut body) = wire::send(ebs.context(), call, what).await?.into_parts();
+    let answer = wire::send(ebs.context(), call, what).await.map_err(|error| error.at_block(index))?;
+    let (head, body) = answer.into_parts();
+    let broken = |why: String| wire::broken(what(), why, region).at_block(index);
     let named = head.headers.get("x-amz-checksum").and_then(|value| value.to_str().ok()).and_then(Digest::from_base64);
-    let named = named.ok_or_else(|| wire::broken(what(), "the answer names no checksum", region))?;
+    let named = named.ok_or_else(|| broken("the answer names no checksum".to_owned()))?;
     let length = head.headers.get("x-amz-data-length").and_then(|value| value.to_str().ok());
     if let Some(length) = length.filter(|length| length.parse() != Ok(BLOCK_BYTES)) {
-        return Err(wire::broken(what(), format!("the answer says it holds {length} bytes"), region));
+        return Err(broken(format!("the answer says it holds {length} bytes")));
+    }
+    Ok(Arriving { region, snapshot: snapshot.clone(), index, named, body })
+}
+
+impl Arriving<'_> {
+    /// Reads it to its end; afterwards `into` is exactly one block long and its digest is the one that AWS named.
+    ///
+    /// # Errors
+    /// It was cut, is too long, or is not what its checksum says: transient.
+    pub async fn read(mut self, into: &mut BytesMut) -> Result<Digest> {
+        into.clear();
+        into.reserve(BLOCK);
+        let mut hasher = Hasher::new(&SHA256);
+        while let Some(frame) = wire::next_frame(&mut self.body).await {
+            let data = frame.map_err(|why| self.broken(format!("cut after {} bytes: {why}", into.len())))?;
+            if into.len() + data.len() > BLOCK {
+                return Err(self.broken("more than a block arrived"));
+            }
+            hasher.update(&data);
+            into.extend_from_slice(&data);
+        }
+        if into.len() != BLOCK {
+            return Err(self.broken(format!("{} bytes arrived, not {BLOCK_BYTES}", into.len())));
+        }
+        let got = digest(hasher);
+        if got != self.named {
+            return Err(self.broken("its bytes are not those of its checksum"));
+        }
+        Ok(got)
     }
 
-    into.clear();
-    into.reserve_exact(BLOCK);
-    let mut hasher = Hasher::new(&SHA256);
-    while let Some(frame) = wire::next_frame(&mut body).await {
-        let data =
-            frame.map_err(|why| wire::broken(what(), format!("cut after {} bytes: {why}", into.len()), region))?;
-        if into.len() + data.len() > BLOCK {
-            return Err(wire::broken(what(), "more than a block arrived", region));
-        }
-        hasher.update(&data);
-        into.extend_from_slice(&data);
+    fn broken(&self, why: impl std::fmt::Display) -> Error {
+        wire::broken(format!("could not read {}", self.snapshot), why, self.region).at_block(self.index)
     }
-    if into.len() != BLOCK {
-        return Err(wire::broken(what(), format!("{} bytes arrived, not {BLOCK_BYTES}", into.len()), region));
-    }
-    let got = digest(hasher);
-    if got != named {
-        return Err(wire::broken(what(), "its bytes are not those of its checksum", region));
-    }
-    Ok(got)
 }
 
 /// Writes a block; accepted means that the service compared its bytes with the digest.
@@ -74,7 +98,7 @@ pub(super) async fn put(
 ) -> Result<()> {
     let what = || format!("could not write {snapshot}");
     if data.len() != BLOCK {
-        return Err(crate::error::Error::failed(format!("{}: {} bytes are not a block", what(), data.len())));
+        return Err(Error::failed(format!("{}: {} bytes are not a block", what(), data.len())));
     }
     let checksum = digest.base64();
     let call = Call {

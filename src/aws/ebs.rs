@@ -12,9 +12,10 @@ use aws_sdk_ebs::Client;
 use aws_sdk_ebs::config::StalledStreamProtectionConfig;
 use aws_sdk_ebs::primitives::DateTime;
 use aws_sdk_ebs::types::{ChecksumAggregationMethod, ChecksumAlgorithm, Tag};
-use bytes::Bytes as Buffer;
+use bytes::{Bytes as Buffer, BytesMut};
 use jiff::Timestamp;
 
+use super::blocks::Arriving;
 use super::session::Context;
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
@@ -222,9 +223,18 @@ impl Ebs {
         snapshot: &SnapshotId,
         index: BlockIndex,
         token: &str,
-        into: &mut Vec<u8>,
+        into: &mut BytesMut,
     ) -> Result<Digest> {
-        super::blocks::get(self, snapshot, index, token, into).await.map_err(|error| error.at_block(index))
+        self.ask_block(snapshot, index, token).await?.read(into).await
+    }
+
+    /// The first half of [`Ebs::get_block`]: answers when the block begins to arrive, so that memory for it need
+    /// not be held while the service looks for it.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn ask_block(&self, snapshot: &SnapshotId, index: BlockIndex, token: &str) -> Result<Arriving<'_>> {
+        super::blocks::ask(self, snapshot, index, token).await
     }
 
     /// Writes one block; `data` is 524,288 bytes and `digest` its SHA-256. `progress` is 0 to 100.

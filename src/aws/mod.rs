@@ -16,6 +16,7 @@ mod profiles;
 mod session;
 mod wire;
 
+pub use blocks::Arriving;
 pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapshot, Started};
 pub use ec2::{Ec2, EncryptionDefault, Page, SnapshotState};
 pub use profiles::ProfilesVersion;

@@ -1,20 +1,38 @@
 //! Blocks in memory: zeros, digests, and the pool that their buffers come from and go back to.
 //!
-//! Invariant: the pool never holds more than was ever in flight under the budget in force, and a buffer
-//! goes back only when nobody else reads it.
+//! Invariants: the pool never holds more than was ever in flight under the budget in force, a buffer goes back
+//! only when nobody else reads it, and every buffer begins where a disk can take it without a copy.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes as Buffer;
+use bytes::{Buf, Bytes as Buffer, BytesMut};
 
 use crate::units::{BLOCK_BYTES, Digest};
 
-static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+const BLOCK: usize = BLOCK_BYTES as usize;
+/// Where a block begins in memory and in a file: what every disk takes past the page cache (O_DIRECT).
+pub(super) const ALIGN: usize = 4096;
+
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
 
 /// One block of zeros.
 pub(super) const fn zeros() -> &'static [u8] {
     &ZEROS
+}
+
+/// Whether these bytes begin, and end, where a disk can take them without a copy.
+pub(super) fn is_aligned(data: &[u8]) -> bool {
+    data.as_ptr().addr().is_multiple_of(ALIGN) && data.len().is_multiple_of(ALIGN)
+}
+
+/// An empty, aligned buffer with room for a block.
+fn fresh() -> BytesMut {
+    let mut buffer = BytesMut::with_capacity(BLOCK + ALIGN);
+    let gap = buffer.as_ptr().addr().wrapping_neg() % ALIGN;
+    buffer.resize(gap, 0);
+    buffer.advance(gap);
+    buffer
 }
 
 /// SHA-256 of a block.
@@ -28,7 +46,7 @@ pub(super) fn digest_of(block: &[u8]) -> Digest {
 /// Buffers of one block each, used again instead of being allocated and page-faulted anew.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    free: Mutex<Vec<Vec<u8>>>,
+    free: Mutex<Vec<BytesMut>>,
     keep: AtomicUsize,
 }
 
@@ -36,7 +54,7 @@ impl Pool {
     /// How many idle buffers are kept at most; the rest is freed at once.
     pub(super) fn keep(&self, buffers: usize) {
         self.keep.store(buffers, Ordering::Relaxed);
-        let surplus: Vec<Vec<u8>> = {
+        let surplus: Vec<BytesMut> = {
             let mut free = lock(&self.free);
             let from = free.len().min(buffers);
             free.split_off(from)
@@ -45,22 +63,29 @@ impl Pool {
     }
 
     /// An empty buffer with room for a block.
-    pub(super) fn take(&self) -> Vec<u8> {
+    pub(super) fn take(&self) -> BytesMut {
         let free = lock(&self.free).pop();
-        free.unwrap_or_else(|| Vec::with_capacity(BLOCK_BYTES as usize))
+        free.unwrap_or_else(fresh)
+    }
+
+    /// Puts a buffer into `into`, unless it has one already: what waits for an answer holds no memory yet.
+    pub(super) fn provide(&self, into: &mut BytesMut) {
+        if into.capacity() < BLOCK {
+            *into = self.take();
+        }
     }
 
     /// Gives a block back; one that is still being read elsewhere is left to its reader.
     pub(super) fn give(&self, block: Buffer) {
         if let Ok(block) = block.try_into_mut() {
-            self.give_vec(Vec::from(block));
+            self.give_back(block);
         }
     }
 
     /// Gives a buffer back.
-    pub(super) fn give_vec(&self, mut buffer: Vec<u8>) {
+    pub(super) fn give_back(&self, mut buffer: BytesMut) {
         buffer.clear();
-        if buffer.capacity() < BLOCK_BYTES as usize {
+        if buffer.capacity() < BLOCK || !buffer.as_ptr().addr().is_multiple_of(ALIGN) {
             return;
         }
         let mut free = lock(&self.free);
@@ -90,9 +115,10 @@ mod tests {
         let pool = Pool::default();
         pool.keep(4);
         let mut first = pool.take();
-        first.resize(BLOCK_BYTES as usize, 1);
+        first.resize(BLOCK, 1);
         let at = first.as_ptr();
-        let block = Buffer::from(first);
+        let block = first.freeze();
+        assert!(is_aligned(&block));
         let reader = block.clone();
         pool.give(block);
         let second = pool.take();
@@ -100,7 +126,7 @@ mod tests {
         pool.give(reader);
         let third = pool.take();
         assert_eq!(third.as_ptr(), at, "used again");
-        pool.give_vec(second);
+        pool.give_back(second);
         pool.keep(0);
         assert!(lock(&pool.free).is_empty());
     }

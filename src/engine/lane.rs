@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes as Buffer;
+use bytes::{Bytes as Buffer, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -84,11 +84,11 @@ async fn move_item(
             }
         }
     };
-    let mut buffer = job.pool.take();
+    let mut buffer = BytesMut::new();
     let digest = match read(job, routes, log, &item, &mut buffer).await {
         Ok(digest) => digest,
         Err(error) => {
-            job.pool.give_vec(buffer);
+            job.pool.give_back(buffer);
             if error.class == Class::StaleToken {
                 return super::lister::refused(job, board, &item.page).await;
             }
@@ -96,7 +96,7 @@ async fn move_item(
         }
     };
     log.read(item.segment, Bytes(BLOCK_BYTES));
-    let data = Buffer::from(buffer);
+    let data = buffer.freeze();
     let written = write_all(job, board, puts, log, &item, todo, &data, &digest).await;
     job.pool.give(data);
     drop(permit);
@@ -109,12 +109,12 @@ async fn move_item(
     }
 }
 
-async fn read(job: &Job, routes: Option<&Routes>, log: &LaneLog, item: &Item, into: &mut Vec<u8>) -> Result<Digest> {
+async fn read(job: &Job, routes: Option<&Routes>, log: &LaneLog, item: &Item, into: &mut BytesMut) -> Result<Digest> {
     match routes {
         Some(routes) if item.entry.content != Content::Hole => {
-            retried!(job.caller.tries(&routes.get, log, item.segment), job.source.read(&item.entry, into))
+            retried!(job.caller.tries(&routes.get, log, item.segment), job.source.read(&item.entry, &job.pool, into))
         }
-        _ => job.source.read(&item.entry, into).await,
+        _ => job.source.read(&item.entry, &job.pool, into).await,
     }
 }
 

@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
+
+use super::blocks::Pool;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
 use super::sink::{FileSink, Made, NullSink, Provenance, Sink, SnapshotSink};
 use super::source::{Content, Entry, FileSource, Holes, SnapshotSource, Source};
@@ -106,13 +109,13 @@ async fn sink(spec: &Spec, aws: &Aws, dest: usize, plan: &DestinationPlan) -> Re
 pub(super) async fn compare_source(source: &Arc<dyn Source>, keeper: &Keeper, dest: Option<usize>) -> Result<()> {
     let Some(dest) = dest else { return Ok(()) };
     let mut from = BlockIndex(0);
-    let mut block = Vec::new();
+    let (pool, mut block) = (Pool::default(), BytesMut::new());
     loop {
         let known = keeper.digests(dest, from, 256).await?;
         let Some(last) = known.last() else { return Ok(()) };
         from = BlockIndex(last.0.0 + 1);
         for (index, digest) in known {
-            let found = source.read(&Entry { index, content: Content::File }, &mut block).await?;
+            let found = source.read(&Entry { index, content: Content::File }, &pool, &mut block).await?;
             if found != digest {
                 return Err(Error::failed("the source changed between two runs of this job")
                     .at_block(index)

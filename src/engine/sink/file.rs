@@ -3,18 +3,24 @@
 //! Invariants: the target's name never shows a part of a copy; the temporary file has its exact length from
 //! the first moment and reads as zeros wherever nothing was written; a block counts as done only after a sync
 //! that came after its write. A failed sync is final for its batch: the file is opened anew.
+//!
+//! Blocks go past the page cache where the file system lets them (O_DIRECT): a cached image would push everything
+//! else out of memory, and fetching and clearing pages for it costs several times the write itself. The few that
+//! are not aligned (the end of a file of an odd length) and file systems without it go through the cache.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
+use tokio::sync::Semaphore;
 
 use super::{Desk, Opened, Sink};
-use crate::engine::blocks::{digest_of, lock};
+use crate::engine::blocks::{digest_of, is_aligned, lock};
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
@@ -26,6 +32,8 @@ use crate::units::{BLOCK_BYTES, Bytes, Digest, ZERO_BLOCK_SHA256};
 
 /// Blocks read back at once when a file is checked.
 const CHECK_RUN: usize = 256;
+/// Blocks written at once: 8 MiB keep any disk busy, and each one holds a thread.
+const WRITERS: usize = 16;
 
 /// One file. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,13 +46,44 @@ struct Inner {
     length: Bytes,
     force: bool,
     open: Mutex<Option<Arc<Handle>>>,
+    writers: Semaphore,
 }
 
 #[derive(Debug)]
 struct Handle {
     file: File,
+    /// The same file past the page cache, until it turns out that this does not work here.
+    direct: Option<File>,
+    refused: AtomicBool,
     /// Whether everything unwritten is known to be a hole: blocks of zeros then need no write.
     sparse: bool,
+}
+
+impl Handle {
+    fn new(file: File, path: &Path, sparse: bool) -> Self {
+        Self { file, direct: open_direct(path), refused: AtomicBool::new(false), sparse }
+    }
+
+    fn write(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        let direct = self.direct.as_ref().filter(|_| is_aligned(data) && !self.refused.load(Ordering::Relaxed));
+        if let Some(direct) = direct {
+            match direct.write_all_at(data, offset) {
+                // Some file systems open the file so and refuse the writes, or want larger units than a page.
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => self.refused.store(true, Ordering::Relaxed),
+                outcome => return outcome,
+            }
+        }
+        self.file.write_all_at(data, offset)
+    }
+}
+
+/// `None` where files cannot be opened so.
+fn open_direct(path: &Path) -> Option<File> {
+    #[cfg(target_os = "linux")]
+    let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+    #[cfg(not(target_os = "linux"))]
+    let flags = return None;
+    OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
 }
 
 impl Inner {
@@ -77,13 +116,13 @@ impl Inner {
         file.set_len(self.length.0).map_err(|e| failed("size", &e))?;
         file.sync_all().map_err(|e| failed("sync", &e))?;
         sync_dir(self.temporary.parent().unwrap_or(Path::new(".")))?;
-        Ok(Handle { file, sparse: true })
+        Ok(Handle::new(file, &self.temporary, true))
     }
 
     /// What an earlier run left, when it is whole.
     fn reopen(&self) -> Option<Handle> {
         let file = OpenOptions::new().read(true).write(true).open(&self.temporary).ok()?;
-        (file.metadata().ok()?.len() == self.length.0).then_some(Handle { file, sparse: false })
+        (file.metadata().ok()?.len() == self.length.0).then(|| Handle::new(file, &self.temporary, false))
     }
 
     fn keep(&self, handle: Handle) {
@@ -113,7 +152,8 @@ impl FileSink {
     pub(in crate::engine) fn new(job: JobId, dest: usize, target: &Path, length: Bytes, force: bool) -> Self {
         let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let temporary = target.with_file_name(format!(".{name}.floe-{job}-{dest}.part"));
-        Self(Arc::new(Inner { target: target.to_owned(), temporary, length, force, open: Mutex::new(None) }))
+        let (target, writers) = (target.to_owned(), Semaphore::new(WRITERS));
+        Self(Arc::new(Inner { target, temporary, length, force, open: Mutex::new(None), writers }))
     }
 
     /// Runs `work` where blocking is allowed.
@@ -220,7 +260,8 @@ impl Sink for FileSink {
             return Ok(());
         }
         let data = data.slice(..inside(self.0.length.0, index).min(data.len()));
-        tokio::task::spawn_blocking(move || handle.file.write_all_at(&data, index.offset()))
+        let _turn = self.0.writers.acquire().await;
+        tokio::task::spawn_blocking(move || handle.write(&data, index.offset()))
             .await
             .map_err(|e| Error::failed(format!("writing a file: {e}")))?
             .map_err(|e| disk(format!("could not write {}", self.0.temporary.display()), &e).at_block(index))
@@ -268,5 +309,62 @@ impl Sink for FileSink {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::engine::blocks::Pool;
+
+    fn made(dir: &Path, length: u64) -> FileSink {
+        let sink = FileSink::new(JobId(7), 0, &dir.join("disk.img"), Bytes(length), false);
+        sink.0.keep(sink.0.make().unwrap());
+        sink
+    }
+
+    fn block(pool: &Pool, fill: u8) -> BytesMut {
+        let mut block = pool.take();
+        block.resize(BLOCK_BYTES as usize, fill);
+        block
+    }
+
+    #[tokio::test]
+    async fn aligned_blocks_an_odd_end_and_holes_make_one_file() {
+        let (dir, pool) = (tempfile::tempdir().unwrap(), Pool::default());
+        let length = 3 * BLOCK_BYTES + 1000;
+        let sink = made(dir.path(), length);
+        for (index, fill) in [(3, 3), (0, 1)] {
+            let data = block(&pool, fill).freeze();
+            sink.write(BlockIndex(index), &data, &digest_of(&data)).await.unwrap();
+        }
+        // A buffer that begins anywhere, as one that did not come from the pool.
+        let crooked = Buffer::from(vec![2; BLOCK_BYTES as usize + 1]).slice(1..);
+        sink.write(BlockIndex(1), &crooked, &digest_of(&crooked)).await.unwrap();
+        sink.sync().unwrap();
+        sink.0.rename().unwrap();
+        let found = fs::read(dir.path().join("disk.img")).unwrap();
+        assert_eq!(found.len() as u64, length);
+        for (at, piece) in found.chunks(BLOCK_BYTES as usize).enumerate() {
+            assert!(piece.iter().all(|byte| *byte == [1, 2, 0, 3][at]), "block {at}");
+        }
+    }
+
+    #[test]
+    fn a_file_system_that_refuses_direct_writes_gets_them_through_the_cache() {
+        let (dir, pool) = (tempfile::tempdir().unwrap(), Pool::default());
+        let sink = made(dir.path(), 2 * BLOCK_BYTES);
+        let opened = lock(&sink.0.open).take().unwrap();
+        let mut handle = Arc::into_inner(opened).unwrap();
+        // Writing to what is open for reading fails as surely as a refusal; only a refusal is gone around.
+        handle.direct = Some(File::open(&sink.0.temporary).unwrap());
+        assert!(handle.write(&block(&pool, 5), 0).is_err(), "other errors are errors");
+        handle.refused.store(true, Ordering::Relaxed);
+        handle.write(&block(&pool, 5), BLOCK_BYTES).unwrap();
+        let mut found = vec![0; BLOCK_BYTES as usize];
+        handle.file.read_exact_at(&mut found, BLOCK_BYTES).unwrap();
+        assert!(found.iter().all(|byte| *byte == 5));
     }
 }

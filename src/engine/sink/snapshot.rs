@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::Bytes as Buffer;
+use bytes::{Bytes as Buffer, BytesMut};
 use jiff::Timestamp;
 
 use super::{Desk, Opened, Sink};
@@ -24,7 +24,7 @@ use crate::grant::Grant;
 use crate::ids::{BlockIndex, SnapshotId};
 use crate::inventory::Tag;
 use crate::plan::Verify;
-use crate::units::{BLOCK_BYTES, Digest};
+use crate::units::Digest;
 
 /// AWS gives a pending snapshot up after this many minutes without a put: the most that can be asked for.
 pub(in crate::engine) const TIMEOUT_MINUTES: u32 = 4320;
@@ -268,7 +268,7 @@ impl SnapshotSink {
     /// Reads everything back and compares it with the ledger.
     async fn read_back(&self, desk: &Desk, id: &SnapshotId) -> Result<()> {
         let mut from = BlockIndex(0);
-        let mut block = Vec::with_capacity(usize::try_from(BLOCK_BYTES).unwrap_or(0));
+        let mut block = BytesMut::new();
         let list = desk.caller.route(Api::List, &self.session, Some(id));
         let get = desk.caller.route(Api::Get, &self.session, Some(id));
         loop {

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use rustix::fs::{SeekFrom, seek};
 
 use super::{Content, Entry, Page, Routes, Source};
-use crate::engine::blocks::{digest_of, zeros};
+use crate::engine::blocks::{Pool, digest_of, zeros};
 use crate::engine::call::Caller;
 use crate::error::{Error, Result};
 use crate::ids::BlockIndex;
@@ -129,7 +130,8 @@ impl Source for FileSource {
             .map_err(|e| Error::io(format!("could not list {}", path.display()), &e))
     }
 
-    async fn read(&self, entry: &Entry, into: &mut Vec<u8>) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+        pool.provide(into);
         if entry.content == Content::Hole {
             into.clear();
             into.extend_from_slice(zeros());
@@ -169,7 +171,7 @@ impl Source for FileSource {
 }
 
 /// Reads a block that lies within `length`, padded with zeros.
-fn read_block(file: &File, index: BlockIndex, length: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+fn read_block(file: &File, index: BlockIndex, length: u64, buffer: &mut BytesMut) -> io::Result<()> {
     buffer.resize(BLOCK_BYTES as usize, 0);
     let inside = usize::try_from(length.saturating_sub(index.offset()).min(BLOCK_BYTES)).unwrap_or(0);
     file.read_exact_at(&mut buffer[..inside], index.offset())?;
@@ -281,8 +283,8 @@ mod tests {
         std::fs::write(&path, [7; 1000]).unwrap();
         let source = FileSource::open(&pin(&path).unwrap(), Holes::LeftOut, false).unwrap();
         let page = source.page(0, None, 100).await.unwrap();
-        let mut buffer = vec![9; 3];
-        let digest = source.read(&page.entries[0], &mut buffer).await.unwrap();
+        let mut buffer = BytesMut::from(&[9; 3][..]);
+        let digest = source.read(&page.entries[0], &Pool::default(), &mut buffer).await.unwrap();
         assert_eq!(buffer.len() as u64, BLOCK_BYTES);
         assert!(buffer[..1000].iter().all(|b| *b == 7) && buffer[1000..].iter().all(|b| *b == 0));
         assert_eq!(digest, digest_of(&buffer));

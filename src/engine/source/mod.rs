@@ -10,10 +10,12 @@ mod snapshot;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 
 pub use self::file::pin as pin_file;
 pub(super) use self::file::{FileSource, Holes};
 pub(super) use self::snapshot::SnapshotSource;
+use super::blocks::Pool;
 use super::call::{Caller, Route};
 use crate::error::Result;
 use crate::ids::BlockIndex;
@@ -69,11 +71,12 @@ pub(super) trait Source: std::fmt::Debug + Send + Sync {
     /// As classified; [`crate::error::Class::StalePage`] when the token is no longer accepted.
     async fn page(&self, from: u32, token: Option<&str>, max: u16) -> Result<Page>;
 
-    /// Reads one block into `into`, which is [`crate::units::BLOCK_BYTES`] long afterwards.
+    /// Reads one block into `into`, which is [`crate::units::BLOCK_BYTES`] long afterwards. An empty `into` gets
+    /// its memory from `pool`, not before the block arrives.
     ///
     /// # Errors
     /// As classified; [`crate::error::Class::StaleToken`] when its page has to be listed again.
-    async fn read(&self, entry: &Entry, into: &mut Vec<u8>) -> Result<Digest>;
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest>;
 
     /// Whether it is still what the plan pinned; says what changed.
     ///

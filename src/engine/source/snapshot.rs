@@ -1,9 +1,11 @@
 //! A snapshot as a source: immutable, pinned by its id, listed with tokens.
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 
 use super::{Content, Entry, Page, Routes, Source};
 use crate::aws::Session;
+use crate::engine::blocks::Pool;
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
 use crate::error::{Error, Result};
@@ -55,9 +57,13 @@ impl Source for SnapshotSource {
         Ok(Page { entries, through, next: page.next })
     }
 
-    async fn read(&self, entry: &Entry, into: &mut Vec<u8>) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
         match &entry.content {
-            Content::Token(token) => self.session.ebs().get_block(&self.id, entry.index, token, into).await,
+            Content::Token(token) => {
+                let arriving = self.session.ebs().ask_block(&self.id, entry.index, token).await?;
+                pool.provide(into);
+                arriving.read(into).await
+            }
             Content::File | Content::Hole => {
                 Err(Error::failed("a block of a snapshot has no token").at_block(entry.index))
             }
