@@ -14,5 +14,6 @@ mod sandbox_ec2;
 #[cfg(feature = "tui")]
 mod screens;
 mod support;
+mod transport;
 mod traps;
 mod voyage;

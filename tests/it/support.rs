@@ -68,8 +68,13 @@ impl World {
 
     /// floe with these arguments, against this sandbox, as profile `prod`.
     pub fn floe(&self, args: &[&str]) -> Command {
+        self.floe_at(&self.running.url(), args)
+    }
+
+    /// The same, where the sandbox is reached through something else.
+    pub fn floe_at(&self, endpoint: &str, args: &[&str]) -> Command {
         let mut command = bare_floe(self.dir.path());
-        command.args(args).args(["--endpoint-url", &self.running.url()]).env("AWS_PROFILE", "prod");
+        command.args(args).args(["--endpoint-url", endpoint]).env("AWS_PROFILE", "prod");
         command
     }
 
