@@ -33,7 +33,15 @@ pub async fn run(args: Copy, resolved: &Resolved) -> Result<Code> {
     }
     operation::check_writable(&plan, resolved)?;
     let hash = crate::grant::short_hash(&plan.hash()?).clone();
-    if !resolved.say.confirm(&format!("Run plan {hash}?"), args.yes)? {
+    let dear = plan.cost.once.value.0 > resolved.ask_above().0;
+    let accepted = if dear {
+        let wanted = format!("{:.0}", plan.cost.once.value.0.floor());
+        let question = format!("Run plan {hash} and spend {}? Type its whole dollars ({wanted})", plan.cost.once.value);
+        resolved.say.typed(&question, &wanted, args.yes)?
+    } else {
+        resolved.say.confirm(&format!("Run plan {hash}?"), args.yes)?
+    };
+    if !accepted {
         resolved.say.note("Nothing was done.");
         return Err(Error::refused("the plan was not accepted"));
     }

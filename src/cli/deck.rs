@@ -7,7 +7,7 @@ use super::resolve::{self, Resolved};
 use super::{Code, say};
 use crate::error::{Error, Result};
 use crate::tui::theme::Palette;
-use crate::tui::{Context, TerminalHints, World};
+use crate::tui::{Context, Rules, TerminalHints, World};
 
 /// Opens the deck and stays until it is quit.
 ///
@@ -24,7 +24,7 @@ pub async fn run(resolved: &Resolved) -> Result<Code> {
         open_sandbox: opener(resolved),
         machine: resolved.machine(None, None)?,
         profile: resolved.profile.clone(),
-        read_only: resolved.read_only.is_some(),
+        rules: rules(resolved),
         legend: resolved.config.legend,
         terminal: hints(resolved, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))?,
     })
@@ -33,6 +33,25 @@ pub async fn run(resolved: &Resolved) -> Result<Code> {
         say::stderr(&farewell);
     }
     Ok(0)
+}
+
+/// What the config and the machine allow, as the deck keeps it.
+fn rules(resolved: &Resolved) -> Rules {
+    let config = &resolved.config;
+    let mut concurrency = config.concurrency;
+    let mut clamps = Vec::new();
+    resolved.limits.clamp_lanes(&mut concurrency, &mut clamps);
+    resolved.tell(&clamps);
+    Rules {
+        // A single profile of the config is turned off with the profile: the deck can choose another.
+        read_only: resolved.read_only.is_some()
+            && (config.read_only || !config.is_read_only(resolved.profile.as_ref())),
+        read_only_profiles: config.read_only_profiles.clone(),
+        ask_above: resolved.ask_above(),
+        concurrency,
+        limits: resolved.limits.clone(),
+        on_event: config.on_event.clone(),
+    }
 }
 
 fn world(opened: resolve::World, sandbox: bool) -> World {

@@ -47,6 +47,7 @@ pub async fn to_the_end(engine: &Client, jobs: &[JobId], ends: Ends, resolved: &
 async fn watch(engine: &Client, jobs: &[JobId], mut ends: Ends, resolved: &Resolved) -> Result<Vec<JobStatus>> {
     let mut status = engine.status();
     let mut shown = progress::Jobs::new(resolved.say);
+    let mut hooks = Hooks::default();
     let mut asked_to_end = false;
     let mut waits: BTreeMap<JobId, (Instant, Blocks)> = BTreeMap::new();
     let mut beat = tokio::time::interval(Duration::from_secs(1));
@@ -56,8 +57,12 @@ async fn watch(engine: &Client, jobs: &[JobId], mut ends: Ends, resolved: &Resol
             picture.jobs.iter().filter(|job| jobs.contains(&job.job)).cloned().collect()
         };
         ours.iter().for_each(|job| shown.show(job));
+        if let Some(command) = &resolved.config.on_event {
+            hooks.tell(command, &ours);
+        }
         if ours.len() == jobs.len() && ours.iter().all(|job| rests(job.state)) {
             shown.end();
+            hooks.end(resolved).await;
             return Ok(ours);
         }
         if !resolved.say.is_attended() {
@@ -81,6 +86,45 @@ async fn watch(engine: &Client, jobs: &[JobId], mut ends: Ends, resolved: &Resol
                     let _ = engine.send(Command::Pause(job.job)).await;
                 }
             }
+        }
+    }
+}
+
+/// The user's command for events of jobs: told once for each state that a job comes into.
+#[derive(Default)]
+struct Hooks {
+    seen: BTreeMap<JobId, JobState>,
+    running: Vec<tokio::sync::oneshot::Receiver<Result<()>>>,
+}
+
+impl Hooks {
+    fn tell(&mut self, command: &str, jobs: &[JobStatus]) {
+        for job in jobs {
+            let before = self.seen.insert(job.job, job.state);
+            let fresh = before != Some(job.state);
+            if let Some(event) = crate::engine::told::event(job, jiff::Timestamp::now()).filter(|_| fresh) {
+                let command = command.to_owned();
+                let (done, ended) = tokio::sync::oneshot::channel();
+                // A thread and no task: one that never ends must not hold up the end of this command.
+                let run = move || drop(done.send(crate::store::hook::run(&command, &event)));
+                if std::thread::Builder::new().name("on_event".to_owned()).spawn(run).is_ok() {
+                    self.running.push(ended);
+                }
+            }
+        }
+    }
+
+    /// Waits for those that still run, as long as a goodbye may take; a failure of theirs is none of the job.
+    async fn end(self, resolved: &Resolved) {
+        let all = async {
+            for ended in self.running {
+                if let Ok(Err(error)) = ended.await {
+                    resolved.say.warn(&error.what);
+                }
+            }
+        };
+        if tokio::time::timeout(GOODBYE, all).await.is_err() {
+            resolved.say.warn("on_event has not ended; it is left alone");
         }
     }
 }

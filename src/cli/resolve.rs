@@ -15,7 +15,7 @@ use crate::ids::{Profile, Region};
 use crate::plan::{Machine, RunsIn};
 use crate::store::StateDir;
 use crate::store::config::{Clamp, Config, Limits};
-use crate::units::Bytes;
+use crate::units::{Bytes, Usd};
 
 /// Everything that counts, decided.
 #[derive(Debug, Clone)]
@@ -139,6 +139,12 @@ impl Resolved {
         self.tell(&clamps);
         machine.budget = Some(budget);
         Ok(machine)
+    }
+
+    /// The sum above which whole dollars are typed: the config's, else the default.
+    #[must_use]
+    pub fn ask_above(&self) -> Usd {
+        self.config.ask_above_usd.map_or(Usd(100.0), Usd)
     }
 
     /// The settings of real AWS, or of a custom endpoint.

@@ -44,19 +44,34 @@ impl Say {
     /// # Errors
     /// Refused (exit 5) when there is no terminal to ask on.
     pub fn confirm(self, question: &str, yes: bool) -> Result<bool> {
+        let answer = self.ask(&format!("{question} [y/N]"), question, yes)?;
+        Ok(answer.is_none_or(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")))
+    }
+
+    /// The same, accepted by typing `wanted`: for what must not be answered in passing.
+    ///
+    /// # Errors
+    /// As [`Say::confirm`].
+    pub fn typed(self, question: &str, wanted: &str, yes: bool) -> Result<bool> {
+        let answer = self.ask(&format!("{question}:"), question, yes)?;
+        Ok(answer.is_none_or(|answer| answer == wanted))
+    }
+
+    /// The line that was typed; none when `yes` answers for the user.
+    fn ask(self, prompt: &str, question: &str, yes: bool) -> Result<Option<String>> {
         if yes {
-            return Ok(true);
+            return Ok(None);
         }
         if !self.is_attended() {
             return Err(Error::refused(format!("`{question}` needs --yes: there is no terminal to answer on"))
                 .todo("look at what is shown above, then add --yes"));
         }
         let mut err = io::stderr().lock();
-        let asked = write!(err, "{} [y/N] ", clean(question)).and_then(|()| err.flush());
+        let asked = write!(err, "{} ", clean(prompt)).and_then(|()| err.flush());
         asked.map_err(|e| Error::io("could not ask", &e))?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).map_err(|e| Error::io("could not read the answer", &e))?;
-        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        Ok(Some(answer.trim().to_owned()))
     }
 }
 

@@ -12,6 +12,7 @@ pub mod protocol;
 pub mod rate;
 pub mod retry;
 pub mod telemetry;
+pub mod told;
 pub mod window;
 
 mod blocks;

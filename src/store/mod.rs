@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod config;
+pub mod hook;
 mod state;
 
 pub use state::StateDir;

@@ -42,6 +42,8 @@ pub enum Effect {
     LookAtProfiles,
     /// Open the embedded AWS in this process and go there; answered by `World`.
     OpenSandbox,
+    /// Run the user's command for events of jobs with this on its input; answered by `Failed` when it failed.
+    Hook(String, Box<crate::store::hook::Event>),
     /// Ring the bell and notify with this text.
     Notify(String),
     /// End the deck.

@@ -17,6 +17,7 @@ pub mod model;
 pub mod msg;
 pub mod outside;
 pub mod overlay;
+pub mod rules;
 pub mod run;
 pub mod screen;
 pub mod svg;
@@ -32,5 +33,6 @@ pub mod view;
 pub mod widget;
 
 pub use outside::World;
+pub use rules::Rules;
 pub use run::{Context, Ended, run};
 pub use theme::TerminalHints;

@@ -7,6 +7,7 @@ use super::clock::Now;
 use super::effect::Memory;
 use super::list::List;
 use super::overlay::Overlay;
+use super::rules::Rules;
 use super::screen::{self, Screen};
 use super::theme::Theme;
 use crate::aws::ProfileInfo;
@@ -62,6 +63,8 @@ pub struct Model {
     pub size: (u16, u16),
     /// Read-only or safe.
     pub mode: Mode,
+    /// What the config and the machine allow.
+    pub rules: Rules,
     /// Whether this is the embedded AWS.
     pub sandbox: bool,
     /// Profiles that could be used.

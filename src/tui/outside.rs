@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::effect::{Effect, Memory};
@@ -27,6 +27,9 @@ use crate::store::StateDir;
 pub const WAITING: usize = 256;
 /// A paused engine has this long to write down where it stands.
 const SHUTDOWN: Duration = Duration::from_secs(30);
+
+/// Commands of `on_event` that may run at once.
+const HOOKS: usize = 8;
 
 /// A world that can be looked at.
 pub struct World {
@@ -61,6 +64,7 @@ pub struct Outside {
     look: Option<JoinHandle<()>>,
     plan: Option<JoinHandle<()>>,
     client: Arc<Mutex<Option<Client>>>,
+    hooks: Arc<Semaphore>,
     /// Where the engine's picture can be read, once there is an engine.
     engines: Engines,
 }
@@ -83,7 +87,18 @@ impl Outside {
     ) -> Self {
         let client = Arc::default();
         let engines = watch::channel(None).0;
-        Self { world, open_sandbox, machine, answers, worlds, look: None, plan: None, client, engines }
+        Self {
+            world,
+            open_sandbox,
+            machine,
+            answers,
+            worlds,
+            look: None,
+            plan: None,
+            client,
+            hooks: Arc::new(Semaphore::new(HOOKS)),
+            engines,
+        }
     }
 
     /// AWS as it is looked at now.
@@ -120,6 +135,7 @@ impl Outside {
                 });
             }
             Effect::OpenSandbox => self.sandbox(),
+            Effect::Hook(command, event) => self.hook(command, *event),
             Effect::Copy(_) | Effect::Notify(_) | Effect::Quit => {}
         }
     }
@@ -222,6 +238,29 @@ impl Outside {
         let Ok(text) = serde_json::to_vec_pretty(memory) else { return };
         // What is remembered is a convenience: a disk that is full must not interrupt anyone.
         tokio::task::spawn_blocking(move || crate::store::atomic::write(&path, &text));
+    }
+
+    /// Runs the user's command beside everything else; as long as [`HOOKS`] of them have not ended, no more are begun.
+    fn hook(&self, command: String, event: crate::store::hook::Event) {
+        let Ok(turn) = Arc::clone(&self.hooks).try_acquire_owned() else {
+            let error = Error::failed(format!("on_event was not run for job {}: {HOOKS} of it still run", event.job))
+                .todo("make the command end by itself");
+            self.answer(async move { Msg::Failed(error) });
+            return;
+        };
+        let answers = self.answers.clone();
+        // A thread and no task: a command that never ends must not hold up the end of the deck.
+        let spawned = std::thread::Builder::new().name("on_event".to_owned()).spawn(move || {
+            let outcome = crate::store::hook::run(&command, &event);
+            drop(turn);
+            if let Err(error) = outcome {
+                let _ = answers.blocking_send(Msg::Failed(error));
+            }
+        });
+        if let Err(e) = spawned {
+            let error = Error::io("on_event could not be run", &e);
+            self.answer(async move { Msg::Failed(error) });
+        }
     }
 
     fn sandbox(&self) {

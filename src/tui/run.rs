@@ -18,6 +18,7 @@ use super::effect::Effect;
 use super::model::{Mode, Model};
 use super::msg::Msg;
 use super::outside::{OpenSandbox, Outside, WAITING, World, profiles_of, remembered};
+use super::rules::Rules;
 use super::screen::Screen;
 use super::terminal::{Guard, on_panic};
 use super::theme::{TerminalHints, Theme};
@@ -42,8 +43,8 @@ pub struct Context {
     pub machine: Machine,
     /// The profile that was named, by flag or environment.
     pub profile: Option<Profile>,
-    /// Makes and removes nothing.
-    pub read_only: bool,
+    /// What the config and the machine allow.
+    pub rules: Rules,
     /// Whether the config wants the legend shown.
     pub legend: Option<bool>,
     /// What the environment says of the terminal.
@@ -182,12 +183,13 @@ struct Deck {
 
 impl Deck {
     fn new(context: Context, answers: mpsc::Sender<Msg>, worlds: mpsc::Sender<World>) -> Self {
-        let Context { world, open_sandbox, machine, profile, read_only, legend, terminal } = context;
+        let Context { world, open_sandbox, machine, profile, rules, legend, terminal } = context;
         let mut memory = remembered(&world.state);
         memory.legend = memory.legend.or(legend);
         let model = Model {
             theme: Theme::detect(&terminal),
-            mode: if read_only { Mode::ReadOnly } else { Mode::Safe },
+            mode: if rules.read_only { Mode::ReadOnly } else { Mode::Safe },
+            rules,
             sandbox: world.sandbox,
             memory,
             chosen_profiles: profile.into_iter().collect(),

@@ -365,6 +365,73 @@ fn paste_goes_into_text_and_never_into_a_typed_token() {
 }
 
 #[test]
+fn into_a_number_go_digits_only_by_hand_and_one_at_a_time() {
+    use super::overlay::confirm;
+    let mut model = deck(120, 36);
+    let mut now = now();
+    model.overlays.push(Overlay::Confirm(confirm::State {
+        title: "Spend $6,391.00?".to_owned(),
+        lines: Vec::new(),
+        accept: confirm::Accept::Typed { wanted: "6391".to_owned(), typed: String::new() },
+        gate: super::gate::Gate::opened(now),
+        others: Vec::new(),
+        then: |_, _| vec![Effect::Quit],
+    }));
+    now = now.later(Duration::from_secs(1));
+    let typed = |model: &Model| match model.overlays.last() {
+        Some(Overlay::Confirm(confirm::State { accept: confirm::Accept::Typed { typed, .. }, .. })) => typed.clone(),
+        other => panic!("{other:?}"),
+    };
+    press(&mut model, &["S", "x", "space", "-", ".", "ctrl-a"], &mut now);
+    assert_eq!(typed(&model), "", "letters are no dollars");
+    for digit in ["6", "3", "9", "1"] {
+        update(&mut model, Msg::Key(key_of(digit)), now);
+        now = now.later(Duration::from_millis(5));
+    }
+    assert_eq!(typed(&model), "", "a burst right behind another key is a paste");
+    now = now.later(Duration::from_secs(1));
+    for digit in ["6", "3", "9", "1"] {
+        update(&mut model, Msg::Key(key_of(digit)), now);
+        now = now.later(Duration::from_millis(5));
+    }
+    assert_eq!(typed(&model), "6", "of a burst only the first key counts");
+    assert!(press(&mut model, &["enter"], &mut now).is_empty());
+    assert!(matches!(press(&mut model, &["3", "9", "1", "enter"], &mut now).as_slice(), [Effect::Quit]));
+}
+
+#[test]
+fn a_profile_that_the_config_makes_read_only_makes_the_deck_read_only_while_it_is_looked_with() {
+    let mut model = deck(120, 36);
+    let named = |name: &str| vec![name.parse::<crate::ids::Profile>().unwrap()];
+    model.rules.read_only_profiles = named("dr");
+    super::update::look(&mut model, named("dr"), Vec::new());
+    assert_eq!(model.mode, Mode::ReadOnly);
+    assert!(frame(&model, now())[0].contains("READ-ONLY"));
+    super::update::look(&mut model, named("prod"), Vec::new());
+    assert_eq!(model.mode, Mode::Safe);
+    model.rules.read_only = true;
+    super::update::look(&mut model, named("prod"), Vec::new());
+    assert_eq!(model.mode, Mode::ReadOnly, "what holds for the machine is not left by another profile");
+}
+
+#[test]
+fn rows_of_an_account_that_the_machine_does_not_name_are_never_shown() {
+    let mut model = Model { size: (120, 36), ..Model::default() };
+    model.rules.limits.accounts_allowed = Some(vec!["210987654321".parse().unwrap()]);
+    super::update::look(&mut model, vec!["prod".parse().unwrap()], Vec::new());
+    let place = super::testing::origin("us-east-1");
+    let rows = crate::inventory::Rows::Snapshots(vec![super::testing::snapshot(&place, 1)]);
+    for _ in 0..3 {
+        let page = crate::inventory::Update::Page(place.clone(), rows.clone());
+        let look = model.look;
+        update(&mut model, Msg::Inventory(look, page), now());
+    }
+    assert_eq!(model.catalog.snapshots.count_text(), "0");
+    assert_eq!((model.problems.len(), model.problems[0].count), (1, 1), "said once, not once a page");
+    assert!(model.problems[0].error.what.contains("accounts_allowed"));
+}
+
+#[test]
 fn a_deck_in_which_nothing_goes_on_wants_nothing_before_a_minute() {
     let model = deck(120, 36);
     let now = now().later(Duration::from_secs(30));

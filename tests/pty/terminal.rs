@@ -82,9 +82,11 @@ impl Terminal {
 
     /// Types a word as slowly as a hand does.
     pub fn by_hand(&mut self, word: &str) {
-        for letter in word.chars() {
+        for (at, letter) in word.char_indices() {
             std::thread::sleep(HAND);
             self.key(&letter.to_string());
+            // Seen before the next one: a busy machine would read two at once, which counts as a paste.
+            self.wait_for(&[&format!("▏{}_", &word[..at + letter.len_utf8()])]);
         }
         std::thread::sleep(HAND);
     }

@@ -2,7 +2,8 @@
 //!
 //! Rows are collected and sorted in runs, runs are merged two by two, and the sorted whole is filtered.
 //! Each [`Index::step`] handles at most [`SLICE`] rows. A new filter starts over at the last stage only and
-//! shows its matches as they are found; a new order is shown when it is complete.
+//! shows its matches as they are found; a new order is shown when it is complete. Among the matches those of a
+//! better [`Rank`] come first; within one rank the order holds.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -34,6 +35,43 @@ pub struct Over<'a, T: Record> {
 
 type Item = (u64, Ref);
 
+/// How well a row answers the filter; the best come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Its name or id begins with what was typed.
+    Begins,
+    /// A later word of its name does.
+    Word,
+    /// It is found elsewhere, or nothing is ranked.
+    Found,
+}
+
+/// Where the rows of each rank but the last end among those found so far.
+#[derive(Debug, Default, Clone, Copy)]
+struct Ends {
+    begins: usize,
+    word: usize,
+}
+
+impl Ends {
+    /// Adds rows in order, each behind those of its own rank.
+    fn add(&mut self, to: &mut Vec<Ref>, found: impl Iterator<Item = (Rank, Ref)>) {
+        let (mut begins, mut word) = (Vec::new(), Vec::new());
+        for (rank, at) in found {
+            match rank {
+                Rank::Begins => begins.push(at),
+                Rank::Word => word.push(at),
+                Rank::Found => to.push(at),
+            }
+        }
+        self.word += word.len();
+        to.splice(self.word - word.len()..self.word - word.len(), word);
+        self.word += begins.len();
+        to.splice(self.begins..self.begins, begins.iter().copied());
+        self.begins += begins.len();
+    }
+}
+
 #[derive(Debug, Default)]
 enum Stage {
     #[default]
@@ -43,7 +81,7 @@ enum Stage {
     /// Merging the first two runs.
     Merge { runs: VecDeque<Vec<Item>>, a: Vec<Item>, b: Vec<Item>, at: (usize, usize), out: Vec<Item> },
     /// Filtering the sorted rows from that place on.
-    Filter { at: usize, next: Vec<Ref>, live: bool },
+    Filter { at: usize, next: Vec<Ref>, ends: Ends, live: bool },
 }
 
 /// Rows in order.
@@ -88,17 +126,17 @@ impl Index {
     pub fn filter(&mut self) {
         if matches!(self.stage, Stage::Idle | Stage::Filter { .. }) {
             self.shown.clear();
-            self.stage = Stage::Filter { at: 0, next: Vec::new(), live: true };
+            self.stage = Stage::Filter { at: 0, next: Vec::new(), ends: Ends::default(), live: true };
         }
     }
 
-    /// Goes on with what is to do.
-    pub fn step<T: Record>(&mut self, over: &Over<T>, matches: &dyn Fn(&T) -> bool) {
+    /// Goes on with what is to do; `rank` gives none for a row that is not to be shown.
+    pub fn step<T: Record>(&mut self, over: &Over<T>, rank: &dyn Fn(&T) -> Option<Rank>) {
         match std::mem::take(&mut self.stage) {
             Stage::Idle => {}
             Stage::Collect { shard, row, runs } => self.collect(over, shard, row, runs),
             Stage::Merge { runs, a, b, at, out } => self.merge(over, runs, (a, b), at, out),
-            Stage::Filter { at, next, live } => self.sift(over, matches, at, next, live),
+            Stage::Filter { at, next, ends, live } => self.sift(over, rank, (at, next, ends), live),
         }
     }
 
@@ -170,28 +208,24 @@ impl Index {
             && out.is_empty()
         {
             self.sorted = std::mem::take(a).into_iter().map(|(_, at)| at).collect();
-            self.stage = Stage::Filter { at: 0, next: Vec::new(), live: self.shown.is_empty() };
+            let live = self.shown.is_empty();
+            self.stage = Stage::Filter { at: 0, next: Vec::new(), ends: Ends::default(), live };
         }
     }
 
     fn sift<T: Record>(
         &mut self,
         over: &Over<T>,
-        matches: &dyn Fn(&T) -> bool,
-        at: usize,
-        mut next: Vec<Ref>,
+        rank: &dyn Fn(&T) -> Option<Rank>,
+        (at, mut next, mut ends): (usize, Vec<Ref>, Ends),
         live: bool,
     ) {
         let end = self.sorted.len().min(at + SLICE);
-        let found = self.sorted[at..end].iter().copied().filter(|r| over.table.get(*r).is_some_and(matches));
-        if live {
-            self.shown.extend(found)
-        } else {
-            next.extend(found)
-        }
+        let found = self.sorted[at..end].iter().filter_map(|r| Some((over.table.get(*r).and_then(rank)?, *r)));
+        ends.add(if live { &mut self.shown } else { &mut next }, found);
         self.handled += (end - at) as u64;
         if end < self.sorted.len() {
-            self.stage = Stage::Filter { at: end, next, live };
+            self.stage = Stage::Filter { at: end, next, ends, live };
         } else if !live {
             self.shown = next;
         }
@@ -241,10 +275,11 @@ mod tests {
     }
 
     fn finish(index: &mut Index, over: &Over<SnapshotRow>, matches: &dyn Fn(&SnapshotRow) -> bool) -> u64 {
+        let rank = |row: &SnapshotRow| matches(row).then_some(Rank::Found);
         let mut steps = 0;
         while !index.is_idle() {
             let before = index.handled;
-            index.step(over, matches);
+            index.step(over, &rank);
             assert!(index.handled - before <= SLICE as u64, "one step handles one slice");
             steps += 1;
             assert!(steps < 10_000, "it never ends");
@@ -286,10 +321,32 @@ mod tests {
         finish(&mut index, &over, &|_| true);
         let before = index.handled;
         index.filter();
-        index.step(&over, &|row| row.encrypted);
+        index.step(&over, &|row| row.encrypted.then_some(Rank::Found));
         assert!(!index.shown.is_empty() && index.filtering().is_some());
         finish(&mut index, &over, &|row| row.encrypted);
         assert_eq!(index.handled - before, 20_000);
+    }
+
+    #[test]
+    fn better_ranks_come_first_and_the_order_holds_within_each() {
+        let table = table(10_000);
+        let over = Over { table: &table, order: &BY_SIZE, descending: true };
+        let rank = |row: &SnapshotRow| match row.id.as_str().bytes().last() {
+            Some(b'1') => Some(Rank::Begins),
+            Some(b'2') => Some(Rank::Word),
+            Some(b'3' | b'4') => Some(Rank::Found),
+            _ => None,
+        };
+        let mut index = Index::default();
+        index.sort();
+        while !index.is_idle() {
+            index.step(&over, &rank);
+        }
+        let shown: Vec<&SnapshotRow> = index.shown.iter().filter_map(|r| table.get(*r)).collect();
+        let mut wanted: Vec<&SnapshotRow> =
+            table.shards.iter().flat_map(|s| s.rows.iter().map(|r| &r.row)).filter(|r| rank(r).is_some()).collect();
+        wanted.sort_by(|a, b| rank(a).cmp(&rank(b)).then((b.size, &b.id).cmp(&(a.size, &a.id))));
+        assert_eq!(shown, wanted);
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod filter;
 mod index;
 
 pub use filter::Filter;
-pub use index::{Index, Order, Over, SLICE, word_key};
+pub use index::{Index, Order, Over, Rank, SLICE, word_key};
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub struct List {
     pub sort: usize,
     /// The greatest first.
     pub descending: bool,
+    /// Whether the user chose that order: then it holds, else what a filter means best comes first.
+    pub ordered: bool,
     /// The filter.
     pub filter: FilterLine,
     /// Marked rows that the filter hides.
@@ -75,6 +77,12 @@ impl List {
     #[must_use]
     pub fn sorted_by(sort: usize, descending: bool) -> Self {
         Self { sort, descending, ..Self::default() }
+    }
+
+    /// A list without rows, marks and filter that keeps the order.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { sort: self.sort, descending: self.descending, ordered: self.ordered, ..Self::default() }
     }
 
     /// Rows shown.
@@ -227,7 +235,17 @@ impl List {
     pub fn sort_by(&mut self, column: usize, descending: bool) {
         self.sort = column;
         self.descending = descending;
+        self.ordered = true;
         self.built = None;
+    }
+
+    /// The word by which matches are ranked: the first plain one of the filter, while no order was chosen.
+    #[must_use]
+    pub fn ranks_by(&self) -> Option<&str> {
+        if self.ordered || self.filter.parsed.is_none() {
+            return None;
+        }
+        self.filter.text.split_whitespace().find(|word| filter::is_plain(word))
     }
 
     /// Whether there is something to work on now; [`List::wakes`] says when later.
@@ -268,9 +286,14 @@ impl List {
             self.index.filter();
         }
         let over = Over { table, order: &column.order, descending: self.descending };
+        let word = self.ranks_by().map(str::to_lowercase);
+        let rank = |row: &T| match &word {
+            Some(word) => filter::rank(word, row),
+            None => Rank::Found,
+        };
         match &self.filter.parsed {
-            Some(filter) => self.index.step(&over, &|row| matches(filter, row, now)),
-            None => self.index.step(&over, &|_| true),
+            Some(filter) => self.index.step(&over, &|row| matches(filter, row, now).then(|| rank(row))),
+            None => self.index.step(&over, &|_| Some(Rank::Found)),
         }
         self.follow();
     }

@@ -160,7 +160,9 @@ fn accept(model: &mut Model, found: &[Candidate], now: Now) -> Vec<Effect> {
         model.memory.destinations.insert(0, destination);
     }
     model.memory.destinations.truncate(Memory::DESTINATIONS);
-    let operation = Operation { sources, destinations, options: Options::default() };
+    // As on the command line: what the config says of lanes, at most what the machine allows.
+    let options = Options { concurrency: model.rules.concurrency, ..Options::default() };
+    let operation = Operation { sources, destinations, options };
     let mut effects = plan::open(model, operation, now);
     effects.push(Effect::Remember(model.memory.clone()));
     effects

@@ -1,6 +1,6 @@
 //! A confirmation behind the [`Gate`]: a key or a typed token accepts, `esc` leaves; enter alone never accepts.
 
-use crossterm::event::{KeyCode, KeyEvent};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Paragraph, Widget};
@@ -63,11 +63,12 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
     let run = match (&mut state.accept, key.code) {
         (Accept::Key(wanted), KeyCode::Char(c)) if c == *wanted => Some(state.then),
         (Accept::Typed { wanted, typed }, KeyCode::Enter) if wanted == typed => Some(state.then),
+        (Accept::Typed { .. }, KeyCode::Char(_)) if key.modifiers.intersects(CHORDS) => None,
         (Accept::Typed { typed, .. }, KeyCode::Backspace) => {
             typed.pop();
             None
         }
-        (Accept::Typed { wanted, typed }, KeyCode::Char(c)) if typed.len() < wanted.len() => {
+        (Accept::Typed { wanted, typed }, KeyCode::Char(c)) if typed.len() < wanted.len() && fits(wanted, c) => {
             typed.push(c);
             None
         }
@@ -81,6 +82,15 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
         }
         None => Vec::new(),
     }
+}
+
+/// A letter typed together with one of these is a command to something else.
+const CHORDS: KeyModifiers = KeyModifiers::CONTROL.union(KeyModifiers::ALT).union(KeyModifiers::SUPER);
+
+/// Whether a letter may be typed at all: into a number go digits only (and the blanks between several).
+fn fits(wanted: &str, c: char) -> bool {
+    let number = wanted.chars().all(|w| w.is_ascii_digit() || w == ' ');
+    !number || c.is_ascii_digit() || (c == ' ' && wanted.contains(' '))
 }
 
 /// Draws it in the middle.

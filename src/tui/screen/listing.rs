@@ -77,8 +77,9 @@ fn right_of_title<T: Record>(list: &List, table: &Table<T>) -> String {
         n => format!(" · {n} marked hidden"),
     };
     format!(
-        "{range}/ {} · {} of {total}{hidden}",
+        "{range}/ {}{} · {} of {total}{hidden}",
         text::clip(&list.filter.text, 40),
+        if list.ranks_by().is_some() { " · best names first" } else { "" },
         crate::units::grouped(list.len() as u64)
     )
 }

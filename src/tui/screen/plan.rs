@@ -25,13 +25,9 @@ use crate::tui::model::{Mode, Model};
 use crate::tui::msg::Msg;
 use crate::tui::overlay::{Overlay, ask, confirm};
 use crate::tui::screen::{Page, Screen};
-use crate::units::Usd;
 
 pub use command::command_of;
 pub use knobs::Knob;
-
-/// Above this a plan starts only after its whole dollars were typed.
-pub const ASK_ABOVE: Usd = Usd(100.0);
 
 /// What lies over the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -171,7 +167,7 @@ pub const ACTIONS: &[Action] = &[
         scope: HERE,
         danger: Danger::Make,
         hint: 1,
-        doc: "Run exactly this plan, once; above $100 its whole dollars have to be typed.",
+        doc: "Run exactly this plan, once; above ask_above_usd ($100) its whole dollars have to be typed.",
         disabled: cannot_start,
         run: start,
     },
@@ -183,8 +179,12 @@ pub const ACTIONS: &[Action] = &[
         model.plan.knob = model.plan.knob.next().next().next();
         Vec::new()
     }),
-    look("plan.more", "more", &["right", "l"], 0, "Turn it up; the figures follow.", |model, _| turn(model, true)),
-    look("plan.less", "less", &["left", "h"], 0, "Turn it down; the figures follow.", |model, _| turn(model, false)),
+    look("plan.more", "more", &["right", "l"], 0, "Turn it up; the figures follow.", |model, now| {
+        turn(model, true, now)
+    }),
+    look("plan.less", "less", &["left", "h"], 0, "Turn it down; the figures follow.", |model, now| {
+        turn(model, false, now)
+    }),
     look("plan.reset", "reset", &["0"], 3, "Everything as it was planned.", |model, _| {
         if let Some(sheets) = model.plan.sheets() {
             sheets.knobs = Knobs::default();
@@ -294,17 +294,24 @@ fn cannot_start(model: &Model) -> Option<String> {
     if sheets.started {
         return Some("this plan was started; a plan runs once".to_owned());
     }
+    if let Some(to) = model.rules.read_only_destination(&sheets.shown) {
+        return Some(format!("READ-ONLY: the config names the profile of {to} in read_only_profiles"));
+    }
     sheets.shown.refusal().map(|error| match error.todo {
         Some(todo) => format!("{}: {todo}", error.what),
         None => error.what,
     })
 }
 
-fn turn(model: &mut Model, up: bool) -> Vec<Effect> {
+fn turn(model: &mut Model, up: bool, now: Now) -> Vec<Effect> {
     let knob = model.plan.knob;
-    if let Some(sheets) = model.plan.sheets() {
-        sheets.knobs = knob.turned(&sheets.made, sheets.knobs, up);
-        sheets.shown = knobs::weighed(&sheets.made, sheets.knobs);
+    let Model { plan, rules, .. } = model;
+    let Some(sheets) = plan.sheets() else { return Vec::new() };
+    let asked = knob.turned(&sheets.made, sheets.knobs, up);
+    sheets.knobs = rules.clamp(asked);
+    sheets.shown = knobs::weighed(&sheets.made, sheets.knobs);
+    if sheets.knobs != asked {
+        model.refuse(now, format!("{} allows no more {}", crate::store::config::MACHINE_FILE, knob.name()));
     }
     Vec::new()
 }
@@ -370,7 +377,7 @@ fn edit(model: &mut Model, _: Now) -> Vec<Effect> {
 
 fn start(model: &mut Model, now: Now) -> Vec<Effect> {
     let Some(plan) = model.plan.plan() else { return Vec::new() };
-    if plan.cost.once.value.0 <= ASK_ABOVE.0 {
+    if plan.cost.once.value.0 <= model.rules.ask_above.0 {
         return run(model, now);
     }
     let wanted = format!("{:.0}", plan.cost.once.value.0.floor());
@@ -413,7 +420,8 @@ fn run(model: &mut Model, now: Now) -> Vec<Effect> {
 fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
     match msg {
         Msg::Planned(number, result) if *number == model.plan.number && matches!(model.plan.stage, Stage::Making) => {
-            model.plan.stage = match result {
+            let allowed = |plan: &Plan| model.rules.check_plan(plan, model.sandbox);
+            model.plan.stage = match result.as_ref().map_err(Clone::clone).and_then(|p| allowed(p).map(|()| p)) {
                 Ok(plan) => Stage::Here(Box::new(Sheets {
                     made: (**plan).clone(),
                     shown: (**plan).clone(),

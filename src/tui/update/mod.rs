@@ -15,12 +15,13 @@ use super::action;
 use super::catalog::Catalog;
 use super::clock::Now;
 use super::effect::Effect;
-use super::list::{Column, List, filter};
-use super::model::Model;
+use super::list::{Column, filter};
+use super::model::{Mode, Model};
 use super::msg::Msg;
 use super::overlay::{self, Overlay};
 use super::screen::{self, Screen};
 use crate::engine::protocol::{JobState, Status};
+use crate::error::Error;
 use crate::ids::{Profile, Region};
 
 /// One thing happened.
@@ -37,6 +38,13 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Inventory(number, told) if *number == model.look => {
+            if let Some(error) = forbidden(model, told) {
+                // Thousands of pages may come from it; it is said once.
+                if !model.problems.iter().any(|known| known.error.what == error.what) {
+                    model.trouble(now, error);
+                }
+                return Vec::new();
+            }
             if let crate::inventory::Update::Regions(_, _, rows) = told {
                 let fresh = rows.iter().map(|row| &row.name).filter(|name| !model.known_regions.contains(name));
                 let fresh: Vec<Region> = fresh.cloned().collect();
@@ -120,12 +128,13 @@ pub fn look(model: &mut Model, profiles: Vec<Profile>, regions: Vec<Region>) -> 
         model.catalog = Catalog::default();
         for list in [&mut model.snapshots.list, &mut model.volumes.list, &mut model.images.list, &mut model.world.list]
         {
-            let (sort, descending) = (list.sort, list.descending);
-            *list = List::sorted_by(sort, descending);
+            *list = list.emptied();
         }
     }
     model.chosen_profiles = profiles;
     model.chosen_regions = regions;
+    let read_only = model.rules.is_read_only(&model.chosen_profiles);
+    model.mode = if read_only { Mode::ReadOnly } else { Mode::Safe };
     model.catalog.finished = false;
     model.look = model.number();
     vec![Effect::Look {
@@ -166,9 +175,28 @@ fn tidings(model: &Model, status: &Status) -> Vec<Effect> {
                 _ => return None,
             };
             let why = job.error.as_ref().map_or(String::new(), |error| format!(": {}", error.what));
-            Some(Effect::Notify(format!("floe: job {} {word}{why}", job.job)))
+            let mut out = vec![Effect::Notify(format!("floe: job {} {word}{why}", job.job))];
+            let hook = model.rules.on_event.clone().zip(crate::engine::told::event(job, status.at));
+            out.extend(hook.map(|(command, event)| Effect::Hook(command, Box::new(event))));
+            Some(out)
         })
+        .flatten()
         .collect()
+}
+
+/// Why rows of an account may not be shown.
+fn forbidden(model: &Model, told: &crate::inventory::Update) -> Option<Error> {
+    use crate::inventory::Update;
+    let account = match told {
+        Update::Regions(_, account, _) => account,
+        Update::Started(origin, _)
+        | Update::Page(origin, _)
+        | Update::Done(origin, ..)
+        | Update::Remembered(origin, ..)
+        | Update::Failed { origin, .. } => &origin.account,
+        Update::ProfileFailed(..) | Update::Finished => return None,
+    };
+    model.rules.check_account(account, model.sandbox).err()
 }
 
 /// What the loop should do when nothing else happens.

@@ -279,10 +279,16 @@ pub fn lanes(model: &mut Model, now: Now, more: bool) -> Vec<Effect> {
     for (job, from, cap) in jobs {
         let from = model.transfers.asked.get(&job).copied().unwrap_or(from);
         let next = if more { from + (from / 4).max(1) } else { from - (from / 5).max(1).min(from) };
+        let (cap, held) = model.rules.lanes(cap);
         let next = next.clamp(1, cap);
         model.transfers.asked.insert(job, next);
         said.push(if next == from {
-            format!("job {job} stays at {next}, its {}", if more { "cap" } else { "least" })
+            let why = match (more, held) {
+                (true, true) => "the most that this machine's config allows",
+                (true, false) => "its cap",
+                (false, _) => "its least",
+            };
+            format!("job {job} stays at {next}, {why}")
         } else {
             format!("job {job}: lanes {from} → {next}, pinned (a gives them back)")
         });
@@ -315,7 +321,7 @@ pub fn memory(model: &mut Model, _: Now) -> Vec<Effect> {
             if bytes < floor {
                 return Err(format!("the jobs that run need at least {floor}; pause one (p) to go lower"));
             }
-            Ok(vec![engine(Command::Memory(bytes))])
+            Ok(vec![engine(Command::Memory(model.rules.check_budget(bytes)?))])
         },
     }));
     Vec::new()
