@@ -19,13 +19,15 @@ pub async fn run(resolved: &Resolved) -> Result<Code> {
             Error::usage("the deck needs a terminal, and this is none").todo("use a verb: floe --help lists them")
         );
     }
+    // The embedded AWS may take seconds to set up: the screen is there before it.
+    let opening = resolved.sandbox.is_some();
     let ended = crate::tui::run(Context {
-        world: world(resolved.open().await?, resolved.sandbox.is_some()),
+        world: if opening { door(resolved)? } else { world(resolved.open().await?, false) },
         open_sandbox: opener(resolved),
+        opening,
         machine: resolved.machine(None, None)?,
         profile: resolved.profile.clone(),
         rules: rules(resolved),
-        legend: resolved.config.legend,
         terminal: hints(resolved, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))?,
     })
     .await?;
@@ -51,6 +53,7 @@ fn rules(resolved: &Resolved) -> Rules {
         concurrency,
         limits: resolved.limits.clone(),
         on_event: config.on_event.clone(),
+        legend: config.legend,
     }
 }
 
@@ -62,15 +65,30 @@ fn world(opened: resolve::World, sandbox: bool) -> World {
     World { aws: opened.aws, state: opened.state, sandbox, keep }
 }
 
+/// What stands for the sandbox until it is open: its state directory, and an AWS that nobody is asked of.
+fn door(resolved: &Resolved) -> Result<World> {
+    let state = crate::store::StateDir::open(resolved.state_dir.as_deref())?.sandbox()?;
+    let aws = crate::aws::Aws::new(crate::aws::Settings {
+        profiles: crate::aws::Profiles::Fixed(Vec::new()),
+        profile: None,
+        region: None,
+        endpoint: None,
+        read_only: true,
+    })?;
+    Ok(World { aws, state, sandbox: true, keep: None })
+}
+
 /// `s` on the start page: the same as `--sandbox`, without leaving.
 fn opener(resolved: &Resolved) -> Option<crate::tui::outside::OpenSandbox> {
     if !cfg!(feature = "sandbox") {
         return None;
     }
     let mut resolved = resolved.clone();
-    resolved.sandbox.get_or_insert_with(Default::default);
-    // The profile and the region that were named are of real AWS; the sandbox has its own.
-    (resolved.profile, resolved.region, resolved.endpoint) = (None, None, None);
+    if resolved.sandbox.is_none() {
+        resolved.sandbox = Some(None);
+        // The profile and the region that were named are of real AWS; the sandbox has its own.
+        (resolved.profile, resolved.region, resolved.endpoint) = (None, None, None);
+    }
     let resolved = Arc::new(resolved);
     Some(Arc::new(move || {
         let resolved = Arc::clone(&resolved);

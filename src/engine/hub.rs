@@ -22,7 +22,7 @@ use super::retry::{Outage, Policy};
 use super::telemetry::{JobTelemetry, LaneLog, SegmentView};
 use super::window::{Bounds, Change, Gate, Sample, Window};
 use crate::error::Error;
-use crate::ids::JobId;
+use crate::ids::{BlockIndex, JobId};
 use crate::units::{Bytes, Digest, Rate};
 
 /// Events kept for the log view.
@@ -300,6 +300,11 @@ impl Hub {
 
     pub(super) fn segment(&self, id: u32) -> SegmentView {
         lock(&self.telemetry).view(id, Instant::now())
+    }
+
+    /// Blocks that were retried more than three times and are not done.
+    pub(super) fn struggling(&self) -> Vec<BlockIndex> {
+        lock(&self.telemetry).struggling().to_vec()
     }
 
     pub(super) fn lanes(&self) -> LanesStatus {

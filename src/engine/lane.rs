@@ -84,6 +84,7 @@ async fn move_item(
             }
         }
     };
+    let moving = log.moves(item.entry.index);
     let mut buffer = BytesMut::new();
     let digest = match read(job, routes, log, &item, &mut buffer).await {
         Ok(digest) => digest,
@@ -100,6 +101,7 @@ async fn move_item(
     let written = write_all(job, board, puts, log, &item, todo, &data, &digest).await;
     job.pool.give(data);
     drop(permit);
+    drop(moving);
     job.hub.item_done();
     // What the keeper is told needs no memory of the budget any more.
     for dest in (0..job.sinks.len()).filter(|dest| written.has(*dest)) {

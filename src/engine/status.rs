@@ -15,6 +15,7 @@ use super::protocol::{
 use super::sink::dies_at;
 use super::spec::{JobDir, Spec};
 use crate::error::Result;
+use crate::ids::BlockIndex;
 use crate::plan::{Api, DestinationKind, Prices, SourceKind};
 use crate::units::{Blocks, Bytes, Quantity, Rate, Sure, Usd};
 
@@ -102,11 +103,15 @@ pub(super) fn detail(hub: &Hub) -> JobDetail {
             }
         })
         .collect();
-    let map = counts.map.iter().map(|cell| cell_of(cell, &counts)).collect();
+    let struggling = hub.struggling();
+    let map = counts.map.iter().map(|cell| cell_of(cell, &counts, &struggling)).collect();
     JobDetail { job: hub.job, segments, map, blocks_per_cell: counts.span.max(1), events: hub.events() }
 }
 
-fn cell_of(cell: &keeper::MapCell, counts: &Counts) -> Cell {
+fn cell_of(cell: &keeper::MapCell, counts: &Counts, struggling: &[BlockIndex]) -> Cell {
+    if struggling.iter().any(|block| cell.range.contains(*block)) {
+        return Cell::Trouble;
+    }
     let listed_whole = counts
         .segments
         .iter()

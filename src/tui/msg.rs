@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 
+use super::effect::Memory;
 use crate::aws::ProfileInfo;
 use crate::engine::protocol::{Answer, Command, Status};
 use crate::error::{Error, Result};
@@ -40,6 +41,8 @@ pub enum Msg {
         profile: Option<Profile>,
         /// Whether it is the embedded AWS.
         sandbox: bool,
+        /// What was kept of it between runs.
+        memory: Memory,
     },
     /// Something was done, in one past-tense sentence.
     Did(String),

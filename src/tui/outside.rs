@@ -60,7 +60,7 @@ pub struct Outside {
     open_sandbox: Option<OpenSandbox>,
     machine: Machine,
     answers: mpsc::Sender<Msg>,
-    worlds: mpsc::Sender<World>,
+    worlds: mpsc::Sender<Result<World>>,
     look: Option<JoinHandle<()>>,
     plan: Option<JoinHandle<()>>,
     client: Arc<Mutex<Option<Client>>>,
@@ -83,7 +83,7 @@ impl Outside {
         open_sandbox: Option<OpenSandbox>,
         machine: Machine,
         answers: mpsc::Sender<Msg>,
-        worlds: mpsc::Sender<World>,
+        worlds: mpsc::Sender<Result<World>>,
     ) -> Self {
         let client = Arc::default();
         let engines = watch::channel(None).0;
@@ -270,16 +270,9 @@ impl Outside {
             self.answer(async move { Msg::Failed(error) });
             return;
         };
-        let (answers, worlds) = (self.answers.clone(), self.worlds.clone());
+        let worlds = self.worlds.clone();
         tokio::spawn(async move {
-            match open().await {
-                Ok(world) => {
-                    let _ = worlds.send(world).await;
-                }
-                Err(error) => {
-                    let _ = answers.send(Msg::Failed(error)).await;
-                }
-            }
+            let _ = worlds.send(open().await).await;
         });
     }
 
@@ -292,7 +285,12 @@ impl Outside {
         self.engines.send_replace(None);
         self.world = world;
         let aws = &self.world.aws;
-        Msg::World { profiles: aws.profiles(), profile: aws.resolve_profile(None), sandbox: self.world.sandbox }
+        Msg::World {
+            profiles: aws.profiles(),
+            profile: aws.resolve_profile(None),
+            sandbox: self.world.sandbox,
+            memory: remembered(&self.world.state),
+        }
     }
 
     /// Pauses what runs and waits until it is written down where it stands.

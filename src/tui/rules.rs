@@ -24,6 +24,8 @@ pub struct Rules {
     pub limits: Limits,
     /// A command for events of jobs, JSON on its input.
     pub on_event: Option<String>,
+    /// Whether glyphs are explained, where the user has not said so in the deck.
+    pub legend: Option<bool>,
 }
 
 /// Asked from this sum on, where the config says nothing.
@@ -38,6 +40,7 @@ impl Default for Rules {
             concurrency: None,
             limits: Limits::default(),
             on_event: None,
+            legend: None,
         }
     }
 }

@@ -39,14 +39,14 @@ pub struct Context {
     pub world: World,
     /// Opens the sandbox for `s` on the start page; `None` where it is not built in.
     pub open_sandbox: Option<OpenSandbox>,
+    /// Opens it at once: `world` is only the door until it is there, so that the first frame waits for nothing.
+    pub opening: bool,
     /// Memory, cores, place: what plans are made for.
     pub machine: Machine,
     /// The profile that was named, by flag or environment.
     pub profile: Option<Profile>,
     /// What the config and the machine allow.
     pub rules: Rules,
-    /// Whether the config wants the legend shown.
-    pub legend: Option<bool>,
     /// What the environment says of the terminal.
     pub terminal: TerminalHints,
 }
@@ -80,8 +80,14 @@ pub async fn run(context: Context) -> Result<Ended> {
         let _ = panics.try_send(Msg::Failed(Error::failed(format!("a worker of floe failed: {text}"))));
     });
     let mut deck = Deck::new(context, answers, worlds);
+    let mut opening = deck.model.start.opening;
     deck.first(&mut guard)?;
-    deck.outside.wake_engine();
+    if opening {
+        deck.outside.perform(Effect::OpenSandbox);
+    } else {
+        deck.outside.wake_engine();
+    }
+    let mut failed = None;
     let mut events = EventStream::new();
     let mut signals = Signals::new()?;
     let mut engines = deck.outside.engines();
@@ -104,11 +110,20 @@ pub async fn run(context: Context) -> Result<Ended> {
             },
             () = tokio::time::sleep_until(deck.next_frame), if deck.dirty => {}
             Some(msg) = told.recv() => deck.hear(msg, &mut guard),
-            Some(world) = opened.recv() => {
-                let msg = deck.outside.enter(world).await;
-                deck.hear(msg, &mut guard);
-                deck.outside.wake_engine();
-            }
+            Some(world) = opened.recv() => match world {
+                Ok(world) => {
+                    let msg = deck.outside.enter(world).await;
+                    deck.hear(msg, &mut guard);
+                    deck.outside.wake_engine();
+                    opening = false;
+                }
+                // Without the world that was asked for there is no deck to stay in.
+                Err(error) if opening => {
+                    failed = Some(error);
+                    deck.ended = true;
+                }
+                Err(error) => deck.hear(Msg::Failed(error), &mut guard),
+            },
             Ok(()) = engines.changed() => status = engines.borrow_and_update().clone(),
             Some(picture) = changed(&mut status) => deck.hear(Msg::Status(picture), &mut guard),
             () = std::future::ready(()), if wants.work => {}
@@ -136,7 +151,10 @@ pub async fn run(context: Context) -> Result<Ended> {
         let are = if jobs == 1 { "is" } else { "are" };
         format!("{} {are} paused · floe jobs resume goes on", super::text::count(jobs as u64, "job"))
     });
-    Ok(Ended { farewell, frames })
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(Ended { farewell, frames }),
+    }
 }
 
 /// The latest picture when it changed; never, while there is no engine.
@@ -182,10 +200,10 @@ struct Deck {
 }
 
 impl Deck {
-    fn new(context: Context, answers: mpsc::Sender<Msg>, worlds: mpsc::Sender<World>) -> Self {
-        let Context { world, open_sandbox, machine, profile, rules, legend, terminal } = context;
+    fn new(context: Context, answers: mpsc::Sender<Msg>, worlds: mpsc::Sender<Result<World>>) -> Self {
+        let Context { world, open_sandbox, opening, machine, profile, rules, terminal } = context;
         let mut memory = remembered(&world.state);
-        memory.legend = memory.legend.or(legend);
+        memory.legend = memory.legend.or(rules.legend);
         let model = Model {
             theme: Theme::detect(&terminal),
             mode: if rules.read_only { Mode::ReadOnly } else { Mode::Safe },
@@ -193,6 +211,7 @@ impl Deck {
             sandbox: world.sandbox,
             memory,
             chosen_profiles: profile.into_iter().collect(),
+            start: super::screen::start::State { opening, ..Default::default() },
             ..Model::default()
         };
         let outside = Outside::new(world, open_sandbox, machine, answers, worlds);
@@ -208,6 +227,9 @@ impl Deck {
     fn first(&mut self, guard: &mut Guard) -> Result<()> {
         let size = crossterm::terminal::size().map_err(|e| Error::io("could not ask for the terminal's size", &e))?;
         self.hear(Msg::Resize(size.0, size.1), guard);
+        if self.model.start.opening {
+            return self.frame(guard);
+        }
         let (profiles, looked_at) = profiles_of(self.outside.aws());
         let usable = first_profile(&self.model, &profiles, self.outside.aws().resolve_profile(None));
         self.hear(Msg::Profiles(profiles, looked_at), guard);

@@ -1,12 +1,9 @@
-//! 200,000 snapshots: the list loads, is filtered and is jumped through. Figures are printed; the bounds are only
-//! there to notice a list that stands still.
+//! 200,000 snapshots: the list loads, is filtered and is jumped through. Figures are printed; a list that stands
+//! still is noticed by the wait that ends without its text.
 
 use std::time::{Duration, Instant};
 
 use crate::terminal::{CTRL_C, Terminal};
-
-/// What a key may take at most, in a build without optimisation on a busy machine.
-const KEY: Duration = Duration::from_secs(10);
 
 /// What 200 pages may take: mostly the embedded AWS, which makes and writes them.
 const LOADING: Duration = Duration::from_secs(240);
@@ -17,8 +14,11 @@ fn two_hundred_thousand_snapshots_load_filter_and_scroll() {
     let began = Instant::now();
     let args = ["--sandbox", "--scenario", "huge", "--state-dir", "state"];
     let mut floe = Terminal::floe(home.path(), &args, 120, 36);
-    floe.wait_for(&["q quit"]);
+    // Said only as long as there is no world: the frame was there first.
+    floe.wait_for(&["opening the sandbox …", "q quit"]);
     println!("first frame: {} ms", began.elapsed().as_millis());
+    floe.wait_as_long("the world", LOADING, |text| text.contains("▐1 World"));
+    println!("the sandbox is open: {} ms", began.elapsed().as_millis());
     floe.key("2");
     let here = |text: &str| text.contains("2 Snapshots 200,000▌") && text.contains("3/3");
     floe.wait_as_long("200,000 snapshots", LOADING, here);
@@ -51,7 +51,5 @@ fn timed(floe: &mut Terminal, what: &str, key: &str, right: impl Fn(&str) -> boo
     let began = Instant::now();
     floe.key(key);
     floe.wait_until(what, right);
-    let took = began.elapsed();
-    println!("{what}: {} ms", took.as_millis());
-    assert!(took < KEY, "{what} took {took:?}");
+    println!("{what}: {} ms", began.elapsed().as_millis());
 }

@@ -10,6 +10,7 @@ use super::series::{Latency, Meter, Ring};
 use crate::engine::protocol::{Requests, Troubles};
 use crate::engine::rate::Api;
 use crate::error::Class;
+use crate::ids::BlockIndex;
 use crate::units::{Bytes, Rate};
 
 /// Requests whose latency one lane keeps between two ticks; more are only counted.
@@ -28,7 +29,22 @@ struct Pad {
     /// On their way now: one, or one for each destination.
     flights: Vec<(u64, u32, Api, Instant)>,
     next: u64,
+    /// The block that this lane moves, and how often a request for it was sent again.
+    moving: Option<(BlockIndex, u32)>,
 }
+
+/// A lane moves a block; dropped when it is done with it.
+#[derive(Debug)]
+pub struct Moving(LaneLog);
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        self.0.pad().moving = None;
+    }
+}
+
+/// A block whose requests were sent again more often than this is shown on the map until it is done.
+const STRUGGLES: u32 = 3;
 
 /// A lane's own log: only this lane writes to it and only the tick empties it. Dropped with its lane.
 #[derive(Debug, Clone)]
@@ -66,6 +82,13 @@ impl LaneLog {
         Flight { log: self.clone(), id, segment, api, began: now }
     }
 
+    /// A block is moved from now on: what is retried is retried for it.
+    #[must_use]
+    pub fn moves(&self, block: BlockIndex) -> Moving {
+        self.pad().moving = Some((block, 0));
+        Moving(self.clone())
+    }
+
     /// Bytes of a segment were read and checked.
     pub fn read(&self, segment: u32, bytes: Bytes) {
         *self.pad().read.entry(segment).or_default() += bytes.0;
@@ -80,6 +103,9 @@ impl LaneLog {
     pub fn retried(&self, segment: u32, class: Class) {
         let mut pad = self.pad();
         pad.troubles.retries += 1;
+        if let Some((_, tried)) = &mut pad.moving {
+            *tried += 1;
+        }
         *pad.retries.entry(segment).or_default() += 1;
         *pad.classes.entry(class_name(class)).or_default() += 1;
         match class {
@@ -148,6 +174,7 @@ pub struct JobTelemetry {
     lanes: Vec<LaneLog>,
     segments: BTreeMap<u32, Segment>,
     flights: Vec<(u32, Api, Instant)>,
+    struggling: Vec<BlockIndex>,
     /// Read from the source.
     pub read: Meter,
     /// Written, all destinations.
@@ -175,6 +202,7 @@ impl JobTelemetry {
             lanes: Vec::new(),
             segments: BTreeMap::new(),
             flights: Vec::new(),
+            struggling: Vec::new(),
             read: Meter::new(now),
             written: Meter::new(now),
             history: Ring::new(Duration::from_secs(5), now),
@@ -197,13 +225,14 @@ impl JobTelemetry {
     /// Merges what lanes did since the last tick; a few times a second.
     pub fn tick(&mut self, now: Instant) {
         self.flights.clear();
+        self.struggling.clear();
         let mut lanes = std::mem::take(&mut self.lanes);
         // A lane that ended has dropped its log: what it left is merged a last time, then it is forgotten.
         lanes.retain(|lane| {
             let alive = Arc::strong_count(&lane.0) > 1;
             let pad = {
                 let mut pad = lane.pad();
-                let kept = Pad { flights: pad.flights.clone(), next: pad.next, ..Pad::default() };
+                let kept = Pad { flights: pad.flights.clone(), next: pad.next, moving: pad.moving, ..Pad::default() };
                 std::mem::replace(&mut *pad, kept)
             };
             self.merge(pad, now);
@@ -240,6 +269,7 @@ impl JobTelemetry {
             self.segment(id, now).latency.record(took, now);
         }
         self.flights.extend(pad.flights.into_iter().map(|(_, segment, api, began)| (segment, api, began)));
+        self.struggling.extend(pad.moving.filter(|(_, tried)| *tried > STRUGGLES).map(|(block, _)| block));
         let (sum, more) = (&mut self.requests, pad.requests);
         (sum.list, sum.get, sum.put) = (sum.list + more.list, sum.get + more.get, sum.put + more.put);
         let (sum, more) = (&mut self.troubles, pad.troubles);
@@ -288,6 +318,12 @@ impl JobTelemetry {
     pub fn oldest(&self, now: Instant) -> Option<(u32, Api, Duration)> {
         let oldest = self.flights.iter().min_by_key(|(.., began)| *began)?;
         Some((oldest.0, oldest.1, now.saturating_duration_since(oldest.2)))
+    }
+
+    /// Blocks on their way that were retried more than three times, as of the last tick.
+    #[must_use]
+    pub fn struggling(&self) -> &[BlockIndex] {
+        &self.struggling
     }
 
     /// Retries by class, in a fixed order.

@@ -6,6 +6,7 @@ use super::*;
 use crate::engine::protocol::{Requests, Troubles};
 use crate::engine::rate::Api;
 use crate::error::{Class, Level};
+use crate::ids::BlockIndex;
 use crate::units::{Bytes, Rate};
 
 const TICK: Duration = Duration::from_millis(250);
@@ -136,4 +137,24 @@ fn this_process_is_seen() {
     assert!(process.sample().rss_peak < with.rss);
     let ceiling = memory_ceiling();
     assert!(ceiling > with.rss && ceiling <= with.machine_total);
+}
+
+#[test]
+fn a_block_that_was_retried_more_than_three_times_struggles_until_its_lane_is_done_with_it() {
+    let begun = Instant::now();
+    let mut job = JobTelemetry::new(Requests::default(), Troubles::default(), begun);
+    let (one, two) = (job.lane(), job.lane());
+    let (hard, easy) = (one.moves(BlockIndex(7)), two.moves(BlockIndex(8)));
+    for tick in 0..4u32 {
+        assert_eq!(job.struggling(), &[], "after {tick} retries");
+        one.retried(0, Class::Transient);
+        job.tick(begun + TICK * (tick + 1));
+    }
+    two.retried(0, Class::Transient);
+    job.tick(begun + TICK * 5);
+    assert_eq!(job.struggling(), &[BlockIndex(7)], "retries of several ticks add up");
+    drop(hard);
+    job.tick(begun + TICK * 6);
+    assert_eq!(job.struggling(), &[]);
+    drop(easy);
 }

@@ -119,7 +119,10 @@ pub const PAGE: Page = Page {
     is_list: false,
     actions: ACTIONS,
     view,
-    note: |model, _| text::count(model.profiles.len() as u64, "profile"),
+    note: |model, _| match model.start.opening {
+        true => "◐ opening the sandbox".to_owned(),
+        false => text::count(model.profiles.len() as u64, "profile"),
+    },
     command: |model| match model.profiles.get(model.start.cursor).and_then(|p| p.name.as_ref()) {
         Some(name) => format!("floe --profile {name}"),
         None => "floe --sandbox".to_owned(),
@@ -163,11 +166,24 @@ fn heads(width: u16) -> Vec<Head> {
 
 fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, _: Now) {
     let notes = notes(model);
-    let below = if body.height >= 14 { u16::try_from(notes.len() + 2).unwrap_or(2).min(body.height / 2) } else { 0 };
+    // Nothing is chosen and nothing was looked at: the sandbox was asked for by name.
+    let alone = model.start.opening && model.profiles.is_empty() && model.looked_at.is_empty();
+    let below =
+        if body.height >= 14 && !alone { u16::try_from(notes.len() + 2).unwrap_or(2).min(body.height / 2) } else { 0 };
     let upper = Rect { height: body.height - below, ..body };
-    let inner = panel("Choose a profile", "enter uses it · s the sandbox", true, upper, buf, theme);
+    let (title, right) =
+        if alone { ("Sandbox", "in this process") } else { ("Choose a profile", "enter uses it · s the sandbox") };
+    let inner = panel(title, right, true, upper, buf, theme);
     let columns = heads(upper.width);
-    if model.profiles.is_empty() {
+    if alone {
+        let lines = [
+            "◐ opening the sandbox …",
+            "",
+            "An AWS inside floe: real AWS is not asked and nothing costs; copies run and are kept.",
+            "A large scenario takes some seconds, the first time most of all. q quits.",
+        ];
+        write(&lines, inner, buf, theme);
+    } else if model.profiles.is_empty() {
         let lines = [
             "No profile was found, and no keys in the environment.",
             "",
@@ -179,10 +195,7 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, _: Now) {
             "",
             "This page looks again by itself when ~/.aws changes.",
         ];
-        for (n, line) in (0u16..inner.height).zip(lines) {
-            let at = Rect { y: inner.y + n, height: 1, ..inner };
-            put(at.x + 2, &text::clip(line, usize::from(at.width).saturating_sub(3)), theme.style(Role::Text), at, buf);
-        }
+        write(&lines, inner, buf, theme);
     } else {
         let line0 = Rect { height: inner.height.min(1), ..inner };
         table::heads(&columns, None, line0, buf, theme);
@@ -202,6 +215,13 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, _: Now) {
             let at = Rect { y: inner.y + n, height: 1, ..inner };
             put(at.x + 1, &text::clip(line, usize::from(at.width).saturating_sub(2)), theme.style(Role::Dim), at, buf);
         }
+    }
+}
+
+fn write(lines: &[&str], area: Rect, buf: &mut Buffer, theme: &Theme) {
+    for (n, line) in (0u16..area.height).zip(lines) {
+        let at = Rect { y: area.y + n, height: 1, ..area };
+        put(at.x + 2, &text::clip(line, usize::from(at.width).saturating_sub(3)), theme.style(Role::Text), at, buf);
     }
 }
 

@@ -14,7 +14,7 @@ use crossterm::event::KeyEvent;
 use super::action;
 use super::catalog::Catalog;
 use super::clock::Now;
-use super::effect::Effect;
+use super::effect::{Effect, Memory};
 use super::list::{Column, filter};
 use super::model::{Mode, Model};
 use super::msg::Msg;
@@ -67,7 +67,11 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             model.looked_at.clone_from(looked_at);
             Vec::new()
         }
-        Msg::World { profiles, profile, sandbox } => enter_world(model, profiles, profile.clone(), *sandbox),
+        Msg::World { profiles, profile, sandbox, memory } => {
+            model.memory = Memory { legend: memory.legend.or(model.rules.legend), ..memory.clone() };
+            restore(model);
+            enter_world(model, profiles, profile.clone(), *sandbox)
+        }
         Msg::Answered(_, Err(error)) => {
             model.trouble(now, error.clone());
             Vec::new()
