@@ -20,8 +20,15 @@ const UNDER: f64 = 0.97;
 const GRAZE: f64 = 0.01;
 /// How long the limit climbs by 1 % a second before the step doubles (a blackout must not take minutes back).
 const PATIENCE: u64 = 5;
-/// The bucket holds this many seconds of its rate: a timer's tick, not a burst.
-const BURST: f64 = 0.02;
+/// No limit falls below this, or a hundredth of its quota where that is less.
+const LEAST: f64 = 10.0;
+/// The bucket holds this many seconds of its rate: what a busy machine's timers are late by, and is made up for.
+const BURST: f64 = 0.1;
+/// It begins with this many: a timer's tick, not a burst.
+const FIRST: f64 = 0.02;
+/// What succeeded says how fast a service is only when it was asked for this long. Until then (it may have let a
+/// few through and be far faster than those) a cut goes no lower than half.
+const KNOWN: Duration = Duration::from_secs(1);
 
 /// What moved a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +105,7 @@ impl Core {
         Self {
             cap,
             limit: cap,
-            tokens: (cap * BURST).max(1.0),
+            tokens: (cap * FIRST).max(1.0),
             filled: now,
             began: now,
             slots: [Slot::default(); SLOTS],
@@ -158,7 +165,8 @@ impl Core {
         let rate = self.rate(now, |slot| slot.succeeded);
         let all = self.total(|slot| slot.succeeded + slot.throttled).max(1.0);
         let grazed = self.total(|slot| slot.throttled) / all < GRAZE && rate > 0.8 * self.limit;
-        let to = if grazed { self.limit * 0.99 } else { (rate * UNDER).min(self.limit * UNDER) };
+        let known = if self.busy_for(now) < KNOWN { rate.max(self.limit * 0.5) } else { rate };
+        let to = if grazed { self.limit * 0.99 } else { (known * UNDER).min(self.limit * UNDER) };
         self.move_to(to, now, Moved::Cut(level))
     }
 
@@ -211,8 +219,9 @@ impl Core {
     }
 
     fn move_to(&mut self, to: f64, now: Instant, why: Moved) -> Option<Change> {
-        // Never so low that finding out about the end of a blackout would take minutes.
-        let to = to.clamp((self.cap / 100.0).max(1.0).min(self.cap), self.cap);
+        // Never so low that finding out about the end of a blackout would take minutes; nor so high, however large
+        // the quota, that a service which gives far less is hammered.
+        let to = to.clamp((self.cap / 100.0).clamp(1.0, LEAST).min(self.cap), self.cap);
         #[expect(clippy::float_cmp, reason = "clamped to the very same bound, or moved")]
         if to == self.limit && why != Moved::CapSet {
             return None;
@@ -244,11 +253,21 @@ impl Core {
         self.slots.iter().map(|slot| f64::from(of(slot))).sum()
     }
 
-    /// A second, over the two seconds that are kept, or over its whole life when that is shorter.
+    /// A second, over the two seconds that are kept, or since it was asked again when that is shorter.
     fn rate(&self, now: Instant, of: impl Fn(&Slot) -> u32) -> f64 {
+        self.total(of) / self.busy_for(now).max(Duration::from_millis(250)).as_secs_f64()
+    }
+
+    /// How much of the time that is kept lies behind the first request in it.
+    fn busy_for(&self, now: Instant) -> Duration {
         let age = now.saturating_duration_since(self.began);
         let into = Duration::from_nanos((age.as_nanos() % SLOT.as_nanos()) as u64);
-        let kept = SLOT * (SLOTS as u32 - 1) + into;
-        self.total(of) / age.min(kept).max(Duration::from_millis(250)).as_secs_f64()
+        let idle = (1..=SLOTS as u64)
+            .take_while(|after| {
+                let slot = &self.slots[usize::try_from((self.slot + after) % SLOTS as u64).unwrap_or(0)];
+                slot.granted + slot.succeeded + slot.throttled == 0
+            })
+            .count() as u32;
+        age.min(SLOT * (SLOTS as u32 - 1).saturating_sub(idle) + into)
     }
 }

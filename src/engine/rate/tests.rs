@@ -12,21 +12,25 @@ fn limiter(cap: f64) -> Limiter {
     Limiter::new(key(Api::Get), PerSecond(cap))
 }
 
-/// A service that answers so many requests in any second and throttles the rest.
-#[derive(Debug, Default)]
+/// A service that answers so many requests in any stretch of its window and throttles the rest.
+#[derive(Debug)]
 struct Service {
     allowed: StdMutex<usize>,
     answered: StdMutex<VecDeque<Instant>>,
+    window: Duration,
 }
 
 impl Service {
     fn of(allowed: usize) -> Arc<Self> {
-        Arc::new(Self { allowed: StdMutex::new(allowed), answered: StdMutex::default() })
+        Self::within(allowed, Duration::from_secs(1))
+    }
+    fn within(allowed: usize, window: Duration) -> Arc<Self> {
+        Arc::new(Self { allowed: StdMutex::new(allowed), answered: StdMutex::default(), window })
     }
     fn ask(&self) -> bool {
         let now = Instant::now();
         let mut answered = self.answered.lock().unwrap();
-        while answered.front().is_some_and(|at| now - *at >= Duration::from_secs(1)) {
+        while answered.front().is_some_and(|at| now - *at >= self.window) {
             answered.pop_front();
         }
         let fits = answered.len() < *self.allowed.lock().unwrap();
@@ -92,6 +96,22 @@ async fn a_service_of_200_a_second_is_found_and_used() {
     assert_eq!(limiter.hold().unwrap().cause, Cause::Throttle(Level::Snapshot));
     let status = limiter.status();
     assert!(status.limit < 230.0 && status.cap == 1000.0 && status.used > 180.0, "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_far_below_the_quota_is_used_in_full_and_not_hammered() {
+    for (quota, allowed) in [(1000.0, 200), (100_000.0, 200), (1000.0, 20), (100_000.0, 20)] {
+        let limiter = Arc::new(limiter(quota));
+        // It lets a tenth of a second's worth through at once, which says little about its rate.
+        let service = Service::within(allowed / 10, Duration::from_millis(100));
+        let (early, _) = drive(&limiter, &service, 20).await;
+        let (later, throttled) = drive(&limiter, &service, 40).await;
+        let whole = (early + later) as f64 / (60 * allowed) as f64;
+        let share = throttled as f64 / (later + throttled) as f64;
+        let what = format!("{allowed}/s under a quota of {quota}/s");
+        assert!(whole > 0.97, "{what}: {:.1} % used from the first second on", whole * 100.0);
+        assert!(share < 0.03, "{what}: {:.2} % throttled after 20 s", share * 100.0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
