@@ -437,6 +437,54 @@ fn rows_of_an_account_that_the_machine_does_not_name_are_never_shown() {
 }
 
 #[test]
+fn no_id_region_or_number_is_cut_at_the_sizes_it_is_made_for() {
+    use super::testing::{image, origin, snapshot, volume};
+    use crate::inventory::{Rows, Update};
+    for (width, height) in [(80, 24), (100, 30), (112, 30), (116, 30), (120, 36), (160, 50)] {
+        let mut model = deck(width, height);
+        // The longest short code that there is: five letters.
+        let far = origin("ap-southeast-2");
+        for rows in [
+            Rows::Snapshots(vec![snapshot(&far, 900)]),
+            Rows::Volumes(vec![volume(&far, 901)]),
+            Rows::Images(vec![image(&far, 902)]),
+        ] {
+            let look = model.look;
+            update(&mut model, Msg::Inventory(look, Update::Page(far.clone(), rows)), now());
+        }
+        settle(&mut model, now().later(Duration::from_secs(2)));
+        for screen in [Screen::Snapshots, Screen::Volumes, Screen::Images] {
+            model.screen = screen;
+            model.list_mut().unwrap().go_to(usize::MAX);
+            update(&mut model, Msg::Tick, now());
+            let body = super::view::body(ratatui::layout::Rect::new(0, 0, width, height));
+            let layout = match screen {
+                Screen::Snapshots => super::screen::snapshots::layout(&model, body),
+                Screen::Volumes => super::screen::volumes::layout(&model, body),
+                _ => super::screen::images::layout(&model, body),
+            };
+            let buf = drawn(&model, now());
+            let mut x = layout.rows.x + super::widget::table::GUTTER;
+            let mut seen = 0;
+            for head in &layout.columns {
+                assert!(x + head.width <= layout.rows.right(), "{screen:?} {width}: {} goes over the edge", head.title);
+                for y in layout.rows.y..layout.rows.bottom() {
+                    let cell: String = (x..x + head.width).map(|x| buf[(x, y)].symbol()).collect();
+                    seen += usize::from(!cell.trim().is_empty());
+                    let cut = if head.title == "NAME" { false } else { cell.trim_end().ends_with('…') };
+                    assert!(!cut, "{screen:?} at {width}×{height}: {} is cut: `{cell}`", head.title);
+                }
+                if width >= 100 && matches!(head.title, "SNAPSHOT" | "VOLUME" | "IMAGE") && head.width > 9 {
+                    assert!(head.width >= 21, "{screen:?} at {width}: ids are whole from 100 columns");
+                }
+                x += head.width + 1;
+            }
+            assert!(seen > 20, "nothing was looked at");
+        }
+    }
+}
+
+#[test]
 fn a_deck_in_which_nothing_goes_on_wants_nothing_before_a_minute() {
     let model = deck(120, 36);
     let now = now().later(Duration::from_secs(30));

@@ -34,6 +34,22 @@ pub fn clip(text: &str, max: usize) -> String {
     out
 }
 
+/// Leaves out the last clauses of a sentence until it fits: what is in brackets, after a colon, after a comma. Only a
+/// clause that is too long by itself is cut.
+#[must_use]
+pub fn clauses(text: &str, max: usize) -> String {
+    let mut rest = text;
+    while width(rest) > max {
+        let bracket = rest.find(" (").filter(|_| rest.ends_with(')'));
+        let cut = bracket.or_else(|| [": ", ", "].iter().filter_map(|mark| rest.rfind(mark)).max());
+        match cut {
+            Some(at) => rest = &rest[..at],
+            None => return clip(rest, max),
+        }
+    }
+    rest.to_owned()
+}
+
 /// Cuts from the front: ids, whose tail tells them apart.
 #[must_use]
 pub fn tail(text: &str, max: usize) -> String {
@@ -184,5 +200,15 @@ mod tests {
         assert_eq!(usd(Quantity::at_most(Usd(1102.75))), "≤ 1,102.75");
         assert_eq!(usd(Quantity::exact(Usd(0.0))), "0.00");
         assert_eq!(usd(Quantity::unknown()), "?");
+    }
+
+    #[test]
+    fn a_sentence_loses_clauses_and_never_half_a_word() {
+        let said = "verify at full: same memory, + $93.96, + 8 h 41 m (Put/s per snapshot, 1,000 (L-1774F84A, fixed))";
+        assert_eq!(clauses(said, 200), said);
+        assert_eq!(clauses(said, 80), "verify at full: same memory, + $93.96, + 8 h 41 m");
+        assert_eq!(clauses(said, 60), "verify at full: same memory, + $93.96, + 8 h 41 m");
+        assert_eq!(clauses("lanes at 64: same time: the quota binds", 20), "lanes at 64");
+        assert_eq!(clauses("unbreakable", 5), "unbr…");
     }
 }

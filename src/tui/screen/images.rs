@@ -140,12 +140,12 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
 
 fn heads(width: u16) -> Vec<Head> {
     let inner = width.saturating_sub(2 + 3);
-    let wide = inner >= 72;
+    let wide = inner >= 67;
     let id = if wide { 21 } else { 10 };
-    let fixed = id + 1 + 5 + 9 + 6 + 12 + if wide { 6 } else { 0 };
+    let fixed = id + 1 + 6 + 9 + 6 + 12 + if wide { 6 } else { 0 };
     let name = inner.saturating_sub(fixed + 1).clamp(4, 60);
     let mut out =
-        vec![Head::left("IMAGE", id, Some(0)), Head::left("NAME", name, Some(1)), Head::left("REG", 4, Some(2))];
+        vec![Head::left("IMAGE", id, Some(0)), Head::left("NAME", name, Some(1)), Head::left("REG", 5, Some(2))];
     if wide {
         out.push(Head::right("SNAPS", 5, Some(3)));
     }

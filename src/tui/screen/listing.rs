@@ -15,13 +15,29 @@ use crate::tui::widget::table::{self, Cell, Look, put};
 
 /// Below this height side panels and legends go, whatever the width.
 pub const LOW: u16 = 20;
-/// From this width on ids are whole and there is room for a detail.
+/// From this width on ids are whole.
 pub const WIDE: u16 = 100;
+
+/// From this width on a list keeps whole ids and its main number beside a detail.
+pub const BESIDE: u16 = 112;
+
+/// Whether there is room for a detail beside a list.
+#[must_use]
+pub const fn fits_detail(body: Rect) -> bool {
+    body.width >= BESIDE && body.height >= LOW
+}
 
 /// Whether the detail is shown: wished for, and there is room.
 #[must_use]
 pub fn has_detail(model: &Model, body: Rect) -> bool {
-    model.memory.detail.unwrap_or(true) && body.width >= WIDE && body.height >= LOW
+    model.memory.detail.unwrap_or(true) && fits_detail(body)
+}
+
+/// Why the detail cannot be shown.
+#[must_use]
+pub fn no_detail(model: &Model) -> Option<String> {
+    let body = crate::tui::view::body(Rect::new(0, 0, model.size.0, model.size.1));
+    (!fits_detail(body)).then(|| format!("the detail needs {BESIDE} columns and 24 lines; enter opens it here"))
 }
 
 /// The foot of a list: totals of marks, when there are any.

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::address::{Address, Place};
 use crate::inventory::{SnapshotRow, State as Life, Tier};
-use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::action::{Action, Danger, Scope};
 use crate::tui::catalog::Slot;
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
@@ -139,10 +139,19 @@ pub const ACTIONS: &[Action] = &[
             Vec::new()
         },
     ),
-    action("snapshots.detail", "detail", &["d"], Danger::Look, 45, "Show or hide the detail.", always, |m, _| {
-        m.memory.detail = Some(!m.memory.detail.unwrap_or(true));
-        vec![Effect::Remember(m.memory.clone())]
-    }),
+    action(
+        "snapshots.detail",
+        "detail",
+        &["d"],
+        Danger::Look,
+        45,
+        "Show or hide the detail.",
+        listing::no_detail,
+        |m, _| {
+            m.memory.detail = Some(!m.memory.detail.unwrap_or(true));
+            vec![Effect::Remember(m.memory.clone())]
+        },
+    ),
     action(
         "snapshots.delete",
         "delete",
@@ -233,14 +242,14 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
 /// Columns by width: ids are whole where they fit, money and flags go first where they do not.
 fn heads(width: u16) -> Vec<Head> {
     let inner = width.saturating_sub(2 + 3);
-    let money = inner >= 60;
-    let id = if inner >= 74 { 22 } else { 12 };
-    let fixed = id + 1 + 5 + 8 + 9 + 6 + if money { 9 } else { 0 } + 6;
+    let money = inner >= 74 || (60..67).contains(&inner);
+    let id = if inner >= 67 { 22 } else { 12 };
+    let fixed = id + 1 + 6 + 8 + 9 + 6 + if money { 9 } else { 0 } + 6;
     let name = inner.saturating_sub(fixed + 1).clamp(4, 40);
     let mut out = vec![
         Head::left("SNAPSHOT", id, Some(ID)),
         Head::left("NAME", name, Some(NAME)),
-        Head::left("REG", 4, Some(REGION)),
+        Head::left("REG", 5, Some(REGION)),
         Head::right("VOLUME", 7, Some(VOLUME)),
         Head::right("FULL", 8, Some(FULL)),
     ];

@@ -26,6 +26,7 @@ use crate::tui::msg::Msg;
 use crate::tui::screen::{Page, Screen};
 
 pub(super) use act::job_actions;
+pub(super) use list::what;
 
 /// One point of the graph behind `t`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -116,9 +116,9 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
 
 fn heads(width: u16) -> Vec<Head> {
     let inner = width.saturating_sub(2 + 3);
-    let id = if inner >= 74 { 21 } else { 10 };
+    let id = if inner >= 67 { 21 } else { 10 };
     let kind = if inner >= 84 { 5 } else { 0 };
-    let cost = if inner >= 60 { 9 } else { 0 };
+    let cost = if inner >= 74 || (60..67).contains(&inner) { 9 } else { 0 };
     let fixed = id + 1 + 8 + kind + 9 + cost + 6 + 12;
     let name = inner.saturating_sub(fixed + 1).clamp(4, 40);
     let mut out =

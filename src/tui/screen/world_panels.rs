@@ -7,6 +7,7 @@ use crate::engine::protocol::{JobState, JobStatus};
 use crate::tui::catalog::Load;
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
+use crate::tui::screen::transfers::what;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::table::put;
@@ -173,12 +174,10 @@ pub fn draw_transfers(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme
     let inner = panel(&format!("Transfers {}", jobs.len()), "J opens", false, area, buf, theme);
     for (line, job) in (0u16..inner.height).zip(&jobs) {
         let at = Rect { y: inner.y + line, height: 1, ..inner };
-        let to: Vec<&str> = job.destinations.iter().map(|d| d.address.as_str()).collect();
-        let what = format!("{} → {}", text::tail(&job.source, 24), to.join(" "));
         let tail = 62.min(usize::from(at.width));
         let room = usize::from(at.width).saturating_sub(tail + 6);
         put(at.x + 1, &text::left(&job.job.to_string(), 3), theme.style(Role::Title), at, buf);
-        put(at.x + 5, &text::clip(&what, room), theme.style(Role::Text), at, buf);
+        put(at.x + 5, &text::clip(&what(job, room), room), theme.style(Role::Text), at, buf);
         let mut x = at.right().saturating_sub(u16::try_from(tail).unwrap_or(0));
         let part = gauge::share(job.blocks_done.0, job.blocks_total.value.0);
         for span in gauge::bar(theme, part, 19, Role::Gauge) {

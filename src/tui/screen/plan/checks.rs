@@ -7,8 +7,8 @@ use ratatui::text::Span;
 use super::view::{put, span};
 use super::{Knob, knobs, tally};
 use crate::plan::{Level, Plan};
-use crate::tui::screen::transfers::engine::{clip_words, wrapped};
-use crate::tui::text::{clip, width};
+use crate::tui::screen::transfers::engine::wrapped;
+use crate::tui::text::{clauses, clip, width};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 
@@ -102,7 +102,7 @@ pub(super) fn what_if(focus: Knob, made: &Plan, shown: &Plan, area: Rect, buf: &
         .collect();
     if !turned.is_empty() {
         let text = format!("{}: {}", turned.join(", "), knobs::difference(made, shown));
-        put(inner, row, vec![span(theme, Role::Accent, clip_words(&text, room))], buf);
+        put(inner, row, vec![span(theme, Role::Accent, clauses(&text, room))], buf);
         row += 1;
     }
     for up in [true, false] {
@@ -117,7 +117,7 @@ pub(super) fn what_if(focus: Knob, made: &Plan, shown: &Plan, area: Rect, buf: &
         put(
             inner,
             row,
-            vec![span(theme, Role::Key, arrow), span(theme, Role::Dim, clip_words(&text, room.saturating_sub(2)))],
+            vec![span(theme, Role::Key, arrow), span(theme, Role::Dim, clauses(&text, room.saturating_sub(2)))],
             buf,
         );
         row += 1;
@@ -126,7 +126,7 @@ pub(super) fn what_if(focus: Knob, made: &Plan, shown: &Plan, area: Rect, buf: &
         && focus != Knob::Verify
         && let Some(text) = proof(shown)
     {
-        put(inner, row, vec![span(theme, Role::Dim, format!("  {}", clip_words(&text, room.saturating_sub(2))))], buf);
+        put(inner, row, vec![span(theme, Role::Dim, format!("  {}", clauses(&text, room.saturating_sub(2))))], buf);
     }
 }
 
