@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{BlockIndex, Region};
+use crate::ids::{BlockIndex, Profile, Region};
 
 /// The result of everything in floe that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -113,13 +113,16 @@ pub struct Error {
     pub region: Option<Region>,
     /// The block it happened on.
     pub block: Option<BlockIndex>,
+    /// The profile whose credentials it is about.
+    #[serde(default)]
+    pub profile: Option<Profile>,
     /// AWS's own words.
     pub aws: Option<Box<AwsDetail>>,
 }
 
 impl Error {
     fn of(kind: Kind, class: Class, what: impl Into<String>) -> Self {
-        Self { kind, class, what: what.into(), todo: None, region: None, block: None, aws: None }
+        Self { kind, class, what: what.into(), todo: None, region: None, block: None, profile: None, aws: None }
     }
 
     /// Tried, and it will not get better.
@@ -178,6 +181,12 @@ impl Error {
     #[must_use]
     pub fn at_block(mut self, block: BlockIndex) -> Self {
         self.block = Some(block);
+        self
+    }
+    /// Adds whose credentials it is about.
+    #[must_use]
+    pub fn of_profile(mut self, profile: Option<&Profile>) -> Self {
+        self.profile = profile.cloned();
         self
     }
     /// Adds AWS's own words.

@@ -295,6 +295,13 @@ impl<T: fmt::Display> fmt::Display for Quantity<T> {
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
+    /// SHA-256 of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut out = [0; 32];
+        out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+        Self(out)
+    }
     /// The 44 characters of base64 that the `x-amz-Checksum` header carries.
     #[must_use]
     pub fn base64(&self) -> String {

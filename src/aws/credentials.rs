@@ -9,16 +9,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
+
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::SdkConfig;
 
 use super::classify::{self, Said};
 use super::http::Http;
 use super::profiles::Files;
-use super::session::FixedProfile;
+use super::settings::{FixedProfile, ShellKeys};
+use super::surroundings::{Shell, Surroundings};
 use super::wire;
 use crate::error::{Class, Error, Result};
 use crate::ids::{AccountId, Profile, Region};
@@ -37,10 +40,29 @@ const METADATA_DEADLINE: Duration = Duration::from_secs(1);
 pub(super) enum Source {
     /// A profile of the shared files, by itself.
     Named(Profile),
-    /// No profile was named: environment, default profile, container, instance.
+    /// No profile was named, and the shell has keys of its own.
+    Shell(ShellSlot),
+    /// No profile was named: default profile, container, instance.
     Chain,
     /// The sandbox's own.
     Fixed(FixedProfile),
+}
+
+/// Where keys of a shell are kept, in memory only: a front fills it from its environment, an engine with what fronts
+/// hand over. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ShellSlot(Arc<RwLock<Option<ShellKeys>>>);
+
+impl ShellSlot {
+    pub(super) fn new(keys: Option<ShellKeys>) -> Self {
+        Self(Arc::new(RwLock::new(keys)))
+    }
+    pub(super) fn get(&self) -> Option<ShellKeys> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    pub(super) fn set(&self, keys: ShellKeys) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
+    }
 }
 
 /// Who keys belong to.
@@ -64,6 +86,7 @@ struct Inner {
     http: Http,
     /// Without credentials: what STS is asked with.
     base: SdkConfig,
+    surroundings: Surroundings,
     held: RwLock<Option<Held>>,
     /// One renewal at a time.
     renewing: tokio::sync::Mutex<()>,
@@ -86,12 +109,13 @@ impl Held {
 }
 
 impl Keys {
-    pub(super) fn new(source: Source, seed: Region, http: Http, base: SdkConfig) -> Self {
+    pub(super) fn new(source: Source, seed: Region, http: Http, base: SdkConfig, surroundings: Surroundings) -> Self {
         let inner = Inner {
             source,
             seed,
             http,
             base,
+            surroundings,
             held: RwLock::new(None),
             renewing: tokio::sync::Mutex::new(()),
             pinned: OnceLock::new(),
@@ -143,12 +167,15 @@ impl Keys {
         if *pinned != caller.account {
             return Err(self.other_account(pinned, &caller.account));
         }
-        if let Source::Fixed(fixed) = &self.inner.source
-            && fixed.account != caller.account
-        {
-            return Err(self.other_account(&fixed.account, &caller.account));
+        let said = match (&self.inner.source, &self.inner.surroundings.shell) {
+            (Source::Fixed(fixed), _) => Some(&fixed.account),
+            (Source::Shell(_), Shell::Keys(account)) => account.as_ref(),
+            _ => None,
+        };
+        match said.filter(|account| **account != caller.account) {
+            Some(account) => Err(self.other_account(account, &caller.account)),
+            None => Ok(caller),
         }
-        Ok(caller)
     }
 
     async fn check_account(&self, credentials: &Credentials) -> Result<()> {
@@ -199,9 +226,24 @@ impl Keys {
                     None,
                     "floe-sandbox",
                 )),
+                Source::Shell(slot) => match slot.get() {
+                    Some(keys) => Ok(Credentials::new(
+                        keys.access_key_id,
+                        keys.secret_access_key,
+                        keys.session_token,
+                        keys.expires.and_then(|end| SystemTime::try_from(end).ok()),
+                        "shell",
+                    )),
+                    None => Err(CredentialsError::not_loaded("the shell that has the keys is not here")),
+                },
                 Source::Named(profile) => {
+                    let files = EnvConfigFiles::builder()
+                        .with_file(EnvConfigFileKind::Config, &self.inner.surroundings.config_file)
+                        .with_file(EnvConfigFileKind::Credentials, &self.inner.surroundings.credentials_file)
+                        .build();
                     ProfileFileCredentialsProvider::builder()
                         .configure(&self.provider_config())
+                        .profile_files(files)
                         .profile_name(profile.as_str())
                         .build()
                         .provide_credentials()
@@ -231,7 +273,8 @@ impl Keys {
                 Class::Credentials,
                 format!("{} gave no credentials within {} s", self.name(), RESOLVE_DEADLINE.as_secs()),
             )
-            .todo(self.mend())),
+            .todo(self.mend())
+            .of_profile(self.profile())),
         }
     }
 
@@ -248,7 +291,7 @@ impl Keys {
             }
             other => format!("{} gave no credentials: {}", self.name(), wire::chain(other)),
         };
-        Error::classed(Class::Credentials, why).todo(self.mend())
+        Error::classed(Class::Credentials, why).todo(self.mend()).of_profile(self.profile())
     }
 
     /// `profile prod`, or what stands in for a name.
@@ -256,6 +299,7 @@ impl Keys {
         match &self.inner.source {
             Source::Named(profile) => format!("profile {profile}"),
             Source::Fixed(fixed) => format!("profile {}", fixed.name),
+            Source::Shell(_) => "the shell's keys".to_owned(),
             Source::Chain => "the default credentials".to_owned(),
         }
     }
@@ -263,13 +307,13 @@ impl Keys {
     /// The command that gives fresh ones.
     pub(super) fn mend(&self) -> String {
         match &self.inner.source {
-            Source::Named(profile) => Files::read().mend(profile.as_str()),
+            Source::Named(profile) => Files::read(&self.inner.surroundings).mend(profile.as_str()),
             Source::Fixed(_) => "start the sandbox again".to_owned(),
-            Source::Chain if std::env::var_os("AWS_ACCESS_KEY_ID").is_some() => {
+            Source::Shell(_) => {
                 "export fresh AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN".to_owned()
             }
             Source::Chain => {
-                let files = Files::read();
+                let files = Files::read(&self.inner.surroundings);
                 match files.names().first() {
                     Some(name) if name != "default" => {
                         format!("name a profile: --profile {}", files.names().join(" | --profile "))
@@ -303,10 +347,19 @@ impl Keys {
     }
 
     fn noticed(&self, error: Error) -> Error {
-        if error.class == Class::Credentials {
-            self.refused();
+        if error.class != Class::Credentials {
+            return error;
         }
-        error
+        self.refused();
+        error.of_profile(self.profile())
+    }
+
+    fn profile(&self) -> Option<&Profile> {
+        match &self.inner.source {
+            Source::Named(profile) => Some(profile),
+            Source::Fixed(fixed) => Some(&fixed.name),
+            Source::Shell(_) | Source::Chain => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! `AWS_CA_BUNDLE`). Connections are bounded per host, because each one may keep 408 KiB of read buffer, and
 //! closed when idle for 15 s: services drop theirs at about 20 s, and a request on a dropped one is lost.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
 
-use super::session::{Profiles, Settings};
+use super::settings::{Profiles, Settings};
 use crate::error::{Error, Result};
 
 /// Above every useful window (a snapshot gives 1,000 blocks a second; at 200 ms that is 200 in flight), below
@@ -82,7 +83,7 @@ fn pooled(settings: &Settings) -> Result<Client> {
         .max_connections_per_host(CONNECTIONS_PER_HOST)
         .idle_timeout(IDLE)
         .tcp_nodelay(true)
-        .proxy_config(proxy(settings))
+        .proxy_config(proxy(settings)?)
         .event_listener(|event: &ConnectionEvent<'_>| {
             if let ConnectionEvent::Opened(opened) = event {
                 let connection = opened.connection();
@@ -90,7 +91,7 @@ fn pooled(settings: &Settings) -> Result<Client> {
             }
         })
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-        .tls_context(tls_context()?)
+        .tls_context(tls_context(settings.surroundings.ca_bundle.as_deref())?)
         .build_https()
         .map_err(|error| broken(error.to_string()))?;
     Client::from_partition(&pool, PARTITION).map_err(|error| broken(error.to_string()))
@@ -105,12 +106,13 @@ fn spawn(driver: Pin<Box<dyn Future<Output = ()> + Send + 'static>>) {
 }
 
 /// The sandbox and other loopback endpoints are never asked through a proxy.
-fn proxy(settings: &Settings) -> ProxyConfig {
-    let loopback = settings.endpoint.as_deref().is_some_and(is_loopback);
+fn proxy(settings: &Settings) -> Result<ProxyConfig> {
+    let endpoint = settings.endpoint.as_deref().or(settings.surroundings.endpoint.as_deref());
+    let loopback = endpoint.is_some_and(is_loopback);
     if loopback || matches!(settings.profiles, Profiles::Fixed(_)) {
-        ProxyConfig::disabled()
+        Ok(ProxyConfig::disabled())
     } else {
-        ProxyConfig::from_env()
+        settings.surroundings.proxy.config(endpoint)
     }
 }
 
@@ -123,13 +125,11 @@ fn is_loopback(endpoint: &str) -> bool {
 }
 
 /// `AWS_CA_BUNDLE` replaces the system's roots, as it does in the AWS CLI.
-fn tls_context() -> Result<tls::TlsContext> {
+fn tls_context(bundle: Option<&Path>) -> Result<tls::TlsContext> {
     let broken = |why: String| Error::usage(format!("AWS_CA_BUNDLE cannot be used: {why}"));
-    let Some(path) = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) else {
-        return Ok(tls::TlsContext::default());
-    };
-    let shown = path.to_string_lossy().into_owned();
-    let pem = std::fs::read(&path).map_err(|error| broken(format!("{shown}: {error}")))?;
+    let Some(path) = bundle else { return Ok(tls::TlsContext::default()) };
+    let shown = path.display();
+    let pem = std::fs::read(path).map_err(|error| broken(format!("{shown}: {error}")))?;
     if !pem.windows(11).any(|window| window == b"-----BEGIN ") {
         return Err(broken(format!("{shown} holds no PEM certificate")).todo("name a PEM file, or unset AWS_CA_BUNDLE"));
     }

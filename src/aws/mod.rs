@@ -14,10 +14,14 @@ mod ec2;
 mod http;
 mod profiles;
 mod session;
+mod settings;
+mod surroundings;
 mod wire;
 
 pub use blocks::Arriving;
 pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapshot, Started};
 pub use ec2::{Ec2, EncryptionDefault, Page, SnapshotState};
 pub use profiles::ProfilesVersion;
-pub use session::{Aws, FixedProfile, ProfileInfo, ProfileKind, Profiles, Session, Settings, WorldId};
+pub use session::{Aws, Session};
+pub use settings::{FixedProfile, Introduction, ProfileInfo, ProfileKind, Profiles, Settings, ShellKeys, WorldId};
+pub use surroundings::{Shell, Surroundings};

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::session::{ProfileInfo, ProfileKind};
+use super::settings::{ProfileInfo, ProfileKind};
+use super::surroundings::{Shell, Surroundings};
 use crate::ids::{AccountId, Profile, Region};
 
 type Section = BTreeMap<String, String>;
@@ -23,43 +24,23 @@ pub(super) struct Files {
     sso_cache: PathBuf,
 }
 
-/// Where the files are, by the standard variables: config, credentials.
-pub(super) fn paths() -> [PathBuf; 2] {
-    let home = home();
-    let named = |variable: &str, default: &str| {
-        std::env::var_os(variable)
-            .filter(|path| !path.is_empty())
-            .map_or_else(|| home.join(".aws").join(default), |path| expand(&PathBuf::from(path), &home))
-    };
-    [named("AWS_CONFIG_FILE", "config"), named("AWS_SHARED_CREDENTIALS_FILE", "credentials")]
-}
-
-fn home() -> PathBuf {
-    std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default()
-}
-
-fn expand(path: &Path, home: &Path) -> PathBuf {
-    path.strip_prefix("~").map_or_else(|_| path.to_owned(), |rest| home.join(rest))
-}
-
 /// The files' state, to notice a change cheaply: equal values mean that nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProfilesVersion(Vec<(PathBuf, Option<SystemTime>)>);
 
 /// The version now: two `stat` calls and one of the sign-in cache.
-pub(super) fn version() -> ProfilesVersion {
-    let mut watched = paths().to_vec();
-    watched.push(home().join(".aws/sso/cache"));
+pub(super) fn version(around: &Surroundings) -> ProfilesVersion {
+    let watched = vec![around.config_file.clone(), around.credentials_file.clone(), around.home.join(".aws/sso/cache")];
     let modified = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
     ProfilesVersion(watched.into_iter().map(|path| (path.clone(), modified(&path))).collect())
 }
 
 impl Files {
     /// Reads them; a missing file is an empty one.
-    pub(super) fn read() -> Self {
-        let [config, credentials] = paths();
+    pub(super) fn read(around: &Surroundings) -> Self {
         let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-        Self::parse(&text(&config), &text(&credentials), home().join(".aws/sso/cache"))
+        let cache = around.home.join(".aws/sso/cache");
+        Self::parse(&text(&around.config_file), &text(&around.credentials_file), cache)
     }
 
     fn parse(config: &str, credentials: &str, sso_cache: PathBuf) -> Self {
@@ -90,6 +71,11 @@ impl Files {
     /// Whether the files know the profile.
     pub(super) fn has(&self, profile: &Profile) -> bool {
         self.profiles.contains_key(profile.as_str())
+    }
+
+    /// Whether the profile has a source of credentials.
+    pub(super) fn has_keys(&self, profile: &str) -> bool {
+        self.kind(profile) != ProfileKind::None
     }
 
     /// All names, `default` first.
@@ -147,12 +133,11 @@ impl Files {
     }
 
     /// Every profile as the pickers show it, keys in the environment first.
-    pub(super) fn infos(&self, now: Timestamp) -> Vec<ProfileInfo> {
-        let environment = std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|key| !key.is_empty());
-        let from_environment = environment.then(|| ProfileInfo {
+    pub(super) fn infos(&self, now: Timestamp, around: &Surroundings) -> Vec<ProfileInfo> {
+        let from_environment = (around.shell != Shell::NoKeys).then(|| ProfileInfo {
             name: None,
             kind: ProfileKind::Environment,
-            region: environment_region(),
+            region: around.region.clone(),
             account: None,
             state: "keys in the environment".to_owned(),
             usable: true,
@@ -260,11 +245,6 @@ impl SsoToken {
             renewable: cached.refresh_token.is_some() && registered.is_some_and(|until| until > Timestamp::now()),
         })
     }
-}
-
-/// The region that the environment names.
-pub(super) fn environment_region() -> Option<Region> {
-    ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|variable| std::env::var(variable).ok()?.parse().ok())
 }
 
 /// `[head]` and its `key = value` lines; nested (indented) values and comments are left out.

@@ -3,7 +3,7 @@
 //! One [`Aws`] per world, one identity per profile (its keys, pinned to the account that STS named), one
 //! [`Session`] per (profile, region). All of them are made once and kept; nothing is sent before it is needed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,119 +12,21 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_types::service_config::ServiceConfigKey;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use super::classify::{self, Said};
 use super::clock::Clock;
-use super::credentials::{Keys, Source};
+use super::credentials::{Keys, ShellSlot, Source};
 use super::http::{CONNECT_TIMEOUT, Http};
 use super::profiles::{self, Files, ProfilesVersion};
+use super::settings::{FixedProfile, Introduction, ProfileInfo, Profiles, Settings, ShellKeys, WorldId};
+use super::surroundings::{Endpoints, Shell, Surroundings};
 use super::wire;
 use super::{Ebs, Ec2};
 use crate::error::{Class, Error, Result};
 use crate::grant::{Call, Grant};
 use crate::ids::{AccountId, Profile, Region};
 use crate::rows::{Origin, RegionRow};
-
-/// What a command line, the environment and the config resolved to, before anything is asked of AWS.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// Where credentials come from.
-    pub profiles: Profiles,
-    /// The profile that counts where an address names none (`--profile`, `AWS_PROFILE`).
-    pub profile: Option<Profile>,
-    /// The region that counts where an address names none (`--region`, `AWS_REGION`).
-    pub region: Option<Region>,
-    /// One endpoint for all services (`--endpoint-url`, the sandbox); the standard per-service variables
-    /// are honoured where this is absent.
-    pub endpoint: Option<String>,
-    /// Refuse every mutating call (`--read-only`, `FLOE_READ_ONLY`).
-    pub read_only: bool,
-}
-
-/// Where credentials come from.
-#[derive(Debug, Clone, Default)]
-pub enum Profiles {
-    /// The shared config files and the environment, as every AWS tool does. A profile that is *named* is
-    /// resolved by itself, never by the default chain, which would prefer keys in the environment.
-    #[default]
-    Shared,
-    /// The sandbox's own: `~/.aws` is not read.
-    Fixed(Vec<FixedProfile>),
-}
-
-/// A profile with its keys, as the sandbox hands them out.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FixedProfile {
-    /// Its name.
-    pub name: Profile,
-    /// Access key id.
-    pub access_key_id: String,
-    /// Secret access key (of a sandbox: no secret at all).
-    pub secret_access_key: String,
-    /// The token of temporary keys.
-    #[serde(default)]
-    pub session_token: Option<String>,
-    /// The account it belongs to.
-    pub account: AccountId,
-    /// Its default region.
-    pub region: Region,
-}
-
-/// How a profile gets its credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProfileKind {
-    /// Keys in the file.
-    Keys,
-    /// IAM Identity Center.
-    Sso,
-    /// `aws login`.
-    Login,
-    /// Assumes a role from another profile.
-    Role,
-    /// `credential_process`.
-    Process,
-    /// Web identity token file.
-    WebIdentity,
-    /// Keys in the environment.
-    Environment,
-    /// Instance or container metadata.
-    Metadata,
-    /// The embedded AWS.
-    Sandbox,
-    /// A profile without any source of credentials.
-    None,
-}
-
-/// One profile as the start page and the picker show it; found without any network.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ProfileInfo {
-    /// Its name; `None` for keys in the environment.
-    pub name: Option<Profile>,
-    /// How it gets credentials.
-    pub kind: ProfileKind,
-    /// Its region, when it has one.
-    pub region: Option<Region>,
-    /// The account, when the files say so.
-    pub account: Option<AccountId>,
-    /// What is known of its state, in words: `signed in until 14:02`, `sign-in needed`, `keys`.
-    pub state: String,
-    /// Whether it can be used as it is.
-    pub usable: bool,
-    /// The command that would mend it.
-    pub mend: Option<String>,
-}
-
-/// What a job records of its world, so that it is refused in another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorldId {
-    /// The custom endpoint, if any; `sandbox` for the embedded AWS, whatever its port today.
-    pub endpoint: Option<String>,
-    /// `aws`, `aws-cn`, …
-    pub partition: String,
-}
 
 /// Control-plane calls: one attempt may take this long (a page of 1,000 rows takes seconds), and this many are made:
 /// describes of many regions at once are throttled now and then.
@@ -141,6 +43,12 @@ pub struct Aws {
 struct Inner {
     settings: Settings,
     http: Http,
+    /// The keys of the shell that this world is seen from.
+    shell: ShellSlot,
+    /// Endpoints by profile: as captured elsewhere, or as the SDK resolved them here.
+    endpoints: Mutex<BTreeMap<String, Endpoints>>,
+    /// Whether this process's own environment counts: not in an engine that serves other shells.
+    own: bool,
     identities: Mutex<HashMap<Option<Profile>, Arc<OnceCell<Identity>>>>,
     sessions: Mutex<HashMap<(Option<Profile>, Region), Session>>,
 }
@@ -161,9 +69,60 @@ impl Aws {
     /// # Errors
     /// A CA bundle or proxy setting that cannot be used.
     pub fn new(settings: Settings) -> Result<Self> {
-        let http = Http::new(&settings)?;
-        let inner = Inner { settings, http, identities: Mutex::default(), sessions: Mutex::default() };
+        let keys = ShellKeys::of_process(|name| std::env::var(name).ok());
+        Self::open(settings, keys, true)
+    }
+
+    /// The world that a front sees, opened in another process: nothing of this process's environment counts.
+    ///
+    /// # Errors
+    /// As [`Aws::new`].
+    pub fn introduced(introduction: Introduction) -> Result<Self> {
+        Self::open(introduction.settings, introduction.keys, false)
+    }
+
+    fn open(settings: Settings, keys: Option<ShellKeys>, own: bool) -> Result<Self> {
+        let inner = Inner {
+            http: Http::new(&settings)?,
+            shell: ShellSlot::new(keys),
+            endpoints: Mutex::new(settings.surroundings.endpoints.clone()),
+            own,
+            identities: Mutex::default(),
+            sessions: Mutex::default(),
+            settings,
+        };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What another process needs to open this world; `None` for a sandbox, which no other process sees so. Keys of
+    /// the shell are in it where they were used here, or where `keys` wants them tried.
+    pub async fn introduction(&self, keys: bool) -> Option<Introduction> {
+        if matches!(self.inner.settings.profiles, Profiles::Fixed(_)) {
+            return None;
+        }
+        let held = self.inner.shell.get();
+        let unnamed = self.inner.settings.profile.is_none();
+        if keys && unnamed && held.is_some() {
+            // Whether they are good is found out here; if not, the engine goes on with what it has.
+            let _ = self.session(None, self.home_region(None).as_ref()).await;
+        }
+        let account = lock(&self.inner.identities).get(&None).and_then(|cell| cell.get().map(|id| id.account.clone()));
+        let keys = held.filter(|_| account.is_some());
+        let mut settings = self.inner.settings.clone();
+        settings.surroundings.endpoints.clone_from(&lock(&self.inner.endpoints));
+        settings.surroundings.shell = if keys.is_some() { Shell::Keys(account) } else { Shell::NoKeys };
+        Some(Introduction { settings, keys })
+    }
+
+    /// Hands over fresh keys of a shell; they are used once those in hand are refused or end.
+    pub fn hand(&self, keys: &ShellKeys) {
+        self.inner.shell.set(keys.clone());
+    }
+
+    /// The id of the shell's key that is held, for tests.
+    #[cfg(test)]
+    pub(crate) fn shell_key_id(&self) -> Option<String> {
+        self.inner.shell.get().map(|keys| keys.access_key_id)
     }
 
     /// The settings it was made with.
@@ -172,13 +131,21 @@ impl Aws {
         &self.inner.settings
     }
 
+    fn surroundings(&self) -> &Surroundings {
+        &self.inner.settings.surroundings
+    }
+
+    fn files(&self) -> Files {
+        Files::read(self.surroundings())
+    }
+
     /// What jobs record of it.
     #[must_use]
     pub fn world(&self) -> WorldId {
         let settings = &self.inner.settings;
         let endpoint = match settings.profiles {
             Profiles::Fixed(_) => Some("sandbox".to_owned()),
-            Profiles::Shared => settings.endpoint.clone(),
+            Profiles::Shared => settings.endpoint.clone().or_else(|| settings.surroundings.endpoint.clone()),
         };
         let region = self.seed_region(self.resolve_profile(None).as_ref());
         let partition = region.map_or("aws", |region| region.partition()).to_owned();
@@ -189,7 +156,7 @@ impl Aws {
     #[must_use]
     pub fn profiles(&self) -> Vec<ProfileInfo> {
         match &self.inner.settings.profiles {
-            Profiles::Shared => Files::read().infos(Timestamp::now()),
+            Profiles::Shared => self.files().infos(Timestamp::now(), self.surroundings()),
             Profiles::Fixed(fixed) => fixed.iter().map(FixedProfile::info).collect(),
         }
     }
@@ -198,7 +165,7 @@ impl Aws {
     #[must_use]
     pub fn profiles_version(&self) -> ProfilesVersion {
         match self.inner.settings.profiles {
-            Profiles::Shared => profiles::version(),
+            Profiles::Shared => profiles::version(self.surroundings()),
             Profiles::Fixed(_) => ProfilesVersion::default(),
         }
     }
@@ -221,10 +188,9 @@ impl Aws {
             let of_profile = fixed.iter().find(|fixed| Some(&fixed.name) == profile).map(|fixed| fixed.region.clone());
             return settings.region.clone().or(of_profile);
         }
-        settings.region.clone().or_else(profiles::environment_region).or_else(|| {
-            let named = std::env::var("AWS_PROFILE").ok();
-            let name = profile.map(Profile::as_str).or(named.as_deref()).unwrap_or("default");
-            Files::read().region(name)
+        settings.region.clone().or_else(|| settings.surroundings.region.clone()).or_else(|| {
+            let named = settings.surroundings.profile.as_deref();
+            self.files().region(profile.map(Profile::as_str).or(named).unwrap_or("default"))
         })
     }
 
@@ -245,7 +211,7 @@ impl Aws {
         }
         let cell = Arc::clone(lock(&self.inner.identities).entry(profile.clone()).or_default());
         let identity = cell.get_or_try_init(|| self.identify(profile.as_ref(), source, &region)).await?;
-        let session = self.open(profile, region, identity).await?;
+        let session = self.session_of(profile, region, identity).await?;
         Ok(lock(&self.inner.sessions).entry(key).or_insert(session).clone())
     }
 
@@ -303,9 +269,16 @@ impl Aws {
             }
         };
         match (&self.inner.settings.profiles, profile) {
+            (Profiles::Shared, None) if self.surroundings().shell != Shell::NoKeys => {
+                Ok(Source::Shell(self.inner.shell.clone()))
+            }
+            // Another shell's default profile is in its files; this process's environment would name others.
+            (Profiles::Shared, None) if !self.inner.own && self.files().has_keys("default") => {
+                "default".parse().map(Source::Named).map_err(Error::failed)
+            }
             (Profiles::Shared, None) => Ok(Source::Chain),
             (Profiles::Shared, Some(profile)) => {
-                let files = Files::read();
+                let files = self.files();
                 if files.has(profile) {
                     Ok(Source::Named(profile.clone()))
                 } else {
@@ -323,47 +296,60 @@ impl Aws {
 
     async fn identify(&self, profile: Option<&Profile>, source: Source, region: &Region) -> Result<Identity> {
         let seed = self.seed_region(profile).unwrap_or_else(|| region.clone());
-        let base = self.base_config(profile, &seed).await;
-        let keys = Keys::new(source, seed, self.inner.http.clone(), base.clone());
+        let base = self.base_config(profile, &seed).await?;
+        let keys = Keys::new(source, seed, self.inner.http.clone(), base.clone(), self.surroundings().clone());
         let caller = keys.pin().await?;
         Ok(Identity { keys, base, account: caller.account, partition: caller.partition, regions: Arc::default() })
     }
 
     /// Endpoints and options of a profile, without any credentials.
-    async fn base_config(&self, profile: Option<&Profile>, seed: &Region) -> SdkConfig {
-        let region = aws_config::Region::new(seed.to_string());
-        let retries = RetryConfig::standard().with_max_attempts(CONTROL_ATTEMPTS);
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(CONTROL_ATTEMPT)
-            .build();
-        if matches!(self.inner.settings.profiles, Profiles::Fixed(_)) {
+    async fn base_config(&self, profile: Option<&Profile>, seed: &Region) -> Result<SdkConfig> {
+        let settings = &self.inner.settings;
+        let mut builder = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(self.inner.http.sdk())
+            .region(aws_config::Region::new(seed.to_string()))
+            .retry_config(RetryConfig::standard().with_max_attempts(CONTROL_ATTEMPTS))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .operation_attempt_timeout(CONTROL_ATTEMPT)
+                    .build(),
+            );
+        match settings.profiles {
             // A sandbox reads neither ~/.aws nor the environment, not even for endpoints.
-            let mut builder = SdkConfig::builder()
-                .behavior_version(BehaviorVersion::v2026_01_12())
-                .http_client(self.inner.http.sdk())
-                .region(region)
-                .retry_config(retries)
-                .timeout_config(timeouts);
-            builder.set_endpoint_url(self.inner.settings.endpoint.clone());
-            return builder.build();
+            Profiles::Fixed(_) => builder.set_endpoint_url(settings.endpoint.clone()),
+            Profiles::Shared => {
+                self.endpoints(profile).await?.apply(&mut builder, settings.endpoint.as_deref());
+                &mut builder
+            }
+        };
+        Ok(builder.build())
+    }
+
+    /// The endpoints of a profile: as they came with the settings, else as the SDK resolves them from this
+    /// process's environment and files.
+    async fn endpoints(&self, profile: Option<&Profile>) -> Result<Endpoints> {
+        let name = profile.map_or("", Profile::as_str);
+        if let Some(known) = lock(&self.inner.endpoints).get(name) {
+            return Ok(known.clone());
+        }
+        if !self.inner.own {
+            return Ok(Endpoints::default());
         }
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(self.inner.http.sdk())
-            .region(region)
-            .retry_config(retries)
-            .timeout_config(timeouts)
+            .region(aws_config::Region::new("us-east-1"))
             .no_credentials();
         if let Some(profile) = profile {
             loader = loader.profile_name(profile.as_str());
         }
-        if let Some(endpoint) = &self.inner.settings.endpoint {
-            loader = loader.endpoint_url(endpoint);
-        }
-        loader.load().await
+        let endpoints = Endpoints::of(&loader.load().await)?;
+        lock(&self.inner.endpoints).insert(name.to_owned(), endpoints.clone());
+        Ok(endpoints)
     }
 
-    async fn open(&self, profile: Option<Profile>, region: Region, identity: &Identity) -> Result<Session> {
+    async fn session_of(&self, profile: Option<Profile>, region: Region, identity: &Identity) -> Result<Session> {
         if region.partition() != identity.partition && self.inner.settings.endpoint.is_none() {
             return Err(Error::usage(format!(
                 "{region} is in partition {}; {} belongs to {}",
@@ -393,20 +379,6 @@ impl Aws {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl FixedProfile {
-    fn info(&self) -> ProfileInfo {
-        ProfileInfo {
-            name: Some(self.name.clone()),
-            kind: ProfileKind::Sandbox,
-            region: Some(self.region.clone()),
-            account: Some(self.account.clone()),
-            state: "sandbox".to_owned(),
-            usable: true,
-            mend: None,
-        }
-    }
 }
 
 /// What every call of a session needs. Cheap to clone.

@@ -106,6 +106,8 @@ pub enum Verb {
     Copy(Copy),
     /// List jobs, look at one, go on with it or end it
     Jobs(Jobs),
+    /// Run the background engine here, for a service file; copies start one by themselves
+    Engine(Engine),
     /// Serve the embedded AWS on loopback for other clients
     #[cfg(feature = "sandbox")]
     Sandbox(Sandbox),
@@ -251,11 +253,11 @@ pub enum JobsVerb {
     Ls,
     /// Show one in full
     Show(JobArg),
-    /// Follow one that runs
-    Watch(JobArg),
+    /// Follow one that runs; Ctrl-C leaves it running
+    Watch(Watch),
     /// Stop one cleanly; it can be resumed
     Pause(JobArg),
-    /// Go on with one, in this process, until it ends
+    /// Go on with one, and follow it until it ends
     Resume(Resume),
     /// End one for good and delete what it has made so far (pausing keeps it)
     Cancel(Cancel),
@@ -271,21 +273,57 @@ pub struct JobArg {
     pub job: Option<JobId>,
 }
 
+/// What can be turned while a job runs.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Turn {
+    /// At most this many requests in flight
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+    /// This job's share of the engine's memory, as 256MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub memory: Option<Bytes>,
+}
+
+/// `floe jobs watch`.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Which.
+    #[command(flatten)]
+    pub job: JobArg,
+    /// What to turn first.
+    #[command(flatten)]
+    pub turn: Turn,
+}
+
 /// `floe jobs resume`.
 #[derive(Debug, Args)]
 pub struct Resume {
     /// Which.
     #[command(flatten)]
     pub job: JobArg,
-    /// At most this many requests in flight
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub concurrency: Option<u32>,
-    /// The engine's memory limit, as 256MiB
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
-    pub memory: Option<Bytes>,
-    /// Keep the engine in this process
+    /// What to turn.
+    #[command(flatten)]
+    pub turn: Turn,
+    /// Hand it to the background engine and return
+    #[arg(long, conflicts_with = "foreground")]
+    pub detach: bool,
+    /// Keep the engine in this process, the job in this command
     #[arg(long)]
     pub foreground: bool,
+}
+
+/// `floe engine`.
+#[derive(Debug, Args)]
+pub struct Engine {
+    /// The memory limit of all jobs together, as 256MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub memory: Option<Bytes>,
+    /// End after so long without jobs and fronts, as 10m; without it only when told to
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    pub idle: Option<u64>,
+    /// Leaves the terminal's session, ends when idle.
+    #[arg(long, hide = true)]
+    pub started_by_a_front: bool,
 }
 
 /// `floe jobs cancel`.
@@ -471,9 +509,7 @@ mod tests {
 
     #[test]
     fn verbs_of_later_versions_are_not_offered() {
-        for verb in
-            ["verify", "orphans", "delete", "restore", "inspect", "prices", "audit", "accuracy", "doctor", "engine"]
-        {
+        for verb in ["verify", "orphans", "delete", "restore", "inspect", "prices", "audit", "accuracy", "doctor"] {
             assert!(Cli::try_parse_from(["floe", verb]).is_err(), "{verb}");
         }
         assert!(Cli::try_parse_from(["floe", "ls", "archives"]).is_err());

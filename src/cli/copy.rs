@@ -5,26 +5,23 @@ use jiff::Timestamp;
 use super::args::Copy;
 use super::resolve::Resolved;
 use super::signals::Ends;
-use super::{Code, follow, operation, say, show_plan};
+use super::{Code, attach, follow, operation, say, show_plan};
 use crate::engine::protocol::{Answer, Command};
-use crate::engine::{Config, Engine};
 use crate::error::{Error, Result};
-
-/// What needs the background engine says so in this sentence.
-pub const NEEDS_BACKGROUND: &str =
-    "needs the background engine, which this version does not have: a job runs in the command that started it";
+use crate::ids::JobId;
 
 /// Plans, asks, runs.
 ///
 /// # Errors
 /// As the plan's making; refused (exit 5) where the plan cannot run or nobody can answer; else as the engine says.
 pub async fn run(args: Copy, resolved: &Resolved) -> Result<Code> {
-    if args.detach {
-        return Err(Error::usage(format!("--detach {NEEDS_BACKGROUND}"))
-            .todo("leave it out; in tmux or screen the job outlives your terminal"));
+    if args.detach && !attach::in_background(resolved, args.foreground) {
+        return Err(Error::usage("--detach: a job of the sandbox lives in its command").todo(
+            "leave it out; for a job that outlives its command: floe sandbox, then --endpoint-url with its address",
+        ));
     }
     let world = resolved.open().await?;
-    let (plan, machine) = operation::make(&args.operation, &world, resolved).await?;
+    let (plan, _) = operation::make(&args.operation, &world, resolved).await?;
     if !resolved.say.quiet || !args.yes {
         say::stderr(&show_plan::text(&plan));
     }
@@ -46,23 +43,34 @@ pub async fn run(args: Copy, resolved: &Resolved) -> Result<Code> {
         return Err(Error::refused("the plan was not accepted"));
     }
     let how = if args.yes { "--yes" } else { "y at the prompt" };
-    let grant = plan.grant(format!("{} ({how})", user()), Timestamp::now())?;
+    let grant = plan.grant(format!("{} ({how})", crate::engine::daemon::user()), Timestamp::now())?;
     // From here on Ctrl-C pauses; before, it just ends.
     let ends = Ends::listen()?;
-    let config =
-        Config { state: world.state.clone(), aws: world.aws.clone(), budget: machine.budget, in_process: true };
-    let engine = Engine::start(config).await?;
-    match engine.send(Command::Run { plan: Box::new(plan), grant }).await? {
-        Answer::Jobs(jobs) => follow::to_the_end(&engine, &jobs, ends, resolved).await,
+    let attached = attach::start(&world, resolved, args.operation.memory, args.foreground).await?;
+    match attached.engine.send(Command::Run { plan: Box::new(plan), grant }).await? {
+        Answer::Jobs(jobs) if args.detach => detached(&jobs, resolved),
+        Answer::Jobs(jobs) => follow::to_the_end(&attached, &jobs, ends, follow::Manner::Own, resolved).await,
         other => Err(Error::failed(format!("the engine answered {other:?} to a plan"))),
     }
 }
 
-/// Who accepts: the name that the system knows, else the number.
-#[must_use]
-pub fn user() -> String {
-    std::env::var("USER")
-        .ok()
-        .filter(|user| !user.is_empty())
-        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+/// Says which jobs were handed over: their numbers on stdout.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn detached(jobs: &[JobId], resolved: &Resolved) -> Result<Code> {
+    if resolved.output == super::args::Format::Json {
+        let rows: Vec<_> = jobs.iter().map(|job| serde_json::json!({ "job": job, "state": "queued" })).collect();
+        super::table::json(&rows)?;
+    } else {
+        jobs.iter().try_for_each(|job| say::result(&job.to_string()))?;
+    }
+    let numbers: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+    let verb = if jobs.len() == 1 { "goes" } else { "go" };
+    resolved.say.note(&format!(
+        "job {} {verb} on without this command · floe jobs watch {}",
+        numbers.join(", "),
+        numbers[0]
+    ));
+    Ok(0)
 }

@@ -1,7 +1,8 @@
-//! Follows jobs of the engine in this process until nothing more happens to them, and says how they ended.
+//! Follows jobs of an engine until nothing more happens to them, and says how they ended.
 //!
-//! The first Ctrl-C (or SIGTERM, or a lost terminal) pauses them cleanly, the second ends at once; what is
-//! written stays either way, and `floe jobs resume` goes on from there.
+//! The first Ctrl-C (or SIGTERM) pauses them cleanly, the second ends at once; what is written stays either way,
+//! and `floe jobs resume` goes on from there. A lost terminal pauses only what lives in this process: jobs of the
+//! background engine go on.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,9 +10,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::args::Format;
+use super::attach::Attached;
 use super::progress;
 use super::resolve::Resolved;
-use super::signals::Ends;
+use super::signals::{End, Ends};
 use super::{Code, say, table};
 use crate::address::Address;
 use crate::engine::Client;
@@ -29,14 +31,35 @@ const GOODBYE: Duration = Duration::from_secs(10);
 /// that started it gets its exit code.
 const UNATTENDED: Duration = Duration::from_secs(60);
 
-/// Follows `jobs`, prints what came of them, and ends the engine.
+/// What a command is to the jobs that it follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// It started them: Ctrl-C pauses them.
+    Own,
+    /// It looks on: Ctrl-C ends the looking.
+    Watch,
+}
+
+/// Follows `jobs`, prints what came of them, and ends the engine where it lives in this process.
 ///
 /// # Errors
 /// The engine went away, or stdout cannot be written.
-pub async fn to_the_end(engine: &Client, jobs: &[JobId], ends: Ends, resolved: &Resolved) -> Result<Code> {
-    let ended = watch(engine, jobs, ends, resolved).await;
-    let _ = tokio::time::timeout(GOODBYE, engine.send(Command::Shutdown)).await;
-    let ended = ended?;
+pub async fn to_the_end(
+    attached: &Attached,
+    jobs: &[JobId],
+    ends: Ends,
+    manner: Manner,
+    resolved: &Resolved,
+) -> Result<Code> {
+    let followed = watch(attached, jobs, ends, manner, resolved).await;
+    if !attached.background {
+        let _ = tokio::time::timeout(GOODBYE, attached.engine.send(Command::Shutdown)).await;
+    }
+    let Some(ended) = followed? else {
+        let numbers: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+        resolved.say.note(&format!("job {} goes on · floe jobs watch", numbers.join(", ")));
+        return Ok(if manner == Manner::Watch { 0 } else { STOPPED });
+    };
     report(&ended, resolved.output)?;
     for job in &ended {
         tell(job, resolved);
@@ -44,7 +67,15 @@ pub async fn to_the_end(engine: &Client, jobs: &[JobId], ends: Ends, resolved: &
     Ok(code(&ended))
 }
 
-async fn watch(engine: &Client, jobs: &[JobId], mut ends: Ends, resolved: &Resolved) -> Result<Vec<JobStatus>> {
+/// `None` when it stopped looking while they go on.
+async fn watch(
+    attached: &Attached,
+    jobs: &[JobId],
+    mut ends: Ends,
+    manner: Manner,
+    resolved: &Resolved,
+) -> Result<Option<Vec<JobStatus>>> {
+    let engine = &attached.engine;
     let mut status = engine.status();
     let mut shown = progress::Jobs::new(resolved.say);
     let mut hooks = Hooks::default();
@@ -63,9 +94,9 @@ async fn watch(engine: &Client, jobs: &[JobId], mut ends: Ends, resolved: &Resol
         if ours.len() == jobs.len() && ours.iter().all(|job| rests(job.state)) {
             shown.end();
             hooks.end(resolved).await;
-            return Ok(ours);
+            return Ok(Some(ours));
         }
-        if !resolved.say.is_attended() {
+        if !attached.background && !resolved.say.is_attended() {
             pause_the_stuck(engine, &ours, &mut waits).await;
         }
         tokio::select! {
@@ -73,7 +104,11 @@ async fn watch(engine: &Client, jobs: &[JobId], mut ends: Ends, resolved: &Resol
             changed = status.changed() => changed.map_err(|_| {
                 Error::stopped("the engine has ended").todo("`floe jobs resume` goes on")
             })?,
-            () = ends.next() => {
+            end = ends.next() => {
+                if manner == Manner::Watch || (attached.background && (end == End::Hangup || asked_to_end)) {
+                    shown.end();
+                    return Ok(None);
+                }
                 if asked_to_end {
                     shown.end();
                     say::stderr("Ended at once; `floe jobs resume` goes on.");

@@ -2,17 +2,16 @@
 
 use serde::Serialize;
 
-use super::args::{Cancel, Format, JobArg, Jobs, JobsVerb, Resume};
-use super::copy::NEEDS_BACKGROUND;
+use super::args::{Cancel, Format, JobArg, Jobs, JobsVerb, Resume, Turn, Watch};
+use super::attach::{self, Attached};
 use super::resolve::{Resolved, World};
 use super::signals::Ends;
 use super::table::Side;
 use super::{Code, follow, say, table};
 use crate::engine::protocol::{Command, JobState, JobStatus, Lanes, LeftOvers};
-use crate::engine::{self, Client, Config, Engine};
+use crate::engine::{self, Client};
 use crate::error::{Error, Result};
 use crate::ids::JobId;
-use crate::units::Bytes;
 
 /// Runs one of them.
 ///
@@ -21,19 +20,34 @@ use crate::units::Bytes;
 pub async fn run(args: Jobs, resolved: &Resolved) -> Result<Code> {
     let world = resolved.open().await?;
     match args.verb.unwrap_or(JobsVerb::Ls) {
-        JobsVerb::Ls => ls(&engine::jobs(&world.state)?, resolved.output).map(|()| 0),
-        JobsVerb::Show(job) => show(&pick(&world, job, "show", |_| true)?, resolved.output).map(|()| 0),
-        JobsVerb::Watch(job) => from_outside(&world, job, "watched"),
-        JobsVerb::Pause(job) => from_outside(&world, job, "paused"),
+        JobsVerb::Ls => ls(&all(&world).await?, resolved.output).map(|()| 0),
+        JobsVerb::Show(job) => show(&pick(&world, job, "show", |_| true).await?, resolved.output).map(|()| 0),
+        JobsVerb::Watch(args) => watch(args, &world, resolved).await,
+        JobsVerb::Pause(job) => pause(job, &world, resolved).await,
         JobsVerb::Resume(args) => resume(args, &world, resolved).await,
         JobsVerb::Cancel(args) => cancel(args, &world, resolved).await,
         JobsVerb::Forget(job) => forget(job, &world, resolved).await,
     }
 }
 
+/// Every job as it stands: what lies on disk, and of what runs the engine's own picture.
+async fn all(world: &World) -> Result<Vec<JobStatus>> {
+    let mut rows = engine::jobs(&world.state)?;
+    // An engine that cannot be asked does not hide what is on disk.
+    if let Ok(Some(attached)) = attach::running(world).await {
+        let picture = attached.engine.status().borrow().clone();
+        for row in &mut rows {
+            if let Some(live) = picture.jobs.iter().find(|live| live.job == row.job) {
+                row.clone_from(live);
+            }
+        }
+    }
+    Ok(rows)
+}
+
 /// The job that was named, or the only one that fits.
-fn pick(world: &World, arg: JobArg, doing: &str, fits: impl Fn(&JobStatus) -> bool) -> Result<JobStatus> {
-    let all = engine::jobs(&world.state)?;
+async fn pick(world: &World, arg: JobArg, doing: &str, fits: impl Fn(&JobStatus) -> bool) -> Result<JobStatus> {
+    let all = all(world).await?;
     if let Some(id) = arg.job {
         return all
             .into_iter()
@@ -52,38 +66,75 @@ fn pick(world: &World, arg: JobArg, doing: &str, fits: impl Fn(&JobStatus) -> bo
     }
 }
 
-/// What another process would have to be asked for.
-fn from_outside(world: &World, arg: JobArg, what: &str) -> Result<Code> {
-    let job = pick(world, arg, if what == "paused" { "pause" } else { "watch" }, |job| !job.state.is_over())?;
-    if !job.state.is_active() && job.state != JobState::Queued {
+/// Whether an engine has it in hand.
+fn is_in_hand(job: &JobStatus) -> bool {
+    job.state.is_active() || job.state == JobState::Queued
+}
+
+/// The engine that runs `job`; there is none for a job that rests, and none to be asked for one that lives in
+/// another command.
+async fn engine_of(world: &World, job: &JobStatus) -> Result<Attached> {
+    if !is_in_hand(job) {
         return Err(Error::usage(format!("job {} is {}, not running", job.job, job.state.word()))
             .todo(format!("floe jobs show {}", job.job)));
     }
-    Err(Error::usage(format!("a job that is {what} from another process {NEEDS_BACKGROUND}"))
-        .todo("Ctrl-C in that command pauses it"))
+    attach::running(world).await?.ok_or_else(|| {
+        Error::usage(format!("job {} lives in the command that runs it", job.job))
+            .todo("Ctrl-C in that command pauses it")
+    })
 }
 
-async fn engine(world: &World, memory: Option<Bytes>, resolved: &Resolved) -> Result<Client> {
-    let budget = resolved.machine(None, memory)?.budget;
-    Engine::start(Config { state: world.state.clone(), aws: world.aws.clone(), budget, in_process: true }).await
+async fn watch(args: Watch, world: &World, resolved: &Resolved) -> Result<Code> {
+    let job = pick(world, args.job, "watch", is_in_hand).await?;
+    let attached = engine_of(world, &job).await?;
+    let ends = Ends::listen()?;
+    // Keys of this shell may be what the job waits for.
+    let _ = attached.engine.send(Command::Keys).await;
+    turn(&attached.engine, job.job, args.turn, resolved).await?;
+    follow::to_the_end(&attached, &[job.job], ends, follow::Manner::Watch, resolved).await
+}
+
+async fn pause(arg: JobArg, world: &World, resolved: &Resolved) -> Result<Code> {
+    let job = pick(world, arg, "pause", is_in_hand).await?;
+    let attached = engine_of(world, &job).await?;
+    attached.engine.send(Command::Pause(job.job)).await?;
+    let _ = tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, JobState::Paused)).await;
+    resolved.say.note(&format!("job {} is paused; floe jobs resume {} goes on", job.job, job.job));
+    Ok(0)
 }
 
 async fn resume(args: Resume, world: &World, resolved: &Resolved) -> Result<Code> {
-    let job = pick(world, args.job, "resume", |job| job.state.is_resumable() || job.state == JobState::Queued)?;
-    let memory = match args.memory {
+    if args.detach && !attach::in_background(resolved, args.foreground) {
+        return Err(Error::usage("--detach: a job of the sandbox lives in its command").todo("leave it out"));
+    }
+    let fits = |job: &JobStatus| job.state.is_resumable() || is_in_hand(job);
+    let job = pick(world, args.job, "resume", fits).await?;
+    let memory = match args.turn.memory {
         Some(memory) => Some(memory),
         // What the job was given counts, where the command says nothing.
         None => engine::spec(&world.state, job.job)?.plan.operation.options.memory,
     };
     let ends = Ends::listen()?;
-    let engine = engine(world, memory, resolved).await?;
-    engine.send(Command::Resume(job.job)).await?;
-    let mut lanes = args.concurrency;
-    resolved.limits.clamp_lanes(&mut lanes, &mut Vec::new());
-    if let Some(lanes) = args.concurrency.and(lanes) {
-        turn_lanes(&engine, job.job, lanes).await?;
+    let attached = attach::start(world, resolved, memory, args.foreground).await?;
+    attached.engine.send(Command::Resume(job.job)).await?;
+    turn(&attached.engine, job.job, args.turn, resolved).await?;
+    if args.detach {
+        return super::copy::detached(&[job.job], resolved);
     }
-    follow::to_the_end(&engine, &[job.job], ends, resolved).await
+    follow::to_the_end(&attached, &[job.job], ends, follow::Manner::Own, resolved).await
+}
+
+/// Turns what the flags name.
+async fn turn(engine: &Client, job: JobId, turn: Turn, resolved: &Resolved) -> Result<()> {
+    if let Some(memory) = turn.memory {
+        engine.send(Command::Share(job, Some(memory))).await?;
+    }
+    let mut lanes = turn.concurrency;
+    resolved.limits.clamp_lanes(&mut lanes, &mut Vec::new());
+    match turn.concurrency.and(lanes) {
+        Some(lanes) => turn_lanes(engine, job, lanes).await,
+        None => Ok(()),
+    }
 }
 
 /// Lanes are turned once the job runs: before that there are none.
@@ -103,41 +154,47 @@ async fn turn_lanes(engine: &Client, job: JobId, lanes: u32) -> Result<()> {
 }
 
 async fn cancel(args: Cancel, world: &World, resolved: &Resolved) -> Result<Code> {
-    let job = pick(world, args.job, "cancel", |job| !job.state.is_over())?;
+    let job = pick(world, args.job, "cancel", |job| !job.state.is_over()).await?;
     let question = format!("Cancel job {} ({}) and delete what it has made so far?", job.job, job.source);
     if !resolved.say.confirm(&question, args.yes)? {
         return Err(Error::refused(format!("job {} was not cancelled", job.job)));
     }
     let ends = Ends::listen()?;
-    let engine = engine(world, None, resolved).await?;
-    engine.send(Command::Cancel(job.job, LeftOvers::CleanUp)).await?;
+    let attached = attach::start(world, resolved, None, false).await?;
+    attached.engine.send(Command::Cancel(job.job, LeftOvers::CleanUp)).await?;
     // The picture in hand may be older than the command: a failed job looks ended before its clean-up has begun.
-    let _ = tokio::time::timeout(CLEAN_UP, cancelled(&engine, job.job)).await;
-    let code = follow::to_the_end(&engine, &[job.job], ends, resolved).await?;
+    let _ = tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, JobState::Cancelled)).await;
+    let code = follow::to_the_end(&attached, &[job.job], ends, follow::Manner::Own, resolved).await?;
     // Cancelled is what was asked for.
-    let now = pick(world, JobArg { job: Some(job.job) }, "cancel", |_| true)?;
+    let now = pick(world, JobArg { job: Some(job.job) }, "cancel", |_| true).await?;
     Ok(if now.state == JobState::Cancelled { 0 } else { code })
 }
 
-/// How long a clean-up may take before what is known then is told.
+/// How long a clean-up or a pause may take before what is known then is told.
 const CLEAN_UP: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Waits until the job is cancelled, or the engine has ended.
-async fn cancelled(engine: &Client, job: JobId) {
+/// Waits until the job is in that state, or the engine has ended.
+async fn reached(engine: &Client, job: JobId, wanted: JobState) {
     let mut status = engine.status();
     loop {
         let state = status.borrow_and_update().jobs.iter().find(|row| row.job == job).map(|row| row.state);
-        if state == Some(JobState::Cancelled) || status.changed().await.is_err() {
+        if state == Some(wanted) || status.changed().await.is_err() {
             return;
         }
     }
 }
 
 async fn forget(arg: JobArg, world: &World, resolved: &Resolved) -> Result<Code> {
-    let job = pick(world, arg, "forget", |job| job.state.is_over())?;
-    let engine = engine(world, None, resolved).await?;
-    let forgotten = engine.send(Command::Forget(job.job)).await;
-    let _ = engine.send(Command::Shutdown).await;
+    let job = pick(world, arg, "forget", |job| job.state.is_over()).await?;
+    let attached = match attach::running(world).await? {
+        Some(attached) => attached,
+        // Nothing runs by forgetting: no background engine is started for it.
+        None => attach::start(world, resolved, None, true).await?,
+    };
+    let forgotten = attached.engine.send(Command::Forget(job.job)).await;
+    if !attached.background {
+        let _ = attached.engine.send(Command::Shutdown).await;
+    }
     forgotten?;
     resolved.say.note(&format!("job {} is forgotten", job.job));
     Ok(0)

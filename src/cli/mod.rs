@@ -5,9 +5,11 @@
 //! results only; [`say`] is the one place that writes.
 
 pub mod args;
+pub mod attach;
 pub mod copy;
 #[cfg(feature = "tui")]
 pub mod deck;
+pub mod engine;
 pub mod follow;
 pub mod iam;
 pub mod jobs;
@@ -57,6 +59,7 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
     match verb {
         #[cfg(feature = "sandbox")]
         Verb::Sandbox(args) => sandbox::run(args, resolved).await,
+        Verb::Engine(args) => engine::run(args, resolved).await,
         Verb::Iam(args) => iam::run(args.verb).map(|()| 0),
         Verb::Completions(args) => completions(args.shell).map(|()| 0),
         Verb::Man => man().map(|()| 0),

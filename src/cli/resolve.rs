@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::args::{Everywhere, Format};
 use super::say::Say;
 use crate::address::Place;
-use crate::aws::{Aws, Profiles, Session, Settings};
+use crate::aws::{Aws, Profiles, Session, Settings, Surroundings};
 use crate::error::{Class, Error, Kind, Result};
 use crate::ids::{Profile, Region};
 use crate::plan::{Machine, RunsIn};
@@ -155,6 +155,7 @@ impl Resolved {
             region: self.region.clone(),
             endpoint: self.endpoint.clone(),
             read_only: self.read_only.is_some(),
+            surroundings: Surroundings::default(),
         }
     }
 

@@ -27,13 +27,22 @@ impl Ends {
     }
 
     /// Waits for the next one.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> End {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+            _ = self.interrupt.recv() => End::Asked,
+            _ = self.terminate.recv() => End::Asked,
+            _ = self.hangup.recv() => End::Hangup,
         }
     }
+}
+
+/// What ends a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Somebody wants it to.
+    Asked,
+    /// Its terminal went away.
+    Hangup,
 }
 
 /// Waits for the first one.

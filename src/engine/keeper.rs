@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::blocks::lock;
+use super::crash::{self, Point};
 use super::journal::{Journal, Picture, Record};
 use super::ledger::{Dest, Ledger, Linear, Scan, Wanted};
 use super::sink::Sink;
@@ -397,6 +398,7 @@ impl Desk {
     }
 
     fn done(&mut self, dest: usize, index: BlockIndex, digest: Digest) -> Result<()> {
+        crash::here(Point::AcknowledgedBeforeLedger);
         if !self.sinks[dest].needs_sync() {
             return self.ledger.mark_done(dest_of(dest), index, &digest).map(|_| ());
         }
@@ -414,6 +416,7 @@ impl Desk {
             return Ok(());
         }
         self.sinks[dest].sync()?;
+        crash::here(Point::SyncedBeforeLedger);
         for (index, digest) in &batch.blocks {
             self.ledger.mark_done(dest_of(dest), *index, digest)?;
         }

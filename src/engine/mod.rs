@@ -17,30 +17,33 @@ pub mod window;
 
 mod blocks;
 mod call;
+mod crash;
+pub mod daemon;
 mod hub;
 mod keeper;
 mod lane;
 mod lister;
+mod lock;
 mod pipe;
 mod run;
 mod segments;
 mod setup;
 mod sink;
+mod socket;
 mod source;
 mod spec;
 mod status;
 mod supervisor;
 mod transfer;
+mod worlds;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
-
+pub use self::lock::{Holder, holder};
 pub use self::pipe::{Client, MAX_FRAME};
 use self::protocol::JobStatus;
 pub use self::source::pin_file;
 pub use self::spec::Spec;
 use self::supervisor::Supervisor;
+use self::worlds::Worlds;
 use crate::aws::Aws;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
@@ -51,7 +54,7 @@ use crate::units::Bytes;
 /// Bytes that the in-process pipe holds before the slower side waits.
 const PIPE: usize = 256 * 1024;
 
-/// What an engine is started with.
+/// What an engine in the front's own process is started with.
 #[derive(Debug)]
 pub struct Config {
     /// Where its jobs are.
@@ -60,31 +63,29 @@ pub struct Config {
     pub aws: Aws,
     /// The budget of all its jobs; the machine's default without one.
     pub budget: Option<Bytes>,
-    /// Whether it ends with this process.
-    pub in_process: bool,
 }
 
-/// The engine of one state directory.
+/// The engine of one state directory, in the front's own process; [`daemon`] is the one in a process of its own.
 #[derive(Debug)]
 pub struct Engine;
 
 impl Engine {
     /// Takes the state directory's lock, reads its jobs and serves one front over an in-process pipe. The
-    /// engine pauses its jobs and ends when the last front is gone.
+    /// engine pauses its jobs and ends when the front is gone.
     ///
     /// # Errors
     /// Another engine holds the directory (its process is named), or it cannot be read.
     pub async fn start(config: Config) -> Result<Client> {
-        let lock = lock(&config.state)?;
+        let held = lock::Held::take(&config.state)?;
         let budget = config.budget.unwrap_or_else(|| Machine::read(RunsIn::Assumed, None).budget());
-        let handle = Supervisor::start(config.state, config.aws, budget, config.in_process, lock)?;
+        let handle = Supervisor::start(config.state, Worlds::new(Some(config.aws.clone())), budget, true, Some(held))?;
         let (front, back) = tokio::io::duplex(PIPE);
         tokio::spawn(async move {
             if let Err(error) = pipe::serve(back, handle).await {
                 tracing::warn!(%error, "a front was lost");
             }
         });
-        Client::connect(front).await
+        Client::connect(front, "this front", Some(config.aws)).await
     }
 }
 
@@ -114,31 +115,4 @@ pub fn spec(state: &StateDir, job: JobId) -> Result<Spec> {
         return Err(Error::usage(format!("there is no job {job}")).todo("`floe jobs ls` lists them"));
     }
     dir.spec()
-}
-
-fn lock(state: &StateDir) -> Result<File> {
-    let path = state.root().join("engine.lock");
-    let failed = |e: &std::io::Error| Error::io(format!("could not lock {}", path.display()), e);
-    let mut options = OpenOptions::new();
-    let mut file =
-        options.create(true).truncate(false).read(true).write(true).mode(0o600).open(&path).map_err(|e| failed(&e))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::Error(e)) => return Err(failed(&e)),
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(Error::refused(format!(
-                "another engine (process {}) runs in {}",
-                pid.trim(),
-                state.root().display()
-            ))
-            .todo("wait for it, end it, or name another directory with --state-dir DIR"));
-        }
-    }
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| write!(file, "{}", std::process::id()))
-        .map_err(|e| failed(&e))?;
-    Ok(file)
 }

@@ -1,7 +1,7 @@
 //! The wire between a front and the engine: length-prefixed JSON frames over any byte stream.
 //!
-//! One path for every transport: the front in this process speaks over an in-memory pipe, later ones over a
-//! Unix socket. Invariant: a frame is bounded ([`MAX_FRAME`]), the first one is `Hello`, and a peer of
+//! One path for every transport: the front in this process speaks over an in-memory pipe, others over a Unix
+//! socket. Invariant: a frame is bounded ([`MAX_FRAME`]), the first one is `Hello`, and a peer of
 //! another protocol version is refused. A slow front gets fewer pictures, never a queue of old ones.
 
 use std::collections::HashMap;
@@ -19,6 +19,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::protocol::{Answer, Command, PROTOCOL, Reply, Request, Status};
 use super::supervisor::Handle;
+use crate::aws::Aws;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
 
@@ -28,6 +29,9 @@ pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 const OPEN_COMMANDS: usize = 64;
 /// A front that does not say hello within this is not a peer of ours.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// Characters of a front's name that are shown.
+const WHO_MOST: usize = 64;
 
 type Frames<T> = Framed<T, LengthDelimitedCodec>;
 
@@ -53,33 +57,79 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: T, engine: Hand
     let mut pictures = engine.status();
     pictures.mark_changed();
     let mut watched: Option<JobId> = None;
+    let who = greeting(&mut io).await?;
     let mut open = FuturesUnordered::new();
     loop {
         tokio::select! {
             frame = io.next(), if open.len() < OPEN_COMMANDS => {
                 let Some(frame) = frame else { return Ok(()) };
                 let frame = frame.map_err(|e| Error::io("the front's connection", &e))?;
-                let Request { id, command } = parse(&frame)?;
+                let Request { id, command, world } = parse(&frame)?;
                 if let Command::Watch(job) = command {
                     watched = job;
                     put(&mut io, &Reply::Answer { id, outcome: Ok(Answer::Done) }).await?;
                     pictures.mark_changed();
-                } else {
-                    let engine = engine.clone();
-                    open.push(async move { Reply::Answer { id, outcome: engine.command(command).await } });
+                    continue;
                 }
+                let (engine, who) = (engine.clone(), who.clone());
+                open.push(async move {
+                    let outcome = match command {
+                        Command::Shutdown if engine.outlives_fronts() => Err(Error::refused(
+                            "this engine outlives its fronts",
+                        ).todo("to end it, send its process a SIGTERM: what runs goes on with the next one")),
+                        command => engine.command(command, &who, world).await,
+                    };
+                    Reply::Answer { id, outcome }
+                });
             }
-            Some(reply) = open.next() => put(&mut io, &reply).await?,
+            Some(reply) = open.next() => {
+                // An answer is never ahead of the picture that shows what came of it.
+                if pictures.has_changed().unwrap_or(false) {
+                    show(&mut io, &engine, &mut pictures, watched).await?;
+                }
+                put(&mut io, &reply).await?;
+            }
             changed = pictures.changed() => {
                 if changed.is_err() {
                     return Ok(());
                 }
-                let mut picture = Status::clone(&pictures.borrow_and_update().clone());
-                picture.detail = watched.and_then(|job| engine.detail(job));
-                put(&mut io, &Reply::Status(Box::new(picture))).await?;
+                show(&mut io, &engine, &mut pictures, watched).await?;
             }
         }
     }
+}
+
+async fn show<T: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut Frames<T>,
+    engine: &Handle,
+    pictures: &mut watch::Receiver<Arc<Status>>,
+    watched: Option<JobId>,
+) -> Result<()> {
+    let mut picture = Status::clone(&pictures.borrow_and_update().clone());
+    picture.detail = watched.and_then(|job| engine.detail(job));
+    put(io, &Reply::Status(Box::new(picture))).await
+}
+
+/// The front's first frame. One that says nothing, or something else, is not a front.
+async fn greeting<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Frames<T>) -> Result<String> {
+    let frame = tokio::time::timeout(HELLO_WITHIN, io.next())
+        .await
+        .map_err(|_| Error::failed("the front said nothing for 10 s"))?
+        .ok_or_else(|| Error::failed("the front went away without a word"))?
+        .map_err(|e| Error::io("the front's connection", &e))?;
+    let Request { id, command, .. } = parse(&frame)?;
+    let Command::Hello { protocol, version, who } = command else {
+        return Err(Error::failed("the front did not say hello"));
+    };
+    if protocol != PROTOCOL {
+        let error = Error::refused(format!("floe {version} speaks protocol {protocol}, this engine {PROTOCOL}"))
+            .todo("use the floe that the engine was started with, or end that engine");
+        put(io, &Reply::Answer { id, outcome: Err(error.clone()) }).await?;
+        return Err(error);
+    }
+    let who: String = who.chars().filter(|c| !c.is_control()).take(WHO_MOST).collect();
+    put(io, &Reply::Answer { id, outcome: Ok(Answer::Done) }).await?;
+    Ok(who)
 }
 
 type Waiting = oneshot::Sender<Result<Answer>>;
@@ -87,8 +137,10 @@ type Waiting = oneshot::Sender<Result<Answer>>;
 /// A front's end of a connection. Cheap to clone; the connection ends with the last clone.
 #[derive(Debug, Clone)]
 pub struct Client {
-    commands: mpsc::Sender<(Command, Waiting)>,
+    commands: mpsc::Sender<(Request, Waiting)>,
     status: watch::Receiver<Arc<Status>>,
+    /// The front's world, sent along with what needs one.
+    aws: Option<Aws>,
 }
 
 impl Client {
@@ -96,8 +148,14 @@ impl Client {
     ///
     /// # Errors
     /// The other end is of another version, or went away.
-    pub async fn connect<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T) -> Result<Self> {
+    pub async fn connect<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        io: T,
+        who: &str,
+        aws: Option<Aws>,
+    ) -> Result<Self> {
         let mut io = frames(io);
+        let hello =
+            Command::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), who: who.to_owned() };
         let first = tokio::time::timeout(HELLO_WITHIN, async {
             match next(&mut io).await? {
                 Reply::Hello { protocol: PROTOCOL, .. } => {}
@@ -109,6 +167,11 @@ impl Client {
                 }
                 _ => return Err(Error::failed("the engine did not say hello")),
             }
+            put(&mut io, &Request { id: 0, command: hello, world: None }).await?;
+            match next(&mut io).await? {
+                Reply::Answer { outcome, .. } => outcome?,
+                _ => return Err(Error::failed("the engine did not answer a greeting")),
+            };
             match next(&mut io).await? {
                 Reply::Status(status) => Ok(status),
                 _ => Err(Error::failed("the engine sent no status")),
@@ -119,7 +182,7 @@ impl Client {
         let (commands, asked) = mpsc::channel(OPEN_COMMANDS);
         let (pictures, status) = watch::channel(Arc::new(*first));
         tokio::spawn(talk(io, asked, pictures));
-        Ok(Self { commands, status })
+        Ok(Self { commands, status, aws })
     }
 
     /// Sends a command and waits for what came of it.
@@ -127,9 +190,22 @@ impl Client {
     /// # Errors
     /// As the engine answers; also when the engine is gone.
     pub async fn send(&self, command: Command) -> Result<Answer> {
+        let world = match &self.aws {
+            Some(aws) if command.needs_world() => {
+                let wants_keys = !matches!(command, Command::Run { .. });
+                aws.introduction(wants_keys).await.map(Box::new)
+            }
+            _ => None,
+        };
         let (answer, answered) = oneshot::channel();
-        self.commands.send((command, answer)).await.map_err(|_| gone())?;
+        self.commands.send((Request { id: 0, command, world }, answer)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
+    }
+
+    /// Whether the engine is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.commands.is_closed()
     }
 
     /// The latest picture; `changed()` wakes a few times a second while something happens.
@@ -154,7 +230,7 @@ async fn next<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Frames<T>) -> Result<R
 /// The front's side: numbers commands, hands answers back, keeps the latest picture.
 async fn talk<T: AsyncRead + AsyncWrite + Unpin>(
     mut io: Frames<T>,
-    mut asked: mpsc::Receiver<(Command, Waiting)>,
+    mut asked: mpsc::Receiver<(Request, Waiting)>,
     pictures: watch::Sender<Arc<Status>>,
 ) {
     let mut waiting: HashMap<u64, Waiting> = HashMap::new();
@@ -162,9 +238,9 @@ async fn talk<T: AsyncRead + AsyncWrite + Unpin>(
     loop {
         tokio::select! {
             command = asked.recv() => {
-                let Some((command, answer)) = command else { return };
+                let Some((request, answer)) = command else { return };
                 id += 1;
-                if let Err(error) = put(&mut io, &Request { id, command }).await {
+                if let Err(error) = put(&mut io, &Request { id, ..request }).await {
                     let _ = answer.send(Err(error));
                     return;
                 }

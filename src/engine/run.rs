@@ -13,10 +13,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::blocks::{Pool, lock};
 use super::budget::{JobBudget, Part, Weight};
 use super::call::{Caller, Quotas};
+use super::crash::{self, Point};
 use super::hub::{DestinationView, Hub};
 use super::journal::{self, Cut, Journal, Record, Step};
 use super::keeper::{Keeper, Todo};
@@ -30,7 +32,7 @@ use super::sink::{Desk, Opened, dies_at};
 use super::spec::{JobDir, Spec, open_ledger};
 use super::transfer::{Halt, Job, halt_of, pass};
 use super::window::Bounds;
-use crate::aws::Aws;
+use super::worlds::Worlds;
 use crate::error::{Class, Error, Result};
 use crate::ids::BlockRange;
 use crate::plan::choices::{LISTED_ENTRY, PAGE_MIN};
@@ -44,6 +46,8 @@ pub(super) enum Control {
     Go,
     /// Stop cleanly, resumable.
     Pause,
+    /// The engine ends: stop cleanly, and go on with the next one.
+    Stop,
     /// Stop for good.
     Cancel(LeftOvers),
 }
@@ -74,9 +78,11 @@ impl Ready {
     ///
     /// # Errors
     /// Another engine runs it, or its files are damaged.
-    pub(super) fn open(spec: Arc<Spec>, dir: JobDir, limiters: Arc<Limiters>) -> Result<Self> {
+    pub(super) fn open(spec: Arc<Spec>, dir: JobDir, limiters: Arc<Limiters>, background: bool) -> Result<Self> {
         let lock = dir.lock()?;
-        let journal = Journal::open(&dir.events(), journal::LIMIT)?;
+        let mut journal = Journal::open(&dir.events(), journal::LIMIT)?;
+        let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
+        journal.append_sync(Timestamp::now(), Record::Engine { pid, version, background })?;
         let picture = journal.picture();
         let choices = &spec.plan.choices;
         let planned = spec.plan.operation.options.concurrency.map_or(Lanes::Auto, Lanes::AtMost);
@@ -100,13 +106,24 @@ impl Ready {
         Ok(Self { spec, hub, caller, resumed: Arc::default(), dir, journal, lock })
     }
 
+    /// What of the budget it may use at most: as it was turned last, else as planned.
+    pub(super) fn share(&self) -> Option<Bytes> {
+        self.journal.picture().memory.or(self.spec.plan.operation.options.memory)
+    }
+
     /// Runs it to an end, keeping the lock meanwhile.
-    pub(super) async fn run(self, aws: Aws, budget: super::budget::Budget, control: watch::Receiver<Control>) -> Ended {
+    pub(super) async fn run(
+        self,
+        worlds: Worlds,
+        budget: super::budget::Budget,
+        control: watch::Receiver<Control>,
+    ) -> Ended {
+        let share = self.share();
         let Self { spec, hub, caller, resumed, dir, journal, lock } = self;
         let weight = weight_of(&spec);
         let member = budget.join(spec.job, weight.total(), Bytes(LISTED_ENTRY.0 * u64::from(PAGE_MIN)));
-        member.set_share(spec.plan.operation.options.memory);
-        let outcome = start(&spec, &hub, &caller, &resumed, &dir, journal, &aws, &member, weight, control).await;
+        member.set_share(share);
+        let outcome = start(&spec, &hub, &caller, &resumed, &dir, journal, &worlds, &member, weight, control).await;
         drop(lock);
         outcome.unwrap_or_else(|error| {
             hub.set_state(JobState::Failed, "failed", Some(error));
@@ -142,6 +159,8 @@ struct Run {
     spec: Arc<Spec>,
     job: Arc<Job>,
     control: watch::Receiver<Control>,
+    /// Wakes when a front may have brought credentials.
+    fresh: watch::Receiver<u64>,
     resumed: Blocks,
     wait: Option<Duration>,
 }
@@ -154,7 +173,7 @@ async fn start(
     resumed: &AtomicU64,
     dir: &JobDir,
     mut journal: Journal,
-    aws: &Aws,
+    worlds: &Worlds,
     member: &JobBudget,
     weight: Weight,
     control: watch::Receiver<Control>,
@@ -162,19 +181,9 @@ async fn start(
     let before = journal.picture().clone();
     hub.set_state(JobState::Starting, "opening", None);
     journal.append_sync(Timestamp::now(), Record::State { to: JobState::Starting, why: "opening".to_owned() })?;
-    let opened = async {
-        spec.must_be_in(&aws.world())?;
-        setup::ends(spec, aws).await
-    };
-    let ends = match opened.await {
+    let ends = match ends(spec, worlds, hub, &mut journal, control.clone()).await? {
         Ok(ends) => ends,
-        Err(error) => {
-            // Without its two ends a run cannot even wait: it stops resumable, and says why.
-            hub.set_state(JobState::Failed, "failed", Some(error.clone()));
-            let failed = Record::Result { state: JobState::Failed, error: Some(error) };
-            journal.append_sync(Timestamp::now(), failed)?;
-            return Ok(Ended::In(JobState::Failed));
-        }
+        Err(ended) => return Ok(ended),
     };
     let header = Header {
         job: spec.job,
@@ -223,7 +232,8 @@ async fn start(
     });
     *lock(&trouble) = Some(Arc::downgrade(&job));
     let wait = spec.plan.operation.options.wait_timeout_seconds.map(Duration::from_secs);
-    let run = Run { spec: Arc::clone(spec), job: Arc::clone(&job), control, resumed: done_before, wait };
+    let fresh = worlds.fresh();
+    let run = Run { spec: Arc::clone(spec), job: Arc::clone(&job), control, fresh, resumed: done_before, wait };
     let ended = run.to_the_end().await;
     drop(run);
     drop(job);
@@ -231,6 +241,74 @@ async fn start(
     // The ledger is saved and closed before anybody may open it again.
     let _ = thread.await;
     ended
+}
+
+/// The two ends of a job; without credentials, or without an answer, it waits for them. `Err` is how it ended
+/// instead.
+async fn ends(
+    spec: &Arc<Spec>,
+    worlds: &Worlds,
+    hub: &Hub,
+    journal: &mut Journal,
+    mut control: watch::Receiver<Control>,
+) -> Result<Result<setup::Ends, Ended>> {
+    let mut fresh = worlds.fresh();
+    let mut pause = WAIT_FIRST;
+    let most = spec.plan.operation.options.wait_timeout_seconds.map(Duration::from_secs);
+    let since = Instant::now();
+    loop {
+        fresh.mark_unchanged();
+        let opened = async { setup::ends(spec, &worlds.of(spec)?).await };
+        let error = match opened.await {
+            Ok(ends) => return Ok(Ok(ends)),
+            Err(error) => error,
+        };
+        let waits =
+            matches!(error.class, Class::Credentials | Class::Transient | Class::Congestion | Class::Throttled(_));
+        let (state, why) = match told(&control) {
+            Some(Halt::Cancel(LeftOvers::CleanUp)) => (JobState::Failed, "could not be cleaned up".to_owned()),
+            Some(halt) => (resting(&halt).0, resting(&halt).1.to_owned()),
+            None if waits && most.is_some_and(|most| since.elapsed() >= most) => (JobState::Paused, WAITED.to_owned()),
+            None if waits => (JobState::Waiting, waits_for(&error)),
+            None => (JobState::Failed, "failed".to_owned()),
+        };
+        hub.set_state(state, why.clone(), Some(error.clone()));
+        let record = match state {
+            // Without its two ends a run stops resumable, and says why.
+            JobState::Failed => Record::Result { state, error: Some(error.clone()) },
+            to => Record::State { to, why },
+        };
+        journal.append_sync(Timestamp::now(), record)?;
+        if state != JobState::Waiting {
+            return Ok(Err(Ended::In(state)));
+        }
+        hub.say("credentials", format!("waiting: {error}"), Tone::Warning);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(WAIT_MOST),
+            _ = fresh.changed() => {}
+            _ = control.changed() => {}
+        }
+    }
+}
+
+/// The state and the words in which a run rests when it was told to stop.
+const fn resting(halt: &Halt) -> (JobState, &'static str) {
+    match halt {
+        Halt::Stop => (JobState::Interrupted, "the engine was stopped"),
+        Halt::Cancel(_) => (JobState::Paused, "cancelled, kept"),
+        _ => (JobState::Paused, "paused"),
+    }
+}
+
+/// The why-column of a job that waits.
+fn waits_for(error: &Error) -> String {
+    match (error.class, &error.profile) {
+        (Class::Credentials, Some(profile)) => format!("login {profile}"),
+        (Class::Credentials, None) => "login".to_owned(),
+        (Class::Quota, _) => "room".to_owned(),
+        (Class::Congestion, _) => "an answer".to_owned(),
+        _ => "a new try".to_owned(),
+    }
 }
 
 /// What the keeper could not do: of one destination, or of the ledger itself.
@@ -248,24 +326,30 @@ fn heard(job: &Job, dest: Option<usize>, error: Error) {
 impl Run {
     async fn to_the_end(&self) -> Result<Ended> {
         let mut pause = WAIT_FIRST;
+        let mut waits: Option<Instant> = None;
         loop {
             let outcome = self.attempt().await;
             self.bury_the_failed().await?;
             match outcome {
                 Ok(()) => return self.conclude(None).await,
-                Err(Halt::Pause) => return self.rest(JobState::Paused, "paused", None).await,
-                Err(Halt::Cancel(LeftOvers::Keep)) => {
-                    return self.rest(JobState::Paused, "cancelled, kept", None).await;
-                }
                 Err(Halt::Cancel(LeftOvers::CleanUp)) => return self.clean_up().await,
+                Err(halt @ (Halt::Pause | Halt::Stop | Halt::Cancel(LeftOvers::Keep))) => {
+                    let (state, why) = resting(&halt);
+                    return self.rest(state, why, None).await;
+                }
                 Err(Halt::Fail(error)) => return self.conclude(Some(error)).await,
                 Err(Halt::Wait(error)) if is_pending_quota(&error) => return self.queue(error).await,
                 Err(Halt::Wait(error)) => {
-                    self.wait_a_while(error, pause).await?;
-                    pause = (pause * 2).min(WAIT_MOST);
                     if self.made_progress() {
-                        pause = WAIT_FIRST;
+                        (pause, waits) = (WAIT_FIRST, None);
                     }
+                    let since = *waits.get_or_insert_with(Instant::now);
+                    let left = self.wait.map(|most| most.saturating_sub(since.elapsed()));
+                    if left == Some(Duration::ZERO) {
+                        return self.rest(JobState::Paused, WAITED, Some(error)).await;
+                    }
+                    self.wait_a_while(error, left.map_or(pause, |left| pause.min(left))).await?;
+                    pause = (pause * 2).min(WAIT_MOST);
                 }
             }
         }
@@ -477,6 +561,7 @@ impl Run {
             sink.complete(&desk, &written).await?;
         }
         desk.step(Step::Checking).await?;
+        crash::here(Point::Checking);
         self.job.hub.set_state(JobState::Verifying, "", None);
         let mut evidence = sink.check(&desk, &written).await?;
         if let Some(change) = self.job.source.changed() {
@@ -531,21 +616,21 @@ impl Run {
 
     /// Gives the memory back and waits; the user's word ends the wait (the next attempt obeys it).
     async fn wait_a_while(&self, error: Error, pause: Duration) -> Result<()> {
-        let why = match error.class {
-            Class::Credentials => "credentials",
-            Class::Quota => "room",
-            Class::Congestion => "an answer",
-            _ => "a new try",
-        };
-        self.job.hub.say(why, format!("waiting: {error}; tried again in {} s", pause.as_secs()), Tone::Warning);
+        let why = waits_for(&error);
+        self.job.hub.say(why.clone(), format!("waiting: {error}; tried again in {} s", pause.as_secs()), Tone::Warning);
         self.job.budget.set_active(false);
         self.job.pool.keep(0);
-        self.job.hub.set_state(JobState::Waiting, why, Some(error));
+        self.job.hub.set_state(JobState::Waiting, why.clone(), Some(error));
         self.save().await?;
-        self.job.keeper.journal(Record::State { to: JobState::Waiting, why: why.to_owned() }).await?;
+        self.job.keeper.journal(Record::State { to: JobState::Waiting, why }).await?;
+        let mut fresh = self.fresh.clone();
+        fresh.mark_unchanged();
         let slept: Result<(), Halt> = self
             .until_told(async {
-                tokio::time::sleep(pause).await;
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    _ = fresh.changed() => {}
+                }
                 Ok(())
             })
             .await;
@@ -627,6 +712,8 @@ impl Run {
     }
 }
 
+/// Why a job rests whose `--wait-timeout` has passed: nothing of it is deleted.
+const WAITED: &str = "waited as long as it may";
 /// A first wait, doubled with each one that brought nothing …
 const WAIT_FIRST: Duration = Duration::from_secs(2);
 /// … up to this.
@@ -636,6 +723,7 @@ fn told(control: &watch::Receiver<Control>) -> Option<Halt> {
     match *control.borrow() {
         Control::Go => None,
         Control::Pause => Some(Halt::Pause),
+        Control::Stop => Some(Halt::Stop),
         Control::Cancel(left_overs) => Some(Halt::Cancel(left_overs)),
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::{self, Journal, Record};
 use super::ledger;
-use crate::aws::WorldId;
+use crate::aws::{Settings, WorldId};
 use crate::error::{Error, Result};
 use crate::grant::Grant;
 use crate::ids::JobId;
@@ -42,6 +42,12 @@ pub struct Spec {
     pub grant: Grant,
     /// This item's share of the whole plan's cost and time.
     pub share: f64,
+    /// The world it was made in, for an engine of its own process; `None` in a sandbox.
+    #[serde(default)]
+    pub settings: Option<Settings>,
+    /// Whether an engine of its own process took it on: then the next one goes on with it unasked.
+    #[serde(default)]
+    pub background: bool,
 }
 
 impl Spec {
@@ -153,7 +159,13 @@ pub(super) fn all(state: &StateDir) -> Result<Vec<(JobId, JobDir)>> {
 }
 
 /// Makes the directories of all jobs of a plan: whole, with their journals begun.
-pub(super) fn create(state: &StateDir, plan: &Plan, grant: &Grant) -> Result<Vec<Spec>> {
+pub(super) fn create(
+    state: &StateDir,
+    plan: &Plan,
+    grant: &Grant,
+    settings: Option<&Settings>,
+    background: bool,
+) -> Result<Vec<Spec>> {
     let count = u32::try_from(plan.items.len()).unwrap_or(u32::MAX);
     let first = reserve(state, count)?;
     let whole: u64 = plan.items.iter().map(|item| item.source.blocks.value.0).sum();
@@ -173,6 +185,8 @@ pub(super) fn create(state: &StateDir, plan: &Plan, grant: &Grant) -> Result<Vec
             plan: own,
             grant: grant.clone(),
             share,
+            settings: settings.map(Settings::without_secrets),
+            background,
         };
         write(state, &spec)?;
         specs.push(spec);

@@ -32,8 +32,10 @@ pub(super) const QUEUE: usize = 1024;
 /// Why a pass ended before everything was done.
 #[derive(Debug, Clone)]
 pub(super) enum Halt {
-    /// The user paused it, or the engine ends.
+    /// The user paused it, or its front ends and the engine with it.
     Pause,
+    /// The engine ends, and the next one goes on.
+    Stop,
     /// The user cancelled it.
     Cancel(LeftOvers),
     /// It cannot go on now: credentials, a full disk, silence. It is tried again later.
@@ -73,7 +75,8 @@ impl Job {
     /// Ends the pass; the first reason counts, except that the user's word counts more than an error.
     pub(super) fn halt(&self, halt: Halt) {
         let mut known = lock(&self.halt);
-        let stronger = matches!(halt, Halt::Cancel(_) | Halt::Pause) && matches!(*known, Some(Halt::Wait(_)));
+        let stronger =
+            matches!(halt, Halt::Cancel(_) | Halt::Pause | Halt::Stop) && matches!(*known, Some(Halt::Wait(_)));
         if known.is_none() || stronger {
             *known = Some(halt);
         }
@@ -289,7 +292,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long requests in flight may still land when a pass is stopped.
 fn grace(job: &Job) -> Duration {
     match &*lock(&job.halt) {
-        Some(Halt::Pause) => Duration::from_secs(5),
+        Some(Halt::Pause | Halt::Stop) => Duration::from_secs(5),
         Some(Halt::Cancel(_)) => Duration::from_secs(1),
         Some(Halt::Wait(_) | Halt::Fail(_)) => Duration::from_millis(500),
         None => Duration::from_secs(60),

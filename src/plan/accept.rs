@@ -32,9 +32,7 @@ impl Plan {
     /// Never in practice: a plan is plain data.
     pub fn hash(&self) -> Result<String> {
         let json = serde_json::to_vec(self).map_err(|e| Error::failed(format!("the plan cannot be written: {e}")))?;
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &json);
-        let bytes: [u8; 32] = digest.as_ref().try_into().map_err(|_| Error::failed("SHA-256 has 32 bytes"))?;
-        Ok(crate::units::Digest(bytes).hex())
+        Ok(crate::units::Digest::of(&json).hex())
     }
 
     /// Why it cannot run, when it cannot.

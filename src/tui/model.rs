@@ -247,8 +247,18 @@ impl Model {
     /// Jobs that would stop with this process.
     #[must_use]
     pub fn jobs_that_would_stop(&self) -> usize {
+        self.jobs_in_hand(true)
+    }
+
+    /// Jobs that go on without this process.
+    #[must_use]
+    pub fn jobs_that_go_on(&self) -> usize {
+        self.jobs_in_hand(false)
+    }
+
+    fn jobs_in_hand(&self, in_process: bool) -> usize {
         match &self.status {
-            Some(status) if status.in_process => {
+            Some(status) if status.in_process == in_process => {
                 status.jobs.iter().filter(|j| j.state.is_active() || j.state == JobState::Queued).count()
             }
             _ => 0,

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::effect::{Effect, Memory};
 use super::msg::Msg;
 use crate::aws::{Aws, ProfileInfo};
+use crate::engine::daemon::{self, Background};
 use crate::engine::protocol::{Command, Status};
 use crate::engine::{Client, Config, Engine};
 use crate::error::{Error, Result};
@@ -25,6 +26,8 @@ use crate::store::StateDir;
 
 /// Answers that may wait for the deck: a page each at most.
 pub const WAITING: usize = 256;
+/// How often a deck without an engine looks whether there is one now.
+const LOOK_FOR_ENGINE: Duration = Duration::from_secs(1);
 /// A paused engine has this long to write down where it stands.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 
@@ -175,38 +178,61 @@ impl Outside {
         }
     }
 
-    /// Starts the engine when jobs of an earlier run are there: they are to be seen.
+    /// Finds the engine, or starts it when jobs of an earlier run are there: they are to be seen. A background engine
+    /// that somebody else starts later, or that ended and was started anew, is found within seconds.
     pub fn wake_engine(&self) {
         let jobs = self.world.state.jobs().ok().and_then(|dir| std::fs::read_dir(dir).ok());
-        if jobs.is_some_and(|mut dir| dir.next().is_some()) {
-            let starting = self.connected();
-            let answers = self.answers.clone();
-            tokio::spawn(async move {
-                if let Err(error) = starting.await {
-                    let _ = answers.send(Msg::Failed(error)).await;
-                }
-            });
+        let some = jobs.is_some_and(|mut dir| dir.next().is_some());
+        let (state, sandbox) = (self.world.state.clone(), self.world.sandbox);
+        if !some && sandbox {
+            return;
         }
+        let first = some.then(|| self.connected());
+        let (connected, client) = (self.connector(), Arc::clone(&self.client));
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            if let Some(Err(error)) = match first {
+                Some(first) => Some(first.await),
+                None => None,
+            } {
+                let _ = answers.send(Msg::Failed(error)).await;
+            }
+            while !sandbox && !answers.is_closed() {
+                tokio::time::sleep(LOOK_FOR_ENGINE).await;
+                let lost = client.lock().await.as_ref().is_none_or(Client::is_closed);
+                if lost && crate::engine::holder(&state).is_some_and(|holder| holder.socket.is_some()) {
+                    let _ = connected().await;
+                }
+            }
+        });
     }
 
     fn connected(&self) -> impl Future<Output = Result<Client>> + Send + 'static {
+        self.connector()()
+    }
+
+    fn connector(&self) -> impl Fn() -> Pin<Box<dyn Future<Output = Result<Client>> + Send>> + Send + 'static {
         let client = Arc::clone(&self.client);
         let engines = self.engines.clone();
-        let config = Config {
-            state: self.world.state.clone(),
-            aws: self.world.aws.clone(),
-            budget: self.machine.budget,
-            in_process: true,
-        };
-        async move {
-            let mut slot = client.lock().await;
-            if let Some(client) = &*slot {
-                return Ok(client.clone());
-            }
-            let started = Engine::start(config).await?;
-            engines.send_replace(Some(started.status()));
-            *slot = Some(started.clone());
-            Ok(started)
+        let world = (self.world.state.clone(), self.world.aws.clone(), self.machine.budget, self.world.sandbox);
+        move || {
+            let (client, engines) = (Arc::clone(&client), engines.clone());
+            let (state, aws, budget, sandbox) = world.clone();
+            Box::pin(async move {
+                let mut slot = client.lock().await;
+                if let Some(client) = slot.as_ref().filter(|client| !client.is_closed()) {
+                    return Ok(client.clone());
+                }
+                let started = if sandbox {
+                    Engine::start(Config { state, aws, budget }).await?
+                } else {
+                    let background = Background { state, budget, idle: Some(daemon::IDLE) };
+                    daemon::find_or_start(&background, &daemon::this_front(), Some(aws)).await?
+                };
+                engines.send_replace(Some(started.status()));
+                *slot = Some(started.clone());
+                Ok(started)
+            })
         }
     }
 
@@ -293,9 +319,10 @@ impl Outside {
         }
     }
 
-    /// Pauses what runs and waits until it is written down where it stands.
+    /// Pauses what runs in this process and waits until it is written down where it stands; a background engine only
+    /// loses a front.
     pub async fn shutdown(&self) {
-        if let Some(client) = self.client.lock().await.take() {
+        if let Some(client) = self.client.lock().await.take().filter(|client| client.status().borrow().in_process) {
             let _ = tokio::time::timeout(SHUTDOWN, client.send(Command::Shutdown)).await;
         }
     }

@@ -144,16 +144,25 @@ pub async fn run(context: Context) -> Result<Ended> {
         }
     }
     let jobs = deck.model.jobs_that_would_stop();
+    let go_on = deck.model.jobs_that_go_on();
     deck.outside.shutdown().await;
     let frames = guard.frames;
     drop(guard);
-    let farewell = (jobs > 0).then(|| {
-        let are = if jobs == 1 { "is" } else { "are" };
-        format!("{} {are} paused · floe jobs resume goes on", super::text::count(jobs as u64, "job"))
-    });
     match failed {
         Some(error) => Err(error),
-        None => Ok(Ended { farewell, frames }),
+        None => Ok(Ended { farewell: farewell(jobs, go_on), frames }),
+    }
+}
+
+/// What becomes of the jobs when the deck is closed.
+fn farewell(stopped: usize, go_on: usize) -> Option<String> {
+    let jobs = |n: usize| super::text::count(n as u64, "job");
+    match (stopped, go_on) {
+        (0, 0) => None,
+        (0, 1) => Some("1 job goes on · floe jobs watch".to_owned()),
+        (0, n) => Some(format!("{} go on · floe jobs watch", jobs(n))),
+        (1, _) => Some("1 job is paused · floe jobs resume goes on".to_owned()),
+        (n, _) => Some(format!("{} are paused · floe jobs resume goes on", jobs(n))),
     }
 }
 

@@ -71,7 +71,7 @@ fn wrong_usage_is_two_and_says_what_was_meant() {
     refused(&alone(&["copy", BOOT, "snap-0abc1234"]), 2, &["`snap-0abc1234+` makes a new one", "--each"]);
     refused(&alone(&["copy", BOOT, "null:", "--memory", "lots"]), 2, &["`lots` is not a size"]);
     refused(&alone(&["copy", BOOT, "null:", "--tag", "aws:x=y"]), 2, &["belong to AWS"]);
-    refused(&alone(&["copy", BOOT, "null:", "--detach"]), 2, &["needs the background engine", "tmux"]);
+    refused(&alone(&["--sandbox", "copy", BOOT, "null:", "--detach"]), 2, &["lives in its command", "--endpoint-url"]);
     refused(&alone(&["ls", "snapshots", "--filter", "sze:>1"]), 2, &["`sze` is not a filter key", "size"]);
     refused(&alone(&["ls", "snapshots", "./disk.img"]), 2, &["no place to list", "REGION:"]);
     refused(&alone(&["size", "disk.img"]), 2, &["no blocks to list", "snap-A..snap-B"]);

@@ -109,13 +109,13 @@ fn aws_of(world: &World) -> Aws {
         profile: "prod".parse().ok(),
         region: None,
         endpoint: Some(world.running.url()),
-        read_only: false,
+        ..Settings::default()
     };
     Aws::new(settings).expect("a world")
 }
 
 async fn engine(state: &StateDir, aws: &Aws, budget: Option<Bytes>) -> Result<Client, Error> {
-    Engine::start(Config { state: state.clone(), aws: aws.clone(), budget, in_process: true }).await
+    Engine::start(Config { state: state.clone(), aws: aws.clone(), budget }).await
 }
 
 async fn start(client: &Client, plan: &Plan) -> JobId {

@@ -3,7 +3,9 @@
 
 mod address;
 mod aws;
+mod background;
 mod cli;
+mod crash;
 mod engine;
 mod guards;
 mod house;

@@ -3,5 +3,6 @@
 
 mod journeys;
 mod large;
+mod lost;
 mod modes;
 mod terminal;

@@ -183,6 +183,11 @@ impl Budget {
         state.pages.resize(pages);
     }
 
+    /// The most that a running job's items may hold; `None` for no limit of its own.
+    pub fn set_share(&self, job: JobId, share: Option<Bytes>) {
+        self.lock().items.set_share(job, share.map(|bytes| bytes.0));
+    }
+
     /// Who holds what.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -296,7 +301,7 @@ impl JobBudget {
 
     /// The most that this job's items may hold (`--memory` on a copy); `None` for no limit of its own.
     pub fn set_share(&self, share: Option<Bytes>) {
-        self.0.budget.lock().items.set_share(self.0.job, share.map(|bytes| bytes.0));
+        self.0.budget.set_share(self.0.job, share);
     }
 
     /// A job that waits (for credentials, a full disk, a silent destination) is set inactive: it is granted

@@ -66,6 +66,9 @@ pub struct Picture {
     pub created: Option<(JobId, String, Timestamp)>,
     /// Its state and why.
     pub state: Option<(JobState, String)>,
+    /// Whether the engine that ran it last lived in a process of its own; `None` before the first run.
+    #[serde(default)]
+    pub background: Option<bool>,
     /// Lanes, when they were turned.
     pub lanes: Option<Lanes>,
     /// The job's share of the budget, when it was turned.
@@ -112,6 +115,7 @@ impl Picture {
                 self.created = Some((*job, plan_hash.clone(), at));
                 self.destinations = vec![DestinationPicture::default(); usize::from(*destinations)];
             }
+            Record::Engine { background, .. } => self.background = Some(*background),
             Record::State { to, why } => self.state = Some((*to, why.clone())),
             Record::Setting(Setting::Lanes(lanes)) => self.lanes = Some(*lanes),
             Record::Setting(Setting::Memory(memory)) => self.memory = *memory,

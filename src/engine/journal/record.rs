@@ -36,6 +36,15 @@ pub enum Record {
         /// How many destinations it has.
         destinations: u16,
     },
+    /// An engine takes the job on.
+    Engine {
+        /// Its process.
+        pid: u32,
+        /// Its version of floe.
+        version: String,
+        /// Whether it lives in a process of its own.
+        background: bool,
+    },
     /// The job's state changed.
     State {
         /// To what.

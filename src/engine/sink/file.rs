@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use super::{Desk, Opened, Sink};
 use crate::engine::blocks::{digest_of, is_aligned, lock};
+use crate::engine::crash::{self, Point};
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
@@ -137,7 +138,9 @@ impl Inner {
             handle.file.set_len(self.length.0).map_err(|e| failed("size", &e))?;
             handle.file.sync_all().map_err(|e| failed("sync", &e))?;
             self.refuse_overwriting()?;
+            crash::here(Point::BeforeRename);
             fs::rename(&self.temporary, &self.target).map_err(|e| failed("rename", &e))?;
+            crash::here(Point::AfterRename);
         }
         let length = fs::metadata(&self.target).map_err(|e| failed("find", &e))?.len();
         if length != self.length.0 {

@@ -15,6 +15,7 @@ use super::{Desk, Opened, Sink};
 use crate::aws::{Session, SnapshotState, StartSnapshot, Started};
 use crate::engine::blocks::lock;
 use crate::engine::call::{Caller, Route, retried};
+use crate::engine::crash::{self, Point};
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
@@ -130,9 +131,11 @@ impl SnapshotSink {
         let token = token.map_or_else(|| desk.client_token(&self.provenance.unique, attempt), str::to_owned);
         desk.step(Step::Starting { attempt, client_token: token.clone() }).await?;
         let started = self.start(desk, &token).await?;
+        crash::here(Point::StartAnswered);
         self.made.set(&started.id);
         desk.caller.route(Api::Put, &self.session, Some(&started.id)).just_started();
         desk.step(Step::Started { id: started.id.to_string() }).await?;
+        crash::here(Point::StartJournaled);
         self.compare_encryption(desk, &started).await?;
         desk.keeper.clear(desk.dest).await?;
         desk.step(Step::Writing).await?;
@@ -339,6 +342,10 @@ impl Sink for SnapshotSink {
         };
         self.made.set(&id);
         let stood = known.failed_in.unwrap_or(known.state);
+        if stood == DestinationState::Starting {
+            // What it is encrypted with was not compared yet: the same token gets the same snapshot, and says so again.
+            return self.begin(desk, known.attempt.max(1), known.client_token.as_deref()).await;
+        }
         if matches!(stood, DestinationState::Completing | DestinationState::Checking) {
             return self.reopen_completing(desk, &id, known).await;
         }
@@ -398,7 +405,10 @@ impl Sink for SnapshotSink {
                 _ => {}
             }
             match tries.attempt(self.session.ebs().complete(&grant, &id, written.blocks.0, checksum.as_ref())).await {
-                Ok(Some(_)) => return self.settle(desk, &id).await,
+                Ok(Some(_)) => {
+                    crash::here(Point::CompleteAnswered);
+                    return self.settle(desk, &id).await;
+                }
                 Ok(None) => {}
                 // Refused, perhaps because an earlier one arrived after all: what the service makes of it counts.
                 Err(error) if error.class == Class::Permanent => {

@@ -486,6 +486,7 @@ pub fn status() -> Status {
             ],
             history: wave(120, used.0 as f64, 0.25, 2.0),
         },
+        turned: None,
         machine: MachineStatus {
             rss: Bytes::mib(231),
             rss_peak: Bytes::mib(244),

@@ -1,122 +1,14 @@
-//! What crosses the line between fronts and the engine: a [`Request`] in, [`Reply`]s out, a few times a second.
+//! The picture of what runs, as every front draws it: plain values, taken a few times a second.
 //!
-//! The same types serve in one process (over an in-process pipe of the same frames), over a Unix socket,
-//! and from a fleet. Plain, serialisable values: no front ever holds a lock on engine state.
+//! Invariant: totals equal the sums of the rows beside them, because all of a picture is taken at one moment.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Lanes;
 use crate::error::{Error, Level};
-use crate::grant::Grant;
 use crate::ids::{BlockRange, JobId};
-use crate::plan::Plan;
 use crate::units::{Blocks, Bytes, Digest, Quantity, Rate, Usd};
-
-/// Version of the frames; peers of another version are refused, not guessed at.
-pub const PROTOCOL: u32 = 1;
-
-/// A numbered command: the answer carries the number back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Request {
-    /// Chosen by the front, unique per connection.
-    pub id: u64,
-    /// What to do.
-    pub command: Command,
-}
-
-/// How many lanes a job may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lanes {
-    /// The window decides, up to the plan's cap.
-    Auto,
-    /// Exactly this many (as far as memory allows).
-    Pinned(u32),
-    /// The window decides, up to this.
-    AtMost(u32),
-}
-
-/// What happens to what a cancelled job has made so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LeftOvers {
-    /// Kept, so that the job can be resumed.
-    Keep,
-    /// Pending snapshots are deleted, partial files removed.
-    CleanUp,
-}
-
-/// What a front can ask for.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Command {
-    /// Run exactly this plan, under this grant: one job per item. Answers [`Answer::Jobs`].
-    Run {
-        /// The plan that was shown.
-        plan: Box<Plan>,
-        /// What its acceptance allows.
-        grant: Grant,
-    },
-    /// Go on with a paused, failed or interrupted job.
-    Resume(JobId),
-    /// Stop cleanly; it can be resumed.
-    Pause(JobId),
-    /// Stop for good.
-    Cancel(JobId, LeftOvers),
-    /// Drop a finished job's directory.
-    Forget(JobId),
-    /// Turn a job's lanes.
-    Lanes(JobId, Lanes),
-    /// Turn the engine's budget. Answers [`Answer::Effective`] with what it became and why.
-    Memory(Bytes),
-    /// Move a queued job up (negative) or down.
-    Reorder(JobId, i32),
-    /// Ask for the segments, map and events of one job with every status (`None`: of none).
-    Watch(Option<JobId>),
-    /// Pause everything cleanly and end.
-    Shutdown,
-}
-
-/// What the engine sends.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reply {
-    /// First frame on a connection.
-    Hello {
-        /// [`PROTOCOL`].
-        protocol: u32,
-        /// floe's version.
-        version: String,
-        /// Process id of the engine.
-        pid: u32,
-    },
-    /// The picture of what runs.
-    Status(Box<Status>),
-    /// The answer to the request of that id.
-    Answer {
-        /// The request's number.
-        id: u64,
-        /// What came of it.
-        outcome: Result<Answer, Error>,
-    },
-}
-
-/// What a command came to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    /// Done.
-    Done,
-    /// These jobs were made, one per item of the plan.
-    Jobs(Vec<JobId>),
-    /// The value that is in force now, and why, when it is not the one that was asked for.
-    Effective {
-        /// What is in force.
-        value: u64,
-        /// Why it differs.
-        why: Option<String>,
-    },
-}
 
 /// A job's state: `queued → starting → running ⇄ paused/waiting → completing → verifying → done`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -554,6 +446,17 @@ pub struct BudgetStatus {
     pub history: Vec<f32>,
 }
 
+/// A setting that a front turned: the last writer counts, and is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Turned {
+    /// When.
+    pub at: Timestamp,
+    /// Which front.
+    pub who: String,
+    /// What, and to what: `lanes of job 14 to 64`.
+    pub what: String,
+}
+
 /// Everything a front needs to draw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -573,6 +476,8 @@ pub struct Status {
     pub budget: BudgetStatus,
     /// The machine.
     pub machine: MachineStatus,
+    /// What was turned last, and by whom.
+    pub turned: Option<Turned>,
     /// Jobs that are not over, and the latest that are, oldest first.
     pub jobs: Vec<JobStatus>,
     /// The watched job.

@@ -4,8 +4,9 @@
 //! their places is kept for small jobs, so that none waits behind 16 TiB; nothing of a job's state lives here
 //! that is not on disk.
 
+mod commands;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,21 +20,19 @@ use super::blocks::lock;
 use super::budget::Budget;
 use super::call::Caller;
 use super::hub::Hub;
-use super::journal::{self, Journal, Record, Setting};
-use super::protocol::{
-    Answer, BudgetStatus, Command, JobDetail, JobState, JobStatus, Lanes, LeftOvers, MachineStatus, Status,
-};
+use super::journal;
+use super::lock::Held;
+use super::protocol::{Answer, BudgetStatus, Command, JobDetail, JobState, JobStatus, MachineStatus, Status, Turned};
 use super::rate::Limiters;
 use super::run::{Control, Ended, Ready, weight_of};
 use super::spec::{self, JobDir, Spec};
 use super::status;
 use super::telemetry::{Process, Ring};
-use crate::aws::Aws;
+use super::worlds::Worlds;
+use crate::aws::Introduction;
 use crate::error::{Error, Result};
-use crate::grant::Grant;
 use crate::ids::JobId;
 use crate::plan::choices::{FETCHED_ITEM, lanes_for};
-use crate::plan::{Plan, item_weight};
 use crate::store::StateDir;
 use crate::units::{Blocks, Bytes, Rate};
 
@@ -50,7 +49,13 @@ const FINISHED_SHOWN: usize = 100;
 /// Commands that wait for the supervisor.
 const COMMANDS: usize = 64;
 
-type Asked = (Command, oneshot::Sender<Result<Answer>>);
+#[derive(Debug)]
+struct Asked {
+    command: Command,
+    who: String,
+    world: Option<Box<Introduction>>,
+    answer: oneshot::Sender<Result<Answer>>,
+}
 
 /// A connection's door to the engine.
 #[derive(Debug, Clone)]
@@ -61,11 +66,27 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    pub(super) async fn command(&self, command: Command) -> Result<Answer> {
+    /// Carries out a command of the front that is called `who`, in the world that came with it.
+    pub(super) async fn command(
+        &self,
+        command: Command,
+        who: &str,
+        world: Option<Box<Introduction>>,
+    ) -> Result<Answer> {
         let (answer, answered) = oneshot::channel();
         let gone = || Error::stopped("the engine has ended");
-        self.asks.send((command, answer)).await.map_err(|_| gone())?;
+        self.asks.send(Asked { command, who: who.to_owned(), world, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
+    }
+
+    /// A front that is connected may end an engine only together with its own process.
+    pub(super) fn outlives_fronts(&self) -> bool {
+        !self.status.borrow().in_process
+    }
+
+    /// Whether anything runs, waits or is queued.
+    pub(super) fn is_busy(&self) -> bool {
+        self.status.borrow().jobs.iter().any(|job| job.state.is_active() || job.state == JobState::Queued)
     }
 
     pub(super) fn status(&self) -> watch::Receiver<Arc<Status>> {
@@ -90,9 +111,18 @@ struct Shelved {
     dir: JobDir,
     /// What it was when it ran last; of a running job what it was before.
     row: JobStatus,
+    /// What of the budget it may use at most; as it was turned, or planned.
+    share: Option<Bytes>,
     /// Of a running job, and of the latest that ended.
     hub: Option<Arc<Hub>>,
     live: Option<Live>,
+}
+
+impl Shelved {
+    fn resting(spec: Spec, dir: JobDir, row: JobStatus) -> Self {
+        let share = spec.plan.operation.options.memory;
+        Self { spec: Arc::new(spec), dir, row, share, hub: None, live: None }
+    }
 }
 
 #[derive(Debug)]
@@ -112,7 +142,8 @@ struct Queued {
 /// The engine's own task.
 pub(super) struct Supervisor {
     state: StateDir,
-    aws: Aws,
+    worlds: Worlds,
+    in_process: bool,
     budget: Budget,
     limiters: Arc<Limiters>,
     shelf: Arc<Shelf>,
@@ -124,19 +155,26 @@ pub(super) struct Supervisor {
     sampled: Option<Instant>,
     rate_history: Ring<120>,
     budget_history: Ring<120>,
+    turned: Option<Turned>,
     dirty: bool,
-    /// Held as long as this engine lives.
-    _lock: File,
+    /// Held as long as this engine lives, where nobody else holds it.
+    _held: Option<Held>,
 }
 
 impl Supervisor {
     /// Reads what there is and starts the task.
-    pub(super) fn start(state: StateDir, aws: Aws, budget: Bytes, in_process: bool, lock_file: File) -> Result<Handle> {
+    pub(super) fn start(
+        state: StateDir,
+        worlds: Worlds,
+        budget: Bytes,
+        in_process: bool,
+        held: Option<Held>,
+    ) -> Result<Handle> {
         let shelf = Arc::new(Shelf::default());
         for (job, dir) in spec::all(&state)? {
             match dir.spec().and_then(|spec| Ok((status::resting(&spec, &dir)?, spec))) {
                 Ok((row, spec)) => {
-                    lock(&shelf.jobs).insert(job, Shelved { spec: Arc::new(spec), dir, row, hub: None, live: None });
+                    lock(&shelf.jobs).insert(job, Shelved::resting(spec, dir, row));
                 }
                 Err(error) => tracing::warn!(%error, %job, "a job's directory could not be read"),
             }
@@ -151,6 +189,7 @@ impl Supervisor {
             rate_history: Vec::new(),
             budget: BudgetStatus::default(),
             machine: MachineStatus::default(),
+            turned: None,
             jobs: Vec::new(),
             detail: None,
         };
@@ -159,7 +198,8 @@ impl Supervisor {
         let started = Instant::now();
         let mut supervisor = Self {
             state,
-            aws,
+            worlds,
+            in_process,
             budget: Budget::new(budget),
             limiters: Arc::default(),
             shelf: Arc::clone(&shelf),
@@ -171,12 +211,29 @@ impl Supervisor {
             sampled: None,
             rate_history: Ring::new(Duration::from_secs(5), started),
             budget_history: Ring::new(Duration::from_secs(5), started),
+            turned: None,
             dirty: true,
-            _lock: lock_file,
+            _held: held,
         };
+        if !in_process {
+            supervisor.go_on();
+        }
         supervisor.publish();
         tokio::spawn(supervisor.work(asked));
         Ok(Handle { asks, status, shelf })
+    }
+
+    /// What the last engine of its own process left running goes on, unasked: that is what it is for. What lived in
+    /// a front's process, and what a person paused, waits for that person.
+    fn go_on(&mut self) {
+        for (job, shelved) in lock(&self.shelf.jobs).iter_mut() {
+            let ours = journal::replay(&shelved.dir.events())
+                .is_ok_and(|picture| picture.background.unwrap_or(shelved.spec.background));
+            if ours && shelved.row.state == JobState::Interrupted && !shelved.dir.is_running() {
+                (shelved.row.state, shelved.row.why) = (JobState::Queued, "goes on".to_owned());
+                self.queue.push_back(Queued { job: *job, not_before: None, control: Control::Go });
+            }
+        }
     }
 
     async fn work(mut self, mut asked: mpsc::Receiver<Asked>) {
@@ -186,15 +243,22 @@ impl Supervisor {
             tokio::select! {
                 command = asked.recv() => match command {
                     None => break,
-                    Some((Command::Shutdown, answer)) => {
+                    Some(Asked { command: Command::Shutdown, answer, .. }) => {
                         self.rest().await;
                         let _ = answer.send(Ok(Answer::Done));
                         return;
                     }
-                    Some((command, answer)) => {
-                        let outcome = self.take(command);
-                        let _ = answer.send(outcome);
+                    Some(Asked { command, who, world, answer }) => {
+                        let outcome = match world.as_deref().map_or(Ok(()), |world| self.worlds.introduce(world)) {
+                            Ok(()) => self.take(command, &who, world.map(|world| world.settings)),
+                            Err(error) => Err(error),
+                        };
                         self.dirty = true;
+                        // Whoever has the answer has a picture that shows what came of it.
+                        self.start_ready();
+                        self.publish();
+                        let _ = answer.send(outcome);
+                        continue;
                     }
                 },
                 Some(ended) = self.running.join_next(), if !self.running.is_empty() => {
@@ -211,12 +275,21 @@ impl Supervisor {
         self.rest().await;
     }
 
-    /// Pauses everything and waits for it.
+    /// Puts everything down and waits for it. In a front's process that is a pause; an engine of its own process
+    /// leaves it to the next one to go on.
     async fn rest(&mut self) {
         self.queue.clear();
+        let how = if self.in_process { Control::Pause } else { Control::Stop };
         for shelved in lock(&self.shelf.jobs).values() {
             if let Some(live) = &shelved.live {
-                live.control.send_replace(Control::Pause);
+                // Who was paused or cancelled a moment ago stays so.
+                live.control.send_if_modified(|now| {
+                    let goes = *now == Control::Go;
+                    if goes {
+                        *now = how;
+                    }
+                    goes
+                });
             }
         }
         while let Some(ended) = self.running.join_next().await {
@@ -226,198 +299,6 @@ impl Supervisor {
         }
         self.dirty = true;
         self.publish();
-    }
-
-    fn take(&mut self, command: Command) -> Result<Answer> {
-        match command {
-            Command::Run { plan, grant } => self.run(&plan, &grant),
-            Command::Resume(job) => self.resume(job),
-            Command::Pause(job) => self.pause(job),
-            Command::Cancel(job, left_overs) => self.cancel(job, left_overs),
-            Command::Forget(job) => self.forget(job),
-            Command::Lanes(job, lanes) => self.lanes(job, lanes),
-            Command::Memory(limit) => Ok(self.memory(limit)),
-            Command::Reorder(job, by) => self.reorder(job, by),
-            Command::Watch(_) | Command::Shutdown => Ok(Answer::Done),
-        }
-    }
-
-    fn run(&mut self, plan: &Plan, grant: &Grant) -> Result<Answer> {
-        if let Some(refusal) = plan.refusal() {
-            return Err(refusal);
-        }
-        if plan.hash()? != grant.plan_hash {
-            return Err(Error::refused("this is not the plan that was accepted").todo("accept it again"));
-        }
-        if plan.items.is_empty() {
-            return Err(Error::usage("the plan has nothing to do"));
-        }
-        self.must_fit(plan)?;
-        let specs = spec::create(&self.state, plan, grant)?;
-        let mut jobs = Vec::with_capacity(specs.len());
-        for spec in specs {
-            spec.must_be_in(&self.aws.world())?;
-            let dir = JobDir(self.state.job(spec.job));
-            let mut row = status::resting(&spec, &dir)?;
-            (row.state, row.why) = (JobState::Queued, "its turn".to_owned());
-            let job = spec.job;
-            jobs.push(job);
-            lock(&self.shelf.jobs).insert(job, Shelved { spec: Arc::new(spec), dir, row, hub: None, live: None });
-            self.queue.push_back(Queued { job, not_before: None, control: Control::Go });
-        }
-        Ok(Answer::Jobs(jobs))
-    }
-
-    /// A budget below the floor is refused with the figures.
-    fn must_fit(&self, plan: &Plan) -> Result<()> {
-        let item = plan.items.iter().map(|item| item_weight(&item.source.kind)).max().unwrap_or(FETCHED_ITEM);
-        let floor = super::setup::floor(item);
-        let limit = self.budget.usage().limit;
-        let share = plan.operation.options.memory.map_or(limit, |own| own.min(limit));
-        if share >= floor {
-            return Ok(());
-        }
-        Err(Error::usage(format!("a memory budget of {share} is too small: one item on its way needs {floor}"))
-            .todo(format!("--memory {}K at least", floor.0.div_ceil(1024))))
-    }
-
-    fn with<T>(&self, job: JobId, look: impl FnOnce(&mut Shelved) -> Result<T>) -> Result<T> {
-        match lock(&self.shelf.jobs).get_mut(&job) {
-            Some(shelved) => look(shelved),
-            None => Err(Error::usage(format!("there is no job {job}")).todo("`floe jobs ls` lists them")),
-        }
-    }
-
-    fn is_queued(&self, job: JobId) -> bool {
-        self.queue.iter().any(|queued| queued.job == job)
-    }
-
-    fn resume(&mut self, job: JobId) -> Result<Answer> {
-        if self.is_queued(job) {
-            return Ok(Answer::Done);
-        }
-        let world = self.aws.world();
-        self.with(job, |shelved| {
-            shelved.spec.must_be_in(&world)?;
-            if shelved.live.is_some() {
-                return Err(Error::usage(format!("job {job} is running already")));
-            }
-            if !shelved.row.state.is_resumable() && shelved.row.state != JobState::Queued {
-                return Err(Error::usage(format!(
-                    "job {job} is {}: there is nothing to resume",
-                    shelved.row.state.word()
-                )));
-            }
-            (shelved.row.state, shelved.row.why) = (JobState::Queued, "its turn".to_owned());
-            (shelved.row.error, shelved.row.ended) = (None, None);
-            Ok(())
-        })?;
-        self.queue.push_back(Queued { job, not_before: None, control: Control::Go });
-        Ok(Answer::Done)
-    }
-
-    fn pause(&mut self, job: JobId) -> Result<Answer> {
-        let queued = self.is_queued(job);
-        self.with(job, |shelved| {
-            if let Some(live) = &shelved.live {
-                live.control.send_replace(Control::Pause);
-                return Ok(());
-            }
-            if !queued {
-                return Err(Error::usage(format!("job {job} is {}, not running", shelved.row.state.word())));
-            }
-            let mut journal = Journal::open(&shelved.dir.events(), journal::LIMIT)?;
-            let paused = Record::State { to: JobState::Paused, why: "paused".to_owned() };
-            journal.append_sync(Timestamp::now(), paused)?;
-            (shelved.row.state, shelved.row.why) = (JobState::Paused, "paused".to_owned());
-            Ok(())
-        })?;
-        self.queue.retain(|queued| queued.job != job);
-        Ok(Answer::Done)
-    }
-
-    fn cancel(&mut self, job: JobId, left_overs: LeftOvers) -> Result<Answer> {
-        let start = self.with(job, |shelved| {
-            if let Some(live) = &shelved.live {
-                live.control.send_replace(Control::Cancel(left_overs));
-                return Ok(false);
-            }
-            if shelved.row.state.is_over() {
-                return Err(Error::usage(format!("job {job} is {} already", shelved.row.state.word())));
-            }
-            Ok(left_overs == LeftOvers::CleanUp)
-        })?;
-        if self.is_queued(job) && !start {
-            return self.pause(job);
-        }
-        if start {
-            // What it made is removed by a run of its own, under its lock and its grant.
-            self.queue.retain(|queued| queued.job != job);
-            self.queue.push_front(Queued { job, not_before: None, control: Control::Cancel(left_overs) });
-        }
-        Ok(Answer::Done)
-    }
-
-    fn forget(&mut self, job: JobId) -> Result<Answer> {
-        self.with(job, |shelved| {
-            let state = shelved.row.state;
-            let ended = state.is_over() || matches!(state, JobState::Failed | JobState::Partial);
-            if shelved.live.is_some() || !ended {
-                return Err(Error::usage(format!("job {job} is {}", state.word()))
-                    .todo(format!("`floe jobs cancel {job}` first")));
-            }
-            let held = shelved.dir.lock()?;
-            spec::forget(&shelved.dir)?;
-            drop(held);
-            Ok(())
-        })?;
-        lock(&self.shelf.jobs).remove(&job);
-        Ok(Answer::Done)
-    }
-
-    fn lanes(&mut self, job: JobId, lanes: Lanes) -> Result<Answer> {
-        if matches!(lanes, Lanes::Pinned(0) | Lanes::AtMost(0)) {
-            return Err(Error::usage("a job has at least one lane").todo("to stop it, pause it"));
-        }
-        self.with(job, |shelved| {
-            let Some(hub) = shelved.hub.as_ref().filter(|_| shelved.live.is_some()) else {
-                return Err(Error::usage(format!("job {job} is {}, not running", shelved.row.state.word())));
-            };
-            hub.set_lanes(lanes);
-            hub.record(Record::Setting(Setting::Lanes(lanes)));
-            let now = hub.lanes();
-            let differs = match lanes {
-                Lanes::Auto => false,
-                Lanes::Pinned(n) => n != now.target,
-                Lanes::AtMost(n) => now.cap < n,
-            };
-            Ok(Answer::Effective { value: u64::from(now.target), why: differs.then_some(now.why) })
-        })
-    }
-
-    fn memory(&mut self, limit: Bytes) -> Answer {
-        self.budget.resize(limit);
-        for shelved in lock(&self.shelf.jobs).values() {
-            if let (Some(hub), Some(_)) = (&shelved.hub, &shelved.live) {
-                hub.set_memory_lanes(lanes_of(&shelved.spec, limit));
-            }
-        }
-        let usage = self.budget.usage();
-        let why = (limit < usage.floor).then(|| {
-            format!("the jobs that run need {}: they wait until the budget has room for one item each", usage.floor)
-        });
-        Answer::Effective { value: limit.0, why }
-    }
-
-    fn reorder(&mut self, job: JobId, by: i32) -> Result<Answer> {
-        let Some(at) = self.queue.iter().position(|queued| queued.job == job) else {
-            return Err(Error::usage(format!("job {job} is not queued")));
-        };
-        let Some(queued) = self.queue.remove(at) else { return Ok(Answer::Done) };
-        let to = i64::try_from(at).unwrap_or(0).saturating_add(i64::from(by));
-        let to = usize::try_from(to.max(0)).unwrap_or(0).min(self.queue.len());
-        self.queue.insert(to, queued);
-        Ok(Answer::Effective { value: to as u64 + 1, why: None })
     }
 
     /// How many jobs may run: no more than the budget has items for.
@@ -449,7 +330,12 @@ impl Supervisor {
         let limit = self.budget.usage().limit;
         let mut jobs = lock(&self.shelf.jobs);
         let Some(shelved) = jobs.get_mut(&queued.job) else { return };
-        let ready = match Ready::open(Arc::clone(&shelved.spec), shelved.dir.clone(), Arc::clone(&self.limiters)) {
+        let ready = match Ready::open(
+            Arc::clone(&shelved.spec),
+            shelved.dir.clone(),
+            Arc::clone(&self.limiters),
+            !self.in_process,
+        ) {
             Ok(ready) => ready,
             Err(error) => {
                 (shelved.row.state, shelved.row.why) = (JobState::Failed, "could not be opened".to_owned());
@@ -457,12 +343,13 @@ impl Supervisor {
                 return;
             }
         };
-        ready.hub.set_memory_lanes(lanes_of(&shelved.spec, limit));
+        shelved.share = ready.share();
+        ready.hub.set_memory_lanes(lanes_of(&shelved.spec, shelved.share, limit));
         let (control, controlled) = watch::channel(queued.control);
         shelved.hub = Some(Arc::clone(&ready.hub));
         shelved.live = Some(Live { caller: Arc::clone(&ready.caller), resumed: Arc::clone(&ready.resumed), control });
-        let (aws, budget, job) = (self.aws.clone(), self.budget.clone(), queued.job);
-        self.running.spawn(async move { (job, ready.run(aws, budget, controlled).await) });
+        let (worlds, budget, job) = (self.worlds.clone(), self.budget.clone(), queued.job);
+        self.running.spawn(async move { (job, ready.run(worlds, budget, controlled).await) });
         self.dirty = true;
     }
 
@@ -543,6 +430,7 @@ impl Supervisor {
                 history: self.budget_history.values(),
             },
             machine: self.machine.clone(),
+            turned: self.turned.clone(),
             jobs: rows,
             detail: None,
         }));
@@ -550,7 +438,6 @@ impl Supervisor {
 }
 
 /// Lanes that the budget has room for, the job's own share considered.
-fn lanes_of(spec: &Spec, limit: Bytes) -> u32 {
-    let share = spec.plan.operation.options.memory.map_or(limit, |own| own.min(limit));
-    lanes_for(share, weight_of(spec).total())
+fn lanes_of(spec: &Spec, share: Option<Bytes>, limit: Bytes) -> u32 {
+    lanes_for(share.map_or(limit, |own| own.min(limit)), weight_of(spec).total())
 }

@@ -1,0 +1,51 @@
+//! Which engine a command speaks to: the one in a process of its own, or one in this process.
+//!
+//! Jobs of real AWS live in the background engine, which is started on demand and outlives the command;
+//! `--foreground` and the sandbox keep the engine, and with it the job, in this process.
+
+use super::resolve::{Resolved, World};
+use crate::engine::daemon::{self, Background};
+use crate::engine::{Client, Config, Engine};
+use crate::error::Result;
+use crate::units::Bytes;
+
+/// An engine, and whether it outlives this command.
+#[derive(Debug)]
+pub struct Attached {
+    /// The connection.
+    pub engine: Client,
+    /// Whether the engine lives in a process of its own.
+    pub background: bool,
+}
+
+/// Whether a command's job lives in the background engine.
+#[must_use]
+pub const fn in_background(resolved: &Resolved, foreground: bool) -> bool {
+    resolved.sandbox.is_none() && !foreground
+}
+
+/// The engine for a job: found, started, or opened in this process.
+///
+/// # Errors
+/// As [`daemon::find_or_start`] and [`Engine::start`].
+pub async fn start(world: &World, resolved: &Resolved, memory: Option<Bytes>, foreground: bool) -> Result<Attached> {
+    let budget = resolved.machine(None, memory)?.budget;
+    let (state, aws) = (world.state.clone(), world.aws.clone());
+    let background = in_background(resolved, foreground);
+    let engine = if background {
+        let config = Background { state, budget, idle: Some(daemon::IDLE) };
+        daemon::find_or_start(&config, &daemon::this_front(), Some(aws)).await?
+    } else {
+        Engine::start(Config { state, aws, budget }).await?
+    };
+    Ok(Attached { engine, background })
+}
+
+/// The background engine, if one runs.
+///
+/// # Errors
+/// As [`daemon::find`].
+pub async fn running(world: &World) -> Result<Option<Attached>> {
+    let found = daemon::find(&world.state, &daemon::this_front(), Some(world.aws.clone())).await?;
+    Ok(found.map(|engine| Attached { engine, background: true }))
+}

@@ -1,0 +1,43 @@
+//! `floe engine`: the engine in the foreground of this process, for a service file or a look at its log.
+
+use super::args::Engine;
+use super::resolve::Resolved;
+use super::{Code, say};
+use crate::engine::daemon::{self, Background};
+use crate::error::{Error, Kind, Result};
+use crate::store::StateDir;
+
+/// Serves until it is told to end.
+///
+/// # Errors
+/// Another engine holds the state directory, or no socket can be made there.
+pub async fn run(args: Engine, resolved: &Resolved) -> Result<Code> {
+    if resolved.sandbox.is_some() {
+        return Err(Error::usage("jobs of the sandbox live in their own command")
+            .todo("for an engine against the embedded AWS: floe sandbox, then --endpoint-url with its address"));
+    }
+    if args.started_by_a_front {
+        daemon::leave_the_terminal();
+    }
+    let state = StateDir::open(resolved.state_dir.as_deref())?;
+    let idle = match (args.idle, args.started_by_a_front) {
+        (Some(seconds), _) => Some(std::time::Duration::from_secs(seconds)),
+        (None, true) => Some(daemon::IDLE),
+        (None, false) => None,
+    };
+    if !args.started_by_a_front {
+        resolved.say.note(&format!(
+            "floe engine for {}; Ctrl-C ends it, its jobs go on with the next one",
+            state.root().display()
+        ));
+    }
+    let budget = resolved.machine(None, args.memory)?.budget;
+    match daemon::serve(Background { state, budget, idle }).await {
+        // Of two that were started at once the second has nothing to do.
+        Err(error) if args.started_by_a_front && error.kind == Kind::Refused => {
+            say::stderr(&error.what);
+            Ok(0)
+        }
+        outcome => outcome.map(|()| 0),
+    }
+}

@@ -1,0 +1,273 @@
+//! What fronts can ask of the supervisor, command by command. None of it waits: what takes time is begun here and
+//! seen in the pictures.
+
+use jiff::Timestamp;
+
+use super::{Queued, Shelved, Supervisor, lanes_of};
+use crate::aws::Settings;
+use crate::engine::blocks::lock;
+use crate::engine::journal::{self, Journal, Record, Setting};
+use crate::engine::protocol::{Answer, Command, JobState, Lanes, LeftOvers, Turned};
+use crate::engine::run::{Control, weight_of};
+use crate::engine::spec::{self, JobDir};
+use crate::engine::{setup, status};
+use crate::error::{Error, Result};
+use crate::grant::Grant;
+use crate::ids::JobId;
+use crate::plan::choices::FETCHED_ITEM;
+use crate::plan::{Plan, item_weight};
+use crate::units::Bytes;
+
+impl Supervisor {
+    pub(super) fn take(&mut self, command: Command, who: &str, settings: Option<Settings>) -> Result<Answer> {
+        let what = turned(&command);
+        let outcome = self.carry_out(command, settings.as_ref());
+        if let (Some(what), Ok(_)) = (what, &outcome) {
+            self.turned = Some(Turned { at: Timestamp::now(), who: who.to_owned(), what });
+        }
+        outcome
+    }
+
+    fn carry_out(&mut self, command: Command, settings: Option<&Settings>) -> Result<Answer> {
+        match command {
+            Command::Run { plan, grant } => self.run(&plan, &grant, settings),
+            Command::Resume(job) => self.resume(job),
+            Command::Pause(job) => self.pause(job),
+            Command::Cancel(job, left_overs) => self.cancel(job, left_overs),
+            Command::Forget(job) => self.forget(job),
+            Command::Lanes(job, lanes) => self.lanes(job, lanes),
+            Command::Share(job, share) => self.share(job, share),
+            Command::Memory(limit) => Ok(self.memory(limit)),
+            Command::Reorder(job, by) => self.reorder(job, by),
+            Command::Hello { .. } | Command::Keys | Command::Watch(_) | Command::Shutdown => Ok(Answer::Done),
+        }
+    }
+
+    fn run(&mut self, plan: &Plan, grant: &Grant, settings: Option<&Settings>) -> Result<Answer> {
+        if let Some(refusal) = plan.refusal() {
+            return Err(refusal);
+        }
+        if plan.hash()? != grant.plan_hash {
+            return Err(Error::refused("this is not the plan that was accepted").todo("accept it again"));
+        }
+        if plan.items.is_empty() {
+            return Err(Error::usage("the plan has nothing to do"));
+        }
+        self.must_fit(plan)?;
+        if settings.is_none() && !self.in_process {
+            return Err(Error::failed("the plan came without the world that it was made in"));
+        }
+        let specs = spec::create(&self.state, plan, grant, settings, !self.in_process)?;
+        let mut jobs = Vec::with_capacity(specs.len());
+        for spec in specs {
+            self.worlds.check(&spec)?;
+            let dir = JobDir(self.state.job(spec.job));
+            let mut row = status::resting(&spec, &dir)?;
+            (row.state, row.why) = (JobState::Queued, "its turn".to_owned());
+            let job = spec.job;
+            jobs.push(job);
+            lock(&self.shelf.jobs).insert(job, Shelved::resting(spec, dir, row));
+            self.queue.push_back(Queued { job, not_before: None, control: Control::Go });
+        }
+        Ok(Answer::Jobs(jobs))
+    }
+
+    /// A budget below the floor is refused with the figures.
+    fn must_fit(&self, plan: &Plan) -> Result<()> {
+        let item = plan.items.iter().map(|item| item_weight(&item.source.kind)).max().unwrap_or(FETCHED_ITEM);
+        let floor = setup::floor(item);
+        let limit = self.budget.usage().limit;
+        let share = plan.operation.options.memory.map_or(limit, |own| own.min(limit));
+        must_fit(floor, share)
+    }
+
+    fn with<T>(&self, job: JobId, look: impl FnOnce(&mut Shelved) -> Result<T>) -> Result<T> {
+        match lock(&self.shelf.jobs).get_mut(&job) {
+            Some(shelved) => look(shelved),
+            None => Err(Error::usage(format!("there is no job {job}")).todo("`floe jobs ls` lists them")),
+        }
+    }
+
+    fn is_queued(&self, job: JobId) -> bool {
+        self.queue.iter().any(|queued| queued.job == job)
+    }
+
+    fn resume(&mut self, job: JobId) -> Result<Answer> {
+        if self.is_queued(job) {
+            return Ok(Answer::Done);
+        }
+        let running = self.with(job, |shelved| {
+            self.worlds.check(&shelved.spec)?;
+            if shelved.live.is_some() {
+                return Ok(true);
+            }
+            if !shelved.row.state.is_resumable() && shelved.row.state != JobState::Queued {
+                return Err(Error::usage(format!(
+                    "job {job} is {}: there is nothing to resume",
+                    shelved.row.state.word()
+                )));
+            }
+            (shelved.row.state, shelved.row.why) = (JobState::Queued, "its turn".to_owned());
+            (shelved.row.error, shelved.row.ended) = (None, None);
+            Ok(false)
+        })?;
+        if !running {
+            self.queue.push_back(Queued { job, not_before: None, control: Control::Go });
+        }
+        Ok(Answer::Done)
+    }
+
+    fn pause(&mut self, job: JobId) -> Result<Answer> {
+        let queued = self.is_queued(job);
+        self.with(job, |shelved| {
+            if let Some(live) = &shelved.live {
+                live.control.send_replace(Control::Pause);
+                return Ok(());
+            }
+            if !queued {
+                return Err(Error::usage(format!("job {job} is {}, not running", shelved.row.state.word())));
+            }
+            let mut journal = Journal::open(&shelved.dir.events(), journal::LIMIT)?;
+            let paused = Record::State { to: JobState::Paused, why: "paused".to_owned() };
+            journal.append_sync(Timestamp::now(), paused)?;
+            (shelved.row.state, shelved.row.why) = (JobState::Paused, "paused".to_owned());
+            Ok(())
+        })?;
+        self.queue.retain(|queued| queued.job != job);
+        Ok(Answer::Done)
+    }
+
+    fn cancel(&mut self, job: JobId, left_overs: LeftOvers) -> Result<Answer> {
+        let start = self.with(job, |shelved| {
+            if let Some(live) = &shelved.live {
+                live.control.send_replace(Control::Cancel(left_overs));
+                return Ok(false);
+            }
+            if shelved.row.state.is_over() {
+                return Err(Error::usage(format!("job {job} is {} already", shelved.row.state.word())));
+            }
+            Ok(left_overs == LeftOvers::CleanUp)
+        })?;
+        if self.is_queued(job) && !start {
+            return self.pause(job);
+        }
+        if start {
+            // What it made is removed by a run of its own, under its lock and its grant.
+            self.queue.retain(|queued| queued.job != job);
+            self.queue.push_front(Queued { job, not_before: None, control: Control::Cancel(left_overs) });
+        }
+        Ok(Answer::Done)
+    }
+
+    fn forget(&mut self, job: JobId) -> Result<Answer> {
+        self.with(job, |shelved| {
+            let state = shelved.row.state;
+            let ended = state.is_over() || matches!(state, JobState::Failed | JobState::Partial);
+            if shelved.live.is_some() || !ended {
+                return Err(Error::usage(format!("job {job} is {}", state.word()))
+                    .todo(format!("`floe jobs cancel {job}` first")));
+            }
+            let held = shelved.dir.lock()?;
+            spec::forget(&shelved.dir)?;
+            drop(held);
+            Ok(())
+        })?;
+        lock(&self.shelf.jobs).remove(&job);
+        Ok(Answer::Done)
+    }
+
+    fn lanes(&mut self, job: JobId, lanes: Lanes) -> Result<Answer> {
+        if matches!(lanes, Lanes::Pinned(0) | Lanes::AtMost(0)) {
+            return Err(Error::usage("a job has at least one lane").todo("to stop it, pause it"));
+        }
+        self.with(job, |shelved| {
+            let Some(hub) = shelved.hub.as_ref().filter(|_| shelved.live.is_some()) else {
+                return Err(Error::usage(format!("job {job} is {}, not running", shelved.row.state.word())));
+            };
+            hub.set_lanes(lanes);
+            hub.record(Record::Setting(Setting::Lanes(lanes)));
+            let now = hub.lanes();
+            let differs = match lanes {
+                Lanes::Auto => false,
+                Lanes::Pinned(n) => n != now.target,
+                Lanes::AtMost(n) => now.cap < n,
+            };
+            Ok(Answer::Effective { value: u64::from(now.target), why: differs.then_some(now.why) })
+        })
+    }
+
+    fn share(&mut self, job: JobId, share: Option<Bytes>) -> Result<Answer> {
+        let limit = self.budget.usage().limit;
+        self.with(job, |shelved| {
+            if let Some(share) = share {
+                must_fit(setup::floor(weight_of(&shelved.spec).total()), share)?;
+            }
+            shelved.share = share;
+            match (&shelved.hub, &shelved.live) {
+                (Some(hub), Some(_)) => {
+                    hub.set_memory_lanes(lanes_of(&shelved.spec, share, limit));
+                    hub.record(Record::Setting(Setting::Memory(share)));
+                }
+                _ => {
+                    let mut journal = Journal::open(&shelved.dir.events(), journal::LIMIT)?;
+                    journal.append_sync(Timestamp::now(), Record::Setting(Setting::Memory(share)))?;
+                }
+            }
+            Ok(())
+        })?;
+        self.budget.set_share(job, share);
+        let value = share.map_or(limit, |own| own.min(limit));
+        let why = share.filter(|own| *own > limit).map(|_| format!("the engine's budget is {limit}"));
+        Ok(Answer::Effective { value: value.0, why })
+    }
+
+    fn memory(&mut self, limit: Bytes) -> Answer {
+        self.budget.resize(limit);
+        for shelved in lock(&self.shelf.jobs).values() {
+            if let (Some(hub), Some(_)) = (&shelved.hub, &shelved.live) {
+                hub.set_memory_lanes(lanes_of(&shelved.spec, shelved.share, limit));
+            }
+        }
+        let usage = self.budget.usage();
+        let why = (limit < usage.floor).then(|| {
+            format!("the jobs that run need {}: they wait until the budget has room for one item each", usage.floor)
+        });
+        Answer::Effective { value: limit.0, why }
+    }
+
+    fn reorder(&mut self, job: JobId, by: i32) -> Result<Answer> {
+        let Some(at) = self.queue.iter().position(|queued| queued.job == job) else {
+            return Err(Error::usage(format!("job {job} is not queued")));
+        };
+        let Some(queued) = self.queue.remove(at) else { return Ok(Answer::Done) };
+        let to = i64::try_from(at).unwrap_or(0).saturating_add(i64::from(by));
+        let to = usize::try_from(to.max(0)).unwrap_or(0).min(self.queue.len());
+        self.queue.insert(to, queued);
+        Ok(Answer::Effective { value: to as u64 + 1, why: None })
+    }
+}
+
+/// What a command turns, in words.
+fn turned(command: &Command) -> Option<String> {
+    Some(match command {
+        Command::Lanes(job, Lanes::Auto) => format!("lanes of job {job} to automatic"),
+        Command::Lanes(job, Lanes::Pinned(n)) => format!("lanes of job {job} to {n}"),
+        Command::Lanes(job, Lanes::AtMost(n)) => format!("lanes of job {job} to at most {n}"),
+        Command::Share(job, Some(share)) => format!("the memory of job {job} to {share}"),
+        Command::Share(job, None) => format!("the memory of job {job} to all of the budget"),
+        Command::Memory(limit) => format!("the budget to {limit}"),
+        Command::Pause(job) => format!("job {job} to paused"),
+        Command::Cancel(job, _) => format!("job {job} to cancelled"),
+        Command::Reorder(job, _) => format!("the place of job {job}"),
+        _ => return None,
+    })
+}
+
+/// A budget below the floor is refused with the figures.
+fn must_fit(floor: Bytes, share: Bytes) -> Result<()> {
+    if share >= floor {
+        return Ok(());
+    }
+    Err(Error::usage(format!("a memory budget of {share} is too small: one item on its way needs {floor}"))
+        .todo(format!("--memory {}K at least", floor.0.div_ceil(1024))))
+}

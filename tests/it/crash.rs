@@ -1,0 +1,214 @@
+//! `kill -9` at named points and at seeded moments: after a resume every destination has identical bytes, nothing
+//! was started twice, and no more was sent again than was in flight or not yet in the ledger.
+//!
+//! `FLOE_CRASH_SEEDS=100` runs that many moments instead of the few of every day.
+
+use std::process::Child;
+use std::sync::Arc;
+use std::time::Duration;
+
+use floe::sandbox::faults::{Fault, Faults, Limit, LimitOf, Rule};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Contents, WEB_DATA, World, assert_image};
+
+/// 64 blocks, encrypted.
+const BOOT: &str = "snap-0feed000000b00701";
+/// Requests in flight in these tests.
+const LANES: u64 = 16;
+/// Puts a second that the sandbox lets through, and at once.
+const RATE: u64 = 400;
+const BURST: u64 = 50;
+
+/// A destination of a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum To {
+    Snapshot,
+    File,
+    Both,
+}
+
+impl To {
+    fn addresses(self) -> Vec<&'static str> {
+        match self {
+            Self::Snapshot => vec!["eu-west-1:"],
+            Self::File => vec!["./copy.img"],
+            Self::Both => vec!["eu-west-1:", "./copy.img"],
+        }
+    }
+    const fn has_snapshot(self) -> bool {
+        matches!(self, Self::Snapshot | Self::Both)
+    }
+    const fn has_file(self) -> bool {
+        matches!(self, Self::File | Self::Both)
+    }
+}
+
+fn requests(world: &World, api: &str) -> u64 {
+    world.running.sandbox.counters().picture().api(api).requests
+}
+
+/// A copy whose engine is the process itself, so that killing it kills the engine.
+fn copy(world: &World, snapshot: &str, to: To, crash_at: Option<&str>) -> Child {
+    let source = format!("us-east-1:{snapshot}");
+    let lanes = LANES.to_string();
+    let mut args = vec!["copy", &source];
+    args.extend(to.addresses());
+    args.extend(["--yes", "--foreground", "--concurrency", &lanes]);
+    let mut command = world.floe(&args);
+    if let Some(point) = crash_at {
+        command.env("FLOE_CRASH_AT", point);
+    }
+    command.spawn().expect("floe runs")
+}
+
+/// Its exit code; `None` when a signal ended it.
+async fn ended(child: Child) -> (Option<i32>, String) {
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().expect("it ends")).await.expect("waited");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Resumes until it is done, and looks at what there is.
+async fn resumed(world: &World, to: To, truth: &Contents, what: &str) {
+    let (code, json, stderr) = world.json(&["jobs", "resume", "1", "--foreground", "-o", "json"]).await;
+    assert_eq!(code, 0, "{what}: {stderr}");
+    assert_eq!(json["state"], "done", "{what}");
+    if to.has_snapshot() {
+        let made = world.made_by_floe("prod", "eu-west-1").await;
+        assert_eq!(made.len(), 1, "{what}: no second snapshot");
+        let id = made[0].snapshot_id().expect("an id");
+        assert_eq!(made[0].state(), Some(&aws_sdk_ec2::types::SnapshotState::Completed), "{what}");
+        world.running.sandbox.set_faults(Faults::default());
+        assert!(world.contents("prod", "eu-west-1", id).await == *truth, "{what}: the snapshot equals the source");
+    }
+    if to.has_file() {
+        assert_image(&world.path("copy.img"), 1, truth);
+        let left = std::fs::read_dir(world.dir.path()).expect("a directory").flatten();
+        let names: Vec<String> = left.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        assert!(
+            !names.iter().any(|name| name.contains(".copy.img") || name.contains("copy.img.")),
+            "{what}: {names:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_named_point_is_resumed() {
+    let truth = World::calm().await.contents("prod", "us-east-1", BOOT).await;
+    let points = [
+        ("start-answered", To::Snapshot),
+        ("start-journaled", To::Both),
+        ("acknowledged-before-ledger:1", To::Snapshot),
+        ("acknowledged-before-ledger:40", To::Both),
+        ("synced-before-ledger", To::File),
+        ("synced-before-ledger", To::Both),
+        ("complete-answered", To::Snapshot),
+        ("checking", To::Both),
+        ("before-rename", To::File),
+        ("before-rename", To::Both),
+        ("after-rename", To::File),
+    ];
+    for (point, to) in points {
+        let what = format!("{point} to {to:?}");
+        let world = World::calm().await;
+        let (code, stderr) = ended(copy(&world, BOOT, to, Some(point))).await;
+        assert_eq!(code, None, "{what}: it dies there, and does not merely end: {stderr}");
+        let puts = requests(&world, "PutSnapshotBlock");
+        resumed(&world, to, &truth, &what).await;
+        let again = requests(&world, "PutSnapshotBlock").saturating_sub(puts);
+        assert!(!point.starts_with("complete") || again == 0, "{what}: nothing is put once it is completed");
+    }
+}
+
+/// Kills the copy once the sandbox has seen so many requests of that kind: in flight, and not answered.
+async fn killed_in_flight(api: &str, to: To) -> World {
+    let slow = Rule::of(Fault::Delay { ms: 3_000, jitter: 0 }).on(api).times(1);
+    let world = World::with(Faults { rules: vec![slow], ..Faults::default() }).await;
+    let child = copy(&world, BOOT, to, None);
+    while requests(&world, api) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    kill(&child);
+    let (code, _) = ended(child).await;
+    assert_eq!(code, None, "{api}: killed");
+    world
+}
+
+fn kill(child: &Child) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    let _ = kill_process(pid, Signal::KILL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_with_a_start_or_a_completion_on_its_way_is_resumed() {
+    let truth = World::calm().await.contents("prod", "us-east-1", BOOT).await;
+    for (api, to) in [("StartSnapshot", To::Snapshot), ("StartSnapshot", To::Both), ("CompleteSnapshot", To::Snapshot)]
+    {
+        let world = killed_in_flight(api, to).await;
+        resumed(&world, to, &truth, &format!("{api} in flight")).await;
+    }
+}
+
+/// One seeded moment: the copy is killed after so many requests, on a slow sandbox that fails now and then, perhaps
+/// more than once.
+async fn at_a_moment(seed: u64, truth: Arc<Contents>) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let to = [To::Snapshot, To::File, To::Both][usize::try_from(seed % 3).expect("small")];
+    let limit = |api: &str| {
+        let (per_second, burst) = (RATE as f64, Some(BURST as f64));
+        Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second, burst }
+    };
+    let stormy = seed % 2 == 0;
+    let rules = if stormy { Faults::storm(None, 0.005) } else { Vec::new() };
+    let limits = vec![limit("GetSnapshotBlock"), limit("PutSnapshotBlock")];
+    let world = World::with(Faults { seed, rules, limits, ..Faults::default() }).await;
+    let total = || {
+        ["ListSnapshotBlocks", "GetSnapshotBlock", "PutSnapshotBlock", "StartSnapshot", "CompleteSnapshot"]
+            .iter()
+            .map(|api| requests(&world, api))
+            .sum::<u64>()
+    };
+    let what = format!("seed {seed}, {to:?}");
+    let kills = 1 + random.u64(0..3);
+    let mut child = copy(&world, WEB_DATA, to, None);
+    for nth in 0..kills {
+        let until = total() + random.u64(1..1_800);
+        while total() < until && matches!(child.try_wait(), Ok(None)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        kill(&child);
+        let _ = ended(child).await;
+        if nth + 1 == kills {
+            break;
+        }
+        let lanes = LANES.to_string();
+        let again = ["jobs", "resume", "1", "--foreground", "--concurrency", &lanes];
+        child = world.floe(&again).spawn().expect("floe runs");
+    }
+    if !world.path(".local/state/floe/jobs/1/job.json").exists() {
+        return; // killed before there was a job: nothing was begun
+    }
+    let last = world.json(&["jobs", "show", "1", "-o", "json"]).await;
+    if last.1["state"] != "done" {
+        resumed(&world, to, &truth, &what).await;
+    }
+    if to == To::Snapshot && !stormy {
+        let outcomes = world.running.sandbox.counters().picture().api("PutSnapshotBlock").outcomes;
+        let puts = outcomes.get("ok").copied().unwrap_or_default();
+        // In flight, and what a second of the rate had acknowledged before the ledger was flushed.
+        let most = truth.len() as u64 + kills * (LANES + RATE + BURST);
+        assert!(puts <= most, "{what}: {puts} Puts for {} blocks and {kills} kills", truth.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_seeded_moments_loses_nothing() {
+    let seeds: u64 = std::env::var("FLOE_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let truth = Arc::new(World::calm().await.contents("prod", "us-east-1", WEB_DATA).await);
+    for some in (1..=seeds).collect::<Vec<u64>>().chunks(3) {
+        let runs: Vec<_> = some.iter().map(|seed| tokio::spawn(at_a_moment(*seed, Arc::clone(&truth)))).collect();
+        for run in runs {
+            run.await.expect("a run");
+        }
+    }
+}

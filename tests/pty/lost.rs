@@ -1,0 +1,72 @@
+//! Journey 3: SSH is lost in the middle of a copy, and the next deck shows it at the same block or higher.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use floe::sandbox::faults::{Faults, Limit, LimitOf};
+use floe::sandbox::{Options, Running, serve};
+use rustix::process::Signal;
+
+use crate::terminal::Terminal;
+
+const WEB_DATA: &str = "us-east-1:snap-0feed0000000da7a3";
+
+/// A sandbox as another process would see it, on which a copy takes a while.
+fn slow(runtime: &tokio::runtime::Runtime) -> Running {
+    let limit = |api: &str| Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second: 60.0, burst: Some(20.0) };
+    let limits = vec![limit("GetSnapshotBlock"), limit("PutSnapshotBlock")];
+    let options = Options { faults: Faults { limits, ..Faults::default() }, ..Options::default() };
+    runtime.block_on(serve(options)).expect("the sandbox serves")
+}
+
+fn signed_in(home: &Path, running: &Running) {
+    let aws = home.join(".aws");
+    std::fs::create_dir_all(&aws).expect("~/.aws");
+    let keys = running.sandbox.profiles().into_iter().find(|p| p.name.as_str() == "prod").expect("prod");
+    std::fs::write(aws.join("config"), "[profile prod]\nregion = us-east-1\n").expect("a config");
+    let text = format!("[prod]\naws_access_key_id = {}\naws_secret_access_key = {}\n", keys.access_key_id, keys.secret);
+    std::fs::write(aws.join("credentials"), text).expect("credentials");
+}
+
+/// `38 %` of the first job in the list, as the deck shows it.
+fn percent(text: &str) -> Option<u32> {
+    let line = text.lines().find(|line| line.contains("● running"))?;
+    let (before, _) = line.split_once(" %")?;
+    before.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn a_lost_deck_is_taken_up_by_the_next_one() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let running = slow(&runtime);
+    let home = tempfile::tempdir().expect("a home");
+    signed_in(home.path(), &running);
+    let url = running.url();
+    let everywhere = ["--state-dir", "state", "--endpoint-url", url.as_str(), "--profile", "prod"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_floe"));
+    command.args(["copy", WEB_DATA, "null:", "--yes", "--detach"]).args(everywhere);
+    command.env_clear().env("HOME", home.path()).env("AWS_EC2_METADATA_DISABLED", "true").current_dir(home.path());
+    let made = command.stdin(Stdio::null()).output().expect("floe runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+
+    let no_metadata = [("AWS_EC2_METADATA_DISABLED", "true")];
+    let mut first = Terminal::floe_with(home.path(), &everywhere, 120, 36, &no_metadata);
+    first.wait_for(&["1 job ·"]);
+    first.shown_key("6 Transfers", "J");
+    first.wait_until("a moving job", |text| percent(text).is_some_and(|percent| percent > 2));
+    first.wait_for(&["Safe to close"]);
+    let before = percent(&first.text()).expect("a percentage");
+    // The terminal is gone: nobody asks, and nothing stops.
+    first.signal(Signal::HUP);
+    first.wait_for_end();
+
+    let mut second = Terminal::floe_with(home.path(), &everywhere, 120, 36, &no_metadata);
+    second.wait_for(&["1 job ·"]);
+    second.key("J");
+    second.wait_until("the same job", |text| percent(text).is_some());
+    assert!(percent(&second.text()).is_some_and(|now| now >= before), "at the same block or higher");
+    second.key("q");
+    second.key("q");
+    assert!(second.wait_for_end().success());
+    assert!(second.text().contains("1 job goes on · floe jobs watch"), "{}", second.text());
+}
