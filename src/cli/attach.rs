@@ -33,7 +33,13 @@ pub async fn start(world: &World, resolved: &Resolved, memory: Option<Bytes>, fo
     let (state, aws) = (world.state.clone(), world.aws.clone());
     let background = in_background(resolved, foreground);
     let engine = if background {
-        let config = Background { state, budget, idle: Some(daemon::IDLE) };
+        let config = Background {
+            state,
+            budget,
+            idle: Some(daemon::IDLE),
+            on_event: None,
+            config: resolved.config_file.clone(),
+        };
         daemon::find_or_start(&config, &daemon::this_front(), Some(aws)).await?
     } else {
         Engine::start(Config { state, aws, budget }).await?

@@ -22,7 +22,11 @@ pub async fn run(resolved: &Resolved) -> Result<Code> {
     // The embedded AWS may take seconds to set up: the screen is there before it.
     let opening = resolved.sandbox.is_some();
     let ended = crate::tui::run(Context {
-        world: if opening { door(resolved)? } else { world(resolved.open().await?, false) },
+        world: if opening {
+            door(resolved)?
+        } else {
+            world(resolved.open().await?, false, resolved.config_file.clone())
+        },
         open_sandbox: opener(resolved),
         opening,
         machine: resolved.machine(None, None)?,
@@ -57,12 +61,12 @@ fn rules(resolved: &Resolved) -> Rules {
     }
 }
 
-fn world(opened: resolve::World, sandbox: bool) -> World {
+fn world(opened: resolve::World, sandbox: bool, config: Option<std::path::PathBuf>) -> World {
     #[cfg(feature = "sandbox")]
     let keep = opened.endpoint.map(|endpoint| Box::new(endpoint) as Box<dyn std::any::Any + Send + Sync>);
     #[cfg(not(feature = "sandbox"))]
     let keep = None;
-    World { aws: opened.aws, state: opened.state, sandbox, keep }
+    World { aws: opened.aws, state: opened.state, sandbox, config, keep }
 }
 
 /// What stands for the sandbox until it is open: its state directory, and an AWS that nobody is asked of.
@@ -70,12 +74,10 @@ fn door(resolved: &Resolved) -> Result<World> {
     let state = crate::store::StateDir::open(resolved.state_dir.as_deref())?.sandbox()?;
     let aws = crate::aws::Aws::new(crate::aws::Settings {
         profiles: crate::aws::Profiles::Fixed(Vec::new()),
-        profile: None,
-        region: None,
-        endpoint: None,
         read_only: true,
+        ..crate::aws::Settings::default()
     })?;
-    Ok(World { aws, state, sandbox: true, keep: None })
+    Ok(World { aws, state, sandbox: true, config: None, keep: None })
 }
 
 /// `s` on the start page: the same as `--sandbox`, without leaving.
@@ -92,7 +94,7 @@ fn opener(resolved: &Resolved) -> Option<crate::tui::outside::OpenSandbox> {
     let resolved = Arc::new(resolved);
     Some(Arc::new(move || {
         let resolved = Arc::clone(&resolved);
-        Box::pin(async move { Ok(world(resolved.open().await?, true)) })
+        Box::pin(async move { Ok(world(resolved.open().await?, true, None)) })
     }))
 }
 

@@ -18,6 +18,7 @@ use super::{Code, say, table};
 use crate::address::Address;
 use crate::engine::Client;
 use crate::engine::protocol::{Command, DestinationState, DestinationStatus, Evidence, JobState, JobStatus};
+use crate::engine::told::Told;
 use crate::error::{Class, Error, Kind, Result};
 use crate::ids::JobId;
 use crate::plan::Strategy;
@@ -88,7 +89,8 @@ async fn watch(
             picture.jobs.iter().filter(|job| jobs.contains(&job.job)).cloned().collect()
         };
         ours.iter().for_each(|job| shown.show(job));
-        if let Some(command) = &resolved.config.on_event {
+        // A background engine tells it itself, whoever looks on.
+        if let Some(command) = resolved.config.on_event.as_ref().filter(|_| !attached.background) {
             hooks.tell(command, &ours);
         }
         if ours.len() == jobs.len() && ours.iter().all(|job| rests(job.state)) {
@@ -128,23 +130,19 @@ async fn watch(
 /// The user's command for events of jobs: told once for each state that a job comes into.
 #[derive(Default)]
 struct Hooks {
-    seen: BTreeMap<JobId, JobState>,
+    told: Told,
     running: Vec<tokio::sync::oneshot::Receiver<Result<()>>>,
 }
 
 impl Hooks {
     fn tell(&mut self, command: &str, jobs: &[JobStatus]) {
-        for job in jobs {
-            let before = self.seen.insert(job.job, job.state);
-            let fresh = before != Some(job.state);
-            if let Some(event) = crate::engine::told::event(job, jiff::Timestamp::now()).filter(|_| fresh) {
-                let command = command.to_owned();
-                let (done, ended) = tokio::sync::oneshot::channel();
-                // A thread and no task: one that never ends must not hold up the end of this command.
-                let run = move || drop(done.send(crate::store::hook::run(&command, &event)));
-                if std::thread::Builder::new().name("on_event".to_owned()).spawn(run).is_ok() {
-                    self.running.push(ended);
-                }
+        for event in self.told.fresh(jobs, jiff::Timestamp::now()) {
+            let command = command.to_owned();
+            let (done, ended) = tokio::sync::oneshot::channel();
+            // A thread and no task: one that never ends must not hold up the end of this command.
+            let run = move || drop(done.send(crate::store::hook::run(&command, &event)));
+            if std::thread::Builder::new().name("on_event".to_owned()).spawn(run).is_ok() {
+                self.running.push(ended);
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct Resolved {
     pub say: Say,
     /// The user's file.
     pub config: Config,
+    /// Where it is, when it was named.
+    pub config_file: Option<PathBuf>,
     /// The machine's file.
     pub limits: Limits,
     /// The profile where an address names none.
@@ -111,6 +113,7 @@ impl Resolved {
             sandbox,
             state_dir: flags.state_dir.clone(),
             config,
+            config_file: flags.config.clone(),
             limits,
         })
     }

@@ -11,15 +11,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::lock::{Held, Holder, holder};
 use super::pipe::{self, Client};
-use super::protocol::Command;
+use super::protocol::{Command, Status};
 use super::socket;
 use super::supervisor::{Handle, Supervisor};
+use super::told::Told;
 use super::worlds::Worlds;
 use crate::aws::Aws;
 use crate::error::{Error, Result};
@@ -36,6 +39,10 @@ pub struct Background {
     pub budget: Option<Bytes>,
     /// Ends after so long without a job and without a front; never without one.
     pub idle: Option<Duration>,
+    /// The user's command for what becomes of jobs.
+    pub on_event: Option<String>,
+    /// The config file that a started engine is to read, when it is not the default one.
+    pub config: Option<PathBuf>,
 }
 
 /// An engine that was started because somebody asked ends when nobody has for so long.
@@ -46,6 +53,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const FRONTS: usize = 64;
 /// A new engine listens within this, or something is wrong.
 const START: Duration = Duration::from_secs(15);
+/// Commands of `on_event` that run at once.
+const TELLERS: usize = 8;
 /// The log of an engine starts anew above this.
 const LOG_MOST: u64 = 4 * 1024 * 1024;
 
@@ -62,6 +71,7 @@ pub async fn serve(config: Background) -> Result<()> {
     let budget = config.budget.unwrap_or_else(|| Machine::read(RunsIn::Assumed, None).budget());
     let handle = Supervisor::start(config.state, Worlds::new(None), budget, false, None)?;
     lock.say(Some(&path))?;
+    let teller = config.on_event.map(|command| tokio::spawn(tell(handle.status(), command)));
     let fronts = Arc::new(AtomicUsize::new(0));
     let on = |kind| signal(kind).map_err(|e| Error::io("could not listen for signals", &e));
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
@@ -104,8 +114,31 @@ pub async fn serve(config: Background) -> Result<()> {
     drop(listener);
     let _ = std::fs::remove_file(&path);
     handle.command(Command::Shutdown, "the engine", None).await?;
+    if let Some(teller) = teller {
+        teller.abort();
+    }
     drop(lock);
     Ok(())
+}
+
+/// Tells the user's command what becomes of jobs; what they were at the start is no news.
+async fn tell(mut pictures: watch::Receiver<Arc<Status>>, command: String) {
+    let mut told = Told::default();
+    told.fresh(&pictures.borrow_and_update().jobs, Timestamp::now());
+    let places = Arc::new(Semaphore::new(TELLERS));
+    while pictures.changed().await.is_ok() {
+        let picture = Arc::clone(&pictures.borrow_and_update());
+        for event in told.fresh(&picture.jobs, Timestamp::now()) {
+            let (command, places) = (command.clone(), Arc::clone(&places));
+            tokio::spawn(async move {
+                let _place = places.acquire_owned().await;
+                let run = tokio::task::spawn_blocking(move || crate::store::hook::run(&command, &event));
+                if let Ok(Err(error)) = run.await {
+                    tracing::warn!(%error, "on_event");
+                }
+            });
+        }
+    }
 }
 
 /// Serves one front in a task of its own, if it is one of ours.
@@ -207,6 +240,9 @@ fn start(config: &Background) -> Result<std::process::Child> {
     let mut command = std::process::Command::new(this_program()?);
     command.arg0("floe").arg("engine").arg("--started-by-a-front");
     command.arg("--state-dir").arg(config.state.root());
+    if let Some(file) = &config.config {
+        command.arg("--config").arg(std::path::absolute(file).unwrap_or_else(|_| file.clone()));
+    }
     if let Some(budget) = config.budget {
         command.arg("--memory").arg(budget.0.to_string());
     }

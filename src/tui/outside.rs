@@ -42,6 +42,8 @@ pub struct World {
     pub state: StateDir,
     /// Whether it is the embedded AWS.
     pub sandbox: bool,
+    /// The config file that a background engine is to read, when it was named.
+    pub config: Option<PathBuf>,
     /// Kept as long as the world is: the embedded AWS is served while this lives.
     pub keep: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -215,9 +217,10 @@ impl Outside {
         let client = Arc::clone(&self.client);
         let engines = self.engines.clone();
         let world = (self.world.state.clone(), self.world.aws.clone(), self.machine.budget, self.world.sandbox);
+        let config = self.world.config.clone();
         move || {
             let (client, engines) = (Arc::clone(&client), engines.clone());
-            let (state, aws, budget, sandbox) = world.clone();
+            let ((state, aws, budget, sandbox), config) = (world.clone(), config.clone());
             Box::pin(async move {
                 let mut slot = client.lock().await;
                 if let Some(client) = slot.as_ref().filter(|client| !client.is_closed()) {
@@ -226,7 +229,7 @@ impl Outside {
                 let started = if sandbox {
                     Engine::start(Config { state, aws, budget }).await?
                 } else {
-                    let background = Background { state, budget, idle: Some(daemon::IDLE) };
+                    let background = Background { state, budget, idle: Some(daemon::IDLE), on_event: None, config };
                     daemon::find_or_start(&background, &daemon::this_front(), Some(aws)).await?
                 };
                 engines.send_replace(Some(started.status()));

@@ -180,7 +180,9 @@ fn tidings(model: &Model, status: &Status) -> Vec<Effect> {
             };
             let why = job.error.as_ref().map_or(String::new(), |error| format!(": {}", error.what));
             let mut out = vec![Effect::Notify(format!("floe: job {} {word}{why}", job.job))];
-            let hook = model.rules.on_event.clone().zip(crate::engine::told::event(job, status.at));
+            // A background engine tells it itself, whoever looks on.
+            let command = model.rules.on_event.clone().filter(|_| status.in_process);
+            let hook = command.zip(crate::engine::told::event(job, status.at));
             out.extend(hook.map(|(command, event)| Effect::Hook(command, Box::new(event))));
             Some(out)
         })
