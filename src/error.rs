@@ -158,7 +158,10 @@ impl Error {
         use std::io::ErrorKind;
         let error = Self::failed(format!("{}: {cause}", what.into()));
         match cause.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => error.todo("free some space, then `floe jobs resume`"),
+            // Waited for: a job gives its memory back and goes on when there is room.
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Self { class: Class::Quota, ..error }.todo("free some space; what waits for it goes on by itself")
+            }
             ErrorKind::PermissionDenied => error.todo("check the owner and mode of that path"),
             ErrorKind::ReadOnlyFilesystem => error.todo("choose a place that is writable"),
             _ => error,

@@ -17,6 +17,8 @@ use crate::ids::{BlockIndex, Region, SnapshotId};
 use crate::units::{BLOCK_BYTES, Digest};
 
 const BLOCK: usize = BLOCK_BYTES as usize;
+/// An answer to a put has no body; whatever is longer than this is not read to its end.
+const ANSWER_MAX: usize = 64 * 1024;
 
 /// A block whose answer has begun.
 #[derive(Debug)]
@@ -49,6 +51,10 @@ pub(super) async fn ask<'a>(
     let broken = |why: String| wire::broken(what(), why, region).at_block(index);
     let named = head.headers.get("x-amz-checksum").and_then(|value| value.to_str().ok()).and_then(Digest::from_base64);
     let named = named.ok_or_else(|| broken("the answer names no checksum".to_owned()))?;
+    let algorithm = head.headers.get("x-amz-checksum-algorithm").and_then(|value| value.to_str().ok());
+    if let Some(other) = algorithm.filter(|algorithm| *algorithm != "SHA256") {
+        return Err(broken(format!("the answer's checksum is by {other}, not SHA256")));
+    }
     let length = head.headers.get("x-amz-data-length").and_then(|value| value.to_str().ok());
     if let Some(length) = length.filter(|length| length.parse() != Ok(BLOCK_BYTES)) {
         return Err(broken(format!("the answer says it holds {length} bytes")));
@@ -114,13 +120,24 @@ pub(super) async fn put(
     };
     let (head, mut body) = wire::send(ebs.context(), call, what).await?.into_parts();
     // Read to its end, or the connection could not be used again.
+    let mut said = 0;
     while let Some(frame) = wire::next_frame(&mut body).await {
-        frame.map_err(|why| wire::broken(what(), format!("the answer was cut: {why}"), ebs.context().region()))?;
+        let broken = |why: String| wire::broken(what(), why, ebs.context().region());
+        said += frame.map_err(|why| broken(format!("the answer was cut: {why}")))?.len();
+        if said > ANSWER_MAX {
+            return Err(broken("the answer is no answer of EBS".to_owned()));
+        }
     }
     match head.headers.get("x-amz-checksum") {
         Some(echo) if echo.as_bytes() != checksum.as_bytes() => {
             Err(wire::broken(what(), "the service answered with another checksum", ebs.context().region()))
         }
+        // The page of a proxy between us and AWS is no acknowledgement.
+        None if head.status != http::StatusCode::CREATED => Err(wire::broken(
+            what(),
+            format!("HTTP {} without a checksum is no answer of EBS", head.status.as_u16()),
+            ebs.context().region(),
+        )),
         _ => Ok(()),
     }
 }

@@ -12,6 +12,8 @@ use aws_types::sdk_config::TimeSource;
 
 /// Corrections below this are noise: SigV4 tolerates five minutes.
 const WORTH_MILLIS: u64 = 1_000;
+/// No signature is refused for less.
+const FELT_MILLIS: u64 = 60_000;
 
 /// One endpoint's clock. Cheap to clone; clones share the correction.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +43,12 @@ impl Clock {
             tracing::warn!(offset_seconds = offset / 1000, "corrected our clock by the service's");
         }
         changed
+    }
+
+    /// Whether it needs no correction that a signature would feel: who is refused as expired then has a session
+    /// that ended (EC2 says `RequestExpired` of both).
+    pub(super) fn is_right(&self) -> bool {
+        self.offset_millis.load(Ordering::Relaxed).unsigned_abs() < FELT_MILLIS
     }
 }
 

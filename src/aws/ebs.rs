@@ -172,6 +172,8 @@ impl Ebs {
                 block.block_token.ok_or_else(|| Error::transient(format!("{}: block {index} has no token", what())))?;
             blocks.push(BlockEntry { index, token: token.into_boxed_str() });
         }
+        PageHead::check(max, blocks.iter().map(|block| block.index), page.volume)
+            .map_err(|error| error.during(what()))?;
         Ok(BlockPage { blocks, volume: page.volume, expires: page.expires, next: non_empty(answer.next_token) })
     }
 
@@ -210,6 +212,9 @@ impl Ebs {
                 second: non_empty(block.second_block_token).map(String::into_boxed_str),
             });
         }
+        // Whose volume the answer means is not documented: what only the first has may lie past the second's.
+        let any = Bytes(u64::MAX);
+        PageHead::check(max, blocks.iter().map(|block| block.index), any).map_err(|error| error.during(what()))?;
         Ok(ChangedPage { blocks, volume: page.volume, expires: page.expires, next: non_empty(answer.next_token) })
     }
 
@@ -342,6 +347,25 @@ impl PageHead {
         let expires = expires.and_then(|end| Timestamp::from_second(end.secs()).ok());
         let soon = || Timestamp::now() + jiff::SignedDuration::from_mins(60);
         Ok(Self { volume: Bytes::gib(gib), expires: expires.unwrap_or_else(soon) })
+    }
+
+    /// Whoever goes on after a page trusts its order: what it leaves out would be left out of the copy.
+    fn check(max: u16, indexes: impl ExactSizeIterator<Item = BlockIndex>, volume: Bytes) -> Result<()> {
+        let (count, most) = (indexes.len(), page_size(max));
+        if i32::try_from(count).is_ok_and(|count| count <= most) {
+            let mut last = None;
+            for index in indexes {
+                if last.is_some_and(|last| index <= last) {
+                    return Err(Error::failed("the listing is not in ascending order").at_block(index));
+                }
+                last = Some(index);
+            }
+            let past = last.filter(|last| u64::from(last.0) >= volume.blocks().0);
+            return past.map_or(Ok(()), |index| {
+                Err(Error::failed(format!("the listing names block {index} of a volume of {volume}")).at_block(index))
+            });
+        }
+        Err(Error::failed(format!("{count} blocks came where at most {most} were asked for")))
     }
 }
 

@@ -7,13 +7,21 @@
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use aws_sdk_ebs::config::{HttpClient, RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::pool::{Client, ConnectionEvent, ConnectionPool, DriverSpawner, Partition, PartitionId};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls;
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes as Buffer;
+use http_body::{Body, Frame, SizeHint};
 
 use super::settings::{Profiles, Settings};
 use crate::error::{Error, Result};
@@ -71,7 +79,59 @@ impl HttpClient for Tapped {
             let ours = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
             self.client.http_connector(&ours, components)
         });
-        self.client.http_connector(settings, components)
+        SharedHttpConnector::new(Bounded(self.client.http_connector(settings, components)))
+    }
+}
+
+/// No answer to an SDK call is longer: a page of 1,000 snapshots with 50 tags each is a quarter of it, and the SDK
+/// reads every answer whole before it looks at it.
+const ANSWER_MAX: usize = 64 * 1024 * 1024;
+
+/// A connector whose answers end.
+#[derive(Debug)]
+struct Bounded(SharedHttpConnector);
+
+impl HttpConnector for Bounded {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            let bounded = |body: SdkBody| SdkBody::from_body_1_x(Capped { body, left: ANSWER_MAX });
+            answer.await.map(|answer| answer.map(bounded))
+        })
+    }
+}
+
+/// A body that is an error once it is too long.
+struct Capped {
+    body: SdkBody,
+    left: usize,
+}
+
+impl Body for Capped {
+    type Data = Buffer;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Buffer>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame {
+            let length = frame.data_ref().map_or(0, Buffer::len);
+            match self.left.checked_sub(length) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(Some(Err("the answer is too long to be one".into()))),
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.body)
     }
 }
 

@@ -16,6 +16,7 @@ mod profiles;
 mod session;
 mod settings;
 mod surroundings;
+mod walk;
 mod wire;
 
 pub use blocks::Arriving;
@@ -25,3 +26,4 @@ pub use profiles::ProfilesVersion;
 pub use session::{Aws, Session};
 pub use settings::{FixedProfile, Introduction, ProfileInfo, ProfileKind, Profiles, Settings, ShellKeys, WorldId};
 pub use surroundings::{Shell, Surroundings};
+pub use walk::Walk;

@@ -480,7 +480,7 @@ impl Context {
         if skewed && !date.is_some_and(|date| self.inner.clock.learn(date)) {
             error.todo = Some("set this machine's clock (timedatectl set-ntp true), then try again".to_owned());
         }
-        error
+        self.ended(error)
     }
 
     /// The same for an SDK client's error.
@@ -494,7 +494,16 @@ impl Context {
         {
             self.inner.clock.learn(date);
         }
-        classed
+        self.ended(classed)
+    }
+
+    /// EC2 has one word for a clock that is off and a session that ended: the clocks tell which.
+    fn ended(&self, error: Error) -> Error {
+        if error.class != Class::ClockSkew || !error.has_code("RequestExpired") || !self.inner.clock.is_right() {
+            return error;
+        }
+        self.inner.keys.refused();
+        Error { class: Class::Credentials, ..error }.todo(self.inner.keys.mend())
     }
 }
 

@@ -17,7 +17,8 @@ use super::journal::{Record, Topic};
 use super::protocol::Tone;
 use super::segments::Claim;
 use super::source::{Page, Routes};
-use super::transfer::{Board, Halt, Item, Job, halt_of};
+use super::transfer::{Board, Item, Job, halt_of};
+use crate::aws::Walk;
 use crate::error::{Class, Error, Result};
 use crate::ids::BlockRange;
 use crate::plan::choices::LISTED_ENTRY;
@@ -46,7 +47,7 @@ pub(super) async fn cursor(job: Arc<Job>, board: Arc<Board>, routes: Option<Rout
             Claim::Stolen { id, from, victim } => {
                 let record = Record::Split { from: victim, at: from, segment: id };
                 if let Err(error) = job.keeper.record(record).await {
-                    return job.halt(Halt::Fail(error));
+                    return job.halt(halt_of(error));
                 }
                 job.hub.note(
                     Topic::Segment,
@@ -90,6 +91,7 @@ async fn list(
 ) -> Result<()> {
     let Work { segment, mut from, mut end } = work;
     let mut token: Option<String> = None;
+    let mut walk = Walk::over(job.source.blocks());
     let page_size = job.page_size.load(Ordering::Relaxed);
     let again = segment.is_none();
     if again && routes.is_some() {
@@ -102,12 +104,14 @@ async fn list(
         let listed = Instant::now();
         let page = match fetch(job, routes, from, token.as_deref(), page_size, segment).await {
             Err(error) if error.class == Class::StalePage => {
+                walk.stale(token.as_deref())?;
                 token = None;
                 continue;
             }
             page => page?,
         };
         let Page { mut entries, through, next, .. } = page;
+        walk.page(token.as_deref(), next.as_deref(), through > from)?;
         let through = match segment {
             Some(id) => {
                 end = lock(&board.segments).listed(id, through);
@@ -197,6 +201,6 @@ pub(super) async fn refused(job: &Job, board: &Board, page: &super::transfer::Ti
                 From here on one cursor drains each page before it lists the next";
     job.hub.note(Topic::Segment, "listing", text, Tone::Warning);
     if let Err(error) = job.keeper.record(Record::OneCursor).await {
-        job.halt(Halt::Fail(error));
+        job.halt(halt_of(error));
     }
 }

@@ -61,6 +61,17 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: T, engine: Hand
     let mut open = FuturesUnordered::new();
     loop {
         tokio::select! {
+            biased;
+            // Before the answers: whoever has one must not find the picture of before.
+            changed = pictures.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let mut picture = Status::clone(&pictures.borrow_and_update().clone());
+                picture.detail = watched.and_then(|job| engine.detail(job));
+                put(&mut io, &Reply::Status(Box::new(picture))).await?;
+            }
+            Some(reply) = open.next() => put(&mut io, &reply).await?,
             frame = io.next(), if open.len() < OPEN_COMMANDS => {
                 let Some(frame) = frame else { return Ok(()) };
                 let frame = frame.map_err(|e| Error::io("the front's connection", &e))?;

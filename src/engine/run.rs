@@ -316,10 +316,7 @@ fn heard(job: &Job, dest: Option<usize>, error: Error) {
     match (dest, error.class) {
         (_, Class::Quota | Class::Transient) => job.halt(Halt::Wait(error)),
         (Some(dest), _) => job.destination_failed(dest, error),
-        (None, _) => {
-            let full = error.todo.as_deref().is_some_and(|todo| todo.contains("free some space"));
-            job.halt(if full { Halt::Wait(error) } else { Halt::Fail(error) });
-        }
+        (None, _) => job.halt(Halt::Fail(error)),
     }
 }
 
@@ -420,7 +417,7 @@ impl Run {
 
     /// Opens every destination that still counts. One that cannot be opened fails alone.
     async fn open_all(&self) -> Result<Vec<(usize, Opened)>, Halt> {
-        let picture = self.job.keeper.picture().await.map_err(Halt::Fail)?;
+        let picture = self.job.keeper.picture().await.map_err(halt_of)?;
         let mut opening: FuturesUnordered<_> = self
             .living()
             .into_iter()
@@ -466,7 +463,7 @@ impl Run {
         // What is being completed already is not written to, and does not count as missing anything.
         let completing = Todo(self.job.alive().0 & !filling.0);
         self.job.alive.store(filling.0, Ordering::Relaxed);
-        self.job.keeper.alive(filling).await.map_err(Halt::Fail)?;
+        self.job.keeper.alive(filling).await.map_err(halt_of)?;
         let outcome = self.passes().await;
         self.job.alive.fetch_or(completing.0, Ordering::Relaxed);
         outcome
@@ -474,7 +471,7 @@ impl Run {
 
     async fn passes(&self) -> Result<(), Halt> {
         self.fit_listing();
-        let segments = self.segments().await.map_err(Halt::Fail)?;
+        let segments = self.segments().await.map_err(halt_of)?;
         self.job.budget.set_active(true);
         self.state(JobState::Running, "").await?;
         let stalled = pass(&self.job, segments).await?;
@@ -487,8 +484,8 @@ impl Run {
         }
         self.job.source.unchanged().await.map_err(halt_of)?;
         // What failed on the way misses blocks, and nobody waits for them.
-        self.job.keeper.alive(self.job.alive()).await.map_err(Halt::Fail)?;
-        let missing = self.job.keeper.pending().await.map_err(Halt::Fail)?;
+        self.job.keeper.alive(self.job.alive()).await.map_err(halt_of)?;
+        let missing = self.job.keeper.pending().await.map_err(halt_of)?;
         match missing.first() {
             None => Ok(()),
             // A sync that failed took its batch back; anything else that is missing is read again as well.
@@ -599,7 +596,7 @@ impl Run {
         let failed = std::mem::take(&mut *lock(&self.job.failed));
         for (dest, error) in failed {
             self.job.hub.say(self.job.sinks[dest].address(), error.to_string(), Tone::Bad);
-            self.desk(dest).step(Step::Failed { error }).await?;
+            but_full(self.desk(dest).step(Step::Failed { error }).await)?;
         }
         Ok(())
     }
@@ -607,7 +604,7 @@ impl Run {
     async fn state(&self, to: JobState, why: &str) -> Result<(), Halt> {
         self.job.hub.set_state(to, why, None);
         let record = Record::State { to, why: why.to_owned() };
-        self.job.keeper.journal(record).await.map_err(Halt::Fail)
+        self.job.keeper.journal(record).await.map_err(halt_of)
     }
 
     fn made_progress(&self) -> bool {
@@ -622,7 +619,7 @@ impl Run {
         self.job.pool.keep(0);
         self.job.hub.set_state(JobState::Waiting, why.clone(), Some(error));
         self.save().await?;
-        self.job.keeper.journal(Record::State { to: JobState::Waiting, why }).await?;
+        but_full(self.job.keeper.journal(Record::State { to: JobState::Waiting, why }).await)?;
         let mut fresh = self.fresh.clone();
         fresh.mark_unchanged();
         let slept: Result<(), Halt> = self
@@ -635,22 +632,25 @@ impl Run {
             })
             .await;
         drop(slept);
+        // What the keeper said while it waited is asked again, not waited for a second time.
+        let mut halt = lock(&self.job.halt);
+        if matches!(*halt, Some(Halt::Wait(_))) {
+            *halt = None;
+        }
+        drop(halt);
         self.job.budget.set_active(true);
         Ok(())
     }
 
     async fn save(&self) -> Result<()> {
-        match self.job.keeper.commit().await {
-            Err(error) if error.class != Class::Quota && !is_full(&error) => return Err(error),
-            _ => {}
-        }
-        self.job.keeper.record(Record::Progress(self.job.hub.progress())).await
+        but_full(self.job.keeper.commit().await)?;
+        but_full(self.job.keeper.record(Record::Progress(self.job.hub.progress())).await)
     }
 
     /// Ends this run in a state that can be resumed.
     async fn rest(&self, state: JobState, why: &str, error: Option<Error>) -> Result<Ended> {
         self.save().await?;
-        self.job.keeper.journal(Record::State { to: state, why: why.to_owned() }).await?;
+        but_full(self.job.keeper.journal(Record::State { to: state, why: why.to_owned() }).await)?;
         self.job.hub.set_state(state, why, error);
         if self.has_pending_snapshot() {
             self.job.hub.set_expires(dies_at(Timestamp::now()));
@@ -702,8 +702,8 @@ impl Run {
         if let Err(error) = self.save().await {
             tracing::warn!(%error, "the last figures could not be saved");
         }
-        self.job.keeper.journal(Record::State { to: state, why: state.word().to_owned() }).await?;
-        self.job.keeper.journal(Record::Result { state, error: error.clone() }).await?;
+        but_full(self.job.keeper.journal(Record::State { to: state, why: state.word().to_owned() }).await)?;
+        but_full(self.job.keeper.journal(Record::Result { state, error: error.clone() }).await)?;
         self.job.hub.finish(state, error);
         if state != JobState::Done && state != JobState::Cancelled && self.has_pending_snapshot() {
             self.job.hub.set_expires(dies_at(Timestamp::now()));
@@ -733,6 +733,13 @@ fn is_pending_quota(error: &Error) -> bool {
     error.class == Class::Quota && error.aws.is_some()
 }
 
-fn is_full(error: &Error) -> bool {
-    error.todo.as_deref().is_some_and(|todo| todo.contains("free some space"))
+/// A full disk ends no run: what could not be saved is found again by the next one.
+fn but_full(saved: Result<()>) -> Result<()> {
+    match saved {
+        Err(error) if error.class == Class::Quota => {
+            tracing::warn!(%error, "not saved");
+            Ok(())
+        }
+        saved => saved,
+    }
 }

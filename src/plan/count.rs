@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use crate::aws::Ebs;
+use crate::aws::{Ebs, Walk};
 use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, BlockRange, SnapshotId};
 use crate::units::{Blocks, Bytes};
@@ -103,10 +103,12 @@ async fn count(ebs: &Ebs, listing: Listing<'_>, watch: &Counting) -> Result<Coun
 async fn one_range(ebs: &Ebs, listing: Listing<'_>, range: BlockRange, watch: &Counting) -> Result<Counted> {
     let mut total = Counted::default();
     let (mut start, mut token) = (range.start, None::<String>);
+    let mut walk = Walk::over(range.len());
     loop {
         let page = match page(ebs, listing, range, start, token.as_deref(), PAGE).await {
             // The page token is gone: go on from the last index that was counted.
             Err(error) if error.class == Class::StalePage && token.is_some() => {
+                walk.stale(token.as_deref())?;
                 token = None;
                 continue;
             }
@@ -114,6 +116,7 @@ async fn one_range(ebs: &Ebs, listing: Listing<'_>, range: BlockRange, watch: &C
         };
         total = total.and(page.counted);
         watch.blocks.fetch_add(page.counted.blocks.0, Ordering::Relaxed);
+        walk.page(token.as_deref(), page.next.as_deref(), page.last.is_some_and(|last| last >= start))?;
         if let Some(last) = page.last {
             start = last.saturating_add(1);
         }

@@ -1,156 +1,19 @@
 //! The engine on the sandbox: what it makes is read by a reader that is not floe's.
-#![expect(clippy::panic, reason = "helpers of tests fail the test")]
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use floe::address::Address;
-use floe::aws::{Aws, FixedProfile, Profiles, Settings};
-use floe::engine::protocol::{Answer, Command, DestinationState, JobState, JobStatus, Lanes, LeftOvers, Status};
-use floe::engine::{Client, Config, Engine};
-use floe::error::Error;
-use floe::ids::JobId;
-use floe::plan::{self, Machine, Operation, Options, Plan, RunsIn, Verify};
+use floe::aws::{Aws, Settings};
+use floe::engine::protocol::{Command, DestinationState, JobState, JobStatus, Lanes, LeftOvers};
+use floe::plan::{Options, Verify};
 use floe::sandbox::faults::{Fault, Faults, Rotation, Rule};
-use floe::store::StateDir;
 use floe::units::Bytes;
-use jiff::Timestamp;
 
-use crate::support::{Contents, WEB_DATA, World, assert_image};
-
-/// 64 blocks.
-const SMALL: &str = "us-east-1:snap-0feed000000b00701";
-
-fn rule(fault: Fault, chance: f64) -> Rule {
-    Rule { fault, api: None, snapshot: None, region: None, chance, skip: 0, times: None }
-}
-
-fn only(api: &str, rule: Rule) -> Rule {
-    Rule { api: Some(api.to_owned()), ..rule }
-}
-
-/// One sandbox, one state directory, any number of engines after one another.
-struct Rig {
-    world: World,
-    aws: Aws,
-    state: StateDir,
-}
-
-impl Rig {
-    async fn with(faults: Faults) -> Self {
-        Self::of(World::with(faults).await)
-    }
-
-    async fn calm() -> Self {
-        Self::with(Faults::default()).await
-    }
-
-    fn of(world: World) -> Self {
-        let aws = aws_of(&world);
-        let state = StateDir::open(Some(&world.path("state"))).expect("a state directory");
-        Self { world, aws, state }
-    }
-
-    async fn engine(&self, budget: Option<Bytes>) -> Client {
-        engine(&self.state, &self.aws, budget).await.expect("an engine")
-    }
-
-    async fn plan(&self, source: &str, to: &[&str], options: Options) -> Plan {
-        self.plan_within(source, to, options, None).await
-    }
-
-    async fn plan_within(&self, source: &str, to: &[&str], options: Options, budget: Option<Bytes>) -> Plan {
-        let operation = Operation {
-            sources: vec![Address::source(source).expect("a source")],
-            destinations: to.iter().map(|to| Address::destination(to).expect("a destination")).collect(),
-            options,
-        };
-        let machine = Machine { budget, ..Machine::read(RunsIn::Outside, None) };
-        plan::make(&self.aws, operation, &machine).await.expect("a plan")
-    }
-
-    fn source(&self) -> String {
-        format!("us-east-1:{WEB_DATA}")
-    }
-
-    async fn truth(&self) -> Contents {
-        self.world.contents("prod", "us-east-1", WEB_DATA).await
-    }
-
-    fn gets(&self) -> u64 {
-        self.world.running.sandbox.counters().picture().api("GetSnapshotBlock").requests
-    }
-
-    fn heal(&self) {
-        self.world.running.sandbox.set_faults(Faults::default());
-    }
-
-    /// What the first destination of that kind holds now.
-    async fn copied(&self, row: &JobStatus, dest: usize) -> Contents {
-        let address = &row.destinations[dest].address;
-        let (place, id) = address.rsplit_once(':').expect("an address with an id");
-        let (profile, region) = place.split_once('@').unwrap_or(("prod", place));
-        self.world.contents(profile, region, id).await
-    }
-}
-
-fn aws_of(world: &World) -> Aws {
-    let profiles = world.running.sandbox.profiles().into_iter().map(|keys| FixedProfile {
-        name: keys.name,
-        access_key_id: keys.access_key_id,
-        secret_access_key: keys.secret,
-        session_token: keys.session_token,
-        account: keys.account,
-        region: keys.region,
-    });
-    let settings = Settings {
-        profiles: Profiles::Fixed(profiles.collect()),
-        profile: "prod".parse().ok(),
-        region: None,
-        endpoint: Some(world.running.url()),
-        ..Settings::default()
-    };
-    Aws::new(settings).expect("a world")
-}
-
-async fn engine(state: &StateDir, aws: &Aws, budget: Option<Bytes>) -> Result<Client, Error> {
-    Engine::start(Config { state: state.clone(), aws: aws.clone(), budget }).await
-}
-
-async fn start(client: &Client, plan: &Plan) -> JobId {
-    match submit(client, plan).await.expect("it runs") {
-        Answer::Jobs(jobs) => jobs[0],
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn submit(client: &Client, plan: &Plan) -> Result<Answer, Error> {
-    let grant = plan.grant("test", Timestamp::now())?;
-    client.send(Command::Run { plan: Box::new(plan.clone()), grant }).await
-}
-
-async fn row_when(client: &Client, job: JobId, when: impl Fn(&JobStatus) -> bool) -> JobStatus {
-    let status = picture_when(client, |status| status.jobs.iter().any(|row| row.job == job && when(row))).await;
-    status.jobs.iter().find(|row| row.job == job).cloned().expect("the job")
-}
-
-async fn picture_when(client: &Client, when: impl Fn(&Status) -> bool) -> Arc<Status> {
-    let mut pictures = client.status();
-    let waiting = pictures.wait_for(|status| when(status));
-    match tokio::time::timeout(Duration::from_secs(120), waiting).await {
-        Ok(status) => Arc::clone(&status.expect("the engine lives")),
-        Err(_) => panic!("not seen: {:#?}", client.status().borrow().jobs),
-    }
-}
-
-fn at_rest(row: &JobStatus) -> bool {
-    !row.state.is_active() && row.state != JobState::Queued
-}
-
-async fn end(client: &Client, job: JobId) -> JobStatus {
-    row_when(client, job, at_rest).await
-}
+use crate::rig::{
+    Rig, SMALL, at_rest, aws_of, end, engine, only, picture_when, retry_start, row_when, rule, start, submit,
+};
+use crate::support::assert_image;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_becomes_a_file() {
@@ -419,19 +282,6 @@ async fn a_job_of_another_world_is_refused() {
     let client = retry_start(&rig.state, &Aws::new(other).expect("a world")).await;
     let error = client.send(Command::Resume(job)).await.expect_err("another world");
     assert_eq!(error.kind.exit_code(), 5);
-}
-
-/// The lock of an engine that has just ended may be held a moment longer.
-async fn retry_start(state: &StateDir, aws: &Aws) -> Client {
-    let mut tries = 0;
-    loop {
-        match engine(state, aws, None).await {
-            Ok(client) => return client,
-            Err(error) if tries == 200 => panic!("{error}"),
-            Err(_) => tries += 1,
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
 }
 
 /// An engine in a runtime of its own dies at once when the runtime does: no destructor of a job is awaited.

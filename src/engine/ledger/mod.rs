@@ -91,12 +91,16 @@ impl Ledger<File> {
             |cause: &std::io::Error| Error::io(format!("could not create the ledger {}", path.display()), cause);
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(path).map_err(|c| doing(&c))?;
-        lock(&file, path)?;
-        file.set_len(Self::file_len(&header)?.0).map_err(|c| doing(&c))?;
-        let ledger = Self::format(file, header, cache)?;
-        ledger.pages.disk().sync_all().map_err(|c| doing(&c))?;
-        atomic::sync_dir(path.parent().unwrap_or(Path::new(".")))?;
-        Ok(ledger)
+        let begun = || {
+            lock(&file, path)?;
+            file.set_len(Self::file_len(&header)?.0).map_err(|c| doing(&c))?;
+            let ledger = Self::format(file, header, cache)?;
+            ledger.pages.disk().sync_all().map_err(|c| doing(&c))?;
+            atomic::sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+            Ok(ledger)
+        };
+        // Half a ledger would be taken for a damaged one by the next run.
+        begun().inspect_err(|_| drop(std::fs::remove_file(path)))
     }
 
     /// Opens and locks a ledger, and counts its bits again.

@@ -7,6 +7,8 @@
 mod file;
 mod null;
 mod snapshot;
+#[cfg(all(test, feature = "sandbox"))]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

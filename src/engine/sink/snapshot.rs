@@ -12,7 +12,7 @@ use bytes::{Bytes as Buffer, BytesMut};
 use jiff::Timestamp;
 
 use super::{Desk, Opened, Sink};
-use crate::aws::{Session, SnapshotState, StartSnapshot, Started};
+use crate::aws::{Session, SnapshotState, StartSnapshot, Started, Walk};
 use crate::engine::blocks::lock;
 use crate::engine::call::{Caller, Route, retried};
 use crate::engine::crash::{self, Point};
@@ -25,7 +25,7 @@ use crate::grant::Grant;
 use crate::ids::{BlockIndex, SnapshotId};
 use crate::inventory::Tag;
 use crate::plan::Verify;
-use crate::units::Digest;
+use crate::units::{Bytes, Digest};
 
 /// AWS gives a pending snapshot up after this many minutes without a put: the most that can be asked for.
 pub(in crate::engine) const TIMEOUT_MINUTES: u32 = 4320;
@@ -201,6 +201,7 @@ impl SnapshotSink {
     /// Lists the result and compares its blocks with the ledger's, page by page.
     async fn list_back(&self, desk: &Desk, id: &SnapshotId) -> Result<()> {
         let (mut token, mut from) = (None::<String>, BlockIndex(0));
+        let mut walk = self.walk();
         let route = desk.caller.route(Api::List, &self.session, Some(id));
         loop {
             let start = token.is_none().then_some(from);
@@ -210,6 +211,7 @@ impl SnapshotSink {
             );
             let page = match page {
                 Err(error) if error.class == Class::StalePage => {
+                    walk.stale(token.as_deref())?;
                     token = None;
                     continue;
                 }
@@ -217,6 +219,7 @@ impl SnapshotSink {
             };
             let listed: Vec<BlockIndex> = page.blocks.iter().map(|block| block.index).filter(|i| *i >= from).collect();
             let end = page.next.is_none();
+            walk.page(token.as_deref(), page.next.as_deref(), !listed.is_empty())?;
             self.compare_run(desk, id, from, &listed, end).await?;
             if end {
                 return Ok(());
@@ -270,15 +273,25 @@ impl SnapshotSink {
 
     /// Reads everything back and compares it with the ledger.
     async fn read_back(&self, desk: &Desk, id: &SnapshotId) -> Result<()> {
-        let mut from = BlockIndex(0);
+        let (mut token, mut from) = (None::<String>, BlockIndex(0));
+        let mut walk = self.walk();
         let mut block = BytesMut::new();
         let list = desk.caller.route(Api::List, &self.session, Some(id));
         let get = desk.caller.route(Api::Get, &self.session, Some(id));
         loop {
+            let first = token.is_none().then_some(from);
             let page = retried!(
                 desk.caller.own_tries(&list),
-                self.session.ebs().list_blocks(id, Some(from), None, LIST_PAGE)
-            )?;
+                self.session.ebs().list_blocks(id, first, token.as_deref(), LIST_PAGE)
+            );
+            let page = match page {
+                Err(error) if error.class == Class::StalePage => {
+                    walk.stale(token.as_deref())?;
+                    token = None;
+                    continue;
+                }
+                page => page?,
+            };
             let start = from;
             for entry in page.blocks.iter().filter(|entry| entry.index >= start) {
                 let digest = retried!(
@@ -297,7 +310,14 @@ impl SnapshotSink {
             if page.next.is_none() {
                 return Ok(());
             }
+            walk.page(token.as_deref(), page.next.as_deref(), from > start)?;
+            // By index, for fresh tokens after a page that took long to read; an empty page leads on by its own.
+            token = page.next.filter(|_| from == start);
         }
+    }
+
+    fn walk(&self) -> Walk {
+        Walk::over(u32::try_from(Bytes::gib(u64::from(self.volume_gib)).blocks().0).unwrap_or(u32::MAX))
     }
 
     /// An earlier run began to complete it: what the service says decides, and nothing is put.

@@ -42,6 +42,14 @@ impl Source for SnapshotSource {
             ))
             .todo("make a new plan"));
         }
+        if token.is_some()
+            && let Some(early) = page.blocks.first().filter(|block| block.index.0 < from)
+        {
+            // What was left out before may be anything: a listing that goes back is no listing.
+            return Err(
+                Error::failed(format!("the listing of {} is not in ascending order", self.id)).at_block(early.index)
+            );
+        }
         // A listing starts at the first block at or after the index it was asked for; what is before is not ours.
         let entries: Vec<Entry> = page
             .blocks

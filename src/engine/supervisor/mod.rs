@@ -257,6 +257,7 @@ impl Supervisor {
                         // Whoever has the answer has a picture that shows what came of it.
                         self.start_ready();
                         self.publish();
+                        self.dirty = true;
                         let _ = answer.send(outcome);
                         continue;
                     }

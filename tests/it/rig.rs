@@ -1,0 +1,165 @@
+//! One sandbox, one state directory, and engines in this process after one another: what engine tests share.
+#![expect(clippy::panic, reason = "helpers of tests fail the test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use floe::address::Address;
+use floe::aws::{Aws, FixedProfile, Profiles, Settings};
+use floe::engine::protocol::{Answer, Command, JobState, JobStatus, Status};
+use floe::engine::{Client, Config, Engine};
+use floe::error::Error;
+use floe::ids::JobId;
+use floe::plan::{self, Machine, Operation, Options, Plan, RunsIn};
+use floe::sandbox::faults::{Fault, Faults, Rule};
+use floe::store::StateDir;
+use floe::units::Bytes;
+use jiff::Timestamp;
+
+use crate::support::{Contents, WEB_DATA, World};
+
+/// 64 blocks.
+pub const SMALL: &str = "us-east-1:snap-0feed000000b00701";
+
+pub fn rule(fault: Fault, chance: f64) -> Rule {
+    Rule { fault, api: None, snapshot: None, region: None, chance, skip: 0, times: None }
+}
+
+pub fn only(api: &str, rule: Rule) -> Rule {
+    Rule { api: Some(api.to_owned()), ..rule }
+}
+
+/// One sandbox, one state directory, any number of engines after one another.
+pub struct Rig {
+    pub world: World,
+    pub aws: Aws,
+    pub state: StateDir,
+}
+
+impl Rig {
+    pub async fn with(faults: Faults) -> Self {
+        Self::of(World::with(faults).await)
+    }
+
+    pub async fn calm() -> Self {
+        Self::with(Faults::default()).await
+    }
+
+    pub fn of(world: World) -> Self {
+        let aws = aws_of(&world);
+        let state = StateDir::open(Some(&world.path("state"))).expect("a state directory");
+        Self { world, aws, state }
+    }
+
+    pub async fn engine(&self, budget: Option<Bytes>) -> Client {
+        engine(&self.state, &self.aws, budget).await.expect("an engine")
+    }
+
+    pub async fn plan(&self, source: &str, to: &[&str], options: Options) -> Plan {
+        self.plan_within(source, to, options, None).await
+    }
+
+    pub async fn plan_within(&self, source: &str, to: &[&str], options: Options, budget: Option<Bytes>) -> Plan {
+        let operation = Operation {
+            sources: vec![Address::source(source).expect("a source")],
+            destinations: to.iter().map(|to| Address::destination(to).expect("a destination")).collect(),
+            options,
+        };
+        let machine = Machine { budget, ..Machine::read(RunsIn::Outside, None) };
+        plan::make(&self.aws, operation, &machine).await.expect("a plan")
+    }
+
+    pub fn source(&self) -> String {
+        format!("us-east-1:{WEB_DATA}")
+    }
+
+    pub async fn truth(&self) -> Contents {
+        self.world.contents("prod", "us-east-1", WEB_DATA).await
+    }
+
+    pub fn gets(&self) -> u64 {
+        self.world.running.sandbox.counters().picture().api("GetSnapshotBlock").requests
+    }
+
+    pub fn heal(&self) {
+        self.world.running.sandbox.set_faults(Faults::default());
+    }
+
+    /// What the first destination of that kind holds now.
+    pub async fn copied(&self, row: &JobStatus, dest: usize) -> Contents {
+        let address = &row.destinations[dest].address;
+        let (place, id) = address.rsplit_once(':').expect("an address with an id");
+        let (profile, region) = place.split_once('@').unwrap_or(("prod", place));
+        self.world.contents(profile, region, id).await
+    }
+}
+
+pub fn aws_of(world: &World) -> Aws {
+    let profiles = world.running.sandbox.profiles().into_iter().map(|keys| FixedProfile {
+        name: keys.name,
+        access_key_id: keys.access_key_id,
+        secret_access_key: keys.secret,
+        session_token: keys.session_token,
+        account: keys.account,
+        region: keys.region,
+    });
+    let settings = Settings {
+        profiles: Profiles::Fixed(profiles.collect()),
+        profile: "prod".parse().ok(),
+        region: None,
+        endpoint: Some(world.running.url()),
+        ..Settings::default()
+    };
+    Aws::new(settings).expect("a world")
+}
+
+pub async fn engine(state: &StateDir, aws: &Aws, budget: Option<Bytes>) -> Result<Client, Error> {
+    Engine::start(Config { state: state.clone(), aws: aws.clone(), budget }).await
+}
+
+pub async fn start(client: &Client, plan: &Plan) -> JobId {
+    match submit(client, plan).await.expect("it runs") {
+        Answer::Jobs(jobs) => jobs[0],
+        other => panic!("{other:?}"),
+    }
+}
+
+pub async fn submit(client: &Client, plan: &Plan) -> Result<Answer, Error> {
+    let grant = plan.grant("test", Timestamp::now())?;
+    client.send(Command::Run { plan: Box::new(plan.clone()), grant }).await
+}
+
+pub async fn row_when(client: &Client, job: JobId, when: impl Fn(&JobStatus) -> bool) -> JobStatus {
+    let status = picture_when(client, |status| status.jobs.iter().any(|row| row.job == job && when(row))).await;
+    status.jobs.iter().find(|row| row.job == job).cloned().expect("the job")
+}
+
+pub async fn picture_when(client: &Client, when: impl Fn(&Status) -> bool) -> Arc<Status> {
+    let mut pictures = client.status();
+    let waiting = pictures.wait_for(|status| when(status));
+    match tokio::time::timeout(Duration::from_secs(120), waiting).await {
+        Ok(status) => Arc::clone(&status.expect("the engine lives")),
+        Err(_) => panic!("not seen: {:#?}", client.status().borrow().jobs),
+    }
+}
+
+pub fn at_rest(row: &JobStatus) -> bool {
+    !row.state.is_active() && row.state != JobState::Queued
+}
+
+pub async fn end(client: &Client, job: JobId) -> JobStatus {
+    row_when(client, job, at_rest).await
+}
+
+/// The lock of an engine that has just ended may be held a moment longer.
+pub async fn retry_start(state: &StateDir, aws: &Aws) -> Client {
+    let mut tries = 0;
+    loop {
+        match engine(state, aws, None).await {
+            Ok(client) => return client,
+            Err(error) if tries == 200 => panic!("{error}"),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
