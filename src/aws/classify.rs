@@ -322,6 +322,7 @@ mod tests {
         const PUT: &str = "ebs:PutSnapshotBlock";
         const LIST: &str = "ebs:ListSnapshotBlocks";
         const START: &str = "ebs:StartSnapshot";
+        const COMPLETE: &str = "ebs:CompleteSnapshot";
         let cases = [
             (GET, 400, "RequestThrottledException", "RESOURCE_LEVEL_THROTTLE", "", Throttled(Level::Snapshot)),
             (GET, 400, "RequestThrottleException", "RESOURCE_LEVEL_THROTTLE", "", Throttled(Level::Snapshot)),
@@ -362,7 +363,25 @@ mod tests {
             ("ec2:DescribeSnapshots", 401, "AuthFailure", "", "AWS was not able to validate", Credentials),
             (START, 400, "ConcurrentLimitExceededException", "", "", Quota),
             (START, 402, "ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED", "", Quota),
+            (START, 400, "PendingSnapshotLimitExceeded", "", "", Quota),
+            (START, 400, "ConcurrentSnapshotLimitExceeded", "", "", Quota),
+            ("ec2:CopySnapshot", 400, "ResourceLimitExceeded", "", "Too many snapshot copies in progress", Quota),
             (START, 409, "ConflictException", "", "", Permanent),
+            (START, 400, "ValidationException", "INVALID_CUSTOMER_KEY", "", Permanent),
+            (START, 400, "ValidationException", "INVALID_VOLUME_SIZE", "", Permanent),
+            (START, 400, "ValidationException", "INVALID_TAG", "", Permanent),
+            (START, 404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "", Permanent),
+            (PUT, 400, "ValidationException", "INVALID_BLOCK", "", Permanent),
+            (PUT, 404, "ResourceNotFoundException", "DEPENDENCY_RESOURCE_NOT_FOUND", "", Permanent),
+            (PUT, 403, "AccessDeniedException", "DEPENDENCY_ACCESS_DENIED", "", Permanent),
+            (PUT, 402, "ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED", "", Quota),
+            (COMPLETE, 404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "", NotYet),
+            (COMPLETE, 400, "ValidationException", "INVALID_PARAMETER_VALUE", "", Permanent),
+            (COMPLETE, 400, "ThrottlingException", "", "Rate exceeded", Throttled(Level::Account)),
+            (COMPLETE, 500, "InternalServerException", "", "", Transient),
+            (LIST, 400, "ThrottlingException", "", "", Throttled(Level::Account)),
+            (LIST, 403, "AccessDeniedException", "", "", Permanent),
+            (LIST, 403, "ExpiredTokenException", "", "", Credentials),
             (GET, 500, "InternalServerException", "", "", Transient),
             (GET, 502, "", "", "Bad gateway", Transient),
             (GET, 503, "SomethingNew", "", "", Transient),

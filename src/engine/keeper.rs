@@ -176,6 +176,7 @@ impl Keeper {
             journal,
             sinks,
             alive,
+            broken: Todo::default(),
             listed_ahead: Vec::new(),
             board: Arc::clone(&board),
             trouble,
@@ -242,7 +243,7 @@ impl Keeper {
         self.asks.send(Ask::Done { dest, index, digest }).await.map_err(|_| closed())
     }
 
-    /// Which destinations count: those that failed do not.
+    /// Which destinations count: those that failed do not. Said between two passes, when nothing is being written.
     pub(super) async fn alive(&self, alive: Todo) -> Result<()> {
         self.asks.send(Ask::Alive(alive)).await.map_err(|_| closed())
     }
@@ -290,6 +291,8 @@ struct Desk {
     journal: Journal,
     sinks: Vec<Arc<dyn Sink>>,
     alive: Todo,
+    /// Destinations whose last sync failed: what was written until they are opened anew may be lost.
+    broken: Todo,
     batches: Vec<Batch>,
     /// `listed_through` of segments, to be journaled after the next flush.
     listed_ahead: Vec<(u32, u32)>,
@@ -347,7 +350,7 @@ impl Desk {
                     (self.trouble)(Some(dest), error);
                 }
             }
-            Ask::Alive(alive) => self.alive = alive,
+            Ask::Alive(alive) => (self.alive, self.broken) = (alive, Todo::default()),
             Ask::Commit(answer) => drop(answer.send(self.commit())),
             Ask::Linear { dest, omit_zeros, answer } => {
                 drop(answer.send(self.ledger.linear(dest_of(dest), omit_zeros)));
@@ -402,6 +405,9 @@ impl Desk {
         if !self.sinks[dest].needs_sync() {
             return self.ledger.mark_done(dest_of(dest), index, &digest).map(|_| ());
         }
+        if self.broken.has(dest) {
+            return Ok(()); // written before the sync that failed, told of after it
+        }
         let batch = &mut self.batches[dest];
         batch.blocks.push((index, digest));
         batch.since.get_or_insert_with(Instant::now);
@@ -415,7 +421,7 @@ impl Desk {
         if batch.blocks.is_empty() {
             return Ok(());
         }
-        self.sinks[dest].sync()?;
+        self.sinks[dest].sync().inspect_err(|_| self.broken = self.broken.with(dest))?;
         crash::here(Point::SyncedBeforeLedger);
         for (index, digest) in &batch.blocks {
             self.ledger.mark_done(dest_of(dest), *index, digest)?;

@@ -256,6 +256,47 @@ async fn size_counts_what_an_independent_reader_counts() {
     assert!(text.contains("= 74 of 2,048 blocks differ") && text.contains("added 40, changed 34, removed 0"), "{text}");
 }
 
+/// A block that only the first of two snapshots lists: gone, and nothing of it is read from the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_second_snapshot_does_not_have_is_counted_as_removed() {
+    let world = World::calm().await;
+    let (first, second) = DELTA.split_once(':').and_then(|(_, ids)| ids.split_once("..")).expect("two ids");
+    let (first, second) = (first.to_owned(), second.to_owned());
+    // The other way round: what was added between the two is gone.
+    let backwards = format!("us-east-1:{second}..{first}");
+    let (exit, json, stderr) = world.json(&["size", &backwards, "-o", "json"]).await;
+    assert_eq!(exit, 0, "{stderr}");
+    let old = world.contents("prod", "us-east-1", &first).await;
+    let new = world.contents("prod", "us-east-1", &second).await;
+    let gone = new.keys().filter(|index| !old.contains_key(index)).count();
+    assert!(gone > 0, "there is something to be gone");
+    assert_eq!((&json["added"], &json["removed"]), (&0.into(), &gone.into()), "{json}");
+    assert_eq!(json["blocks"], json["changed"].as_u64().expect("a count") + gone as u64, "all are listed");
+}
+
+/// One source of three is denied: the others are copied, and a resume finishes only what is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_a_group_fails_and_the_others_are_done() {
+    let denied = Rule {
+        snapshot: BOOT.split_once(':').map(|(_, id)| id.to_owned()),
+        ..Rule::of(Fault::Deny).on("GetSnapshotBlock")
+    };
+    let world = World::with(Faults { rules: vec![denied], ..Faults::default() }).await;
+    let (empty, full) = ("us-east-1:snap-0feed000000e00000", "us-east-1:snap-0feed0000000da7a1");
+    let (exit, json, stderr) =
+        world.json(&["copy", "--each", empty, BOOT, full, "eu-west-1:", "--yes", "-o", "json"]).await;
+    assert_eq!(exit, 3, "{stderr}");
+    let states: Vec<&str> =
+        json["jobs"].as_array().expect("jobs").iter().filter_map(|job| job["state"].as_str()).collect();
+    assert_eq!(states, ["done", "failed", "done"], "{json}");
+    world.running.sandbox.set_faults(Faults::default());
+    let puts = || world.running.sandbox.counters().picture().api("PutSnapshotBlock").requests;
+    let before = puts();
+    let (exit, json, stderr) = world.json(&["jobs", "resume", "-o", "json"]).await;
+    assert_eq!((exit, &json["job"], &json["state"]), (0, &2.into(), &"done".into()), "{stderr}");
+    assert_eq!(puts() - before, 64, "only what is missing");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_has_the_shape_that_scripts_know() {
     let world = World::calm().await;

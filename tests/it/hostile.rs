@@ -295,3 +295,46 @@ async fn what_a_strange_server_says_in_other_words_is_copied_whole() {
         crate::support::assert_image(&world.path("copy.img"), 1, &truth);
     }
 }
+
+/// Errors as AWS spells them, each in place of every good answer of one operation: what is permanent ends the job
+/// after a single request that was refused, what is temporary is asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_aws_end_a_copy_at_once_or_not_at_all() {
+    let ways: [(&str, Spoil, &str); 6] = [
+        ("Get", |a| error(a, 403, "AccessDeniedException", "DEPENDENCY_ACCESS_DENIED"), "kms:Decrypt"),
+        ("Get", |a| error(a, 404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND"), "check the id"),
+        ("List", |a| error(a, 403, "AccessDeniedException", "UNAUTHORIZED_ACCOUNT"), "allow ebs:ListSnapshotBlocks"),
+        ("Put", |a| error(a, 400, "ValidationException", "INVALID_BLOCK"), "INVALID_BLOCK"),
+        ("Start", |a| error(a, 409, "ConflictException", ""), "ConflictException"),
+        ("Complete", |a| error(a, 400, "ValidationException", "INVALID_PARAMETER_VALUE"), ""),
+    ];
+    for (api, spoil, word) in ways {
+        let (world, output) = copy(api, spoil).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let asked = world.running.sandbox.counters().picture();
+        let completed = asked.api("CompleteSnapshot").requests;
+        if api == "Complete" {
+            // The work was done, only the answer was spoiled: what the service made of it counts.
+            assert_eq!((output.status.code(), completed), (Some(0), 1), "{said}");
+            continue;
+        }
+        assert!(matches!(output.status.code(), Some(1 | 3)), "{api}: {said}");
+        assert!(said.contains(word), "{api}: must say {word:?}: {said}");
+        let [gets, lists, puts, starts] =
+            ["GetSnapshotBlock", "ListSnapshotBlocks", "PutSnapshotBlock", "StartSnapshot"]
+                .map(|name| asked.api(name).requests);
+        match api {
+            "Get" => assert_eq!((gets, puts), (1, 0), "the canary alone"),
+            "List" => assert_eq!((lists, gets), (1, 0), "the canary alone"),
+            "Put" => assert_eq!((puts, completed), (1, 0), "the canary alone"),
+            _ => assert_eq!((starts, puts), (1, 0)),
+        }
+    }
+}
+
+fn error(mut answer: Answer, status: u16, code: &str, reason: &str) -> Answer {
+    answer.status = status;
+    answer.headers.clear();
+    let body = serde_json::json!({ "Message": "No.", "Reason": reason }).to_string().into_bytes();
+    answer.with_body(body).header("x-amzn-errortype", code).header("content-type", "application/json")
+}

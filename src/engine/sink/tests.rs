@@ -12,12 +12,16 @@ use jiff::Timestamp;
 
 use crate::address::Address;
 use crate::aws::{Aws, FixedProfile, Profiles, Settings};
+use crate::engine::journal::{self, Journal, Record};
+use crate::engine::keeper::{Keeper, Todo};
+use crate::engine::ledger::{self, Header, Ledger};
 use crate::engine::protocol::{Answer, Command, JobState, JobStatus};
 use crate::engine::{Client, Config, Engine};
-use crate::error::Result;
-use crate::ids::JobId;
+use crate::error::{Error, Result};
+use crate::ids::{BlockIndex, JobId};
 use crate::plan::{Machine, Operation, Options, RunsIn, Verify, make};
 use crate::store::StateDir;
+use crate::units::Digest;
 
 /// 64 blocks.
 const SMALL: &str = "us-east-1:snap-0feed000000b00701";
@@ -187,4 +191,67 @@ async fn what_a_failed_sync_lost_is_written_again() {
         ACCIDENTS.lock().expect("accidents").iter().all(|due| !due.below.starts_with(rig.dir.path()) || due.bad == 0)
     );
     assert!(rig.held() == truth().await, "nothing is lost");
+}
+
+/// A file that fails to sync once.
+#[derive(Debug, Default)]
+struct Once(std::sync::atomic::AtomicBool);
+
+#[async_trait::async_trait]
+impl super::Sink for Once {
+    fn address(&self) -> String {
+        "once".to_owned()
+    }
+    async fn open(&self, _: &super::Desk, _: &super::DestinationPicture) -> Result<super::Opened> {
+        Ok(super::Opened::Ready)
+    }
+    async fn write(&self, _: BlockIndex, _: &bytes::Bytes, _: &Digest) -> Result<()> {
+        Ok(())
+    }
+    fn needs_sync(&self) -> bool {
+        true
+    }
+    fn sync(&self) -> Result<()> {
+        match self.0.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err(Error::transient("the disk lost it")),
+        }
+    }
+    async fn complete(&self, _: &super::Desk, _: &super::Linear) -> Result<()> {
+        Ok(())
+    }
+    async fn check(&self, _: &super::Desk, _: &super::Linear) -> Result<super::Evidence> {
+        Ok(super::Evidence::None)
+    }
+    async fn discard(&self, _: &super::Desk, _: &super::DestinationPicture) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A block that was written before the sync that failed, and is told of after it: the disk may have lost it, and the
+/// good sync of the next batch says nothing of it.
+#[tokio::test]
+async fn what_was_written_before_a_failed_sync_counts_only_when_it_is_written_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let job = JobId(1);
+    let header = Header { job, source: "a".to_owned(), blocks: 2048, destinations: vec!["once".to_owned()] };
+    let ledger = Ledger::create(&dir.path().join("ledger"), header, ledger::CACHE).expect("a ledger");
+    let mut journal = Journal::create(&dir.path().join("events.ndjson"), journal::LIMIT).expect("a journal");
+    let created = Record::Created { job, plan_hash: "1".to_owned(), destinations: 1 };
+    journal.append_sync(Timestamp::now(), created).expect("begun");
+    let sinks: Vec<std::sync::Arc<dyn super::Sink>> = vec![std::sync::Arc::new(Once::default())];
+    let (keeper, _) = Keeper::start(ledger, journal, sinks, Box::new(|_, _| {}));
+    let digest = Digest([7; 32]);
+    keeper.done(0, BlockIndex(1), digest).await.expect("told");
+    keeper.commit().await.expect("the ledger itself is well");
+    keeper.done(0, BlockIndex(2), digest).await.expect("told late");
+    keeper.commit().await.expect("synced");
+    assert_eq!(keeper.linear(0, false).await.expect("a count").blocks.0, 0, "neither is known to be on the disk");
+    // The next pass begins, with a file that was opened anew.
+    keeper.alive(Todo(1)).await.expect("told");
+    for index in [1, 2] {
+        keeper.done(0, BlockIndex(index), digest).await.expect("told");
+    }
+    keeper.commit().await.expect("synced");
+    assert_eq!(keeper.linear(0, false).await.expect("a count").blocks.0, 2);
 }
