@@ -264,14 +264,7 @@ impl Sink for FileSink {
         }
         let data = data.slice(..inside(self.0.length.0, index).min(data.len()));
         let _turn = self.0.writers.acquire().await;
-        #[cfg(all(test, feature = "sandbox"))]
-        let path = self.0.temporary.clone();
-        let work = move || {
-            #[cfg(all(test, feature = "sandbox"))]
-            super::tests::accident(&path, super::tests::At::Write)?;
-            handle.write(&data, index.offset())
-        };
-        tokio::task::spawn_blocking(work)
+        tokio::task::spawn_blocking(move || handle.write(&data, index.offset()))
             .await
             .map_err(|e| Error::failed(format!("writing a file: {e}")))?
             .map_err(|e| disk(format!("could not write {}", self.0.temporary.display()), &e).at_block(index))
@@ -283,11 +276,7 @@ impl Sink for FileSink {
 
     fn sync(&self) -> Result<()> {
         let handle = self.0.handle()?;
-        #[cfg(all(test, feature = "sandbox"))]
-        let synced = super::tests::accident(&self.0.temporary, super::tests::At::Sync);
-        #[cfg(not(all(test, feature = "sandbox")))]
-        let synced = Ok(());
-        synced.and_then(|()| handle.file.sync_data()).map_err(|e| {
+        handle.file.sync_data().map_err(|e| {
             // The kernel may have dropped the pages and their error: only a new handle tells the truth again.
             *lock(&self.0.open) = self.0.reopen().map(Arc::new);
             let mut error = disk(format!("could not sync {}", self.0.temporary.display()), &e);

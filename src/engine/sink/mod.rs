@@ -7,8 +7,6 @@
 mod file;
 mod null;
 mod snapshot;
-#[cfg(all(test, feature = "sandbox"))]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
