@@ -93,32 +93,8 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: T, engine: Hand
                     Reply::Answer { id, outcome }
                 });
             }
-            Some(reply) = open.next() => {
-                // An answer is never ahead of the picture that shows what came of it.
-                if pictures.has_changed().unwrap_or(false) {
-                    show(&mut io, &engine, &mut pictures, watched).await?;
-                }
-                put(&mut io, &reply).await?;
-            }
-            changed = pictures.changed() => {
-                if changed.is_err() {
-                    return Ok(());
-                }
-                show(&mut io, &engine, &mut pictures, watched).await?;
-            }
         }
     }
-}
-
-async fn show<T: AsyncRead + AsyncWrite + Unpin>(
-    io: &mut Frames<T>,
-    engine: &Handle,
-    pictures: &mut watch::Receiver<Arc<Status>>,
-    watched: Option<JobId>,
-) -> Result<()> {
-    let mut picture = Status::clone(&pictures.borrow_and_update().clone());
-    picture.detail = watched.and_then(|job| engine.detail(job));
-    put(io, &Reply::Status(Box::new(picture))).await
 }
 
 /// The front's first frame. One that says nothing, or something else, is not a front.
