@@ -1,0 +1,142 @@
+//! How a run ends: destinations are completed and proved, each alone; what failed is buried; the result is written down.
+
+use std::sync::atomic::Ordering;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+
+use super::wait::but_full;
+use super::{Ended, Run};
+use crate::engine::blocks::lock;
+use crate::engine::crash::{self, Point};
+use crate::engine::journal::{Record, Step};
+use crate::engine::protocol::{DestinationState, Evidence, JobState, Tone};
+use crate::engine::setup;
+use crate::engine::sink::{Opened, dies_at};
+use crate::engine::transfer::{Halt, halt_of};
+use crate::error::{Error, Result};
+use crate::units::Blocks;
+
+impl Run {
+    /// Completes and proves every destination that has all blocks; each fails alone.
+    pub(super) async fn finish_all(&self, opened: &[(usize, Opened)]) -> Result<(), Halt> {
+        let living = self.living();
+        if living.is_empty() {
+            return Ok(());
+        }
+        self.state(JobState::Completing, "").await?;
+        if self.resumed > Blocks::ZERO {
+            self.recheck_source().await.map_err(halt_of)?;
+        }
+        let mut finishing: FuturesUnordered<_> = opened
+            .iter()
+            .filter(|(dest, _)| living.contains(dest))
+            .map(|(dest, how)| async move { (*dest, self.finish(*dest, *how).await) })
+            .collect();
+        let mut waits = None;
+        while let Some((dest, outcome)) = finishing.next().await {
+            match outcome.map_err(halt_of) {
+                Ok(()) => {}
+                Err(Halt::Wait(error)) => waits = Some(error),
+                Err(Halt::Fail(error)) => self.job.destination_failed(dest, error),
+                Err(halt) => return Err(halt),
+            }
+        }
+        waits.map_or(Ok(()), |error| Err(Halt::Wait(error)))
+    }
+
+    async fn finish(&self, dest: usize, how: Opened) -> Result<()> {
+        let (sink, desk) = (&self.job.sinks[dest], self.desk(dest));
+        if how == Opened::Ready && self.resumed > Blocks::ZERO {
+            sink.recheck(&desk).await?;
+        }
+        let written = self.job.keeper.linear(dest, sink.omits_zeros()).await?;
+        let picture = self.job.keeper.picture().await?;
+        let known = picture.destinations.get(dest);
+        let stood = known.map(|known| known.failed_in.unwrap_or(known.state));
+        if how == Opened::Ready || stood != Some(DestinationState::Checking) {
+            sink.complete(&desk, &written).await?;
+        }
+        desk.step(Step::Checking).await?;
+        crash::here(Point::Checking);
+        self.job.hub.set_state(JobState::Verifying, "", None);
+        let mut evidence = sink.check(&desk, &written).await?;
+        if let Some(change) = self.job.source.changed() {
+            // Allowed, and labelled: what was read is not one state of the source.
+            evidence = Evidence::Claimed;
+            let text = format!("the source changed while it was copied ({change}): the result is only claimed");
+            desk.say(sink.address(), text, Tone::Warning);
+        }
+        desk.step(Step::Completed { evidence }).await?;
+        self.job.alive.fetch_and(!(1 << dest), Ordering::Relaxed);
+        let how = match evidence {
+            Evidence::Service => "checked by the service",
+            Evidence::ReRead => "read back",
+            Evidence::Claimed | Evidence::None => "written and synced",
+        };
+        desk.say(sink.address(), format!("completed: {} blocks, {how}", written.blocks), Tone::Good);
+        Ok(())
+    }
+
+    /// What can change under us was read in an earlier run: it has to be what it was.
+    async fn recheck_source(&self) -> Result<()> {
+        if !self.job.source.is_mutable() || self.spec.plan.operation.options.allow_changed {
+            return Ok(());
+        }
+        setup::compare_source(&self.job.source, &self.job.keeper, self.living().first().copied()).await
+    }
+
+    /// Journals what failed; the keeper stops counting it.
+    pub(super) async fn bury_the_failed(&self) -> Result<()> {
+        let failed = std::mem::take(&mut *lock(&self.job.failed));
+        for (dest, error) in failed {
+            self.job.hub.say(self.job.sinks[dest].address(), error.to_string(), Tone::Bad);
+            but_full(self.desk(dest).step(Step::Failed { error }).await)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn clean_up(&self) -> Result<Ended> {
+        let picture = self.job.keeper.picture().await?;
+        let mut left = None;
+        for dest in 0..self.job.sinks.len() {
+            let known = picture.destinations.get(dest).cloned().unwrap_or_default();
+            if known.state == DestinationState::Completed {
+                continue;
+            }
+            if let Err(error) = self.job.sinks[dest].discard(&self.desk(dest), &known).await {
+                self.job.hub.say(self.job.sinks[dest].address(), format!("could not be removed: {error}"), Tone::Bad);
+                left = Some(error);
+            }
+        }
+        self.result(JobState::Cancelled, left).await
+    }
+
+    /// Every destination completed or failed, or the source did.
+    pub(super) async fn conclude(&self, error: Option<Error>) -> Result<Ended> {
+        let picture = self.job.keeper.picture().await?;
+        let completed = picture.destinations.iter().filter(|d| d.state == DestinationState::Completed).count();
+        let first = picture.destinations.iter().find_map(|d| d.error.clone());
+        let state = match completed {
+            all if all == picture.destinations.len() => JobState::Done,
+            0 => JobState::Failed,
+            _ => JobState::Partial,
+        };
+        let error = if state == JobState::Done { None } else { error.or(first) };
+        self.result(state, error).await
+    }
+
+    async fn result(&self, state: JobState, error: Option<Error>) -> Result<Ended> {
+        if let Err(error) = self.save().await {
+            tracing::warn!(%error, "the last figures could not be saved");
+        }
+        but_full(self.job.keeper.journal(Record::State { to: state, why: state.word().to_owned() }).await)?;
+        but_full(self.job.keeper.journal(Record::Result { state, error: error.clone() }).await)?;
+        self.job.hub.finish(state, error);
+        if state != JobState::Done && state != JobState::Cancelled && self.has_pending_snapshot() {
+            self.job.hub.set_expires(dies_at(Timestamp::now()));
+        }
+        Ok(Ended::In(state))
+    }
+}

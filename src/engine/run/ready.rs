@@ -1,0 +1,116 @@
+//! A job on the threshold: its directory is locked, its journal open, and it can be shown.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{Control, Ended, start};
+use crate::engine::budget::{Budget, Part, Weight};
+use crate::engine::call::{Caller, Quotas};
+use crate::engine::hub::{DestinationView, Hub};
+use crate::engine::journal::{self, Journal, Record};
+use crate::engine::protocol::{Event, JobState, Lanes};
+use crate::engine::rate::{Limiters, PerSecond};
+use crate::engine::spec::{JobDir, Spec};
+use crate::engine::window::Bounds;
+use crate::engine::worlds::Worlds;
+use crate::error::Result;
+use crate::plan::choices::{LISTED_ENTRY, PAGE_MIN};
+use crate::plan::item_weight;
+use crate::units::{BLOCK_BYTES, Bytes};
+
+/// A job that is about to run: its lock is held, its journal open, its hub can be shown.
+#[derive(Debug)]
+pub(in crate::engine) struct Ready {
+    pub spec: Arc<Spec>,
+    pub hub: Arc<Hub>,
+    pub caller: Arc<Caller>,
+    pub resumed: Arc<AtomicU64>,
+    dir: JobDir,
+    journal: Journal,
+    lock: File,
+}
+
+impl Ready {
+    /// Locks and opens the directory.
+    ///
+    /// # Errors
+    /// Another engine runs it, or its files are damaged.
+    pub(in crate::engine) fn open(spec: Arc<Spec>, dir: JobDir, limiters: Arc<Limiters>, background: bool) -> Result<Self> {
+        let lock = dir.lock()?;
+        let mut journal = Journal::open(&dir.events(), journal::LIMIT)?;
+        let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
+        journal.append_sync(Timestamp::now(), Record::Engine { pid, version, background })?;
+        let picture = journal.picture();
+        let choices = &spec.plan.choices;
+        let planned = spec.plan.operation.options.concurrency.map_or(Lanes::Auto, Lanes::AtMost);
+        let bounds = Bounds { start: choices.lanes_start, most: choices.lanes_max };
+        let views = spec.item()?.destinations.iter().zip(&picture.destinations).map(|(plan, known)| DestinationView {
+            address: plan.address.to_string(),
+            state: known.state,
+            checksum: known.completing.and_then(|(_, checksum)| checksum),
+            evidence: known.evidence,
+            error: known.error.clone(),
+        });
+        let hub = Hub::new(spec.job, bounds, picture.lanes.unwrap_or(planned), picture.progress, views.collect());
+        hub.remember(earlier_events(&spec, &dir));
+        let quotas = Quotas {
+            get_per_snapshot: PerSecond(choices.get_per_second),
+            put_per_snapshot: PerSecond(choices.put_per_second),
+            get_per_account: PerSecond(choices.get_per_account),
+            put_per_account: PerSecond(choices.put_per_account),
+        };
+        let caller = Arc::new(Caller::new(Arc::clone(&hub), limiters, quotas));
+        Ok(Self { spec, hub, caller, resumed: Arc::default(), dir, journal, lock })
+    }
+
+    /// What of the budget it may use at most: as it was turned last, else as planned.
+    pub(in crate::engine) fn share(&self) -> Option<Bytes> {
+        self.journal.picture().memory.or(self.spec.plan.operation.options.memory)
+    }
+
+    /// Runs it to an end, keeping the lock meanwhile.
+    pub(in crate::engine) async fn run(
+        self,
+        worlds: Worlds,
+        budget: Budget,
+        control: watch::Receiver<Control>,
+    ) -> Ended {
+        let share = self.share();
+        let Self { spec, hub, caller, resumed, dir, journal, lock } = self;
+        let weight = weight_of(&spec);
+        let member = budget.join(spec.job, weight.total(), Bytes(LISTED_ENTRY.0 * u64::from(PAGE_MIN)));
+        member.set_share(share);
+        let outcome = start(&spec, &hub, &caller, &resumed, &dir, journal, &worlds, &member, weight, control).await;
+        drop(lock);
+        outcome.unwrap_or_else(|error| {
+            hub.set_state(JobState::Failed, "failed", Some(error));
+            Ended::In(JobState::Failed)
+        })
+    }
+}
+
+/// What an item of this job weighs on its way.
+pub(in crate::engine) fn weight_of(spec: &Spec) -> Weight {
+    let whole = spec.plan.items.first().map_or(Bytes(BLOCK_BYTES), |item| item_weight(&item.source.kind));
+    Weight::of(Part::Blocks, Bytes(BLOCK_BYTES)).and(Part::Connections, whole.less(Bytes(BLOCK_BYTES)))
+}
+
+fn earlier_events(spec: &Spec, dir: &JobDir) -> Vec<Event> {
+    let notes = journal::tail(&dir.events(), 200, |record| matches!(record, Record::Note(_))).unwrap_or_default();
+    let event = |entry: journal::Entry| match entry.record {
+        Record::Note(note) => Some(Event {
+            at: entry.at,
+            job: Some(spec.job),
+            subject: note.subject,
+            text: note.text,
+            tone: note.tone,
+            count: note.count,
+        }),
+        _ => None,
+    };
+    notes.into_iter().filter_map(event).collect()
+}
