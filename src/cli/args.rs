@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::bandwidth::Bandwidth;
 use crate::ids::{JobId, Profile, Region};
 use crate::plan::{OmitZeros, Pace, Strategy, Verify};
 use crate::units::{Bytes, parse_bytes};
@@ -199,6 +200,10 @@ pub struct OperationArgs {
     /// Memory for this job, as 256MiB: its share of the engine's budget
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub memory: Option<Bytes>,
+    /// Bytes a second, read plus written: 200MiB/s, or by the hours of a week:
+    /// Mon-Fri 08:00-18:00 50MiB/s; else unlimited
+    #[arg(long, value_name = "RATE")]
+    pub bandwidth: Option<Bandwidth>,
     /// How hard to push
     #[arg(long, value_enum, default_value_t)]
     pub pace: Pace,
@@ -274,7 +279,7 @@ pub struct JobArg {
 }
 
 /// What can be turned while a job runs.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Turn {
     /// At most this many requests in flight
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -282,6 +287,10 @@ pub struct Turn {
     /// This job's share of the engine's memory, as 256MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub memory: Option<Bytes>,
+    /// Bytes a second, read plus written: 200MiB/s, or by the hours of a week:
+    /// Mon-Fri 08:00-18:00 50MiB/s; else unlimited
+    #[arg(long, value_name = "RATE")]
+    pub bandwidth: Option<Bandwidth>,
 }
 
 /// `floe jobs watch`.
@@ -318,6 +327,9 @@ pub struct Engine {
     /// The memory limit of all jobs together, as 256MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub memory: Option<Bytes>,
+    /// Bytes a second of all jobs together, read plus written; a rate or a week's schedule as for copy
+    #[arg(long, value_name = "RATE")]
+    pub bandwidth: Option<Bandwidth>,
     /// End after so long without jobs and fronts, as 10m; without it only when told to
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     pub idle: Option<u64>,

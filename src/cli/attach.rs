@@ -36,13 +36,14 @@ pub async fn start(world: &World, resolved: &Resolved, memory: Option<Bytes>, fo
         let config = Background {
             state,
             budget,
+            bandwidth: None,
             idle: Some(daemon::IDLE),
             on_event: None,
             config: resolved.config_file.clone(),
         };
         daemon::find_or_start(&config, &daemon::this_front(), Some(aws)).await?
     } else {
-        Engine::start(Config { state, aws, budget }).await?
+        Engine::start(Config { state, aws, budget, bandwidth: resolved.config.bandwidth.clone() }).await?
     };
     Ok(Attached { engine, background })
 }

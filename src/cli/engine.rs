@@ -32,8 +32,16 @@ pub async fn run(args: Engine, resolved: &Resolved) -> Result<Code> {
         ));
     }
     let budget = resolved.machine(None, args.memory)?.budget;
-    match daemon::serve(Background { state, budget, idle, on_event: resolved.config.on_event.clone(), config: None })
-        .await
+    let bandwidth = args.bandwidth.or_else(|| resolved.config.bandwidth.clone());
+    match daemon::serve(Background {
+        state,
+        budget,
+        bandwidth,
+        idle,
+        on_event: resolved.config.on_event.clone(),
+        config: None,
+    })
+    .await
     {
         // Of two that were started at once the second has nothing to do.
         Err(error) if args.started_by_a_front && error.kind == Kind::Refused => {

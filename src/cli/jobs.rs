@@ -129,6 +129,9 @@ async fn turn(engine: &Client, job: JobId, turn: Turn, resolved: &Resolved) -> R
     if let Some(memory) = turn.memory {
         engine.send(Command::Share(job, Some(memory))).await?;
     }
+    if let Some(limit) = turn.bandwidth {
+        engine.send(Command::Bandwidth(Some(job), Some(limit))).await?;
+    }
     let mut lanes = turn.concurrency;
     resolved.limits.clamp_lanes(&mut lanes, &mut Vec::new());
     match turn.concurrency.and(lanes) {

@@ -36,6 +36,7 @@ pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation>
         options: Options {
             concurrency,
             memory: args.memory,
+            bandwidth: args.bandwidth.clone(),
             pace: args.pace,
             strategy: args.strategy,
             verify: args.verify,

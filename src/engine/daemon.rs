@@ -25,6 +25,7 @@ use super::supervisor::{Handle, Supervisor};
 use super::told::Told;
 use super::worlds::Worlds;
 use crate::aws::Aws;
+use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::plan::{Machine, RunsIn};
 use crate::store::StateDir;
@@ -37,6 +38,8 @@ pub struct Background {
     pub state: StateDir,
     /// The budget of all its jobs; the machine's default without one.
     pub budget: Option<Bytes>,
+    /// Bytes a second of all its jobs together.
+    pub bandwidth: Option<Bandwidth>,
     /// Ends after so long without a job and without a front; never without one.
     pub idle: Option<Duration>,
     /// The user's command for what becomes of jobs.
@@ -69,7 +72,7 @@ pub async fn serve(config: Background) -> Result<()> {
     let mut listener = socket::listen(&path)?;
     let mut identity = socket::identity(&path);
     let budget = config.budget.unwrap_or_else(|| Machine::read(RunsIn::Assumed, None).budget());
-    let handle = Supervisor::start(config.state, Worlds::new(None), budget, false, None)?;
+    let handle = Supervisor::start(config.state, Worlds::new(None), budget, config.bandwidth, false, None)?;
     lock.say(Some(&path))?;
     let teller = config.on_event.map(|command| tokio::spawn(tell(handle.status(), command)));
     let fronts = Arc::new(AtomicUsize::new(0));

@@ -20,7 +20,9 @@ use super::protocol::{
 use super::rate::Hold;
 use super::retry::{Outage, Policy};
 use super::telemetry::{JobTelemetry, LaneLog, SegmentView};
+use super::throttle::Throttle;
 use super::window::{Bounds, Change, Gate, Sample, Window};
+use crate::bandwidth::Bandwidth;
 use crate::error::Error;
 use crate::ids::{BlockIndex, JobId};
 use crate::units::{Bytes, Digest, Rate};
@@ -62,6 +64,8 @@ struct Pacing {
 pub(super) struct Hub {
     pub job: JobId,
     pub gate: Gate,
+    /// This job's own bytes a second.
+    pub throttle: Throttle,
     pacing: Mutex<Pacing>,
     telemetry: Mutex<JobTelemetry>,
     outage: Mutex<Outage>,
@@ -102,12 +106,14 @@ impl Hub {
         lanes: Lanes,
         before: Progress,
         destinations: Vec<DestinationView>,
+        bandwidth: Option<Bandwidth>,
     ) -> Arc<Self> {
         let now = Instant::now();
         let window = Window::new(bounds, lanes, now);
         Arc::new(Self {
             job,
             gate: Gate::new(window.target()),
+            throttle: Throttle::new(bandwidth),
             pacing: Mutex::new(Pacing { window, items: 0 }),
             telemetry: Mutex::new(JobTelemetry::new(before.requests, before.troubles, now)),
             outage: Mutex::default(),

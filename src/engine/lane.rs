@@ -112,6 +112,9 @@ async fn move_item(
 }
 
 async fn read(job: &Job, routes: Option<&Routes>, log: &LaneLog, item: &Item, into: &mut BytesMut) -> Result<Digest> {
+    if item.entry.content != Content::Hole {
+        job.bytes_may_go().await;
+    }
     match routes {
         Some(routes) if item.entry.content != Content::Hole => {
             retried!(job.caller.tries(&routes.get, log, item.segment), job.source.read(&item.entry, &job.pool, into))
@@ -165,6 +168,9 @@ async fn write(
     let sink = &job.sinks[dest];
     if sink.omits_zeros() && *digest == ZERO_BLOCK_SHA256 {
         return Ok(());
+    }
+    if sink.keeps() {
+        job.bytes_may_go().await;
     }
     match &puts.0[dest] {
         Some(route) => {

@@ -34,6 +34,7 @@ mod source;
 mod spec;
 mod status;
 mod supervisor;
+mod throttle;
 mod transfer;
 mod worlds;
 
@@ -45,6 +46,7 @@ pub use self::spec::Spec;
 use self::supervisor::Supervisor;
 use self::worlds::Worlds;
 use crate::aws::Aws;
+use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
 use crate::plan::{Machine, RunsIn};
@@ -63,6 +65,8 @@ pub struct Config {
     pub aws: Aws,
     /// The budget of all its jobs; the machine's default without one.
     pub budget: Option<Bytes>,
+    /// Bytes a second of all its jobs together.
+    pub bandwidth: Option<Bandwidth>,
 }
 
 /// The engine of one state directory, in the front's own process; [`daemon`] is the one in a process of its own.
@@ -78,7 +82,14 @@ impl Engine {
     pub async fn start(config: Config) -> Result<Client> {
         let held = lock::Held::take(&config.state)?;
         let budget = config.budget.unwrap_or_else(|| Machine::read(RunsIn::Assumed, None).budget());
-        let handle = Supervisor::start(config.state, Worlds::new(Some(config.aws.clone())), budget, true, Some(held))?;
+        let handle = Supervisor::start(
+            config.state,
+            Worlds::new(Some(config.aws.clone())),
+            budget,
+            config.bandwidth,
+            true,
+            Some(held),
+        )?;
         let (front, back) = tokio::io::duplex(PIPE);
         tokio::spawn(async move {
             if let Err(error) = pipe::serve(back, handle).await {

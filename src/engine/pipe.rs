@@ -65,6 +65,10 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: T, engine: Hand
             // Before the answers: whoever has one must not find the picture of before.
             changed = pictures.changed() => {
                 if changed.is_err() {
+                    // The engine has ended; whoever asked for that hears so.
+                    while let Some(reply) = open.next().await {
+                        put(&mut io, &reply).await?;
+                    }
                     return Ok(());
                 }
                 let mut picture = Status::clone(&pictures.borrow_and_update().clone());

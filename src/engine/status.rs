@@ -60,6 +60,7 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
     row.elapsed_seconds = seconds(progress.elapsed_ms);
     row.left_seconds = left(&row, figures.slow);
     row.lanes = hub.lanes();
+    row.bandwidth = hub.throttle.setting();
     row.rates = rates(&caller.routes());
     row.requests = progress.requests;
     row.spent = spent(spec, progress.requests, progress.bytes_read, progress.bytes_written);
@@ -164,6 +165,9 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
     row.troubles = progress.troubles;
     row.peak_rss = progress.peak_rss;
     row.lanes.setting = picture.lanes.unwrap_or(Lanes::Auto);
+    if let Some(bandwidth) = &picture.bandwidth {
+        row.bandwidth.clone_from(bandwidth);
+    }
     if row.state.is_resumable() {
         row.expires = picture.last.and_then(dies_at).filter(|_| has_pending_snapshot(spec, &picture));
     }
@@ -259,6 +263,7 @@ fn empty(spec: &Spec) -> JobStatus {
             why: String::new(),
             changed: None,
         },
+        bandwidth: spec.plan.operation.options.bandwidth.clone(),
         rates: Vec::new(),
         requests: Requests::default(),
         spent: Usd(0.0),

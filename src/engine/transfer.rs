@@ -19,12 +19,15 @@ use super::call::Caller;
 use super::hub::Hub;
 use super::keeper::{Keeper, Todo};
 use super::protocol::LeftOvers;
+use super::rate::Hold;
 use super::retry::Tokens;
 use super::segments::Segments;
 use super::sink::Sink;
 use super::source::{Entry, Routes, Source};
+use super::throttle::Throttle;
 use crate::error::{Class, Error};
 use crate::ids::BlockRange;
+use crate::units::{BLOCK_BYTES, Bytes};
 
 /// Items between cursors and lanes: enough that no lane waits for a page, small beside any budget.
 pub(super) const QUEUE: usize = 1024;
@@ -53,6 +56,8 @@ pub(super) struct Job {
     pub source: Arc<dyn Source>,
     pub sinks: Vec<Arc<dyn Sink>>,
     pub budget: JobBudget,
+    /// The bytes a second of all jobs together.
+    pub throttle: Arc<Throttle>,
     pub weight: Weight,
     pub pool: Arc<Pool>,
     pub page_size: AtomicU16,
@@ -68,6 +73,23 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// Waits until a block may be read or written: the job's own limit, then that of all jobs.
+    pub async fn bytes_may_go(&self) {
+        self.hub.throttle.pass(Bytes(BLOCK_BYTES)).await;
+        self.throttle.pass(Bytes(BLOCK_BYTES)).await;
+    }
+
+    /// The limit of bytes a second that binds, in words.
+    fn bandwidth(&self) -> Option<String> {
+        let (own, all) = (self.hub.throttle.now(), self.throttle.now());
+        match (own, all) {
+            (Some(own), Some(all)) if all < own => Some(format!("{all}/s for all jobs")),
+            (Some(own), _) => Some(format!("{own}/s, read plus written")),
+            (None, Some(all)) => Some(format!("{all}/s for all jobs")),
+            (None, None) => None,
+        }
+    }
+
     pub(super) fn alive(&self) -> Todo {
         Todo(self.alive.load(Ordering::Relaxed))
     }
@@ -302,7 +324,11 @@ fn grace(job: &Job) -> Duration {
 /// Brings the figures and the window up to now.
 fn tick(job: &Job) {
     let routes = job.caller.routes();
-    job.hub.tick(|| routes.iter().find_map(|route| route.pace().hold()));
+    let waited = job.hub.throttle.take_waited() | job.throttle.take_waited();
+    job.hub.tick(|| match waited.then(|| job.bandwidth()).flatten() {
+        Some(name) => Some(Hold::bandwidth(name)),
+        None => routes.iter().find_map(|route| route.pace().hold()),
+    });
     job.pool.keep(usize::try_from(job.hub.lanes_target()).unwrap_or(0));
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::aws::WorldId;
+use crate::bandwidth::Bandwidth;
 use crate::ids::{AccountId, Profile, Region, SnapshotId};
 use crate::inventory::Tag;
 use crate::units::{Blocks, Bytes, Quantity, Usd};
@@ -77,6 +78,9 @@ pub struct Options {
     pub concurrency: Option<u32>,
     /// This job's share of the engine's budget (`--memory`).
     pub memory: Option<Bytes>,
+    /// Bytes a second, read plus written (`--bandwidth`).
+    #[serde(default)]
+    pub bandwidth: Option<Bandwidth>,
     /// How hard to push.
     pub pace: Pace,
     /// Direct, native or whichever is better.

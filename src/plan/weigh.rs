@@ -2,6 +2,7 @@
 //!
 //! First honest figures: each line is shown, each says how sure it is, and what is not known is `?`.
 
+use crate::bandwidth::Bandwidth;
 use crate::ids::Region;
 use crate::plan::choices::{FETCHED_ITEM, LISTED_ENTRY, LOCAL_ITEM};
 use crate::plan::machine::{Machine, RunsIn};
@@ -224,6 +225,13 @@ pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices) -> TimeEst
             } else {
                 (put, format!("Put/s per snapshot, {} (L-1774F84A, fixed)", per_second(put)))
             });
+        }
+        if let Some(limit) = options.bandwidth.as_ref().and_then(Bandwidth::least) {
+            // Each block counts once for reading and once for each destination that keeps it.
+            let kept = item.destinations.iter().filter(|to| to.kind != DestinationKind::Null).count();
+            let rate = limit.0 as f64 / (crate::units::BLOCK_BYTES as f64 * (1.0 + kept as f64));
+            let said = options.bandwidth.as_ref().map_or_else(String::new, ToString::to_string);
+            candidates.push((rate, format!("--bandwidth {said}")));
         }
         // Of equal limits the last one named binds: the put, which is what a user can least change.
         let slowest = candidates

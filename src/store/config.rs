@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, Profile, Region};
 use crate::units::{Bytes, parse_bytes};
@@ -36,6 +37,8 @@ pub struct Config {
     /// The engine's budget.
     #[serde(deserialize_with = "size")]
     pub memory: Option<Bytes>,
+    /// Bytes a second of all jobs together.
+    pub bandwidth: Option<Bandwidth>,
     /// Lanes of one job at most.
     pub concurrency: Option<u32>,
     /// Where floe runs: a region or `outside`.
@@ -106,6 +109,7 @@ impl Keys for Config {
         "profile",
         "region",
         "memory",
+        "bandwidth",
         "concurrency",
         "runs_in",
         "read_only",

@@ -227,9 +227,10 @@ impl Outside {
                     return Ok(client.clone());
                 }
                 let started = if sandbox {
-                    Engine::start(Config { state, aws, budget }).await?
+                    Engine::start(Config { state, aws, budget, bandwidth: None }).await?
                 } else {
-                    let background = Background { state, budget, idle: Some(daemon::IDLE), on_event: None, config };
+                    let background =
+                        Background { state, budget, bandwidth: None, idle: Some(daemon::IDLE), on_event: None, config };
                     daemon::find_or_start(&background, &daemon::this_front(), Some(aws)).await?
                 };
                 engines.send_replace(Some(started.status()));

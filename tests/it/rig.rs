@@ -114,7 +114,7 @@ pub fn aws_of(world: &World) -> Aws {
 }
 
 pub async fn engine(state: &StateDir, aws: &Aws, budget: Option<Bytes>) -> Result<Client, Error> {
-    Engine::start(Config { state: state.clone(), aws: aws.clone(), budget }).await
+    Engine::start(Config { state: state.clone(), aws: aws.clone(), budget, bandwidth: None }).await
 }
 
 pub async fn start(client: &Client, plan: &Plan) -> JobId {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Credentials, Cut, Progress, Record, Setting, Step};
+use crate::bandwidth::Bandwidth;
 use crate::engine::protocol::{DestinationState, Evidence, JobState, Lanes};
 use crate::error::{Error, Result};
 use crate::ids::{BlockRange, JobId};
@@ -73,8 +74,8 @@ pub struct Picture {
     pub lanes: Option<Lanes>,
     /// The job's share of the budget, when it was turned.
     pub memory: Option<Bytes>,
-    /// Its bandwidth, when it was turned.
-    pub bandwidth: Option<Bytes>,
+    /// Its bandwidth, when it was turned: perhaps to no limit.
+    pub bandwidth: Option<Option<Bandwidth>>,
     /// Its destinations, in the job's order.
     pub destinations: Vec<DestinationPicture>,
     /// Its segments by number.
@@ -119,7 +120,7 @@ impl Picture {
             Record::State { to, why } => self.state = Some((*to, why.clone())),
             Record::Setting(Setting::Lanes(lanes)) => self.lanes = Some(*lanes),
             Record::Setting(Setting::Memory(memory)) => self.memory = *memory,
-            Record::Setting(Setting::Bandwidth(bandwidth)) => self.bandwidth = *bandwidth,
+            Record::Setting(Setting::Bandwidth(bandwidth)) => self.bandwidth = Some(bandwidth.clone()),
             Record::Destination { dest, step } => match self.destinations.get_mut(usize::from(*dest)) {
                 Some(known) => known.take(*dest, step)?,
                 None => return wrong(format!("the job has no destination {dest}")),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::picture::Picture;
+use crate::bandwidth::Bandwidth;
 use crate::engine::protocol::{DestinationState, Evidence, JobState, Lanes, Requests, Tone, Troubles};
 use crate::error::Error;
 use crate::ids::{BlockRange, JobId};
@@ -114,7 +115,7 @@ impl Record {
 }
 
 /// A setting.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Setting {
     /// Lanes.
@@ -122,7 +123,7 @@ pub enum Setting {
     /// The job's share of the budget.
     Memory(Option<Bytes>),
     /// Bytes a second.
-    Bandwidth(Option<Bytes>),
+    Bandwidth(Option<Bandwidth>),
 }
 
 /// A step of a destination.

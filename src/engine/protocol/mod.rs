@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::picture::*;
 
 use crate::aws::Introduction;
+use crate::bandwidth::Bandwidth;
 use crate::error::Error;
 use crate::grant::Grant;
 use crate::ids::JobId;
@@ -84,6 +85,8 @@ pub enum Command {
     Lanes(JobId, Lanes),
     /// Turn a job's share of the budget; `None` for no limit of its own.
     Share(JobId, Option<Bytes>),
+    /// Turn the bytes a second of a job, or (`None`) of all jobs together.
+    Bandwidth(Option<JobId>, Option<Bandwidth>),
     /// Turn the engine's budget. Answers [`Answer::Effective`] with what it became and why.
     Memory(Bytes),
     /// Move a queued job up (negative) or down.

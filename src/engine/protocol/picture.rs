@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Lanes;
+use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Level};
 use crate::ids::{BlockRange, JobId};
 use crate::units::{Blocks, Bytes, Digest, Quantity, Rate, Usd};
@@ -147,6 +148,8 @@ pub enum LaneReason {
     AccountThrottle,
     /// The user's cap or pin.
     UserCap,
+    /// The limit of bytes a second binds.
+    Bandwidth,
     /// The memory budget allows no more.
     Memory,
     /// Timeouts or a congested service halved it.
@@ -290,6 +293,9 @@ pub struct JobStatus {
     pub who: String,
     /// Its lanes and why.
     pub lanes: LanesStatus,
+    /// Its limit of bytes a second, as it was set; `None` for none.
+    #[serde(default)]
+    pub bandwidth: Option<Bandwidth>,
     /// Its rate limiters.
     pub rates: Vec<RateStatus>,
     /// Requests made.
@@ -476,6 +482,9 @@ pub struct Status {
     pub budget: BudgetStatus,
     /// The machine.
     pub machine: MachineStatus,
+    /// The limit of bytes a second of all jobs together.
+    #[serde(default)]
+    pub bandwidth: Option<Bandwidth>,
     /// What was turned last, and by whom.
     pub turned: Option<Turned>,
     /// Jobs that are not over, and the latest that are, oldest first.

@@ -106,6 +106,8 @@ pub enum Cause {
     Quota,
     /// It was moved down by throttles of this level.
     Throttle(Level),
+    /// The user's limit of bytes a second.
+    Bandwidth,
 }
 
 /// A limiter that binds.
@@ -121,6 +123,15 @@ pub struct Hold {
     pub limit: PerSecond,
     /// Its quota.
     pub cap: PerSecond,
+}
+
+impl Hold {
+    /// By the user's limit of bytes a second, in words.
+    #[must_use]
+    pub const fn bandwidth(name: String) -> Self {
+        let none = PerSecond(0.0);
+        Self { cause: Cause::Bandwidth, name, used: none, limit: none, cap: none }
+    }
 }
 
 /// One token bucket.

@@ -33,6 +33,7 @@ use super::segments::Segments;
 use super::setup;
 use super::sink::{Desk, Opened, dies_at};
 use super::spec::{JobDir, Spec, open_ledger};
+use super::throttle::Throttle;
 use super::transfer::{Halt, Job, halt_of, pass};
 use super::worlds::Worlds;
 use crate::error::{Class, Error, Result};
@@ -83,6 +84,7 @@ async fn start(
     mut journal: Journal,
     worlds: &Worlds,
     member: &JobBudget,
+    throttle: Arc<Throttle>,
     weight: Weight,
     control: watch::Receiver<Control>,
 ) -> Result<Ended> {
@@ -128,6 +130,7 @@ async fn start(
         source: ends.source,
         sinks: ends.sinks,
         budget: member.clone(),
+        throttle,
         weight,
         pool: Arc::new(Pool::default()),
         page_size: PAGE_MIN.into(),

@@ -15,6 +15,7 @@ use crate::engine::journal::{self, Journal, Record};
 use crate::engine::protocol::{Event, JobState, Lanes};
 use crate::engine::rate::{Limiters, PerSecond};
 use crate::engine::spec::{JobDir, Spec};
+use crate::engine::throttle::Throttle;
 use crate::engine::window::Bounds;
 use crate::engine::worlds::Worlds;
 use crate::error::Result;
@@ -39,13 +40,19 @@ impl Ready {
     ///
     /// # Errors
     /// Another engine runs it, or its files are damaged.
-    pub(in crate::engine) fn open(spec: Arc<Spec>, dir: JobDir, limiters: Arc<Limiters>, background: bool) -> Result<Self> {
+    pub(in crate::engine) fn open(
+        spec: Arc<Spec>,
+        dir: JobDir,
+        limiters: Arc<Limiters>,
+        background: bool,
+    ) -> Result<Self> {
         let lock = dir.lock()?;
         let mut journal = Journal::open(&dir.events(), journal::LIMIT)?;
         let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
         journal.append_sync(Timestamp::now(), Record::Engine { pid, version, background })?;
         let picture = journal.picture();
         let choices = &spec.plan.choices;
+        let bandwidth = picture.bandwidth.clone().unwrap_or_else(|| spec.plan.operation.options.bandwidth.clone());
         let planned = spec.plan.operation.options.concurrency.map_or(Lanes::Auto, Lanes::AtMost);
         let bounds = Bounds { start: choices.lanes_start, most: choices.lanes_max };
         let views = spec.item()?.destinations.iter().zip(&picture.destinations).map(|(plan, known)| DestinationView {
@@ -55,7 +62,8 @@ impl Ready {
             evidence: known.evidence,
             error: known.error.clone(),
         });
-        let hub = Hub::new(spec.job, bounds, picture.lanes.unwrap_or(planned), picture.progress, views.collect());
+        let hub =
+            Hub::new(spec.job, bounds, picture.lanes.unwrap_or(planned), picture.progress, views.collect(), bandwidth);
         hub.remember(earlier_events(&spec, &dir));
         let quotas = Quotas {
             get_per_snapshot: PerSecond(choices.get_per_second),
@@ -77,6 +85,7 @@ impl Ready {
         self,
         worlds: Worlds,
         budget: Budget,
+        throttle: Arc<Throttle>,
         control: watch::Receiver<Control>,
     ) -> Ended {
         let share = self.share();
@@ -84,7 +93,8 @@ impl Ready {
         let weight = weight_of(&spec);
         let member = budget.join(spec.job, weight.total(), Bytes(LISTED_ENTRY.0 * u64::from(PAGE_MIN)));
         member.set_share(share);
-        let outcome = start(&spec, &hub, &caller, &resumed, &dir, journal, &worlds, &member, weight, control).await;
+        let outcome =
+            start(&spec, &hub, &caller, &resumed, &dir, journal, &worlds, &member, throttle, weight, control).await;
         drop(lock);
         outcome.unwrap_or_else(|error| {
             hub.set_state(JobState::Failed, "failed", Some(error));

@@ -87,6 +87,11 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
     /// As classified.
     async fn write(&self, index: BlockIndex, data: &Buffer, digest: &Digest) -> Result<()>;
 
+    /// Whether what is written goes anywhere at all.
+    fn keeps(&self) -> bool {
+        true
+    }
+
     /// Whether a written block is durable only after [`Sink::sync`].
     fn needs_sync(&self) -> bool {
         false

@@ -32,6 +32,10 @@ impl Sink for NullSink {
         Ok(Opened::Ready)
     }
 
+    fn keeps(&self) -> bool {
+        false
+    }
+
     async fn write(&self, _index: BlockIndex, _data: &Buffer, _digest: &Digest) -> Result<()> {
         Ok(())
     }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::{Queued, Shelved, Supervisor, lanes_of};
 use crate::aws::Settings;
+use crate::bandwidth::Bandwidth;
 use crate::engine::blocks::lock;
 use crate::engine::journal::{self, Journal, Record, Setting};
 use crate::engine::protocol::{Answer, Command, JobState, Lanes, LeftOvers, Turned};
@@ -37,6 +38,7 @@ impl Supervisor {
             Command::Forget(job) => self.forget(job),
             Command::Lanes(job, lanes) => self.lanes(job, lanes),
             Command::Share(job, share) => self.share(job, share),
+            Command::Bandwidth(job, limit) => self.bandwidth(job, limit),
             Command::Memory(limit) => Ok(self.memory(limit)),
             Command::Reorder(job, by) => self.reorder(job, by),
             Command::Hello { .. } | Command::Keys | Command::Watch(_) | Command::Shutdown => Ok(Answer::Done),
@@ -221,6 +223,29 @@ impl Supervisor {
         Ok(Answer::Effective { value: value.0, why })
     }
 
+    fn bandwidth(&mut self, job: Option<JobId>, limit: Option<Bandwidth>) -> Result<Answer> {
+        let limit = limit.filter(|limit| !limit.is_unlimited());
+        let Some(job) = job else {
+            self.throttle.set(limit);
+            return Ok(Answer::Done);
+        };
+        self.with(job, |shelved| {
+            let record = Record::Setting(Setting::Bandwidth(limit.clone()));
+            match (&shelved.hub, &shelved.live) {
+                (Some(hub), Some(_)) => {
+                    hub.throttle.set(limit.clone());
+                    hub.record(record);
+                }
+                _ => {
+                    let mut journal = Journal::open(&shelved.dir.events(), journal::LIMIT)?;
+                    journal.append_sync(Timestamp::now(), record)?;
+                    shelved.row.bandwidth.clone_from(&limit);
+                }
+            }
+            Ok(Answer::Done)
+        })
+    }
+
     fn memory(&mut self, limit: Bytes) -> Answer {
         self.budget.resize(limit);
         for shelved in lock(&self.shelf.jobs).values() {
@@ -255,6 +280,11 @@ fn turned(command: &Command) -> Option<String> {
         Command::Lanes(job, Lanes::AtMost(n)) => format!("lanes of job {job} to at most {n}"),
         Command::Share(job, Some(share)) => format!("the memory of job {job} to {share}"),
         Command::Share(job, None) => format!("the memory of job {job} to all of the budget"),
+        Command::Bandwidth(job, limit) => {
+            let whose = job.map_or_else(|| "all jobs".to_owned(), |job| format!("job {job}"));
+            let limit = limit.as_ref().map_or_else(|| "unlimited".to_owned(), ToString::to_string);
+            format!("the bandwidth of {whose} to {limit}")
+        }
         Command::Memory(limit) => format!("the budget to {limit}"),
         Command::Pause(job) => format!("job {job} to paused"),
         Command::Cancel(job, _) => format!("job {job} to cancelled"),

@@ -28,8 +28,10 @@ use super::run::{Control, Ended, Ready, weight_of};
 use super::spec::{self, JobDir, Spec};
 use super::status;
 use super::telemetry::{Process, Ring};
+use super::throttle::Throttle;
 use super::worlds::Worlds;
 use crate::aws::Introduction;
+use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
 use crate::plan::choices::{FETCHED_ITEM, lanes_for};
@@ -145,6 +147,7 @@ pub(super) struct Supervisor {
     worlds: Worlds,
     in_process: bool,
     budget: Budget,
+    throttle: Arc<Throttle>,
     limiters: Arc<Limiters>,
     shelf: Arc<Shelf>,
     queue: VecDeque<Queued>,
@@ -167,6 +170,7 @@ impl Supervisor {
         state: StateDir,
         worlds: Worlds,
         budget: Bytes,
+        bandwidth: Option<Bandwidth>,
         in_process: bool,
         held: Option<Held>,
     ) -> Result<Handle> {
@@ -189,6 +193,7 @@ impl Supervisor {
             rate_history: Vec::new(),
             budget: BudgetStatus::default(),
             machine: MachineStatus::default(),
+            bandwidth: bandwidth.clone(),
             turned: None,
             jobs: Vec::new(),
             detail: None,
@@ -201,6 +206,7 @@ impl Supervisor {
             worlds,
             in_process,
             budget: Budget::new(budget),
+            throttle: Arc::new(Throttle::new(bandwidth)),
             limiters: Arc::default(),
             shelf: Arc::clone(&shelf),
             queue: VecDeque::new(),
@@ -349,8 +355,9 @@ impl Supervisor {
         let (control, controlled) = watch::channel(queued.control);
         shelved.hub = Some(Arc::clone(&ready.hub));
         shelved.live = Some(Live { caller: Arc::clone(&ready.caller), resumed: Arc::clone(&ready.resumed), control });
+        let throttle = Arc::clone(&self.throttle);
         let (worlds, budget, job) = (self.worlds.clone(), self.budget.clone(), queued.job);
-        self.running.spawn(async move { (job, ready.run(worlds, budget, controlled).await) });
+        self.running.spawn(async move { (job, ready.run(worlds, budget, throttle, controlled).await) });
         self.dirty = true;
     }
 
@@ -431,6 +438,7 @@ impl Supervisor {
                 history: self.budget_history.values(),
             },
             machine: self.machine.clone(),
+            bandwidth: self.throttle.setting(),
             turned: self.turned.clone(),
             jobs: rows,
             detail: None,

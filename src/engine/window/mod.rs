@@ -349,6 +349,7 @@ impl Window {
 const fn reason_of(cause: Cause) -> LaneReason {
     match cause {
         Cause::Quota => LaneReason::Quota,
+        Cause::Bandwidth => LaneReason::Bandwidth,
         Cause::Throttle(Level::Snapshot) => LaneReason::SnapshotThrottle,
         Cause::Throttle(Level::Account | Level::Dependency) => LaneReason::AccountThrottle,
     }
@@ -358,6 +359,7 @@ fn held_text(hold: &Hold) -> String {
     let Hold { cause, name, used, limit, cap } = hold;
     match cause {
         Cause::Quota => format!("held: {name} {used} of its quota of {cap}. More lanes would not help"),
+        Cause::Bandwidth => format!("held by the limit of {name}. More lanes would not help"),
         Cause::Throttle(level) => {
             let who = match level {
                 Level::Snapshot => "this snapshot is throttled",

@@ -211,6 +211,7 @@ fn job(row: Row<'_>) -> JobStatus {
             why: "more lanes brought no more throughput".to_owned(),
             changed: None,
         },
+        bandwidth: None,
         rates: Vec::new(),
         requests: Requests { list: row.done.div_ceil(5000), get: row.done, put: row.done },
         spent: Usd(row.spent),
@@ -486,6 +487,7 @@ pub fn status() -> Status {
             ],
             history: wave(120, used.0 as f64, 0.25, 2.0),
         },
+        bandwidth: None,
         turned: None,
         machine: MachineStatus {
             rss: Bytes::mib(231),

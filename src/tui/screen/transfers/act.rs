@@ -1,5 +1,6 @@
 //! What can be done with jobs: the keys of the transfers and the job screen, and what the engine answers.
 
+use crate::bandwidth::Bandwidth;
 use crate::engine::protocol::{Answer, Command, JobState, JobStatus, Lanes, LeftOvers};
 use crate::error::Result;
 use crate::ids::JobId;
@@ -69,13 +70,9 @@ macro_rules! job_actions {
                 "bandwidth",
                 &["b"],
                 0,
-                "Limit bytes a second.",
-                |_| {
-                    Some(
-                        "there is no bandwidth limit yet: fewer lanes (-) or --pace conservative slow a job".to_owned(),
-                    )
-                },
-                |_, _| Vec::new(),
+                "Limit bytes a second, read plus written: of the job, or of all marked ones.",
+                act::no_job,
+                act::bandwidth,
             ),
             of(
                 concat!($prefix, ".pause"),
@@ -322,6 +319,26 @@ pub fn memory(model: &mut Model, _: Now) -> Vec<Effect> {
                 return Err(format!("the jobs that run need at least {floor}; pause one (p) to go lower"));
             }
             Ok(vec![engine(Command::Memory(model.rules.check_budget(bytes)?))])
+        },
+    }));
+    Vec::new()
+}
+
+/// Bytes a second, typed: a rate, or a week's schedule.
+pub fn bandwidth(model: &mut Model, _: Now) -> Vec<Effect> {
+    let jobs: Vec<&JobStatus> = chosen(model).into_iter().filter(|job| !job.state.is_over()).collect();
+    let Some(first) = jobs.first() else { return Vec::new() };
+    let now = first.bandwidth.as_ref().map_or_else(|| "unlimited".to_owned(), ToString::to_string);
+    let names: Vec<String> = jobs.iter().map(|job| job.job.to_string()).collect();
+    model.overlays.push(Overlay::Ask(ask::State {
+        title: format!("Bytes a second of job {}", names.join(", ")),
+        help: "200MiB/s, unlimited, or Mon-Fri 08:00-18:00 50MiB/s; else unlimited".to_owned(),
+        text: now,
+        error: None,
+        then: |model, text, _| {
+            let limit: Bandwidth = text.parse()?;
+            let jobs = chosen(model).into_iter().filter(|job| !job.state.is_over());
+            Ok(jobs.map(|job| engine(Command::Bandwidth(Some(job.job), Some(limit.clone())))).collect())
         },
     }));
     Vec::new()

@@ -1,0 +1,159 @@
+//! Bytes a second: one line in which every block waits for its turn, read or written.
+//!
+//! Invariant: in any second no more than the limit and a tenth goes through, or one block where that is more. What
+//! is not used is not saved up, but for a few milliseconds of lateness. A new setting counts at once, also for
+//! those who wait.
+
+use std::time::Duration;
+
+use jiff::Zoned;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+
+use crate::bandwidth::Bandwidth;
+use crate::units::Bytes;
+
+/// How late a turn may be without being lost: timers are no finer than a millisecond.
+const LATE: Duration = Duration::from_millis(40);
+/// A schedule is looked at again this often while somebody waits.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// One limit; shared by everything that it limits.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    setting: watch::Sender<Option<Bandwidth>>,
+    /// When the next block may go. Who holds it is first in the line.
+    turn: Mutex<Instant>,
+    waited: std::sync::atomic::AtomicBool,
+}
+
+impl Throttle {
+    pub(super) fn new(setting: Option<Bandwidth>) -> Self {
+        let turn = Mutex::new(Instant::now());
+        Self { setting: watch::channel(setting).0, turn, waited: std::sync::atomic::AtomicBool::new(false) }
+    }
+
+    /// Turns it.
+    pub(super) fn set(&self, setting: Option<Bandwidth>) {
+        self.setting.send_replace(setting);
+    }
+
+    /// The setting.
+    pub(super) fn setting(&self) -> Option<Bandwidth> {
+        self.setting.borrow().clone()
+    }
+
+    /// Bytes a second now.
+    pub(super) fn now(&self) -> Option<Bytes> {
+        self.setting.borrow().as_ref().and_then(|setting| setting.at(Zoned::now().datetime()))
+    }
+
+    /// Whether anybody has waited since this was asked last.
+    pub(super) fn take_waited(&self) -> bool {
+        self.waited.swap(false, std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Waits until so many bytes may go.
+    pub(super) async fn pass(&self, bytes: Bytes) {
+        if self.setting.borrow().is_none() {
+            return;
+        }
+        let mut changed = self.setting.subscribe();
+        let mut turn = self.turn.lock().await;
+        loop {
+            changed.mark_unchanged();
+            let Some(rate) = self.now() else { return };
+            let now = Instant::now();
+            if *turn <= now {
+                #[expect(clippy::cast_precision_loss, reason = "a share of a second")]
+                let takes = Duration::from_secs_f64(bytes.0 as f64 / rate.0.max(1) as f64);
+                *turn = (*turn).max(now.checked_sub(LATE).unwrap_or(now)) + takes;
+                return;
+            }
+            self.waited.store(true, std::sync::atomic::Ordering::Relaxed);
+            let until = (*turn).min(now + LOOK_AGAIN);
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                _ = changed.changed() => *turn = now,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::units::BLOCK_BYTES;
+
+    const BLOCK: Bytes = Bytes(BLOCK_BYTES);
+
+    /// Lets `lanes` lanes go for that long; when each block went, in milliseconds.
+    async fn flow(throttle: &Arc<Throttle>, lanes: u32, time: Duration) -> Vec<u128> {
+        let (begun, out) = (Instant::now(), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..lanes {
+            let (throttle, out) = (Arc::clone(throttle), Arc::clone(&out));
+            tasks.spawn(async move {
+                loop {
+                    throttle.pass(BLOCK).await;
+                    out.lock().expect("no panic").push(begun.elapsed().as_millis());
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        tokio::time::sleep(time).await;
+        tasks.shutdown().await;
+        let mut went = out.lock().expect("no panic").clone();
+        went.sort_unstable();
+        went
+    }
+
+    /// The most blocks in any second.
+    fn densest(went: &[u128]) -> usize {
+        went.iter().map(|from| went.iter().filter(|at| (*from..from + 1_000).contains(*at)).count()).max().unwrap_or(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_second_is_over_by_more_than_a_tenth_or_one_block() {
+        for mib in [1u64, 7, 50, 200] {
+            let throttle = Arc::new(Throttle::new(Some(Bandwidth::always(Bytes::mib(mib)))));
+            let went = flow(&throttle, 64, Duration::from_secs(10)).await;
+            let per_second = usize::try_from(mib * 2).expect("small");
+            let most = per_second + (per_second / 10).max(1);
+            assert!(densest(&went) <= most, "{mib} MiB/s: {} blocks in a second, {most} allowed", densest(&went));
+            assert!(went.len() >= per_second * 10 * 95 / 100, "{mib} MiB/s: only {} blocks in 10 s", went.len());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_setting_counts_at_once_for_those_who_wait() {
+        let throttle = Arc::new(Throttle::new(Some(Bandwidth::always(Bytes::kib(64)))));
+        let waiting = tokio::spawn({
+            let throttle = Arc::clone(&throttle);
+            async move {
+                let begun = Instant::now();
+                for _ in 0..4 {
+                    throttle.pass(BLOCK).await;
+                }
+                begun.elapsed()
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(throttle.take_waited());
+        throttle.set(None);
+        assert!(waiting.await.expect("it ends") < Duration::from_secs(2));
+        assert_eq!(throttle.now(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_setting_nobody_waits() {
+        let throttle = Throttle::new(None);
+        let begun = Instant::now();
+        for _ in 0..10_000 {
+            throttle.pass(BLOCK).await;
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}
