@@ -43,6 +43,7 @@ pub async fn start(world: &World, resolved: &Resolved, memory: Option<Bytes>, fo
         };
         daemon::find_or_start(&config, &daemon::this_front(), Some(aws)).await?
     } else {
+        daemon::retire_idle(&state).await;
         Engine::start(Config { state, aws, budget, bandwidth: resolved.config.bandwidth.clone() }).await?
     };
     Ok(Attached { engine, background })

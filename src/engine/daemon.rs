@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 
 use super::lock::{Held, Holder, holder};
 use super::pipe::{self, Client};
-use super::protocol::{Command, Status};
+use super::protocol::{Command, JobState, Status};
 use super::socket;
 use super::supervisor::{Handle, Supervisor};
 use super::told::Told;
@@ -214,6 +215,21 @@ pub async fn find_or_start(config: &Background, who: &str, aws: Option<Aws>) -> 
             return Err(Error::failed(format!("the background engine did not come up: {}", last_words(config)))
                 .todo("try it in this process: --foreground"));
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Sends a background engine home that has nothing to do, so that a command may run its job itself. One that is at
+/// work stays, and its lock says so to whoever asks.
+pub async fn retire_idle(state: &StateDir) {
+    let Ok(Some(client)) = find(state, &this_front(), None).await else { return };
+    let pid = holder(state).and_then(|holder| Pid::from_raw(i32::try_from(holder.pid).ok()?));
+    let busy = client.status().borrow().jobs.iter().any(|job| job.state.is_active() || job.state == JobState::Queued);
+    drop(client);
+    let Some(pid) = pid.filter(|_| !busy) else { return };
+    let _ = kill_process(pid, Signal::TERM);
+    let until = Instant::now() + START;
+    while holder(state).is_some() && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -324,10 +324,13 @@ async fn lanes_are_turned_from_another_process() {
     let world = World::with(Faults { rules: vec![delay], ..Faults::default() }).await;
     detached(&world, &["null:"]).await;
     moving(&world).await;
-    let mut watcher = world.floe(&["jobs", "watch", "--concurrency", "3"]).spawn().expect("floe runs");
+    let mut watcher =
+        world.floe(&["jobs", "watch", "--concurrency", "3", "--bandwidth", "40MiB/s"]).spawn().expect("floe runs");
     let events = state(&world).join("jobs/1/events.ndjson");
     until("the setting in the journal", async || {
-        std::fs::read_to_string(&events).ok().filter(|text| text.contains(r#""at-most":3"#))
+        std::fs::read_to_string(&events)
+            .ok()
+            .filter(|text| text.contains(r#""at-most":3"#) && text.contains(r#""bandwidth":"40MiB/s""#))
     })
     .await;
     let _ = watcher.kill();

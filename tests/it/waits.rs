@@ -93,7 +93,7 @@ async fn a_resume_without_credentials_says_so_and_can_be_resumed() {
     let late = Rule { skip: 20, ..Rule::of(Fault::Deny).on("PutSnapshotBlock") };
     let world = World::with(Faults { rules: vec![late], ..Faults::default() }).await;
     let keys = std::fs::read_to_string(world.path(".aws/credentials")).expect("keys");
-    let (code, json, stderr) = world.json(&["copy", SMALL, "eu-west-1:", "--yes", "-o", "json"]).await;
+    let (code, json, stderr) = world.json(&["copy", SMALL, "eu-west-1:", "--yes", "--foreground", "-o", "json"]).await;
     assert_eq!((code, &json["state"]), (1, &"failed".into()), "{stderr}");
     world.running.sandbox.set_faults(Faults::default());
     std::fs::write(world.path(".aws/credentials"), "").expect("signed out");

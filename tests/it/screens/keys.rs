@@ -394,7 +394,12 @@ fn enter_opens_the_job_and_arrows_walk_its_segments() {
         matches!(effects.as_slice(), [Effect::Copy(text)] if text.starts_with("floe verify prod@us-east-1:snap-01c5"))
     );
     hand.press("b");
-    assert!(hand.said().contains("no bandwidth limit yet"), "{}", hand.said());
+    (0..20).for_each(|_| drop(hand.key(KeyCode::Backspace)));
+    hand.press("50MiB/s");
+    let effects = hand.key(KeyCode::Enter);
+    let asked = matches!(effects.as_slice(), [Effect::Engine(command)]
+        if matches!(&**command, Command::Bandwidth(Some(JobId(14)), Some(limit)) if limit.to_string() == "50MiB/s"));
+    assert!(asked, "{effects:?}");
 }
 
 #[test]
