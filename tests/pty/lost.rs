@@ -13,7 +13,7 @@ const WEB_DATA: &str = "us-east-1:snap-0feed0000000da7a3";
 
 /// A sandbox as another process would see it, on which a copy takes a while.
 fn slow(runtime: &tokio::runtime::Runtime) -> Running {
-    let limit = |api: &str| Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second: 60.0, burst: Some(20.0) };
+    let limit = |api: &str| Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second: 12.0, burst: Some(40.0) };
     let limits = vec![limit("GetSnapshotBlock"), limit("PutSnapshotBlock")];
     let options = Options { faults: Faults { limits, ..Faults::default() }, ..Options::default() };
     runtime.block_on(serve(options)).expect("the sandbox serves")

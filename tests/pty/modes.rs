@@ -36,14 +36,14 @@ fn without_colours_the_selected_row_is_inverse_and_nothing_has_a_colour() {
     let mut floe = Terminal::floe_with(home.path(), &ARGS, 100, 30, &[("NO_COLOR", "1")]);
     floe.wait_for(&["TOTAL 6/6"]);
     floe.key("2");
-    floe.wait_for(&["▶ …", "c copy"]);
+    floe.wait_for(&["▶ snap-", "c copy"]);
     let screen = floe.screen();
     let cells = |row: u16| (0..100).filter_map(move |column| screen.cell(row, column));
     for (row, cell) in (0..30).flat_map(|row| cells(row).map(move |cell| (row, cell))) {
         let colours = (cell.fgcolor(), cell.bgcolor());
         assert_eq!(colours, (vt100::Color::Default, vt100::Color::Default), "{:?} in row {row}", cell.contents());
     }
-    let selected = floe.text().lines().position(|line| line.contains("▶ …")).expect("a selected row");
+    let selected = floe.text().lines().position(|line| line.contains("▶ snap-")).expect("a selected row");
     let inverse = cells(u16::try_from(selected).expect("a row")).filter(|cell| cell.inverse()).count();
     assert!(inverse > 40, "{inverse} inverse cells in\n{}", floe.text());
     let coloured = floe.raw().windows(5).any(|bytes| bytes == b"\x1b[38;" || bytes == b"\x1b[48;");

@@ -229,7 +229,7 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
     let detail = listing::has_detail(model, body);
     let legend = model.memory.legend.unwrap_or(true) && body.height >= 26 && body.width >= listing::WIDE;
     let upper = Rect { height: body.height - if legend { 4 } else { 0 }, ..body };
-    let side = if detail { (body.width / 3).clamp(40, 56) } else { 0 };
+    let side = if detail { (body.width * 5 / 16).clamp(38, 56) } else { 0 };
     let list = Rect { width: body.width - side, ..upper };
     let mut out = ListLayout::of(list, listing::foot_lines(&model.snapshots.list, body), heads(list.width));
     out.side = detail.then_some(Rect { x: list.right(), width: side, ..upper });
