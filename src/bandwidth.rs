@@ -181,7 +181,7 @@ impl fmt::Display for Bandwidth {
 /// In the largest unit that says it exactly.
 fn exact(bytes: Bytes) -> String {
     let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let unit = units.iter().find(|(_, size)| bytes.0 % size == 0);
+    let unit = units.iter().find(|(_, size)| bytes.0.is_multiple_of(*size));
     unit.map_or_else(|| bytes.0.to_string(), |(name, size)| format!("{}{name}", bytes.0 / size))
 }
 

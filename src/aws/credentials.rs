@@ -231,7 +231,7 @@ impl Keys {
                         keys.access_key_id,
                         keys.secret_access_key,
                         keys.session_token,
-                        keys.expires.and_then(|end| SystemTime::try_from(end).ok()),
+                        keys.expires.map(SystemTime::from),
                         "shell",
                     )),
                     None => Err(CredentialsError::not_loaded("the shell that has the keys is not here")),

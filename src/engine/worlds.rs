@@ -5,6 +5,7 @@
 //! same account reach every world that waits for them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
@@ -46,8 +47,8 @@ impl Worlds {
                     aws.hand(keys);
                 }
             }
-            if !known.contains_key(&key) {
-                known.insert(key, Aws::introduced(introduction.clone())?);
+            if let Entry::Vacant(free) = known.entry(key) {
+                free.insert(Aws::introduced(introduction.clone())?);
             }
         }
         self.fresh.send_modify(|count| *count += 1);

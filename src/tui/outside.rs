@@ -121,7 +121,10 @@ impl Outside {
     /// Tells when there is an engine to read pictures of.
     #[must_use]
     pub fn engines(&self) -> watch::Receiver<Option<watch::Receiver<Arc<Status>>>> {
-        self.engines.subscribe()
+        let mut engines = self.engines.subscribe();
+        // An engine that was found before anybody looked is news as well.
+        engines.mark_changed();
+        engines
     }
 
     /// Does one effect; those of the terminal itself are the loop's.

@@ -38,6 +38,7 @@ fn is_alive(pid: Pid) -> bool {
 }
 
 /// Looks again and again until it is so; what is waited for is an event, the deadline only ends a test that hangs.
+#[expect(clippy::panic, reason = "a test fails by panicking")]
 async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..600 {
         if let Some(found) = look().await {

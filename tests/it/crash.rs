@@ -158,7 +158,7 @@ async fn at_a_moment(seed: u64, truth: Arc<Contents>) {
         let (per_second, burst) = (RATE as f64, Some(BURST as f64));
         Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second, burst }
     };
-    let stormy = seed % 2 == 0;
+    let stormy = seed.is_multiple_of(2);
     let rules = if stormy { Faults::storm(None, 0.005) } else { Vec::new() };
     let limits = vec![limit("GetSnapshotBlock"), limit("PutSnapshotBlock")];
     let world = World::with(Faults { seed, rules, limits, ..Faults::default() }).await;
