@@ -105,6 +105,8 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Plan, confirm, run: one source to any number of destinations in one read
     Copy(Copy),
+    /// Compare any two snapshots or image files block by block: 0 the same, 3 different
+    Verify(VerifyArgs),
     /// List jobs, look at one, go on with it or end it
     Jobs(Jobs),
     /// Run the background engine here, for a service file; copies start one by themselves
@@ -240,6 +242,23 @@ pub struct OperationArgs {
     /// Where this machine stands, for the price of transfer
     #[arg(long, value_name = "REGION|outside")]
     pub runs_in: Option<String>,
+}
+
+/// `floe verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// A snapshot or an image file
+    #[arg(value_name = "ADDRESS", value_hint = ValueHint::AnyPath)]
+    pub first: String,
+    /// What it is compared with
+    #[arg(value_name = "ADDRESS", value_hint = ValueHint::AnyPath)]
+    pub second: String,
+    /// At most this many requests in flight
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub concurrency: Option<u32>,
+    /// The most memory for blocks and listings, as 256MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub memory: Option<Bytes>,
 }
 
 /// `floe jobs`.

@@ -21,6 +21,8 @@ pub enum Need {
     Plan,
     /// `floe copy` and `floe jobs resume`
     Copy,
+    /// `floe verify`
+    Verify,
     /// The deck: all of the above
     Deck,
 }
@@ -48,18 +50,18 @@ enum On {
     Grants,
 }
 
-use Need::{Copy as CopyVerb, Deck, Ls, Plan, Size};
+use Need::{Copy as CopyVerb, Deck, Ls, Plan, Size, Verify};
 
 const TABLE: &[Row] = &[
     Row {
         sid: "WhoAmI",
-        verbs: &[Ls, Size, Plan, CopyVerb, Deck],
+        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Deck],
         actions: &["sts:GetCallerIdentity"],
         on: On::Everything,
     },
     Row {
         sid: "FindSnapshots",
-        verbs: &[Ls, Size, Plan, CopyVerb, Deck],
+        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Deck],
         actions: &["ec2:DescribeRegions", "ec2:DescribeSnapshots"],
         on: On::Everything,
     },
@@ -86,7 +88,7 @@ const TABLE: &[Row] = &[
         actions: &["ebs:ListChangedBlocks", "ebs:ListSnapshotBlocks"],
         on: On::Snapshots,
     },
-    Row { sid: "ReadBlocks", verbs: &[CopyVerb, Deck], actions: &["ebs:GetSnapshotBlock"], on: On::Snapshots },
+    Row { sid: "ReadBlocks", verbs: &[CopyVerb, Verify, Deck], actions: &["ebs:GetSnapshotBlock"], on: On::Snapshots },
     Row {
         sid: "WriteBlocks",
         verbs: &[CopyVerb, Deck],
@@ -100,6 +102,8 @@ const TABLE: &[Row] = &[
         actions: &["ec2:DeleteSnapshot"],
         on: On::OwnSnapshots,
     },
+    Row { sid: "ListBlocksToCompare", verbs: &[Verify], actions: &["ebs:ListSnapshotBlocks"], on: On::Snapshots },
+    Row { sid: "ReadWithKeys", verbs: &[Verify], actions: &["kms:Decrypt"], on: On::Keys },
     Row {
         sid: "UseKeysOfEncryptedSnapshots",
         verbs: &[CopyVerb, Deck],

@@ -25,6 +25,7 @@ pub mod show_plan;
 pub mod signals;
 pub mod size;
 pub mod table;
+pub mod verify;
 
 use std::ffi::OsString;
 
@@ -66,6 +67,7 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
         Verb::Size(args) => size::run(args, resolved).await,
         Verb::Plan(args) => show_plan::run(args, resolved).await,
         Verb::Copy(args) => copy::run(args, resolved).await,
+        Verb::Verify(args) => verify::run(args, resolved).await,
         Verb::Jobs(args) => jobs::run(args, resolved).await,
         Verb::Ls(args) => ls::run(args, resolved).await,
     }

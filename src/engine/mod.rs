@@ -6,6 +6,7 @@
 //! `lane`) → `call` (the one retry layer) → `source`, `sink`; beside them the `keeper` of ledger and journal.
 
 pub mod budget;
+pub mod compare;
 pub mod journal;
 pub mod ledger;
 pub mod protocol;

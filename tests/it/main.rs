@@ -22,5 +22,6 @@ mod screens;
 mod support;
 mod transport;
 mod traps;
+mod verify;
 mod voyage;
 mod waits;

@@ -1,0 +1,248 @@
+//! `floe verify`: any two of snapshots and image files, compared block by block; both are read in full.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::args::{Format, VerifyArgs};
+use super::progress::Line;
+use super::resolve::{Resolved, World};
+use super::{Code, say, table};
+use crate::address::{Address, Place};
+use crate::engine::compare::{self, Compared, Knobs, Side, Watch};
+use crate::error::{Error, Result};
+use crate::plan;
+use crate::units::{Blocks, grouped};
+
+/// The exit code of "they differ".
+const DIFFERENT: Code = 3;
+/// Ranges that are printed for people; JSON has all that are kept.
+const SHOWN: usize = 100;
+
+/// What `-o json` prints, on one line.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    job: Option<u32>,
+    state: &'static str,
+    source: String,
+    destinations: [Destination; 1],
+    blocks: u64,
+    bytes: u64,
+    retries: u64,
+    throttles: u64,
+    elapsed_seconds: f64,
+    peak_rss_bytes: u64,
+    predicted: Predicted,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lengths: Option<[u64; 2]>,
+    different: Ranges,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Destination {
+    address: String,
+    strategy: &'static str,
+    state: &'static str,
+    blocks: u64,
+    bytes: u64,
+    checksum: Option<String>,
+    evidence: &'static str,
+}
+
+/// Nothing is predicted for a comparison.
+#[derive(Debug, Default, Serialize)]
+struct Predicted {
+    memory_bytes: u64,
+    cost_usd: f64,
+    seconds: f64,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Ranges {
+    count: u64,
+    ranges: Vec<(u32, u32)>,
+}
+
+/// Compares and prints: 0 the same, 3 different.
+///
+/// # Errors
+/// Usage for what cannot be compared; else what kept the two from being compared.
+pub async fn run(args: VerifyArgs, resolved: &Resolved) -> Result<Code> {
+    let (first, second) = (comparable(&args.first)?, comparable(&args.second)?);
+    let machine = resolved.machine(None, args.memory)?;
+    let (world, began, watch) = (resolved.open().await?, Instant::now(), Arc::new(Watch::default()));
+    let knobs = Knobs { concurrency: args.concurrency, memory: machine.budget() };
+    let mut named = [first.clone(), second.clone()];
+    let compared = match sides(&world, resolved, &mut named).await {
+        Ok(sides) => shown(compare::compare(sides, knobs, Arc::clone(&watch)), &watch, resolved).await,
+        Err(error) => Err(error),
+    };
+    let compared = match compared {
+        Ok(compared) => Ok(compared),
+        Err(error) => Err(explain(&world, &[first, second], error).await),
+    };
+    if resolved.output == Format::Json {
+        let outcome = outcome(&named, compared.as_ref(), &watch, began.elapsed());
+        let line = serde_json::to_string(&outcome).map_err(|e| Error::failed(format!("could not write JSON: {e}")))?;
+        say::result(&line)?;
+    }
+    let compared = compared?;
+    match resolved.output {
+        Format::Json => {}
+        Format::Csv => table::csv(
+            &["first", "last"],
+            compared.different.ranges().map(|(first, last)| vec![first.to_string(), last.to_string()]),
+        )?,
+        Format::Table | Format::Ids => say::result(&text(&named, &compared))?,
+    }
+    Ok(if compared.different.count == Blocks::ZERO { 0 } else { DIFFERENT })
+}
+
+fn comparable(text: &str) -> Result<Address> {
+    match Address::source(text)? {
+        address @ (Address::Snapshot(..) | Address::Path(_)) => Ok(address),
+        other => Err(Error::usage(format!("`{other}` cannot be compared"))
+            .todo("verify compares two of: a snapshot, [PROFILE@][REGION:]snap-…; an image file, ./disk.img")),
+    }
+}
+
+/// Opens the sessions; the addresses get the regions that are in force.
+async fn sides(world: &World, resolved: &Resolved, addresses: &mut [Address; 2]) -> Result<[Side; 2]> {
+    let [first, second] = addresses;
+    Ok([side(world, resolved, first).await?, side(world, resolved, second).await?])
+}
+
+async fn side(world: &World, resolved: &Resolved, address: &mut Address) -> Result<Side> {
+    match address {
+        Address::Snapshot(place, id) => {
+            let session = resolved.session(world, place).await?;
+            *place = Place { profile: place.profile.take(), region: Some(session.region().clone()) };
+            Ok(Side::Snapshot(session, id.clone()))
+        }
+        Address::Path(path) => Ok(Side::File(absolute(path)?)),
+        other => Err(Error::usage(format!("`{other}` cannot be compared"))),
+    }
+}
+
+fn absolute(path: &Path) -> Result<std::path::PathBuf> {
+    std::path::absolute(path).map_err(|e| Error::io(format!("could not find {}", path.display()), &e))
+}
+
+/// A snapshot that is not there: names the place where it is.
+async fn explain(world: &World, addresses: &[Address; 2], error: Error) -> Error {
+    if !error.has_code("ResourceNotFoundException") && !error.has_code("InvalidSnapshot.NotFound") {
+        return match addresses.iter().find_map(Address::place) {
+            Some(place) => world.explain(place, error).await,
+            None => error,
+        };
+    }
+    let named = |id: &str| error.what.contains(id) || error.aws.as_ref().is_some_and(|aws| aws.message.contains(id));
+    let missing = addresses.iter().find_map(|address| match address {
+        Address::Snapshot(place, id) if named(id.as_str()) => Some((place, id)),
+        _ => None,
+    });
+    let Some((place, id)) = missing else { return error };
+    match world.aws.session(place.profile.as_ref(), place.region.as_ref()).await {
+        Ok(session) => plan::elsewhere(&world.aws, place, &session, id, error).await,
+        Err(_) => error,
+    }
+}
+
+/// Shows how far it is while it compares.
+async fn shown(
+    comparing: impl Future<Output = Result<Compared>>,
+    watch: &Watch,
+    resolved: &Resolved,
+) -> Result<Compared> {
+    let mut line = Line::new(resolved.say);
+    let mut beat = tokio::time::interval(Duration::from_millis(250));
+    tokio::pin!(comparing);
+    loop {
+        tokio::select! {
+            done = &mut comparing => {
+                line.clear();
+                return done;
+            }
+            _ = beat.tick() => {
+                let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+                let indexes = of(&watch.indexes);
+                if indexes > 0 {
+                    line.show(&format!(
+                        "comparing: {} of {} blocks, {} read, {} differ",
+                        grouped(of(&watch.reached)),
+                        grouped(indexes),
+                        Blocks(of(&watch.read)).bytes(),
+                        grouped(of(&watch.different)),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn outcome(named: &[Address; 2], compared: Result<&Compared, &Error>, watch: &Watch, took: Duration) -> Outcome {
+    let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+    let (state, error) = match compared {
+        Ok(compared) if compared.different.count == Blocks::ZERO => ("same", None),
+        Ok(_) => ("different", None),
+        Err(error) => ("failed", Some(error.to_string())),
+    };
+    let known = compared.ok();
+    let [first, second] = known.map_or([Blocks::ZERO; 2], |compared| compared.blocks);
+    let different = known.map_or_else(Ranges::default, |compared| Ranges {
+        count: compared.different.count.0,
+        ranges: compared.different.ranges().collect(),
+    });
+    Outcome {
+        job: None,
+        state,
+        source: named[0].to_string(),
+        destinations: [Destination {
+            address: named[1].to_string(),
+            strategy: "direct",
+            state,
+            blocks: second.0,
+            bytes: second.bytes().0,
+            checksum: None,
+            evidence: "re-read",
+        }],
+        blocks: first.0,
+        bytes: first.bytes().0,
+        retries: of(&watch.retries),
+        throttles: of(&watch.throttles),
+        elapsed_seconds: took.as_secs_f64(),
+        peak_rss_bytes: of(&watch.peak_rss),
+        predicted: Predicted::default(),
+        lengths: known.map(|compared| compared.lengths.map(|length| length.0)),
+        different,
+        error,
+    }
+}
+
+fn text(named: &[Address; 2], compared: &Compared) -> String {
+    let mut text = String::new();
+    for (nth, address) in named.iter().enumerate() {
+        text.push_str(&format!("{address}\n  {}, {} blocks\n", compared.lengths[nth], compared.blocks[nth]));
+    }
+    if compared.lengths[0] != compared.lengths[1] {
+        text.push_str("Their lengths differ; past its end the shorter one was read as zeros.\n");
+    }
+    let different = &compared.different;
+    if different.count == Blocks::ZERO {
+        text.push_str("The same: every block of both was read and compared.");
+        return text;
+    }
+    text.push_str(&format!("Different in {} blocks:", different.count));
+    for (first, last) in different.ranges().take(SHOWN) {
+        text.push_str(&if first == last { format!("\n  {first}") } else { format!("\n  {first}-{last}") });
+    }
+    if different.is_cut() || different.ranges().nth(SHOWN).is_some() {
+        text.push_str(&format!("\n  and more: the first {SHOWN} ranges are shown"));
+    }
+    text
+}

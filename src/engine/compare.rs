@@ -1,0 +1,471 @@
+//! Two things compared block by block: both are listed, both are read, nothing is believed of either.
+//!
+//! Invariants: what is not listed reads as zeros; a block is the same only when the bytes of both sides were here
+//! together (or one side's bytes are zeros and the other side lists nothing); memory is two blocks for each worker
+//! and pages of at most an eighth of the budget; every request goes through the one retry layer. Used by `floe verify`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::sync::MutexGuard;
+use tokio::task::JoinSet;
+
+use super::blocks::{Pool, lock};
+use super::call::{Caller, NO_SEGMENT, Quotas, retried};
+use super::hub::Hub;
+use super::protocol::Lanes;
+use super::rate::{Limiters, PerSecond};
+use super::source::{Entry, FileSource, Holes, Routes, SnapshotSource, Source, pin_file};
+use super::telemetry::{LaneLog, Process};
+use super::window::Bounds;
+use crate::aws::{Session, Walk};
+use crate::error::{Class, Error, Result};
+use crate::ids::{BlockIndex, JobId, SnapshotId};
+use crate::plan::SourceKind;
+use crate::plan::choices::{
+    FETCHED_ITEM, LISTED_ENTRY, LISTING_SHARE, LOCAL_ITEM, PAGE_MIN, REQUESTS_PER_SECOND, floor, lanes_for,
+    listing_share,
+};
+use crate::units::{BLOCK_BYTES, Blocks, Bytes, ZERO_BLOCK_SHA256};
+
+/// Requests in flight where nobody asks for a number.
+const REQUESTS: u32 = 64;
+/// Ranges of different blocks that are kept; of the rest only the count is.
+pub const RANGES: usize = 1000;
+/// Block tokens refused this often in a row: one worker at a time lists and reads.
+const REFUSED_TOGETHER: u32 = 2;
+/// And this often: it leads nowhere.
+const REFUSED: u32 = 8;
+
+/// One of the two.
+#[derive(Debug)]
+pub enum Side {
+    /// A snapshot, in the session of its account and region.
+    Snapshot(Session, SnapshotId),
+    /// An image file or a device.
+    File(PathBuf),
+}
+
+/// How it is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Knobs {
+    /// At most this many requests in flight.
+    pub concurrency: Option<u32>,
+    /// The most memory for blocks and listings.
+    pub memory: Bytes,
+}
+
+/// How far it is, for whoever watches.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Indexes there are; 0 until both sides were opened.
+    pub indexes: AtomicU64,
+    /// Indexes that were handed out.
+    pub reached: AtomicU64,
+    /// Blocks read, of both sides together.
+    pub read: AtomicU64,
+    /// Blocks that differ.
+    pub different: AtomicU64,
+    /// Requests sent again.
+    pub retries: AtomicU64,
+    /// Requests that were throttled.
+    pub throttles: AtomicU64,
+    /// The largest resident size seen.
+    pub peak_rss: AtomicU64,
+}
+
+/// Blocks that differ: all of them counted, the first [`RANGES`] ranges kept.
+#[derive(Debug, Default)]
+pub struct Differences {
+    /// How many blocks differ.
+    pub count: Blocks,
+    ranges: BTreeMap<u32, u32>,
+    /// From here on ranges were dropped.
+    cut: Option<u32>,
+}
+
+impl Differences {
+    fn add(&mut self, index: u32) {
+        self.count = Blocks(self.count.0 + 1);
+        if self.cut.is_some_and(|cut| index >= cut) {
+            return;
+        }
+        let last = self.ranges.remove(&(index + 1)).unwrap_or(index);
+        let before = self.ranges.range(..index).next_back().filter(|(_, last)| **last + 1 == index);
+        let first = before.map_or(index, |(first, _)| *first);
+        self.ranges.insert(first, last);
+        if self.ranges.len() > RANGES {
+            self.cut = self.ranges.pop_last().map(|(first, _)| first);
+        }
+    }
+
+    /// First and last index of each range, ascending.
+    pub fn ranges(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.ranges.iter().map(|(first, last)| (*first, *last))
+    }
+
+    /// Whether there are more ranges than these.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+}
+
+/// What came out.
+#[derive(Debug)]
+pub struct Compared {
+    /// How long each side is.
+    pub lengths: [Bytes; 2],
+    /// Blocks that each side has (listed, or not a hole).
+    pub blocks: [Blocks; 2],
+    /// What differs.
+    pub different: Differences,
+}
+
+/// One side, opened.
+#[derive(Debug)]
+struct End {
+    source: Arc<dyn Source>,
+    routes: Option<Routes>,
+    length: Bytes,
+    listed: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    ends: [End; 2],
+    caller: Caller,
+    hub: Arc<Hub>,
+    pool: Pool,
+    next: AtomicU32,
+    indexes: u32,
+    stride: u32,
+    page: u16,
+    both_at_once: bool,
+    /// Listings void each other's tokens: from here on one worker at a time.
+    one_at_a_time: AtomicBool,
+    turn: tokio::sync::Mutex<()>,
+    different: Mutex<Differences>,
+    watch: Arc<Watch>,
+}
+
+/// Where one side's listing stands in one range.
+#[derive(Debug)]
+struct Cursor {
+    entries: VecDeque<Entry>,
+    token: Option<String>,
+    walk: Walk,
+    /// Everything below is listed.
+    through: u32,
+    /// The first listed block that was dropped because it is past the range.
+    beyond: Option<u32>,
+}
+
+/// Compares them.
+///
+/// # Errors
+/// A side cannot be listed or read, changes meanwhile, or the memory is too little for one block of each.
+pub async fn compare(sides: [Side; 2], knobs: Knobs, watch: Arc<Watch>) -> Result<Compared> {
+    let remote = sides.iter().filter(|side| matches!(side, Side::Snapshot(..))).count();
+    let pair = Bytes((0..2).map(|nth| if nth < remote { FETCHED_ITEM.0 } else { LOCAL_ITEM.0 }).sum());
+    let least = Bytes(floor(pair).0 + LISTING_SHARE * 2 * u64::from(PAGE_MIN) * LISTED_ENTRY.0);
+    if knobs.memory < least {
+        return Err(Error::usage(format!("{} of memory is too little to compare two blocks", knobs.memory))
+            .todo(format!("give it at least --memory {}", Bytes::mib(least.0.div_ceil(Bytes::mib(1).0)))));
+    }
+    let requests = knobs.concurrency.unwrap_or(REQUESTS).max(1);
+    let both_at_once = remote < 2 || requests > 1;
+    let wanted = if remote == 2 { (requests / 2).max(1) } else { requests };
+    let pages = listing_share(knobs.memory).0 / LISTED_ENTRY.0 / 2;
+    let affordable = u32::try_from(pages / u64::from(PAGE_MIN)).unwrap_or(u32::MAX).max(1);
+    let workers = wanted.min(lanes_for(knobs.memory, pair)).min(affordable);
+    let page = u16::try_from((pages / u64::from(workers)).clamp(u64::from(PAGE_MIN), 1000)).unwrap_or(PAGE_MIN);
+
+    let bounds = Bounds { start: workers, most: workers };
+    let hub = Hub::new(JobId(0), bounds, Lanes::Auto, crate::engine::journal::Progress::default(), Vec::new(), None);
+    let per_second = PerSecond(REQUESTS_PER_SECOND);
+    let quotas = Quotas {
+        get_per_snapshot: per_second,
+        put_per_snapshot: per_second,
+        get_per_account: per_second,
+        put_per_account: per_second,
+    };
+    let caller = Caller::new(Arc::clone(&hub), Arc::new(Limiters::default()), quotas);
+    let [first, second] = sides;
+    let ends = [open(first, &caller).await?, open(second, &caller).await?];
+    let indexes = ends[0].source.blocks().max(ends[1].source.blocks());
+    watch.indexes.store(u64::from(indexes), Ordering::Relaxed);
+    let pool = Pool::default();
+    pool.keep(workers as usize * 2);
+    let stride = (indexes / (workers * 4)).clamp(u32::from(PAGE_MIN), u32::from(page));
+    let shared = Arc::new(Shared {
+        ends,
+        caller,
+        hub,
+        pool,
+        next: AtomicU32::new(0),
+        indexes,
+        stride,
+        page,
+        both_at_once,
+        one_at_a_time: AtomicBool::new(false),
+        turn: tokio::sync::Mutex::default(),
+        different: Mutex::default(),
+        watch,
+    });
+    work(&shared, workers).await?;
+    for end in &shared.ends {
+        end.source.unchanged().await?;
+    }
+    let blocks = [0, 1].map(|nth: usize| Blocks(shared.ends[nth].listed.load(Ordering::Relaxed)));
+    let lengths = [shared.ends[0].length, shared.ends[1].length];
+    let different = std::mem::take(&mut *lock(&shared.different));
+    Ok(Compared { lengths, blocks, different })
+}
+
+async fn open(side: Side, caller: &Caller) -> Result<End> {
+    let (source, length): (Arc<dyn Source>, Bytes) = match side {
+        Side::File(path) => {
+            let kind = pin_file(&path)?;
+            let length = match &kind {
+                SourceKind::File { length, .. } => *length,
+                SourceKind::Snapshot { .. } => Bytes::ZERO,
+            };
+            (Arc::new(FileSource::open(&kind, Holes::LeftOut, false)?), length)
+        }
+        Side::Snapshot(session, id) => {
+            let route = caller.route(super::rate::Api::List, &session, Some(&id));
+            let ebs = session.ebs();
+            let page = retried!(caller.own_tries(&route), ebs.list_blocks(&id, Some(BlockIndex(0)), None, PAGE_MIN))?;
+            (Arc::new(SnapshotSource::new(session, id, page.volume)), page.volume)
+        }
+    };
+    let routes = source.routes(caller);
+    Ok(End { source, routes, length, listed: AtomicU64::new(0) })
+}
+
+/// Runs the workers; the first that fails ends all.
+async fn work(shared: &Arc<Shared>, workers: u32) -> Result<()> {
+    let mut running = JoinSet::new();
+    for _ in 0..workers {
+        let shared = Arc::clone(shared);
+        running.spawn(async move { worker(&shared).await });
+    }
+    let mut process = Process::new();
+    let mut beat = tokio::time::interval(Duration::from_millis(250));
+    let outcome = loop {
+        tokio::select! {
+            ended = running.join_next() => match ended {
+                None => break Ok(()),
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => break Err(error),
+                Some(Err(error)) => break Err(Error::failed(format!("a worker of the comparison ended: {error}"))),
+            },
+            _ = beat.tick() => picture(shared, &mut process),
+        }
+    };
+    picture(shared, &mut process);
+    running.shutdown().await;
+    outcome
+}
+
+fn picture(shared: &Shared, process: &mut Process) {
+    shared.hub.tick(|| None);
+    let troubles = shared.hub.figures().troubles;
+    let watch = &shared.watch;
+    watch.retries.store(troubles.retries, Ordering::Relaxed);
+    watch.throttles.store(troubles.throttles(), Ordering::Relaxed);
+    watch.peak_rss.store(process.sample().rss_peak.0, Ordering::Relaxed);
+    let reached = shared.next.load(Ordering::Relaxed).min(shared.indexes);
+    watch.reached.store(u64::from(reached), Ordering::Relaxed);
+}
+
+async fn worker(shared: &Shared) -> Result<()> {
+    let log = shared.hub.lane_log();
+    loop {
+        let step = |next: u32| (next < shared.indexes).then(|| next.saturating_add(shared.stride));
+        let Ok(from) = shared.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) else { return Ok(()) };
+        range(shared, &log, from, from.saturating_add(shared.stride).min(shared.indexes)).await?;
+    }
+}
+
+/// Compares the blocks of `from..end`.
+async fn range(shared: &Shared, log: &LaneLog, from: u32, end: u32) -> Result<()> {
+    let mut turn = None;
+    let mut refused = 0;
+    let mut at = from;
+    let mut cursors = [Cursor::at(shared, from), Cursor::at(shared, from)];
+    let mut heads = [None, None];
+    loop {
+        for (nth, head) in heads.iter_mut().enumerate() {
+            *head = head_of(shared, nth, &mut cursors[nth], end, &mut turn).await?;
+        }
+        let Some(index) = heads.iter().flatten().min().copied() else { break };
+        let mut of = |nth: usize| {
+            if heads[nth] == Some(index) { cursors[nth].entries.pop_front() } else { None }
+        };
+        let entries = [of(0), of(1)];
+        match same(shared, log, &entries).await {
+            Ok(same) => {
+                (at, refused) = (index + 1, 0);
+                for (end, _) in shared.ends.iter().zip(&entries).filter(|(_, entry)| entry.is_some()) {
+                    end.listed.fetch_add(1, Ordering::Relaxed);
+                }
+                if !same {
+                    lock(&shared.different).add(index);
+                    shared.watch.different.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Err(error) if error.class == Class::StaleToken => {
+                refused += 1;
+                if refused >= REFUSED_TOGETHER {
+                    shared.one_at_a_time.store(true, Ordering::Relaxed);
+                }
+                if refused > REFUSED {
+                    return Err(error.during("the service refuses the block tokens that it has just given"));
+                }
+                shared.hub.relisted();
+                cursors = [Cursor::at(shared, at), Cursor::at(shared, at)];
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    // Nothing at all up to the first block that either side has: nobody needs to look there.
+    if at == from {
+        let empty = cursors.iter().map(Cursor::empty_to).min().unwrap_or(end);
+        shared.next.fetch_max(empty.min(shared.indexes), Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+impl Cursor {
+    fn at(shared: &Shared, from: u32) -> Self {
+        let walk = Walk::over(shared.indexes);
+        Self { entries: VecDeque::new(), token: None, walk, through: from, beyond: None }
+    }
+
+    /// Where the next block may be, when none was found before it.
+    fn empty_to(&self) -> u32 {
+        self.beyond.unwrap_or(self.through)
+    }
+}
+
+/// The next listed block of a side, below `end`; lists as far as that takes.
+async fn head_of<'a>(
+    shared: &'a Shared,
+    nth: usize,
+    cursor: &mut Cursor,
+    end: u32,
+    turn: &mut Option<MutexGuard<'a, ()>>,
+) -> Result<Option<u32>> {
+    let side = &shared.ends[nth];
+    loop {
+        if let Some(entry) = cursor.entries.front() {
+            return Ok(Some(entry.index.0));
+        }
+        if cursor.through >= side.source.blocks() {
+            cursor.through = u32::MAX;
+        }
+        if cursor.beyond.is_some() || cursor.through >= end {
+            return Ok(None);
+        }
+        if turn.is_none() && shared.one_at_a_time.load(Ordering::Relaxed) {
+            *turn = Some(shared.turn.lock().await);
+        }
+        let (from, token) = (cursor.through, cursor.token.take());
+        let asked = side.source.page(from, token.as_deref(), shared.page);
+        let page = match &side.routes {
+            None => asked.await,
+            Some(routes) => {
+                drop(asked);
+                let tries = shared.caller.own_tries(&routes.list);
+                retried!(tries, side.source.page(from, token.as_deref(), shared.page))
+            }
+        };
+        let page = match page {
+            Err(error) if error.class == Class::StalePage => {
+                cursor.walk.stale(token.as_deref())?;
+                continue;
+            }
+            page => page?,
+        };
+        cursor.walk.page(token.as_deref(), page.next.as_deref(), page.through > from)?;
+        if page.through <= from && page.next.is_none() {
+            return Err(Error::failed(format!("the listing stops at block {from}")));
+        }
+        cursor.beyond = page.entries.iter().map(|entry| entry.index.0).find(|index| *index >= end);
+        cursor.entries.extend(page.entries.into_iter().filter(|entry| entry.index.0 < end));
+        (cursor.through, cursor.token) = (page.through.max(from), page.next);
+    }
+}
+
+/// Whether both sides hold the same bytes here.
+async fn same(shared: &Shared, log: &LaneLog, entries: &[Option<Entry>; 2]) -> Result<bool> {
+    let (mut first, mut second) = (BytesMut::new(), BytesMut::new());
+    let one = |nth: usize, entry| (&shared.ends[nth], entry);
+    let outcome = match (&entries[0], &entries[1]) {
+        (Some(a), Some(b)) => {
+            let (a, b) = (one(0, a), one(1, b));
+            let read = if shared.both_at_once {
+                tokio::try_join!(read(shared, log, a, &mut first), read(shared, log, b, &mut second)).map(|_| ())
+            } else {
+                match read(shared, log, a, &mut first).await {
+                    Ok(_) => read(shared, log, b, &mut second).await.map(|_| ()),
+                    Err(error) => Err(error),
+                }
+            };
+            read.map(|()| first == second)
+        }
+        (Some(a), None) => read(shared, log, one(0, a), &mut first).await.map(|digest| digest == ZERO_BLOCK_SHA256),
+        (None, Some(b)) => read(shared, log, one(1, b), &mut second).await.map(|digest| digest == ZERO_BLOCK_SHA256),
+        (None, None) => Ok(true),
+    };
+    shared.pool.give_back(first);
+    shared.pool.give_back(second);
+    outcome
+}
+
+async fn read(
+    shared: &Shared,
+    log: &LaneLog,
+    (end, entry): (&End, &Entry),
+    into: &mut BytesMut,
+) -> Result<crate::units::Digest> {
+    let digest = match &end.routes {
+        None => end.source.read(entry, &shared.pool, into).await,
+        Some(routes) => {
+            let tries = shared.caller.tries(&routes.get, log, NO_SEGMENT);
+            retried!(tries, end.source.read(entry, &shared.pool, into))
+        }
+    }?;
+    log.read(NO_SEGMENT, Bytes(BLOCK_BYTES));
+    shared.watch.read.fetch_add(1, Ordering::Relaxed);
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_grow_together_in_any_order_and_end_where_they_are_cut() {
+        let mut found = Differences::default();
+        [5, 3, 9, 4, 10].into_iter().for_each(|index| found.add(index));
+        assert_eq!(found.ranges().collect::<Vec<_>>(), [(3, 5), (9, 10)]);
+        assert_eq!((found.count, found.is_cut()), (Blocks(5), false));
+
+        let mut found = Differences::default();
+        (0..1500).rev().for_each(|nth| found.add(nth * 2));
+        // A gap closes: what was dropped before must not come back behind it.
+        found.add(1);
+        found.add(2999);
+        let ranges: Vec<_> = found.ranges().collect();
+        assert!(found.is_cut() && ranges.len() <= RANGES);
+        assert_eq!((ranges[0], ranges.last().copied()), ((0, 2), Some((1998, 1998))));
+        assert_eq!(found.count, Blocks(1502));
+    }
+}
