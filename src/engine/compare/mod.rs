@@ -4,7 +4,9 @@
 //! together (or one side's bytes are zeros and the other side lists nothing); memory is two blocks for each worker
 //! and pages of at most an eighth of the budget; every request goes through the one retry layer. Used by `floe verify`.
 
-use std::collections::{BTreeMap, VecDeque};
+mod differences;
+
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,6 +16,7 @@ use bytes::BytesMut;
 use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 
+pub use self::differences::Differences;
 use super::blocks::{Pool, lock};
 use super::call::{Caller, NO_SEGMENT, Quotas, retried};
 use super::hub::Hub;
@@ -34,8 +37,6 @@ use crate::units::{BLOCK_BYTES, Blocks, Bytes, ZERO_BLOCK_SHA256};
 
 /// Requests in flight where nobody asks for a number.
 const REQUESTS: u32 = 64;
-/// Ranges of different blocks that are kept; of the rest only the count is.
-pub const RANGES: usize = 1000;
 /// Block tokens refused this often in a row: one worker at a time lists and reads.
 const REFUSED_TOGETHER: u32 = 2;
 /// And this often: it leads nowhere.
@@ -76,43 +77,6 @@ pub struct Watch {
     pub throttles: AtomicU64,
     /// The largest resident size seen.
     pub peak_rss: AtomicU64,
-}
-
-/// Blocks that differ: all of them counted, the first [`RANGES`] ranges kept.
-#[derive(Debug, Default)]
-pub struct Differences {
-    /// How many blocks differ.
-    pub count: Blocks,
-    ranges: BTreeMap<u32, u32>,
-    /// From here on ranges were dropped.
-    cut: Option<u32>,
-}
-
-impl Differences {
-    fn add(&mut self, index: u32) {
-        self.count = Blocks(self.count.0 + 1);
-        if self.cut.is_some_and(|cut| index >= cut) {
-            return;
-        }
-        let last = self.ranges.remove(&(index + 1)).unwrap_or(index);
-        let before = self.ranges.range(..index).next_back().filter(|(_, last)| **last + 1 == index);
-        let first = before.map_or(index, |(first, _)| *first);
-        self.ranges.insert(first, last);
-        if self.ranges.len() > RANGES {
-            self.cut = self.ranges.pop_last().map(|(first, _)| first);
-        }
-    }
-
-    /// First and last index of each range, ascending.
-    pub fn ranges(&self) -> impl Iterator<Item = (u32, u32)> {
-        self.ranges.iter().map(|(first, last)| (*first, *last))
-    }
-
-    /// Whether there are more ranges than these.
-    #[must_use]
-    pub const fn is_cut(&self) -> bool {
-        self.cut.is_some()
-    }
 }
 
 /// What came out.
@@ -445,27 +409,4 @@ async fn read(
     log.read(NO_SEGMENT, Bytes(BLOCK_BYTES));
     shared.watch.read.fetch_add(1, Ordering::Relaxed);
     Ok(digest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_grow_together_in_any_order_and_end_where_they_are_cut() {
-        let mut found = Differences::default();
-        [5, 3, 9, 4, 10].into_iter().for_each(|index| found.add(index));
-        assert_eq!(found.ranges().collect::<Vec<_>>(), [(3, 5), (9, 10)]);
-        assert_eq!((found.count, found.is_cut()), (Blocks(5), false));
-
-        let mut found = Differences::default();
-        (0..1500).rev().for_each(|nth| found.add(nth * 2));
-        // A gap closes: what was dropped before must not come back behind it.
-        found.add(1);
-        found.add(2999);
-        let ranges: Vec<_> = found.ranges().collect();
-        assert!(found.is_cut() && ranges.len() <= RANGES);
-        assert_eq!((ranges[0], ranges.last().copied()), ((0, 2), Some((1998, 1998))));
-        assert_eq!(found.count, Blocks(1502));
-    }
 }
