@@ -276,7 +276,7 @@ pub enum JobsVerb {
     /// List them
     Ls,
     /// Show one in full
-    Show(JobArg),
+    Show(Show),
     /// Follow one that runs; Ctrl-C leaves it running
     Watch(Watch),
     /// Stop one cleanly; it can be resumed
@@ -310,6 +310,17 @@ pub struct Turn {
     /// Mon-Fri 08:00-18:00 50MiB/s; else unlimited
     #[arg(long, value_name = "RATE")]
     pub bandwidth: Option<Bandwidth>,
+}
+
+/// `floe jobs show`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Show {
+    /// Which.
+    #[command(flatten)]
+    pub job: JobArg,
+    /// A receipt in Markdown, or in JSON with -o json: what was copied, how it was proved, what it took
+    #[arg(long)]
+    pub receipt: bool,
 }
 
 /// `floe jobs watch`.
@@ -363,6 +374,9 @@ pub struct Cancel {
     /// Which.
     #[command(flatten)]
     pub job: JobArg,
+    /// Stop it, and keep what it has made for a resume
+    #[arg(long)]
+    pub keep: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

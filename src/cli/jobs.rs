@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::args::{Cancel, Format, JobArg, Jobs, JobsVerb, Resume, Turn, Watch};
+use super::args::{Cancel, Format, JobArg, Jobs, JobsVerb, Resume, Show, Turn, Watch};
 use super::attach::{self, Attached};
 use super::resolve::{Resolved, World};
 use super::signals::Ends;
 use super::table::Side;
-use super::{Code, follow, say, table};
+use super::{Code, follow, receipt, say, table};
 use crate::engine::protocol::{Command, JobState, JobStatus, Lanes, LeftOvers};
 use crate::engine::{self, Client};
 use crate::error::{Error, Result};
@@ -20,8 +20,15 @@ use crate::ids::JobId;
 pub async fn run(args: Jobs, resolved: &Resolved) -> Result<Code> {
     let world = resolved.open().await?;
     match args.verb.unwrap_or(JobsVerb::Ls) {
-        JobsVerb::Ls => ls(&all(&world).await?, resolved.output).map(|()| 0),
-        JobsVerb::Show(job) => show(&pick(&world, job, "show", |_| true).await?, resolved.output).map(|()| 0),
+        JobsVerb::Ls => {
+            let jobs = all(&world).await?;
+            ls(&jobs, resolved.output)?;
+            if let Some(note) = left_overs_note(&jobs) {
+                resolved.say.note(&note);
+            }
+            Ok(0)
+        }
+        JobsVerb::Show(args) => show_one(args, &world, resolved).await,
         JobsVerb::Watch(args) => watch(args, &world, resolved).await,
         JobsVerb::Pause(job) => pause(job, &world, resolved).await,
         JobsVerb::Resume(args) => resume(args, &world, resolved).await,
@@ -64,6 +71,35 @@ async fn pick(world: &World, arg: JobArg, doing: &str, fits: impl Fn(&JobStatus)
         }
         (None, _) => Err(Error::usage(format!("there is no job to {doing}")).todo("floe jobs ls lists all of them")),
     }
+}
+
+/// What jobs have left behind that will not go on by themselves, in one line.
+fn left_overs_note(jobs: &[JobStatus]) -> Option<String> {
+    let littered: Vec<String> = jobs.iter().filter(|job| job.is_littered()).map(|job| job.job.to_string()).collect();
+    let count: usize = jobs.iter().filter(|job| job.is_littered()).map(|job| job.left_overs.len()).sum();
+    let things = if count == 1 { "1 left-over".to_owned() } else { format!("{count} left-overs") };
+    (count > 0).then(|| {
+        let shown = littered.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        let more = if littered.len() > SHOWN { ", …" } else { "" };
+        let whose = if littered.len() == 1 { "job" } else { "jobs" };
+        format!("{things} of {whose} {shown}{more}: floe jobs resume JOB goes on, floe jobs cancel JOB removes them")
+    })
+}
+
+/// Numbers of jobs in one note.
+const SHOWN: usize = 8;
+
+async fn show_one(args: Show, world: &World, resolved: &Resolved) -> Result<Code> {
+    let job = pick(world, args.job, "show", |_| true).await?;
+    match (args.receipt, resolved.output) {
+        (false, output) => show(&job, output)?,
+        (true, Format::Csv) => {
+            return Err(Error::usage("a receipt is Markdown or JSON").todo("leave -o out, or use -o json"));
+        }
+        (true, Format::Json) => table::json(&receipt::of(&world.state, &job)?)?,
+        (true, _) => say::result(&say::clean(receipt::of(&world.state, &job)?.markdown().trim_end()))?,
+    }
+    Ok(0)
 }
 
 /// Whether an engine has it in hand.
@@ -157,8 +193,12 @@ async fn turn_lanes(engine: &Client, job: JobId, lanes: u32) -> Result<()> {
 }
 
 async fn cancel(args: Cancel, world: &World, resolved: &Resolved) -> Result<Code> {
-    let job = pick(world, args.job, "cancel", |job| !job.state.is_over()).await?;
-    let question = format!("Cancel job {} ({}) and delete what it has made so far?", job.job, job.source);
+    let job = pick(world, args.job, "cancel", |job| !job.state.is_over() || job.is_littered()).await?;
+    if args.keep {
+        return put_down(&job, args.yes, world, resolved).await;
+    }
+    let question =
+        format!("Cancel job {} ({}) and delete what it has made so far (--keep keeps it)?", job.job, job.source);
     if !resolved.say.confirm(&question, args.yes)? {
         return Err(Error::refused(format!("job {} was not cancelled", job.job)));
     }
@@ -171,6 +211,27 @@ async fn cancel(args: Cancel, world: &World, resolved: &Resolved) -> Result<Code
     // Cancelled is what was asked for.
     let now = pick(world, JobArg { job: Some(job.job) }, "cancel", |_| true).await?;
     Ok(if now.state == JobState::Cancelled { 0 } else { code })
+}
+
+/// Ends a job for now: what it has made stays, for a resume or a later cancel.
+async fn put_down(job: &JobStatus, yes: bool, world: &World, resolved: &Resolved) -> Result<Code> {
+    if job.state.is_over() {
+        return Err(Error::usage(format!("job {} is {} already", job.job, job.state.word())));
+    }
+    if is_in_hand(job) {
+        if !resolved.say.confirm(&format!("Stop job {} ({}) and keep what it has made?", job.job, job.source), yes)? {
+            return Err(Error::refused(format!("job {} was not cancelled", job.job)));
+        }
+        let attached = engine_of(world, job).await?;
+        attached.engine.send(Command::Cancel(job.job, LeftOvers::Keep)).await?;
+        let _ = tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, JobState::Paused)).await;
+    }
+    let now = pick(world, JobArg { job: Some(job.job) }, "cancel", |_| true).await?;
+    for left in &now.left_overs {
+        resolved.say.note(&format!("kept: {left}"));
+    }
+    resolved.say.note(&format!("job {} can go on: floe jobs resume {}", job.job, job.job));
+    Ok(0)
 }
 
 /// How long a clean-up or a pause may take before what is known then is told.
@@ -218,6 +279,7 @@ struct Row<'a> {
     ended: Option<String>,
     elapsed_seconds: f64,
     spent_usd: f64,
+    left_overs: Vec<String>,
 }
 
 impl<'a> Row<'a> {
@@ -235,6 +297,7 @@ impl<'a> Row<'a> {
             ended: job.ended.map(|at| at.to_string()),
             elapsed_seconds: job.elapsed_seconds,
             spent_usd: job.spent.0,
+            left_overs: job.left_overs.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -328,6 +391,7 @@ fn show(job: &JobStatus, output: Format) -> Result<()> {
         job.troubles.throttles(),
         job.spent
     ));
+    lines.extend(job.left_overs.iter().map(|left| format!("left     {left}")));
     lines.extend(job.expires.map(|at| format!("expires  AWS gives its pending snapshot up at {at}")));
     if let Some(error) = &job.error {
         lines.push(format!("error    {error}"));

@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod ls;
 pub mod operation;
 pub mod progress;
+pub mod receipt;
 pub mod resolve;
 pub mod rows;
 #[cfg(feature = "sandbox")]

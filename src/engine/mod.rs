@@ -20,6 +20,7 @@ mod blocks;
 mod call;
 mod crash;
 pub mod daemon;
+mod ended;
 mod hub;
 mod keeper;
 mod lane;
@@ -102,19 +103,13 @@ impl Engine {
 }
 
 /// Every job of a state directory, oldest first, without an engine; a directory that cannot be read is left out
-/// with a warning. Jobs that nobody runs and that did not end are `Interrupted`.
+/// with a warning. Jobs that nobody runs and that did not end are `Interrupted`. Those that ended come from one
+/// index file.
 ///
 /// # Errors
 /// The directory itself cannot be read.
 pub fn jobs(state: &StateDir) -> Result<Vec<JobStatus>> {
-    let mut rows = Vec::new();
-    for (job, dir) in spec::all(state)? {
-        match dir.spec().and_then(|spec| status::resting(&spec, &dir)) {
-            Ok(row) => rows.push(row),
-            Err(error) => tracing::warn!(%error, %job, "a job's directory could not be read"),
-        }
-    }
-    Ok(rows)
+    ended::all(state).map(|jobs| jobs.into_values().collect())
 }
 
 /// What a job was made with.
@@ -128,3 +123,14 @@ pub fn spec(state: &StateDir, job: JobId) -> Result<Spec> {
     }
     dir.spec()
 }
+
+/// The latest lines of a job's journal that pass `keep`, oldest first.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn told_of(state: &StateDir, job: JobId, keep: impl Fn(&journal::Record) -> bool) -> Result<Vec<journal::Entry>> {
+    journal::tail(&spec::JobDir(state.job(job)).events(), LINES, keep)
+}
+
+/// Lines of one journal that are looked at: no more are kept when it is folded.
+const LINES: usize = 10_000;

@@ -143,21 +143,6 @@ impl JobDir {
     }
 }
 
-/// The directories of all jobs, by number.
-pub(super) fn all(state: &StateDir) -> Result<Vec<(JobId, JobDir)>> {
-    let root = state.jobs()?;
-    let entries = fs::read_dir(&root).map_err(|e| Error::io(format!("could not list {}", root.display()), &e))?;
-    let mut found: Vec<(JobId, JobDir)> = entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let job: JobId = entry.file_name().to_str()?.parse().ok()?;
-            entry.path().join("job.json").is_file().then(|| (job, JobDir(entry.path())))
-        })
-        .collect();
-    found.sort_by_key(|(job, _)| *job);
-    Ok(found)
-}
-
 /// Makes the directories of all jobs of a plan: whole, with their journals begun.
 pub(super) fn create(
     state: &StateDir,

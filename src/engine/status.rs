@@ -10,9 +10,9 @@ use super::keeper::{self, Counts};
 use super::ledger::{Dest, Ledger};
 use super::protocol::{
     Cell, DestinationState, DestinationStatus, JobDetail, JobState, JobStatus, LaneReason, Lanes, LanesStatus,
-    Predicted, Requests, SegmentStatus,
+    LeftOver, Predicted, Requests, SegmentStatus,
 };
-use super::sink::dies_at;
+use super::sink::{dies_at, partial};
 use super::spec::{JobDir, Spec};
 use crate::error::Result;
 use crate::ids::BlockIndex;
@@ -171,7 +171,39 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
     if row.state.is_resumable() {
         row.expires = picture.last.and_then(dies_at).filter(|_| has_pending_snapshot(spec, &picture));
     }
+    if !running {
+        row.left_overs = left_overs(spec, &picture);
+    }
     Ok(row)
+}
+
+/// What a job at rest has made and not completed, as far as its journal and this machine's disk know. A clean-up
+/// that went through leaves nothing; whether a snapshot is still there only AWS knows.
+pub(super) fn left_overs(spec: &Spec, picture: &Picture) -> Vec<LeftOver> {
+    if matches!(picture.result, Some((JobState::Cancelled, _, None))) {
+        return Vec::new();
+    }
+    let Some(item) = spec.plan.items.first() else { return Vec::new() };
+    let mut found = Vec::new();
+    for (dest, (plan, known)) in item.destinations.iter().zip(&picture.destinations).enumerate() {
+        if known.state == DestinationState::Completed || known.attempt == 0 {
+            continue;
+        }
+        match &plan.kind {
+            DestinationKind::Snapshot { .. } if known.id.is_some() => {
+                found.push(LeftOver::Snapshot(address(spec, dest, known)));
+            }
+            DestinationKind::Snapshot { .. } if known.state == DestinationState::Starting => {
+                found.push(LeftOver::Unanswered(plan.address.to_string()));
+            }
+            DestinationKind::File { path, .. } => {
+                let part = partial(path, spec.job, dest);
+                found.extend(part.symlink_metadata().is_ok().then_some(LeftOver::File(part)));
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 fn has_pending_snapshot(spec: &Spec, picture: &Picture) -> bool {
@@ -280,6 +312,7 @@ fn empty(spec: &Spec) -> JobStatus {
         held: Bytes::ZERO,
         expires: None,
         error: None,
+        left_overs: Vec::new(),
     }
 }
 

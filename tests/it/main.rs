@@ -7,6 +7,7 @@ mod background;
 mod cli;
 mod crash;
 mod disk;
+mod doctor;
 mod engine;
 mod guards;
 mod hostile;

@@ -2,6 +2,9 @@
 //!
 //! Invariant: totals equal the sums of the rows beside them, because all of a picture is taken at one moment.
 
+use std::fmt;
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -318,6 +321,41 @@ pub struct JobStatus {
     pub expires: Option<Timestamp>,
     /// Why it failed or waits.
     pub error: Option<Error>,
+    /// What it has made and not completed, of a job at rest: a resume goes on with it, a cancel removes it.
+    #[serde(default)]
+    pub left_overs: Vec<LeftOver>,
+}
+
+impl JobStatus {
+    /// Whether somebody has to decide about its left-overs: it will not go on with them by itself, and no person
+    /// put it aside for later.
+    #[must_use]
+    pub const fn is_littered(&self) -> bool {
+        !self.left_overs.is_empty()
+            && matches!(self.state, JobState::Cancelled | JobState::Failed | JobState::Partial | JobState::Interrupted)
+    }
+}
+
+/// Something that a job has made and not completed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftOver {
+    /// A pending snapshot, by its address.
+    Snapshot(String),
+    /// A snapshot that was asked for there; whether it exists was not heard.
+    Unanswered(String),
+    /// A part of a file.
+    File(PathBuf),
+}
+
+impl fmt::Display for LeftOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Snapshot(address) => write!(f, "pending snapshot {address}"),
+            Self::Unanswered(place) => write!(f, "a snapshot asked for in {place}, its answer lost"),
+            Self::File(path) => write!(f, "partial file {}", path.display()),
+        }
+    }
 }
 
 /// One segment of the watched job.

@@ -151,10 +151,15 @@ impl Inner {
     }
 }
 
+/// Where a destination's file is while it is not whole.
+pub(in crate::engine) fn partial(target: &Path, job: JobId, dest: usize) -> PathBuf {
+    let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    target.with_file_name(format!(".{name}.floe-{job}-{dest}.part"))
+}
+
 impl FileSink {
     pub(in crate::engine) fn new(job: JobId, dest: usize, target: &Path, length: Bytes, force: bool) -> Self {
-        let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let temporary = target.with_file_name(format!(".{name}.floe-{job}-{dest}.part"));
+        let temporary = partial(target, job, dest);
         let (target, writers) = (target.to_owned(), Semaphore::new(WRITERS));
         Self(Arc::new(Inner { target, temporary, length, force, open: Mutex::new(None), writers }))
     }

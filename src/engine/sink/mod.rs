@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 
-pub(super) use self::file::FileSink;
+pub(super) use self::file::{FileSink, partial};
 pub(super) use self::null::NullSink;
 pub(super) use self::snapshot::{Made, Provenance, SnapshotSink, dies_at};
 use super::call::{Caller, Route};

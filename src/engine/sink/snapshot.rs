@@ -455,6 +455,16 @@ impl Sink for SnapshotSink {
     async fn discard(&self, desk: &Desk, known: &DestinationPicture) -> Result<()> {
         if let Some(id) = known.id.as_deref().and_then(|id| id.parse().ok()) {
             self.made.set(&id);
+        } else if known.failed_in.unwrap_or(known.state) == DestinationState::Starting
+            && let Some(token) = known.client_token.as_deref()
+        {
+            // Its answer was lost: asked again with the same token it names what there is. Who may not start
+            // anything has started nothing.
+            match self.start(desk, token).await {
+                Ok(started) => self.made.set(&started.id),
+                Err(error) if error.class == Class::Permanent => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
         let Ok((id, grant)) = self.made.get() else { return Ok(()) };
         let gone = retried!(desk.caller.control(), self.session.ec2().delete_snapshot(&grant, &id));

@@ -11,7 +11,7 @@ use crate::engine::journal::{self, Journal, Record, Setting};
 use crate::engine::protocol::{Answer, Command, JobState, Lanes, LeftOvers, Turned};
 use crate::engine::run::{Control, weight_of};
 use crate::engine::spec::{self, JobDir};
-use crate::engine::{setup, status};
+use crate::engine::{ended, setup, status};
 use crate::error::{Error, Result};
 use crate::grant::Grant;
 use crate::ids::JobId;
@@ -68,7 +68,7 @@ impl Supervisor {
             (row.state, row.why) = (JobState::Queued, "its turn".to_owned());
             let job = spec.job;
             jobs.push(job);
-            lock(&self.shelf.jobs).insert(job, Shelved::resting(spec, dir, row));
+            lock(&self.shelf.jobs).insert(job, Shelved::resting(dir, row));
             self.queue.push_back(Queued { job, not_before: None, control: Control::Go });
         }
         Ok(Answer::Jobs(jobs))
@@ -84,7 +84,14 @@ impl Supervisor {
     }
 
     fn with<T>(&self, job: JobId, look: impl FnOnce(&mut Shelved) -> Result<T>) -> Result<T> {
-        match lock(&self.shelf.jobs).get_mut(&job) {
+        let mut jobs = lock(&self.shelf.jobs);
+        let dir = JobDir(self.state.job(job));
+        // One that was over long ago is not kept in memory.
+        if !jobs.contains_key(&job) && dir.job().is_file() {
+            let row = status::resting(&dir.spec()?, &dir)?;
+            jobs.insert(job, Shelved::resting(dir, row));
+        }
+        match jobs.get_mut(&job) {
             Some(shelved) => look(shelved),
             None => Err(Error::usage(format!("there is no job {job}")).todo("`floe jobs ls` lists them")),
         }
@@ -99,7 +106,8 @@ impl Supervisor {
             return Ok(Answer::Done);
         }
         let running = self.with(job, |shelved| {
-            self.worlds.check(&shelved.spec)?;
+            let spec = shelved.spec()?;
+            self.worlds.check(&spec)?;
             if shelved.live.is_some() {
                 return Ok(true);
             }
@@ -145,10 +153,14 @@ impl Supervisor {
                 live.control.send_replace(Control::Cancel(left_overs));
                 return Ok(false);
             }
-            if shelved.row.state.is_over() {
+            if shelved.row.state.is_over() && shelved.row.left_overs.is_empty() {
                 return Err(Error::usage(format!("job {job} is {} already", shelved.row.state.word())));
             }
-            Ok(left_overs == LeftOvers::CleanUp)
+            let start = left_overs == LeftOvers::CleanUp;
+            if start {
+                (shelved.row.state, shelved.row.why) = (JobState::Queued, "is cleaned up".to_owned());
+            }
+            Ok(start)
         })?;
         if self.is_queued(job) && !start {
             return self.pause(job);
@@ -169,12 +181,22 @@ impl Supervisor {
                 return Err(Error::usage(format!("job {job} is {}", state.word()))
                     .todo(format!("`floe jobs cancel {job}` first")));
             }
+            let picture = journal::replay(&shelved.dir.events())?;
+            let spec = shelved.spec()?;
+            let left = status::left_overs(&spec, &picture);
+            if !left.is_empty() {
+                let names: Vec<String> = left.iter().map(ToString::to_string).collect();
+                return Err(Error::refused(format!("job {job} still has left-overs: {}", names.join(", ")))
+                    .todo(format!("`floe jobs cancel {job}` removes them, or finds that they are gone")));
+            }
             let held = shelved.dir.lock()?;
             spec::forget(&shelved.dir)?;
             drop(held);
             Ok(())
         })?;
         lock(&self.shelf.jobs).remove(&job);
+        // A line for a directory that is gone is passed over, so nothing hangs on this.
+        let _ = ended::forget(&self.state, job);
         Ok(Answer::Done)
     }
 
@@ -201,13 +223,14 @@ impl Supervisor {
     fn share(&mut self, job: JobId, share: Option<Bytes>) -> Result<Answer> {
         let limit = self.budget.usage().limit;
         self.with(job, |shelved| {
+            let spec = shelved.spec()?;
             if let Some(share) = share {
-                must_fit(setup::floor(weight_of(&shelved.spec).total()), share)?;
+                must_fit(setup::floor(weight_of(&spec).total()), share)?;
             }
             shelved.share = share;
             match (&shelved.hub, &shelved.live) {
                 (Some(hub), Some(_)) => {
-                    hub.set_memory_lanes(lanes_of(&shelved.spec, share, limit));
+                    hub.set_memory_lanes(lanes_of(&spec, share, limit));
                     hub.record(Record::Setting(Setting::Memory(share)));
                 }
                 _ => {
@@ -249,8 +272,8 @@ impl Supervisor {
     fn memory(&mut self, limit: Bytes) -> Answer {
         self.budget.resize(limit);
         for shelved in lock(&self.shelf.jobs).values() {
-            if let (Some(hub), Some(_)) = (&shelved.hub, &shelved.live) {
-                hub.set_memory_lanes(lanes_of(&shelved.spec, shelved.share, limit));
+            if let (Some(hub), Some(_), Some(spec)) = (&shelved.hub, &shelved.live, &shelved.spec) {
+                hub.set_memory_lanes(lanes_of(spec, shelved.share, limit));
             }
         }
         let usage = self.budget.usage();

@@ -19,13 +19,14 @@ use tokio::time::Instant;
 use super::blocks::lock;
 use super::budget::Budget;
 use super::call::Caller;
+use super::ended;
 use super::hub::Hub;
 use super::journal;
 use super::lock::Held;
 use super::protocol::{Answer, BudgetStatus, Command, JobDetail, JobState, JobStatus, MachineStatus, Status, Turned};
 use super::rate::Limiters;
 use super::run::{Control, Ended, Ready, weight_of};
-use super::spec::{self, JobDir, Spec};
+use super::spec::{JobDir, Spec};
 use super::status;
 use super::telemetry::{Process, Ring};
 use super::throttle::Throttle;
@@ -46,7 +47,7 @@ const SMALL: Blocks = Blocks(131_072);
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// A job that met a quota is tried again after this, or when another job ends.
 const QUOTA_AGAIN: Duration = Duration::from_secs(30);
-/// Finished jobs in the picture.
+/// Jobs that are over, in the picture and in memory.
 const FINISHED_SHOWN: usize = 100;
 /// Commands that wait for the supervisor.
 const COMMANDS: usize = 64;
@@ -107,13 +108,25 @@ struct Shelf {
     jobs: Mutex<BTreeMap<JobId, Shelved>>,
 }
 
+impl Shelf {
+    /// Keeps of the jobs that are over the latest only: the others are on the disk.
+    fn tidy(&self) {
+        let mut jobs = lock(&self.jobs);
+        let over: Vec<JobId> = jobs.iter().filter(|(_, s)| s.is_put_away()).map(|(job, _)| *job).collect();
+        for job in &over[..over.len().saturating_sub(FINISHED_SHOWN)] {
+            jobs.remove(job);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Shelved {
-    spec: Arc<Spec>,
+    /// Read when it is needed: most jobs are over.
+    spec: Option<Arc<Spec>>,
     dir: JobDir,
     /// What it was when it ran last; of a running job what it was before.
     row: JobStatus,
-    /// What of the budget it may use at most; as it was turned, or planned.
+    /// What of the budget it may use at most; as it was turned, or planned; unknown before its spec is read.
     share: Option<Bytes>,
     /// Of a running job, and of the latest that ended.
     hub: Option<Arc<Hub>>,
@@ -121,9 +134,22 @@ struct Shelved {
 }
 
 impl Shelved {
-    fn resting(spec: Spec, dir: JobDir, row: JobStatus) -> Self {
-        let share = spec.plan.operation.options.memory;
-        Self { spec: Arc::new(spec), dir, row, share, hub: None, live: None }
+    fn resting(dir: JobDir, row: JobStatus) -> Self {
+        Self { spec: None, dir, row, share: None, hub: None, live: None }
+    }
+
+    fn spec(&mut self) -> Result<Arc<Spec>> {
+        if let Some(spec) = &self.spec {
+            return Ok(Arc::clone(spec));
+        }
+        let spec = Arc::new(self.dir.spec()?);
+        self.share = self.share.or(spec.plan.operation.options.memory);
+        Ok(Arc::clone(self.spec.insert(spec)))
+    }
+
+    /// Nothing but its row and its directory is needed any more.
+    const fn is_put_away(&self) -> bool {
+        self.row.state.is_over() && self.live.is_none()
     }
 }
 
@@ -175,14 +201,10 @@ impl Supervisor {
         held: Option<Held>,
     ) -> Result<Handle> {
         let shelf = Arc::new(Shelf::default());
-        for (job, dir) in spec::all(&state)? {
-            match dir.spec().and_then(|spec| Ok((status::resting(&spec, &dir)?, spec))) {
-                Ok((row, spec)) => {
-                    lock(&shelf.jobs).insert(job, Shelved::resting(spec, dir, row));
-                }
-                Err(error) => tracing::warn!(%error, %job, "a job's directory could not be read"),
-            }
+        for (job, row) in ended::all(&state)? {
+            lock(&shelf.jobs).insert(job, Shelved::resting(JobDir(state.job(job)), row));
         }
+        shelf.tidy();
         let now = Timestamp::now();
         let first = Status {
             revision: 0,
@@ -233,9 +255,13 @@ impl Supervisor {
     /// a front's process, and what a person paused, waits for that person.
     fn go_on(&mut self) {
         for (job, shelved) in lock(&self.shelf.jobs).iter_mut() {
+            if shelved.row.state != JobState::Interrupted {
+                continue;
+            }
+            let Ok(spec) = shelved.spec() else { continue };
             let ours = journal::replay(&shelved.dir.events())
-                .is_ok_and(|picture| picture.background.unwrap_or(shelved.spec.background));
-            if ours && shelved.row.state == JobState::Interrupted && !shelved.dir.is_running() {
+                .is_ok_and(|picture| picture.background.unwrap_or(spec.background));
+            if ours && !shelved.dir.is_running() {
                 (shelved.row.state, shelved.row.why) = (JobState::Queued, "goes on".to_owned());
                 self.queue.push_back(Queued { job: *job, not_before: None, control: Control::Go });
             }
@@ -321,7 +347,8 @@ impl Supervisor {
             let queued = self.queue[at];
             let now = Instant::now();
             let due = queued.not_before.is_none_or(|when| when <= now);
-            let small = lock(&self.shelf.jobs).get(&queued.job).is_some_and(|s| s.spec.blocks() <= SMALL);
+            let spec = lock(&self.shelf.jobs).get_mut(&queued.job).map(Shelved::spec);
+            let small = spec.is_some_and(|spec| spec.is_ok_and(|spec| spec.blocks() <= SMALL));
             // The last place is for whoever will leave it soon.
             let allowed = small || places == 1 || self.running.len() + 1 < places || queued.control != Control::Go;
             if !(due && allowed) {
@@ -337,13 +364,12 @@ impl Supervisor {
         let limit = self.budget.usage().limit;
         let mut jobs = lock(&self.shelf.jobs);
         let Some(shelved) = jobs.get_mut(&queued.job) else { return };
-        let ready = match Ready::open(
-            Arc::clone(&shelved.spec),
-            shelved.dir.clone(),
-            Arc::clone(&self.limiters),
-            !self.in_process,
-        ) {
-            Ok(ready) => ready,
+        let opened = shelved.spec().and_then(|spec| {
+            let (dir, limiters) = (shelved.dir.clone(), Arc::clone(&self.limiters));
+            Ok((Ready::open(Arc::clone(&spec), dir, limiters, !self.in_process)?, spec))
+        });
+        let (ready, spec) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 (shelved.row.state, shelved.row.why) = (JobState::Failed, "could not be opened".to_owned());
                 shelved.row.error = Some(error);
@@ -351,7 +377,7 @@ impl Supervisor {
             }
         };
         shelved.share = ready.share();
-        ready.hub.set_memory_lanes(lanes_of(&shelved.spec, shelved.share, limit));
+        ready.hub.set_memory_lanes(lanes_of(&spec, shelved.share, limit));
         let (control, controlled) = watch::channel(queued.control);
         shelved.hub = Some(Arc::clone(&ready.hub));
         shelved.live = Some(Live { caller: Arc::clone(&ready.caller), resumed: Arc::clone(&ready.resumed), control });
@@ -364,11 +390,21 @@ impl Supervisor {
     fn ended(&mut self, job: JobId, ended: Ended) {
         let mut jobs = lock(&self.shelf.jobs);
         let Some(shelved) = jobs.get_mut(&job) else { return };
-        if let (Some(hub), Some(live)) = (&shelved.hub, shelved.live.take()) {
+        if let (Some(hub), Some(live), Some(spec)) = (&shelved.hub, shelved.live.take(), &shelved.spec) {
             let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
-            shelved.row = status::live(&shelved.spec, hub, &live.caller, resumed, Bytes::ZERO);
+            shelved.row = status::live(spec, hub, &live.caller, resumed, Bytes::ZERO);
+            match journal::replay(&shelved.dir.events()) {
+                Ok(picture) => shelved.row.left_overs = status::left_overs(spec, &picture),
+                Err(error) => tracing::warn!(%error, %job, "its left-overs are not known"),
+            }
+            // Without its line the index is only slower.
+            let _ = ended::add(&self.state, &shelved.row);
+        }
+        if shelved.is_put_away() {
+            shelved.spec = None;
         }
         drop(jobs);
+        self.shelf.tidy();
         match ended {
             Ended::Queue => {
                 let again = Instant::now() + QUOTA_AGAIN;
@@ -401,22 +437,15 @@ impl Supervisor {
         let held = |job: JobId| usage.jobs.iter().find(|(id, _)| *id == job).map_or(Bytes::ZERO, |(_, held)| *held);
         let mut rows = Vec::new();
         for (job, shelved) in lock(&self.shelf.jobs).iter() {
-            rows.push(match (&shelved.hub, &shelved.live) {
-                (Some(hub), Some(live)) => {
+            rows.push(match (&shelved.hub, &shelved.live, &shelved.spec) {
+                (Some(hub), Some(live), Some(spec)) => {
                     hub.sampled_rss(self.machine.rss);
                     let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
-                    status::live(&shelved.spec, hub, &live.caller, resumed, held(*job))
+                    status::live(spec, hub, &live.caller, resumed, held(*job))
                 }
                 _ => shelved.row.clone(),
             });
         }
-        let over = rows.iter().filter(|row| row.state.is_over()).count();
-        let mut surplus = over.saturating_sub(FINISHED_SHOWN);
-        rows.retain(|row| {
-            let drop = surplus > 0 && row.state.is_over();
-            surplus -= usize::from(drop);
-            !drop
-        });
         let rate: Rate = rows.iter().map(|row| row.rate).sum();
         self.rate_history.push(rate.0, now);
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]

@@ -223,6 +223,7 @@ fn job(row: Row<'_>) -> JobStatus {
         held: Bytes::ZERO,
         expires: None,
         error: None,
+        left_overs: Vec::new(),
     }
 }
 
