@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -40,6 +41,22 @@ const PARTITION: PartitionId = PartitionId::from_index(0);
 pub(super) struct Http {
     shared: SharedHttpClient,
     connector: Arc<OnceLock<SharedHttpConnector>>,
+    skew: Skew,
+}
+
+/// How far the clock of the service that answered last is ahead of ours, in milliseconds.
+#[derive(Debug, Clone)]
+struct Skew(Arc<AtomicI64>);
+
+impl Skew {
+    const UNKNOWN: i64 = i64::MIN;
+
+    fn note(&self, date: Option<&str>) {
+        if let Some(Ok(theirs)) = date.map(jiff::fmt::rfc2822::parse) {
+            let ours = jiff::Timestamp::now().as_millisecond();
+            self.0.store(theirs.timestamp().as_millisecond() - ours, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Http {
@@ -47,8 +64,14 @@ impl Http {
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let client = pooled(settings)?;
         let connector = Arc::new(OnceLock::new());
-        let shared = SharedHttpClient::new(Tapped { client, connector: Arc::clone(&connector) });
-        Ok(Self { shared, connector })
+        let skew = Skew(Arc::new(AtomicI64::new(Skew::UNKNOWN)));
+        let tapped = Tapped { client, connector: Arc::clone(&connector), skew: skew.clone() };
+        Ok(Self { shared: SharedHttpClient::new(tapped), connector, skew })
+    }
+
+    /// How far the service that answered an SDK call last is ahead of this machine's clock, in milliseconds.
+    pub(super) fn skew_ms(&self) -> Option<i64> {
+        Some(self.skew.0.load(Ordering::Relaxed)).filter(|skew| *skew != Skew::UNKNOWN)
     }
 
     /// For the SDK's clients.
@@ -71,6 +94,7 @@ impl Http {
 struct Tapped {
     client: Client,
     connector: Arc<OnceLock<SharedHttpConnector>>,
+    skew: Skew,
 }
 
 impl HttpClient for Tapped {
@@ -79,7 +103,7 @@ impl HttpClient for Tapped {
             let ours = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
             self.client.http_connector(&ours, components)
         });
-        SharedHttpConnector::new(Bounded(self.client.http_connector(settings, components)))
+        SharedHttpConnector::new(Bounded(self.client.http_connector(settings, components), self.skew.clone()))
     }
 }
 
@@ -87,16 +111,19 @@ impl HttpClient for Tapped {
 /// reads every answer whole before it looks at it.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
-/// A connector whose answers end.
+/// A connector whose answers end, and whose clock is noticed.
 #[derive(Debug)]
-struct Bounded(SharedHttpConnector);
+struct Bounded(SharedHttpConnector, Skew);
 
 impl HttpConnector for Bounded {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let answer = self.0.call(request);
+        let skew = self.1.clone();
         HttpConnectorFuture::new(async move {
             let bounded = |body: SdkBody| SdkBody::from_body_1_x(Capped { body, left: ANSWER_MAX });
-            answer.await.map(|answer| answer.map(bounded))
+            let answer = answer.await?;
+            skew.note(answer.headers().get("date"));
+            Ok(answer.map(bounded))
         })
     }
 }

@@ -139,6 +139,12 @@ impl Aws {
         Files::read(self.surroundings())
     }
 
+    /// How far AWS's clock was ahead of this machine's at the last answer, in milliseconds; none before the first.
+    #[must_use]
+    pub fn clock_skew_ms(&self) -> Option<i64> {
+        self.inner.http.skew_ms()
+    }
+
     /// What jobs record of it.
     #[must_use]
     pub fn world(&self) -> WorldId {

@@ -114,6 +114,8 @@ pub enum Verb {
     /// Serve the embedded AWS on loopback for other clients
     #[cfg(feature = "sandbox")]
     Sandbox(Sandbox),
+    /// Say what is wrong with this set-up, line by line, and what to do about it
+    Doctor,
     /// Print the least IAM policy that a verb needs, as JSON
     Iam(Iam),
     /// Print a completion script for a shell

@@ -6,6 +6,7 @@ use super::args::Copy;
 use super::resolve::Resolved;
 use super::signals::Ends;
 use super::{Code, attach, follow, operation, say, show_plan};
+use crate::engine::logout;
 use crate::engine::protocol::{Answer, Command};
 use crate::error::{Error, Result};
 use crate::ids::JobId;
@@ -21,7 +22,11 @@ pub async fn run(args: Copy, resolved: &Resolved) -> Result<Code> {
         ));
     }
     let world = resolved.open().await?;
-    let (plan, _) = operation::make(&args.operation, &world, resolved).await?;
+    let (mut plan, _) = operation::make(&args.operation, &world, resolved).await?;
+    if attach::in_background(resolved, args.foreground) {
+        let running = crate::engine::holder(&world.state).map(|holder| holder.pid);
+        plan.findings.extend(logout::finding(&logout::Host::here(running)));
+    }
     if !resolved.say.quiet || !args.yes {
         say::stderr(&show_plan::text(&plan));
     }

@@ -23,6 +23,8 @@ pub enum Need {
     Copy,
     /// `floe verify`
     Verify,
+    /// `floe doctor`: what it looks at
+    Doctor,
     /// The deck: all of the above
     Deck,
 }
@@ -50,30 +52,30 @@ enum On {
     Grants,
 }
 
-use Need::{Copy as CopyVerb, Deck, Ls, Plan, Size, Verify};
+use Need::{Copy as CopyVerb, Deck, Doctor, Ls, Plan, Size, Verify};
 
 const TABLE: &[Row] = &[
     Row {
         sid: "WhoAmI",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Deck],
+        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Doctor, Deck],
         actions: &["sts:GetCallerIdentity"],
         on: On::Everything,
     },
     Row {
         sid: "FindSnapshots",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Deck],
+        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Doctor, Deck],
         actions: &["ec2:DescribeRegions", "ec2:DescribeSnapshots"],
         on: On::Everything,
     },
     Row {
         sid: "ListOtherThings",
-        verbs: &[Ls, Deck],
+        verbs: &[Ls, Doctor, Deck],
         actions: &["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeVolumes"],
         on: On::Everything,
     },
     Row {
         sid: "KnowDefaultsAndQuotas",
-        verbs: &[Plan, CopyVerb, Deck],
+        verbs: &[Plan, CopyVerb, Doctor, Deck],
         actions: &[
             "ec2:GetEbsDefaultKmsKeyId",
             "ec2:GetEbsEncryptionByDefault",
@@ -84,7 +86,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         sid: "CountBlocks",
-        verbs: &[Size, CopyVerb, Deck],
+        verbs: &[Size, CopyVerb, Doctor, Deck],
         actions: &["ebs:ListChangedBlocks", "ebs:ListSnapshotBlocks"],
         on: On::Snapshots,
     },
@@ -173,6 +175,12 @@ fn policy(verb: Need) -> Policy {
     Policy { version: "2012-10-17", statement }
 }
 
+/// Every action that `verb` may call.
+#[must_use]
+pub fn actions(verb: Need) -> Vec<&'static str> {
+    TABLE.iter().filter(|row| row.verbs.contains(&verb)).flat_map(|row| row.actions).copied().collect()
+}
+
 /// Prints the policy of `verb`.
 ///
 /// # Errors
@@ -187,13 +195,9 @@ mod tests {
     use super::*;
     use crate::grant::Call;
 
-    fn actions(verb: Need) -> Vec<&'static str> {
-        policy(verb).statement.iter().flat_map(|s| s.action).copied().collect()
-    }
-
     #[test]
     fn looking_needs_nothing_that_changes() {
-        for verb in [Ls, Size, Plan] {
+        for verb in [Ls, Size, Plan, Doctor] {
             for action in actions(verb) {
                 let (_, name) = action.split_once(':').expect("service:Action");
                 assert!(["Describe", "Get", "List"].iter().any(|read| name.starts_with(read)), "{verb:?}: {action}");

@@ -9,6 +9,7 @@ pub mod attach;
 pub mod copy;
 #[cfg(feature = "tui")]
 pub mod deck;
+pub mod doctor;
 pub mod engine;
 pub mod follow;
 pub mod iam;
@@ -62,6 +63,7 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
         #[cfg(feature = "sandbox")]
         Verb::Sandbox(args) => sandbox::run(args, resolved).await,
         Verb::Engine(args) => engine::run(args, resolved).await,
+        Verb::Doctor => doctor::run(resolved).await,
         Verb::Iam(args) => iam::run(args.verb).map(|()| 0),
         Verb::Completions(args) => completions(args.shell).map(|()| 0),
         Verb::Man => man().map(|()| 0),

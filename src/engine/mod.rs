@@ -9,6 +9,7 @@ pub mod budget;
 pub mod compare;
 pub mod journal;
 pub mod ledger;
+pub mod logout;
 pub mod protocol;
 pub mod rate;
 pub mod retry;

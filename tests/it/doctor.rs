@@ -257,3 +257,117 @@ async fn a_receipt_tells_what_was_copied_and_how_it_was_proved() {
     assert!(text.starts_with("# Receipt of job 1: done\n"), "{text}");
     assert!(text.contains(to["linear_checksum"].as_str().expect("a checksum")), "{text}");
 }
+
+/// The lines of `floe doctor -o json`, and its exit code.
+async fn examined(world: &World, args: &[&str]) -> (i32, Vec<serde_json::Value>) {
+    let output = world.run(&[&["doctor", "-o", "json"], args].concat()).await;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    assert_eq!(report["version"], 1, "{}", String::from_utf8_lossy(&output.stderr));
+    let code = output.status.code().expect("a code");
+    assert_eq!(report["healthy"], code == 0, "the exit code is the verdict");
+    (code, report["checks"].as_array().cloned().expect("checks"))
+}
+
+#[track_caller]
+fn check<'a>(checks: &'a [serde_json::Value], name: &str) -> &'a serde_json::Value {
+    checks.iter().find(|check| check["check"] == name).expect(name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_set_up_has_a_line_for_everything_and_exits_with_nought() {
+    let world = World::calm().await;
+    let (code, checks) = examined(&world, &[]).await;
+    let names = [
+        "credentials prod",
+        "clock",
+        "iam ls",
+        "iam size",
+        "iam plan",
+        "iam copy",
+        "quotas",
+        "route",
+        "open files",
+        "room",
+        "logout",
+        "engine",
+        "left-overs",
+    ];
+    for name in names {
+        assert_ne!(check(&checks, name)["level"], "bad", "{checks:#?}");
+    }
+    assert_eq!(code, 0);
+    assert!(check(&checks, "credentials prod")["text"].as_str().is_some_and(|text| text.contains("account ")));
+    assert_eq!(check(&checks, "clock")["text"], "agrees with AWS");
+    // What only a copy can try is never shown as allowed.
+    let copy = check(&checks, "iam copy")["text"].as_str().expect("text");
+    assert!(copy.contains("not checked: ") && copy.contains("ebs:PutSnapshotBlock"), "{copy}");
+
+    let lines = world.run(&["doctor"]).await;
+    let text = String::from_utf8_lossy(&lines.stdout).into_owned();
+    assert!(text.lines().filter(|line| line.starts_with("✓ ")).count() >= 8, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_call_and_a_clock_that_is_off_are_named_with_what_to_do() {
+    let mut faults = denied("DescribeVolumes");
+    faults.clock_ms = 120_000;
+    let world = World::with(faults).await;
+    let (code, checks) = examined(&world, &[]).await;
+    assert_eq!(code, 1);
+    let ls = check(&checks, "iam ls");
+    assert_eq!(ls["level"], "bad");
+    assert!(ls["text"].as_str().is_some_and(|text| text.contains("ec2:DescribeVolumes")), "{ls}");
+    assert_eq!(ls["todo"], "floe iam ls prints the policy");
+    assert_ne!(check(&checks, "iam size")["level"], "bad", "size needs no volumes");
+    let clock = check(&checks, "clock");
+    assert_eq!(clock["level"], "note", "{clock}");
+    assert!(clock["text"].as_str().is_some_and(|text| text.ends_with("behind AWS")), "{clock}");
+}
+
+#[test]
+fn without_credentials_and_without_a_network_it_says_so_and_ends() {
+    let home = tempfile::tempdir().expect("a home");
+    // A port that nobody listens on stands for a network that is not there.
+    let run = |args: &[&str]| crate::support::bare_floe(home.path()).args(args).output().expect("floe runs");
+    let alone = run(&["doctor", "--region", "us-east-1", "--endpoint-url", "http://127.0.0.1:9"]);
+    let text = String::from_utf8_lossy(&alone.stdout).into_owned();
+    assert_eq!(alone.status.code(), Some(1), "{text}");
+    assert!(text.contains("✗ credentials: there are no credentials") && text.contains("→ "), "{text}");
+    assert!(text.contains("! clock: not checked") && text.contains("! iam: not checked"), "{text}");
+    assert!(text.contains("✓ engine: none runs") && text.contains("✓ left-overs: none"), "{text}");
+
+    let keys = |command: &mut std::process::Command| {
+        let command = command.env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE").env("AWS_SECRET_ACCESS_KEY", "secret");
+        command.output().expect("floe runs")
+    };
+    let offline = keys(crate::support::bare_floe(home.path()).args([
+        "doctor",
+        "--endpoint-url",
+        "http://127.0.0.1:9",
+        "--region",
+        "us-east-1",
+    ]));
+    let text = String::from_utf8_lossy(&offline.stdout).into_owned();
+    assert_eq!(offline.status.code(), Some(1), "{text}");
+    assert!(text.contains("✗ credentials") && !text.contains("secret"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_engine_s_lock_and_left_overs_are_seen() {
+    let world = World::with(denied("GetSnapshotBlock")).await;
+    let (code, ..) = world.json(&["copy", SMALL, "us-west-2:", "--yes", "--foreground", "-o", "json"]).await;
+    assert_eq!(code, 1);
+    let (_, checks) = examined(&world, &[]).await;
+    let left = check(&checks, "left-overs");
+    assert_eq!(left["level"], "note");
+    assert!(
+        left["text"].as_str().is_some_and(|text| text.contains("us-west-2:snap-") && text.contains("job 1")),
+        "{left}"
+    );
+    assert!(left["todo"].as_str().is_some_and(|todo| todo.contains("floe jobs cancel 1")), "{left}");
+    let engine = check(&checks, "engine");
+    assert!(
+        engine["text"].as_str().is_some_and(|text| text.contains("none runs; the last one was process ")),
+        "{engine}"
+    );
+}
