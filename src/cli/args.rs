@@ -556,7 +556,7 @@ mod tests {
 
     #[test]
     fn verbs_of_later_versions_are_not_offered() {
-        for verb in ["verify", "orphans", "delete", "restore", "inspect", "prices", "audit", "accuracy", "doctor"] {
+        for verb in ["verify", "orphans", "delete", "restore", "inspect", "prices", "audit", "accuracy"] {
             assert!(Cli::try_parse_from(["floe", verb]).is_err(), "{verb}");
         }
         assert!(Cli::try_parse_from(["floe", "ls", "archives"]).is_err());

@@ -85,8 +85,8 @@ struct Report<'a> {
 /// The state directory cannot be used, or stdout cannot be written.
 pub async fn run(resolved: &Resolved) -> Result<Code> {
     let world = resolved.open().await?;
-    let mut checks = world::all(&world, resolved).await;
-    checks.extend(host::all(&world, resolved).await);
+    let mut checks = Box::pin(world::all(&world, resolved)).await;
+    checks.extend(Box::pin(host::all(&world, resolved)).await);
     let healthy = checks.iter().all(|check| check.level != Level::Bad);
     match resolved.output {
         Format::Json => table::json(&Report { version: VERSION, healthy, checks: &checks })?,

@@ -63,7 +63,8 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
         #[cfg(feature = "sandbox")]
         Verb::Sandbox(args) => sandbox::run(args, resolved).await,
         Verb::Engine(args) => engine::run(args, resolved).await,
-        Verb::Doctor => doctor::run(resolved).await,
+        // Boxed: many questions are asked at once, and the compiler nests all of them.
+        Verb::Doctor => Box::pin(doctor::run(resolved)).await,
         Verb::Iam(args) => iam::run(args.verb).map(|()| 0),
         Verb::Completions(args) => completions(args.shell).map(|()| 0),
         Verb::Man => man().map(|()| 0),
