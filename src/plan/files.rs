@@ -170,10 +170,15 @@ fn device(path: &Path) -> Error {
 fn mounted_at(device: &Path) -> Option<String> {
     let real = fs::canonicalize(device).unwrap_or_else(|_| device.to_owned());
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounted_in(&mounts, &real, |what| fs::canonicalize(what).ok())
+}
+
+/// The same in a given table of mounts; `resolve` follows links (`/dev/root`, `/dev/mapper/…`).
+fn mounted_in(mounts: &str, real: &Path, resolve: impl Fn(&str) -> Option<PathBuf>) -> Option<String> {
     mounts.lines().find_map(|line| {
         let mut words = line.split(' ');
         let (what, at) = (words.next()?, words.next()?);
-        let what = fs::canonicalize(what).ok()?;
+        let what = resolve(what)?;
         let partition = what.to_str()?.strip_prefix(real.to_str()?)?;
         let number = partition.strip_prefix('p').unwrap_or(partition);
         (number.is_empty() || number.bytes().all(|b| b.is_ascii_digit())).then(|| at.to_owned())
@@ -189,6 +194,24 @@ mod tests {
         let path = dir.path().join("disk.img");
         fs::write(&path, bytes).expect("write");
         (dir, path)
+    }
+
+    #[test]
+    fn a_mounted_device_is_found_by_itself_and_by_its_partitions() {
+        let mounts = "/dev/root / ext4 rw 0 0\nproc /proc proc rw 0 0\n/dev/nvme1n1p2 /data xfs rw 0 0\n/dev/sdb /b ext4 rw 0 0\n";
+        let resolve = |what: &str| match what {
+            "/dev/root" => Some(PathBuf::from("/dev/nvme0n1p1")),
+            what if what.starts_with("/dev/") => Some(PathBuf::from(what)),
+            _ => None,
+        };
+        let at = |device: &str| mounted_in(mounts, Path::new(device), resolve);
+        assert_eq!(at("/dev/nvme0n1").as_deref(), Some("/"));
+        assert_eq!(at("/dev/nvme1n1").as_deref(), Some("/data"));
+        assert_eq!(at("/dev/nvme1n1p2").as_deref(), Some("/data"));
+        assert_eq!(at("/dev/sdb").as_deref(), Some("/b"));
+        assert_eq!(at("/dev/nvme1n1p1"), None);
+        assert_eq!(at("/dev/sd"), None, "sdb is no partition of it");
+        assert_eq!(at("/dev/nvme2n1"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The engine in a process of its own: it outlives its fronts, goes on after anything, and keeps accounts apart.
 //! The real binary against the sandbox; what is copied is read by somebody else.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output};
@@ -15,7 +15,7 @@ use crate::support::{WEB_DATA, World};
 
 /// A world in which a copy takes seconds, so that there is a middle to interrupt it in.
 async fn slow() -> World {
-    let of = |api: &str| Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second: 300.0, burst: Some(50.0) };
+    let of = |api: &str| Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second: 150.0, burst: Some(50.0) };
     World::with(Faults { limits: vec![of("GetSnapshotBlock"), of("PutSnapshotBlock")], ..Faults::default() }).await
 }
 
@@ -92,6 +92,23 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Waits until a front says that on stderr: from then on it listens for signals. What it says later is thrown away.
+async fn says(child: &mut Child, word: &'static str) {
+    let stderr = child.stderr.take().expect("its stderr");
+    let (heard, hears) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut heard = Some(heard);
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if line.contains(word)
+                && let Some(heard) = heard.take()
+            {
+                let _ = heard.send(());
+            }
+        }
+    });
+    tokio::time::timeout(Duration::from_secs(60), hears).await.expect("in time").expect("it says so");
+}
+
 async fn code_of(mut child: Child) -> i32 {
     tokio::task::spawn_blocking(move || child.wait().expect("it ends").code().unwrap_or(-1)).await.expect("waited")
 }
@@ -123,8 +140,8 @@ async fn a_lost_terminal_detaches_and_ctrl_c_pauses() {
     let before = done_blocks(&world).await;
     until("more blocks without the front", async || (done_blocks(&world).await > before).then_some(())).await;
 
-    let front = world.floe(&["jobs", "resume"]).spawn().expect("floe runs");
-    moving(&world).await;
+    let mut front = world.floe(&["jobs", "resume"]).spawn().expect("floe runs");
+    says(&mut front, "job 1 running").await;
     kill_process(pid_of(&front), Signal::INT).expect("an interrupt");
     assert_eq!(code_of(front).await, 4, "stopped and resumable");
     assert_eq!(jobs(&world).await[0]["state"], "paused");

@@ -27,7 +27,7 @@ const BURST: f64 = 0.1;
 /// It begins with this many: a timer's tick, not a burst.
 const FIRST: f64 = 0.02;
 /// What succeeded says how fast a service is only when it was asked for this long. Until then (it may have let a
-/// few through and be far faster than those) a cut goes no lower than half.
+/// few through and be far faster than those) a cut goes no lower than half, and a second one may follow sooner.
 const KNOWN: Duration = Duration::from_secs(1);
 
 /// What moved a limit.
@@ -157,7 +157,8 @@ impl Core {
         self.roll(now);
         self.slot_mut().throttled += 1;
         self.throttle = Some((now, level));
-        if self.cut.is_some_and(|cut| now.saturating_duration_since(cut) < CUT_EVERY) {
+        let every = if self.busy_for(now) < KNOWN { CUT_EVERY / 2 } else { CUT_EVERY };
+        if self.cut.is_some_and(|cut| now.saturating_duration_since(cut) < every) {
             return None;
         }
         self.cut = Some(now);

@@ -474,7 +474,7 @@ pub fn status() -> Status {
         revision: 41,
         at: now().wall,
         engine_started: ago(32_700),
-        in_process: true,
+        in_process: false,
         rate,
         rate_history: wave(120, rate.0, 0.3, 0.4),
         budget: BudgetStatus {
