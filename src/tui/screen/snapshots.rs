@@ -239,11 +239,11 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
     out
 }
 
-/// Columns by width: ids are whole where they fit, money and flags go first where they do not.
+/// Columns by width: ids are whole where names stay readable beside them, money and flags go first where they do not.
 fn heads(width: u16) -> Vec<Head> {
     let inner = width.saturating_sub(2 + 3);
     let money = inner >= 74 || (60..67).contains(&inner);
-    let id = if inner >= 67 { 22 } else { 12 };
+    let id = if inner >= 77 || (67..74).contains(&inner) { 22 } else { 12 };
     let fixed = id + 1 + 6 + 8 + 9 + 6 + if money { 9 } else { 0 } + 6;
     let name = inner.saturating_sub(fixed + 1).clamp(4, 40);
     let mut out = vec![
