@@ -4,8 +4,8 @@
 //! Holding the advisory lock is what counts; the text is only a message.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,10 +77,10 @@ impl Held {
             socket: socket.map(Path::to_owned),
         };
         let text = serde_json::to_vec(&holder).map_err(|e| Error::failed(format!("could not write the lock: {e}")))?;
+        // Written over and then cut: nobody ever finds it empty.
         self.file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
-            .and_then(|()| self.file.write_all(&text))
+            .write_all_at(&text, 0)
+            .and_then(|()| self.file.set_len(text.len() as u64))
             .map_err(|e| Error::io(format!("could not write {}", self.path.display()), &e))
     }
 
@@ -102,13 +102,18 @@ fn path(state: &StateDir) -> PathBuf {
 /// Who holds the directory now; `None` when nobody does.
 #[must_use]
 pub fn holder(state: &StateDir) -> Option<Holder> {
-    let mut file = File::open(path(state)).ok()?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => serde_json::from_str(&text).ok(),
-        _ => None,
+    for _ in 0..TRIES {
+        let mut file = File::open(path(state)).ok()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        let Err(TryLockError::WouldBlock) = file.try_lock_shared() else { return None };
+        if let Ok(holder) = serde_json::from_str(&text) {
+            return Some(holder);
+        }
+        // It is being written at this moment.
+        std::thread::sleep(BETWEEN);
     }
+    None
 }
 
 fn taken(state: &StateDir) -> Error {
