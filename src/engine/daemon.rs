@@ -53,6 +53,8 @@ pub struct Background {
 pub const IDLE: Duration = Duration::from_secs(600);
 /// How often it looks whether its socket is there and whether it has anything to do.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A live engine without a socket has one again within this.
+const REMADE: Duration = Duration::from_secs(4);
 /// Fronts at once, at most: each costs a task and a picture four times a second.
 const FRONTS: usize = 64;
 /// A new engine listens within this, or something is wrong.
@@ -171,15 +173,23 @@ fn greet(stream: UnixStream, handle: &Handle, fronts: &Arc<AtomicUsize>) {
 /// # Errors
 /// The engine lives in another command's process, is of another version, or does not answer.
 pub async fn find(state: &StateDir, who: &str, aws: Option<Aws>) -> Result<Option<Client>> {
-    let Some(Holder { socket, pid, .. }) = holder(state) else { return Ok(None) };
-    let Some(path) = socket else {
-        return Err(Error::refused(format!("process {pid} runs jobs of {} in the foreground", state.root().display()))
-            .todo("wait for it, or end it; without --foreground jobs run in the background and are shared"));
+    let until = Instant::now() + REMADE;
+    let stream = loop {
+        let Some(Holder { socket, pid, .. }) = holder(state) else { return Ok(None) };
+        let Some(path) = socket else { return Err(in_the_foreground(state, pid)) };
+        match UnixStream::connect(&path).await {
+            Ok(stream) => break stream,
+            // It lives, and makes a socket that vanished again.
+            Err(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(_) => return Ok(None),
+        }
     };
-    match UnixStream::connect(&path).await {
-        Ok(stream) => Client::connect(stream, who, aws).await.map(Some),
-        Err(_) => Ok(None),
-    }
+    Client::connect(stream, who, aws).await.map(Some)
+}
+
+fn in_the_foreground(state: &StateDir, pid: u32) -> Error {
+    Error::refused(format!("process {pid} runs jobs of {} in the foreground", state.root().display()))
+        .todo("wait for it, or end it; without --foreground jobs run in the background and are shared")
 }
 
 /// The same, starting an engine when there is none.
