@@ -3,16 +3,11 @@
 //! Invariants: the target's name never shows a part of a copy; the temporary file has its exact length from
 //! the first moment and reads as zeros wherever nothing was written; a block counts as done only after a sync
 //! that came after its write. A failed sync is final for its batch: the file is opened anew.
-//!
-//! Blocks go past the page cache where the file system lets them (O_DIRECT): a cached image would push everything
-//! else out of memory, and fetching and clearing pages for it costs several times the write itself. The few that
-//! are not aligned (the end of a file of an odd length) and file systems without it go through the cache.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -20,8 +15,9 @@ use bytes::Bytes as Buffer;
 use tokio::sync::Semaphore;
 
 use super::{Desk, Opened, Sink};
-use crate::engine::blocks::{digest_of, is_aligned, lock};
+use crate::engine::blocks::{digest_of, lock};
 use crate::engine::crash::{self, Point};
+use crate::engine::direct::Direct;
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
@@ -52,39 +48,15 @@ struct Inner {
 
 #[derive(Debug)]
 struct Handle {
-    file: File,
-    /// The same file past the page cache, until it turns out that this does not work here.
-    direct: Option<File>,
-    refused: AtomicBool,
+    file: Direct,
     /// Whether everything unwritten is known to be a hole: blocks of zeros then need no write.
     sparse: bool,
 }
 
 impl Handle {
-    fn new(file: File, path: &Path, sparse: bool) -> Self {
-        Self { file, direct: open_direct(path), refused: AtomicBool::new(false), sparse }
+    fn new(file: File, sparse: bool) -> Self {
+        Self { file: Direct::writer(file), sparse }
     }
-
-    fn write(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        let direct = self.direct.as_ref().filter(|_| is_aligned(data) && !self.refused.load(Ordering::Relaxed));
-        if let Some(direct) = direct {
-            match direct.write_all_at(data, offset) {
-                // Some file systems open the file so and refuse the writes, or want larger units than a page.
-                Err(e) if e.kind() == io::ErrorKind::InvalidInput => self.refused.store(true, Ordering::Relaxed),
-                outcome => return outcome,
-            }
-        }
-        self.file.write_all_at(data, offset)
-    }
-}
-
-/// `None` where files cannot be opened so.
-fn open_direct(path: &Path) -> Option<File> {
-    #[cfg(target_os = "linux")]
-    let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
-    #[cfg(not(target_os = "linux"))]
-    let flags = return None;
-    OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
 }
 
 impl Inner {
@@ -117,13 +89,13 @@ impl Inner {
         file.set_len(self.length.0).map_err(|e| failed("size", &e))?;
         file.sync_all().map_err(|e| failed("sync", &e))?;
         sync_dir(self.temporary.parent().unwrap_or(Path::new(".")))?;
-        Ok(Handle::new(file, &self.temporary, true))
+        Ok(Handle::new(file, true))
     }
 
     /// What an earlier run left, when it is whole.
     fn reopen(&self) -> Option<Handle> {
         let file = OpenOptions::new().read(true).write(true).open(&self.temporary).ok()?;
-        (file.metadata().ok()?.len() == self.length.0).then(|| Handle::new(file, &self.temporary, false))
+        (file.metadata().ok()?.len() == self.length.0).then(|| Handle::new(file, false))
     }
 
     fn keep(&self, handle: Handle) {
@@ -135,8 +107,8 @@ impl Inner {
         let failed = |what: &str, e: &io::Error| disk(format!("could not {what} {}", self.target.display()), e);
         if self.temporary.exists() {
             let handle = self.handle()?;
-            handle.file.set_len(self.length.0).map_err(|e| failed("size", &e))?;
-            handle.file.sync_all().map_err(|e| failed("sync", &e))?;
+            handle.file.file().set_len(self.length.0).map_err(|e| failed("size", &e))?;
+            handle.file.file().sync_all().map_err(|e| failed("sync", &e))?;
             self.refuse_overwriting()?;
             crash::here(Point::BeforeRename);
             fs::rename(&self.temporary, &self.target).map_err(|e| failed("rename", &e))?;
@@ -269,7 +241,7 @@ impl Sink for FileSink {
         }
         let data = data.slice(..inside(self.0.length.0, index).min(data.len()));
         let _turn = self.0.writers.acquire().await;
-        tokio::task::spawn_blocking(move || handle.write(&data, index.offset()))
+        tokio::task::spawn_blocking(move || handle.file.write_all_at(&data, index.offset()))
             .await
             .map_err(|e| Error::failed(format!("writing a file: {e}")))?
             .map_err(|e| disk(format!("could not write {}", self.0.temporary.display()), &e).at_block(index))
@@ -281,7 +253,7 @@ impl Sink for FileSink {
 
     fn sync(&self) -> Result<()> {
         let handle = self.0.handle()?;
-        handle.file.sync_data().map_err(|e| {
+        handle.file.file().sync_data().map_err(|e| {
             // The kernel may have dropped the pages and their error: only a new handle tells the truth again.
             *lock(&self.0.open) = self.0.reopen().map(Arc::new);
             let mut error = disk(format!("could not sync {}", self.0.temporary.display()), &e);
@@ -358,21 +330,5 @@ mod tests {
         for (at, piece) in found.chunks(BLOCK_BYTES as usize).enumerate() {
             assert!(piece.iter().all(|byte| *byte == [1, 2, 0, 3][at]), "block {at}");
         }
-    }
-
-    #[test]
-    fn a_file_system_that_refuses_direct_writes_gets_them_through_the_cache() {
-        let (dir, pool) = (tempfile::tempdir().unwrap(), Pool::default());
-        let sink = made(dir.path(), 2 * BLOCK_BYTES);
-        let opened = lock(&sink.0.open).take().unwrap();
-        let mut handle = Arc::into_inner(opened).unwrap();
-        // Writing to what is open for reading fails as surely as a refusal; only a refusal is gone around.
-        handle.direct = Some(File::open(&sink.0.temporary).unwrap());
-        assert!(handle.write(&block(&pool, 5), 0).is_err(), "other errors are errors");
-        handle.refused.store(true, Ordering::Relaxed);
-        handle.write(&block(&pool, 5), BLOCK_BYTES).unwrap();
-        let mut found = vec![0; BLOCK_BYTES as usize];
-        handle.file.read_exact_at(&mut found, BLOCK_BYTES).unwrap();
-        assert!(found.iter().all(|byte| *byte == 5));
     }
 }

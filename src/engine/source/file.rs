@@ -2,10 +2,12 @@
 //!
 //! Invariant: what is read belongs to the file that the plan saw, or the job hears that it changed (unless
 //! the user allowed that). The last block is padded with zeros.
+//!
+//! Blocks are read past the page cache where the file system lets them (O_DIRECT), as `sink::file` writes them.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use rustix::fs::{SeekFrom, seek};
 use super::{Content, Entry, Page, Routes, Source};
 use crate::engine::blocks::{Pool, digest_of, zeros};
 use crate::engine::call::Caller;
+use crate::engine::direct::Direct;
 use crate::error::{Error, Result};
 use crate::ids::BlockIndex;
 use crate::plan::SourceKind;
@@ -24,7 +27,7 @@ use crate::units::{BLOCK_BYTES, Bytes, Digest, ZERO_BLOCK_SHA256};
 /// One open file and what the plan said of it.
 #[derive(Debug)]
 pub(in crate::engine) struct FileSource {
-    file: Arc<File>,
+    file: Arc<Direct>,
     path: PathBuf,
     pinned: Pin,
     holes: Holes,
@@ -89,7 +92,7 @@ impl FileSource {
         };
         let file = File::open(path).map_err(|e| Error::io(format!("could not open {}", path.display()), &e))?;
         let pinned = Pin { device: *device, inode: *inode, length: length.0, mtime_ns: *mtime_ns, ctime_ns: *ctime_ns };
-        let source = Self { file: Arc::new(file), path: path.clone(), pinned, holes, allow_changed };
+        let source = Self { file: Arc::new(Direct::reader(file)), path: path.clone(), pinned, holes, allow_changed };
         source.compare()?;
         Ok(source)
     }
@@ -97,7 +100,7 @@ impl FileSource {
     /// What differs from the pinned file, and whether its length does.
     fn change(&self) -> Result<Option<(&'static str, bool)>> {
         let stat = |e: io::Error| Error::io(format!("could not look at {}", self.path.display()), &e);
-        let opened = Pin::of(&self.file).map_err(stat)?;
+        let opened = Pin::of(self.file.file()).map_err(stat)?;
         // The name is looked at as well: a file that was replaced keeps its old inode only for us.
         let named = File::open(&self.path).and_then(|file| Pin::of(&file)).map_err(stat)?;
         let change = self.pinned.differs(&opened).or_else(|| self.pinned.differs(&named));
@@ -124,7 +127,7 @@ impl Source for FileSource {
         self.compare()?;
         let (file, blocks, holes) = (Arc::clone(&self.file), self.blocks(), self.holes);
         let path = self.path.clone();
-        let found = tokio::task::spawn_blocking(move || map(&file, from, blocks, max, holes)).await;
+        let found = tokio::task::spawn_blocking(move || map(file.file(), from, blocks, max, holes)).await;
         found
             .map_err(|e| Error::failed(format!("listing a file: {e}")))?
             .map_err(|e| Error::io(format!("could not list {}", path.display()), &e))
@@ -171,7 +174,7 @@ impl Source for FileSource {
 }
 
 /// Reads a block that lies within `length`, padded with zeros.
-fn read_block(file: &File, index: BlockIndex, length: u64, buffer: &mut BytesMut) -> io::Result<()> {
+fn read_block(file: &Direct, index: BlockIndex, length: u64, buffer: &mut BytesMut) -> io::Result<()> {
     buffer.resize(BLOCK_BYTES as usize, 0);
     let inside = usize::try_from(length.saturating_sub(index.offset()).min(BLOCK_BYTES)).unwrap_or(0);
     file.read_exact_at(&mut buffer[..inside], index.offset())?;
