@@ -365,6 +365,9 @@ pub struct Engine {
     /// End after so long without jobs and fronts, as 10m; without it only when told to
     #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
     pub idle: Option<u64>,
+    /// Serve its figures as Prometheus text there, at /metrics; off without it
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<std::net::SocketAddr>,
     /// Leaves the terminal's session, ends when idle.
     #[arg(long, hide = true)]
     pub started_by_a_front: bool,

@@ -7,6 +7,7 @@ use super::resolve::{Resolved, World};
 use crate::engine::daemon::{self, Background};
 use crate::engine::{Client, Config, Engine};
 use crate::error::Result;
+use crate::store::StateDir;
 use crate::units::Bytes;
 
 /// An engine, and whether it outlives this command.
@@ -16,6 +17,8 @@ pub struct Attached {
     pub engine: Client,
     /// Whether the engine lives in a process of its own.
     pub background: bool,
+    /// Where its jobs are.
+    pub state: StateDir,
 }
 
 /// Whether a command's job lives in the background engine.
@@ -46,7 +49,7 @@ pub async fn start(world: &World, resolved: &Resolved, memory: Option<Bytes>, fo
         daemon::retire_idle(&state).await;
         Engine::start(Config { state, aws, budget, bandwidth: resolved.config.bandwidth.clone() }).await?
     };
-    Ok(Attached { engine, background })
+    Ok(Attached { engine, background, state: world.state.clone() })
 }
 
 /// The background engine, if one runs.
@@ -55,5 +58,5 @@ pub async fn start(world: &World, resolved: &Resolved, memory: Option<Bytes>, fo
 /// As [`daemon::find`].
 pub async fn running(world: &World) -> Result<Option<Attached>> {
     let found = daemon::find(&world.state, &daemon::this_front(), Some(world.aws.clone())).await?;
-    Ok(found.map(|engine| Attached { engine, background: true }))
+    Ok(found.map(|engine| Attached { engine, background: true, state: world.state.clone() }))
 }

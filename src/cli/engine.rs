@@ -4,6 +4,7 @@ use super::args::Engine;
 use super::resolve::Resolved;
 use super::{Code, say};
 use crate::engine::daemon::{self, Background};
+use crate::engine::metrics::Listening;
 use crate::error::{Error, Kind, Result};
 use crate::store::StateDir;
 
@@ -33,16 +34,22 @@ pub async fn run(args: Engine, resolved: &Resolved) -> Result<Code> {
     }
     let budget = resolved.machine(None, args.memory)?.budget;
     let bandwidth = args.bandwidth.or_else(|| resolved.config.bandwidth.clone());
-    match daemon::serve(Background {
-        state,
-        budget,
-        bandwidth,
-        idle,
-        on_event: resolved.config.on_event.clone(),
-        config: None,
-    })
-    .await
-    {
+    let metrics = match args.metrics {
+        None => None,
+        Some(address) => {
+            let listening = Listening::on(address).await?;
+            resolved.say.note(&format!("figures for Prometheus: http://{}/metrics", listening.address()));
+            if !listening.address().ip().is_loopback() {
+                resolved.say.warn(
+                    "whoever reaches that address reads the names of what is copied; nobody is asked who they are",
+                );
+            }
+            Some(listening)
+        }
+    };
+    let background =
+        Background { state, budget, bandwidth, idle, on_event: resolved.config.on_event.clone(), config: None };
+    match daemon::serve(background, metrics).await {
         // Of two that were started at once the second has nothing to do.
         Err(error) if args.started_by_a_front && error.kind == Kind::Refused => {
             say::stderr(&error.what);

@@ -5,12 +5,14 @@
 //! background engine go on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::args::Format;
 use super::attach::Attached;
+use super::events::Events;
 use super::progress;
 use super::resolve::Resolved;
 use super::signals::{End, Ends};
@@ -79,16 +81,19 @@ async fn watch(
     let engine = &attached.engine;
     let mut status = engine.status();
     let mut shown = progress::Jobs::new(resolved.say);
+    let mut events =
+        (resolved.output == Format::Json && !resolved.say.quiet).then(|| Events::new(attached.state.clone()));
     let mut hooks = Hooks::default();
     let mut asked_to_end = false;
     let mut waits: BTreeMap<JobId, (Instant, Blocks)> = BTreeMap::new();
     let mut beat = tokio::time::interval(Duration::from_secs(1));
     loop {
-        let ours: Vec<JobStatus> = {
-            let picture = status.borrow_and_update();
-            picture.jobs.iter().filter(|job| jobs.contains(&job.job)).cloned().collect()
-        };
+        let picture = Arc::clone(&status.borrow_and_update());
+        let ours: Vec<JobStatus> = picture.jobs.iter().filter(|job| jobs.contains(&job.job)).cloned().collect();
         ours.iter().for_each(|job| shown.show(job));
+        if let Some(events) = &mut events {
+            events.show(&ours, &picture)?;
+        }
         // A background engine tells it itself, whoever looks on.
         if let Some(command) = resolved.config.on_event.as_ref().filter(|_| !attached.background) {
             hooks.tell(command, &ours);

@@ -11,6 +11,7 @@ pub mod copy;
 pub mod deck;
 pub mod doctor;
 pub mod engine;
+pub mod events;
 pub mod follow;
 pub mod iam;
 pub mod jobs;

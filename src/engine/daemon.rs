@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::lock::{Held, Holder, holder};
+use super::metrics::Listening;
 use super::pipe::{self, Client};
 use super::protocol::{Command, JobState, Status};
 use super::socket;
@@ -65,11 +66,11 @@ const TELLERS: usize = 8;
 const LOG_MOST: u64 = 4 * 1024 * 1024;
 
 /// Runs the engine until it is told to end, or has nothing to do for too long. What runs then is put down cleanly
-/// and goes on with the next engine.
+/// and goes on with the next engine. Its figures are read at `metrics`.
 ///
 /// # Errors
 /// Another engine holds the directory, or no socket can be made.
-pub async fn serve(config: Background) -> Result<()> {
+pub async fn serve(config: Background, metrics: Option<Listening>) -> Result<()> {
     let mut lock = Held::take(&config.state)?;
     let path = socket::path(&config.state)?;
     let mut listener = socket::listen(&path)?;
@@ -78,6 +79,7 @@ pub async fn serve(config: Background) -> Result<()> {
     let handle = Supervisor::start(config.state, Worlds::new(None), budget, config.bandwidth, false, None)?;
     lock.say(Some(&path))?;
     let teller = config.on_event.map(|command| tokio::spawn(tell(handle.status(), command)));
+    let reader = metrics.map(|listening| tokio::spawn(listening.serve(handle.status())));
     let fronts = Arc::new(AtomicUsize::new(0));
     let on = |kind| signal(kind).map_err(|e| Error::io("could not listen for signals", &e));
     let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
@@ -120,8 +122,8 @@ pub async fn serve(config: Background) -> Result<()> {
     drop(listener);
     let _ = std::fs::remove_file(&path);
     handle.command(Command::Shutdown, "the engine", None).await?;
-    if let Some(teller) = teller {
-        teller.abort();
+    for task in teller.into_iter().chain(reader) {
+        task.abort();
     }
     drop(lock);
     Ok(())

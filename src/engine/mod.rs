@@ -21,12 +21,14 @@ mod blocks;
 mod call;
 mod crash;
 pub mod daemon;
+mod direct;
 mod ended;
 mod hub;
 mod keeper;
 mod lane;
 mod lister;
 mod lock;
+pub mod metrics;
 mod pipe;
 mod run;
 mod segments;
@@ -101,6 +103,12 @@ impl Engine {
         });
         Client::connect(front, "this front", Some(config.aws)).await
     }
+}
+
+/// What a job's journal gains from `since` on, whoever runs it.
+#[must_use]
+pub fn follow(state: &StateDir, job: JobId, since: jiff::Timestamp) -> journal::Follow {
+    journal::Follow::since(spec::JobDir(state.job(job)).events(), since)
 }
 
 /// Every job of a state directory, oldest first, without an engine; a directory that cannot be read is left out

@@ -21,6 +21,7 @@ mod sandbox_ec2;
 #[cfg(feature = "tui")]
 mod screens;
 mod support;
+mod telemetry;
 mod transport;
 mod traps;
 mod verify;

@@ -5,6 +5,7 @@
 //! is an error, never skipped. The file is bounded: past its limit it is folded into one checkpoint line and
 //! the latest notes, so that a job throttled for a week cannot fill the disk. Called by the job that owns it.
 
+mod follow;
 mod picture;
 mod record;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+pub use self::follow::Follow;
 pub use self::picture::{DestinationPicture, Picture, SegmentPicture};
 pub use self::record::{Credentials, Cut, Entry, Note, Progress, Record, Setting, Step, Topic};
 use crate::error::{Error, Result};
