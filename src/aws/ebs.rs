@@ -16,7 +16,7 @@ use bytes::{Bytes as Buffer, BytesMut};
 use jiff::Timestamp;
 
 use super::blocks::Arriving;
-use super::session::Context;
+use super::context::Context;
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
 use crate::ids::{AccountId, BlockIndex, SnapshotId};

@@ -6,8 +6,8 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::Tag as Ec2Tag;
 
+use super::context::Context;
 use super::describe::{image_row, instance_row, keep, snapshot_row, volume_row};
-use super::session::Context;
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
 use crate::ids::SnapshotId;

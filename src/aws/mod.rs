@@ -7,6 +7,7 @@
 mod blocks;
 mod classify;
 mod clock;
+mod context;
 mod credentials;
 mod describe;
 mod ebs;

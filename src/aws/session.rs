@@ -10,21 +10,17 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_types::service_config::ServiceConfigKey;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
-use super::classify::{self, Said};
-use super::clock::Clock;
+use super::context::{Context, Own};
 use super::credentials::{Keys, ShellSlot, Source};
 use super::http::{CONNECT_TIMEOUT, Http};
 use super::profiles::{self, Files, ProfilesVersion};
 use super::settings::{FixedProfile, Introduction, ProfileInfo, Profiles, Settings, ShellKeys, WorldId};
 use super::surroundings::{Endpoints, Shell, Surroundings};
-use super::wire;
 use super::{Ebs, Ec2};
 use crate::error::{Class, Error, Result};
-use crate::grant::{Call, Grant};
 use crate::ids::{AccountId, Profile, Region};
 use crate::rows::{Origin, RegionRow};
 
@@ -365,152 +361,22 @@ impl Aws {
             ))
             .todo("name a profile of that partition: PROFILE@REGION:…"));
         }
-        let context = Context {
-            inner: Arc::new(ContextInner {
-                origin: Arc::new(Origin { profile: profile.clone(), account: identity.account.clone(), region }),
-                endpoint: self.inner.settings.endpoint.clone(),
-                world: self.world(),
-                read_only: self.inner.settings.read_only,
-                keys: identity.keys.clone(),
-                clock: Clock::default(),
-                http: self.inner.http.clone(),
-                base: identity.base.clone(),
-                quotas: Mutex::default(),
-            }),
-        };
+        let context = Context::new(Own {
+            origin: Arc::new(Origin { profile: profile.clone(), account: identity.account.clone(), region }),
+            endpoint: self.inner.settings.endpoint.clone(),
+            world: self.world(),
+            read_only: self.inner.settings.read_only,
+            keys: identity.keys.clone(),
+            http: self.inner.http.clone(),
+            base: identity.base.clone(),
+        });
         let (ebs, ec2) = (Ebs::new(context.clone()).await?, Ec2::new(context.clone()));
         Ok(Session { inner: Arc::new(SessionInner { context, ebs, ec2 }) })
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What every call of a session needs. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(super) struct Context {
-    inner: Arc<ContextInner>,
-}
-
-#[derive(Debug)]
-struct ContextInner {
-    origin: Arc<Origin>,
-    endpoint: Option<String>,
-    world: WorldId,
-    read_only: bool,
-    keys: Keys,
-    clock: Clock,
-    http: Http,
-    base: SdkConfig,
-    quotas: Mutex<HashMap<String, Option<f64>>>,
-}
-
-impl Context {
-    pub(super) fn region(&self) -> &Region {
-        &self.inner.origin.region
-    }
-    pub(super) fn origin(&self) -> &Arc<Origin> {
-        &self.inner.origin
-    }
-    pub(super) fn keys(&self) -> &Keys {
-        &self.inner.keys
-    }
-    pub(super) fn clock(&self) -> &Clock {
-        &self.inner.clock
-    }
-    pub(super) fn http(&self) -> &Http {
-        &self.inner.http
-    }
-
-    /// What every client of this session is configured with: its region, keys and clock.
-    pub(super) fn sdk(&self) -> SdkConfig {
-        let mut builder = self.inner.base.to_builder();
-        builder.set_region(Some(aws_config::Region::new(self.region().to_string())));
-        builder.set_credentials_provider(Some(aws_credential_types::provider::SharedCredentialsProvider::new(
-            self.inner.keys.clone(),
-        )));
-        builder.set_identity_cache(Some(aws_sdk_ebs::config::IdentityCache::no_cache()));
-        builder.set_time_source(Some(aws_types::sdk_config::SharedTimeSource::new(self.inner.clock.clone())));
-        builder.build()
-    }
-
-    /// Where EBS direct is asked: the one endpoint of the settings, else the standard variables and profile keys,
-    /// else the region's own.
-    pub(super) async fn ebs_endpoint(&self) -> Result<String> {
-        use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-        let broken = |why: String| Error::usage(format!("the endpoint of EBS direct cannot be used: {why}"));
-        let base = &self.inner.base;
-        let of_service = || {
-            let key = ServiceConfigKey::builder().service_id("EBS").env("AWS_ENDPOINT_URL").profile("endpoint_url");
-            base.service_config()?.load_config(key.build().ok()?)
-        };
-        let endpoint =
-            self.inner.endpoint.clone().or_else(of_service).or_else(|| base.endpoint_url().map(str::to_owned));
-        let params = Params::builder()
-            .region(self.region().as_str())
-            .use_fips(base.use_fips().unwrap_or(false))
-            .use_dual_stack(base.use_dual_stack().unwrap_or(false))
-            .set_endpoint(endpoint)
-            .build()
-            .map_err(|error| broken(error.to_string()))?;
-        let resolved =
-            DefaultResolver::new().resolve_endpoint(&params).await.map_err(|error| broken(error.to_string()))?;
-        Ok(resolved.url().trim_end_matches('/').to_owned())
-    }
-
-    /// The gate of every mutating call: nothing is sent when it closes.
-    pub(super) fn allow(&self, grant: &Grant, call: Call, resource: Option<&str>) -> Result<()> {
-        if self.inner.read_only {
-            return Err(Error::refused(format!("{} is not made: this floe is read-only", call.action()))
-                .todo("start it without --read-only (FLOE_READ_ONLY)"));
-        }
-        let endpoint = grant.endpoint.as_deref();
-        if endpoint != self.inner.endpoint.as_deref() && endpoint != self.inner.world.endpoint.as_deref() {
-            return Err(Error::refused(format!(
-                "{} is outside what plan {} may do: it was accepted for {}, this is {}",
-                call.action(),
-                grant.short_hash(),
-                endpoint.unwrap_or("AWS itself"),
-                self.inner.world.endpoint.as_deref().unwrap_or("AWS itself"),
-            )));
-        }
-        grant.check(call, &self.inner.origin.account, resource)
-    }
-
-    /// The error for an answer that refused; learns the service's clock where that was the cause. When the
-    /// clock was right all along, the refusal is of the credentials.
-    pub(super) fn refused(&self, said: Said, date: Option<&str>, what: String) -> Error {
-        let skewed = classify::classify(&said) == Class::ClockSkew;
-        let mut error = self.inner.keys.error(said, what, self.region());
-        if skewed && !date.is_some_and(|date| self.inner.clock.learn(date)) {
-            error.todo = Some("set this machine's clock (timedatectl set-ntp true), then try again".to_owned());
-        }
-        self.ended(error)
-    }
-
-    /// The same for an SDK client's error.
-    pub(super) fn sdk_error<E>(&self, operation: &'static str, error: &wire::SdkError<E>, what: String) -> Error
-    where
-        E: aws_sdk_ebs::error::ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        let classed = self.inner.keys.sdk_error(operation, error, what, self.region());
-        if classed.class == Class::ClockSkew
-            && let Some(date) = error.raw_response().and_then(|raw| raw.headers().get("date"))
-        {
-            self.inner.clock.learn(date);
-        }
-        self.ended(classed)
-    }
-
-    /// EC2 has one word for a clock that is off and a session that ended: the clocks tell which.
-    fn ended(&self, error: Error) -> Error {
-        if error.class != Class::ClockSkew || !error.has_code("RequestExpired") || !self.inner.clock.is_right() {
-            return error;
-        }
-        self.inner.keys.refused();
-        Error { class: Class::Credentials, ..error }.todo(self.inner.keys.mend())
-    }
 }
 
 /// One profile in one region, pinned to its account. Cheap to clone.
@@ -573,29 +439,6 @@ impl Session {
     /// The value in force of an `ebs` quota, live where allowed, else `None` (the caller knows the default).
     /// Asked once per session.
     pub async fn quota(&self, code: &str) -> Option<f64> {
-        let inner = &self.inner.context.inner;
-        if let Some(known) = lock(&inner.quotas).get(code) {
-            return *known;
-        }
-        let value = self.ask_quota(code).await;
-        lock(&inner.quotas).insert(code.to_owned(), value);
-        value
-    }
-
-    async fn ask_quota(&self, code: &str) -> Option<f64> {
-        let client = aws_sdk_servicequotas::Client::new(&self.inner.context.sdk());
-        let applied = client.get_service_quota().service_code("ebs").quota_code(code).send().await;
-        match applied {
-            Ok(answer) => answer.quota()?.value(),
-            // Never changed for this account: the default is what counts.
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_resource_exception()) => {
-                let default = client.get_aws_default_service_quota().service_code("ebs").quota_code(code).send().await;
-                default.ok()?.quota()?.value()
-            }
-            Err(error) => {
-                tracing::debug!(code, error = %wire::chain(&error), "quota not told");
-                None
-            }
-        }
+        self.inner.context.quota(code).await
     }
 }

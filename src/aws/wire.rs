@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use http_body::Body;
 
 use super::classify::{self, Said};
-use super::session::Context;
+use super::context::Context;
 use crate::error::{Class, Error, Result};
 use crate::ids::Region;
 
