@@ -1,282 +1,28 @@
-//! The keeper of one job's ledger and journal: a thread of its own, reached by messages.
-//!
-//! Lanes never touch the disk of the ledger or wait for its lock: they send what was written and go on.
-//! Invariants: a block is marked done only after its destination has it durably (files are synced first, in
-//! batches bounded in bytes and time); `listed_through` is journaled only after the ledger was flushed. What
-//! fronts see of counts, segments and the map is taken here at one moment, so that sums add up.
+//! The keeper's thread: takes what the doors say, one after another, and writes it down in the order that makes a
+//! crash harmless: a file's data, then digests and bits, then the journal's `listed`.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::blocks::lock;
-use super::crash::{self, Point};
-use super::journal::{Journal, Picture, Record};
-use super::ledger::{Dest, Ledger, Linear, Scan, Wanted};
-use super::sink::Sink;
-use super::source::Entry;
-use crate::error::{Error, Result};
+use super::{Ask, Board, Counts, MapCell, OnTrouble, PUBLISH_EVERY, SegmentCount, Todo};
+use crate::engine::blocks::lock;
+use crate::engine::crash::{self, Point};
+use crate::engine::journal::{Journal, Record};
+use crate::engine::ledger::{Dest, Ledger, Scan, Wanted};
+use crate::engine::sink::Sink;
+use crate::engine::source::Entry;
+use crate::error::Result;
 use crate::ids::{BlockIndex, BlockRange};
 use crate::units::{BLOCK_BYTES, Blocks, Bytes, Digest};
 
-/// Messages that wait for the keeper at most; a lane that finds it full waits, holding no memory.
-const QUEUE: usize = 1024;
 /// A batch of a file is synced when it is this large …
-pub(super) const BATCH: Bytes = Bytes::mib(64);
+const BATCH: Bytes = Bytes::mib(64);
 /// … or this old. The ledger is flushed as often.
 const FLUSH_EVERY: Duration = Duration::from_millis(1000);
-/// How often counts and the map are taken for fronts.
-const PUBLISH_EVERY: Duration = Duration::from_millis(250);
-
-/// Destinations a job can have: one bit each in [`Todo`].
-pub(super) const MAX_DESTINATIONS: usize = 64;
-
-/// Which destinations still need a block: bit `n` for destination `n`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Todo(pub u64);
-
-impl Todo {
-    pub(super) const fn has(self, dest: usize) -> bool {
-        self.0 >> dest & 1 == 1
-    }
-    pub(super) const fn with(self, dest: usize) -> Self {
-        Self(self.0 | 1 << dest)
-    }
-    pub(super) const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-    pub(super) const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-    pub(super) const fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-}
-
-/// What the ledger says at one moment.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Counts {
-    /// Blocks listed.
-    pub listed: Blocks,
-    /// Blocks that every destination has that has not failed.
-    pub done: Blocks,
-    /// Whether every segment's listing ended.
-    pub listed_whole: bool,
-    /// Blocks by destination.
-    pub by_dest: Vec<Blocks>,
-    /// Segments with their listed and done blocks; only while somebody watches.
-    pub segments: Vec<SegmentCount>,
-    /// The block map; only while somebody watches.
-    pub map: Vec<MapCell>,
-    /// Indexes per cell of it.
-    pub span: u32,
-}
-
-/// One segment in [`Counts`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SegmentCount {
-    pub id: u32,
-    pub range: BlockRange,
-    pub through: u32,
-    pub listed: Blocks,
-    pub done: Blocks,
-}
-
-/// One cell in [`Counts`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct MapCell {
-    pub range: BlockRange,
-    pub listed: u32,
-    pub done: u32,
-}
-
-/// Shared with whoever draws.
-#[derive(Debug, Default)]
-pub(super) struct Board {
-    pub counts: Mutex<Counts>,
-    /// For so many publications somebody wants segments and the map.
-    watched: AtomicU8,
-}
-
-impl Board {
-    /// Somebody looks: keep the segments and the map for a few more seconds.
-    pub(super) fn watch(&self) {
-        self.watched.store(12, Ordering::Relaxed);
-    }
-}
-
-enum Ask {
-    Journal {
-        record: Box<Record>,
-        sync: bool,
-        answer: Option<oneshot::Sender<Result<()>>>,
-    },
-    Picture(oneshot::Sender<Picture>),
-    Page {
-        segment: Option<(u32, u32)>,
-        entries: Vec<Entry>,
-        again: bool,
-        answer: oneshot::Sender<Result<Vec<(Entry, Todo)>>>,
-    },
-    Done {
-        dest: usize,
-        index: BlockIndex,
-        digest: Digest,
-    },
-    Alive(Todo),
-    Commit(oneshot::Sender<Result<()>>),
-    Linear {
-        dest: usize,
-        omit_zeros: bool,
-        answer: oneshot::Sender<Result<Linear>>,
-    },
-    Digests {
-        dest: usize,
-        from: BlockIndex,
-        max: usize,
-        answer: oneshot::Sender<Result<Vec<(BlockIndex, Digest)>>>,
-    },
-    Pending {
-        answer: oneshot::Sender<Result<Vec<BlockRange>>>,
-    },
-    Clear {
-        dest: usize,
-        answer: oneshot::Sender<Result<()>>,
-    },
-    Tick,
-}
-
-/// A door to the keeper; clones are the same one. The thread ends with the last clone.
-#[derive(Debug, Clone)]
-pub(super) struct Keeper {
-    asks: mpsc::Sender<Ask>,
-    board: Arc<Board>,
-}
-
-/// What ended a keeper's work for a destination, or for the whole job.
-pub(super) type OnTrouble = Box<dyn Fn(Option<usize>, Error) + Send>;
-
-impl Keeper {
-    /// Starts the thread. `sinks` are asked to sync; `trouble` hears of failures that no caller waits for.
-    pub(super) fn start(
-        ledger: Ledger,
-        journal: Journal,
-        sinks: Vec<Arc<dyn Sink>>,
-        trouble: OnTrouble,
-    ) -> (Self, tokio::task::JoinHandle<()>) {
-        let (asks, asked) = mpsc::channel(QUEUE);
-        let board = Arc::new(Board::default());
-        let alive = Todo((0..sinks.len()).fold(0, |all, dest| all | 1 << dest));
-        let desk = Desk {
-            batches: sinks.iter().map(|_| Batch::default()).collect(),
-            ledger,
-            journal,
-            sinks,
-            alive,
-            broken: Todo::default(),
-            listed_ahead: Vec::new(),
-            board: Arc::clone(&board),
-            trouble,
-            flushed: Instant::now(),
-            published: None,
-        };
-        let thread = tokio::task::spawn_blocking(move || desk.run(asked));
-        let ticks = asks.downgrade();
-        tokio::spawn(async move {
-            let mut every = tokio::time::interval(PUBLISH_EVERY);
-            loop {
-                every.tick().await;
-                let Some(asks) = ticks.upgrade() else { return };
-                let _ = asks.try_send(Ask::Tick); // a full queue wakes it as well
-            }
-        });
-        (Self { asks, board }, thread)
-    }
-
-    pub(super) fn board(&self) -> &Arc<Board> {
-        &self.board
-    }
-
-    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T> {
-        let (answer, answered) = oneshot::channel();
-        self.asks.send(make(answer)).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())
-    }
-
-    /// Journals and waits until it is on the disk: before a call with effects.
-    pub(super) async fn journal(&self, record: Record) -> Result<()> {
-        self.ask(|answer| Ask::Journal { record: Box::new(record), sync: true, answer: Some(answer) }).await?
-    }
-
-    /// Journals what may be lost in a power cut; never waits for the disk.
-    pub(super) fn note(&self, record: Record) {
-        let _ = self.asks.try_send(Ask::Journal { record: Box::new(record), sync: false, answer: None });
-    }
-
-    /// Journals in order; on the disk when something later is.
-    pub(super) async fn record(&self, record: Record) -> Result<()> {
-        self.ask(|answer| Ask::Journal { record: Box::new(record), sync: false, answer: Some(answer) }).await?
-    }
-
-    /// What the journal says.
-    pub(super) async fn picture(&self) -> Result<Picture> {
-        self.ask(Ask::Picture).await
-    }
-
-    /// Notes a page as listed (through the index given for its segment, once that is durable) and tells which
-    /// destinations need each block; blocks that nobody needs are left out. `again` for pages of blocks that
-    /// were listed before.
-    pub(super) async fn page(
-        &self,
-        segment: Option<(u32, u32)>,
-        entries: Vec<Entry>,
-        again: bool,
-    ) -> Result<Vec<(Entry, Todo)>> {
-        self.ask(|answer| Ask::Page { segment, entries, again, answer }).await?
-    }
-
-    /// A destination acknowledged a block.
-    pub(super) async fn done(&self, dest: usize, index: BlockIndex, digest: Digest) -> Result<()> {
-        self.asks.send(Ask::Done { dest, index, digest }).await.map_err(|_| closed())
-    }
-
-    /// Which destinations count: those that failed do not. Said between two passes, when nothing is being written.
-    pub(super) async fn alive(&self, alive: Todo) -> Result<()> {
-        self.asks.send(Ask::Alive(alive)).await.map_err(|_| closed())
-    }
-
-    /// Makes everything said so far durable.
-    pub(super) async fn commit(&self) -> Result<()> {
-        self.ask(Ask::Commit).await?
-    }
-
-    /// Count and LINEAR checksum of what a destination has.
-    pub(super) async fn linear(&self, dest: usize, omit_zeros: bool) -> Result<Linear> {
-        self.ask(|answer| Ask::Linear { dest, omit_zeros, answer }).await?
-    }
-
-    /// The next blocks that a destination has, with their digests.
-    pub(super) async fn digests(&self, dest: usize, from: BlockIndex, max: usize) -> Result<Vec<(BlockIndex, Digest)>> {
-        self.ask(|answer| Ask::Digests { dest, from, max, answer }).await?
-    }
-
-    /// Ranges that hold every block that is listed and missing somewhere; near ones are joined.
-    pub(super) async fn pending(&self) -> Result<Vec<BlockRange>> {
-        self.ask(|answer| Ask::Pending { answer }).await?
-    }
-
-    /// Forgets what a destination had: it starts anew.
-    pub(super) async fn clear(&self, dest: usize) -> Result<()> {
-        self.ask(|answer| Ask::Clear { dest, answer }).await?
-    }
-}
-
-fn closed() -> Error {
-    Error::stopped("the job's ledger is closed")
-}
 
 /// Blocks that a file has and that are not synced yet.
 #[derive(Debug, Default)]
@@ -286,7 +32,7 @@ struct Batch {
 }
 
 /// The thread's own state.
-struct Desk {
+pub(super) struct Desk {
     ledger: Ledger,
     journal: Journal,
     sinks: Vec<Arc<dyn Sink>>,
@@ -307,7 +53,29 @@ fn dest_of(dest: usize) -> Dest {
 }
 
 impl Desk {
-    fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
+    pub(super) fn new(
+        ledger: Ledger,
+        journal: Journal,
+        sinks: Vec<Arc<dyn Sink>>,
+        board: Arc<Board>,
+        trouble: OnTrouble,
+    ) -> Self {
+        Self {
+            batches: sinks.iter().map(|_| Batch::default()).collect(),
+            alive: Todo((0..sinks.len()).fold(0, |all, dest| all | 1 << dest)),
+            ledger,
+            journal,
+            sinks,
+            broken: Todo::default(),
+            listed_ahead: Vec::new(),
+            board,
+            trouble,
+            flushed: Instant::now(),
+            published: None,
+        }
+    }
+
+    pub(super) fn run(mut self, mut asked: mpsc::Receiver<Ask>) {
         self.publish();
         while let Some(ask) = asked.blocking_recv() {
             self.take(ask);
@@ -501,7 +269,7 @@ impl Desk {
                 let through = through(id, segment.through);
                 counts.segments.push(SegmentCount { id: *id, range: segment.range, through, listed, done });
             }
-            let cells = super::protocol::JobDetail::MAP_CELLS;
+            let cells = crate::engine::protocol::JobDetail::MAP_CELLS;
             let map = self.ledger.map(self.ledger.range(), cells, &living)?;
             counts.span = map.first().map_or(1, |cell| cell.range.len());
             counts.map = map.into_iter().map(|c| MapCell { range: c.range, listed: c.listed, done: c.done }).collect();
