@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use super::blocks::lock;
 use super::call::{Route, retried};
 use super::keeper::Todo;
+use super::listing::Listing;
 use super::source::{Content, Routes};
 use super::telemetry::LaneLog;
 use super::transfer::{Board, Halt, Item, Job, halt_of};
@@ -70,6 +71,14 @@ async fn move_item(
     if todo.is_empty() {
         return;
     }
+    // Its turn before its memory: what waits for bandwidth keeps nobody from a block.
+    if item.entry.content != Content::Hole {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = job.bytes_may_go() => {}
+        }
+    }
     let permit = match job.budget.try_acquire(job.weight) {
         Some(permit) => permit,
         None => {
@@ -112,9 +121,6 @@ async fn move_item(
 }
 
 async fn read(job: &Job, routes: Option<&Routes>, log: &LaneLog, item: &Item, into: &mut BytesMut) -> Result<Digest> {
-    if item.entry.content != Content::Hole {
-        job.bytes_may_go().await;
-    }
     match routes {
         Some(routes) if item.entry.content != Content::Hole => {
             retried!(job.caller.tries(&routes.get, log, item.segment), job.source.read(&item.entry, &job.pool, into))
@@ -221,22 +227,15 @@ pub(super) async fn canary(job: &Arc<Job>, board: &Arc<Board>, routes: Option<&R
     halted.map_or(Ok(()), Err)
 }
 
-async fn first_block(job: &Job, routes: Option<&Routes>, mut from: u32) -> Result<Option<super::source::Entry>> {
-    let small = crate::plan::choices::PAGE_MIN;
-    let mut token: Option<String> = None;
+async fn first_block(job: &Job, routes: Option<&Routes>, from: u32) -> Result<Option<super::source::Entry>> {
+    let mut listing = Listing::new(&*job.source, routes.map(|routes| (&*job.caller, routes)), from);
     for _ in 0..CANARY_PAGES {
-        let page = match routes {
-            None => job.source.page(from, None, small).await?,
-            Some(routes) => {
-                retried!(job.caller.own_tries(&routes.list), job.source.page(from, token.as_deref(), small))?
-            }
-        };
+        if listing.is_over() {
+            break;
+        }
+        let page = listing.next(crate::plan::choices::PAGE_MIN).await?;
         if let Some(entry) = page.entries.into_iter().next() {
             return Ok(Some(entry));
-        }
-        (from, token) = (page.through, page.next);
-        if token.is_none() {
-            return Ok(None);
         }
     }
     Ok(None)

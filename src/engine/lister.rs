@@ -1,8 +1,7 @@
 //! The listing cursors of one pass: each lists its segment page by page into the one queue.
 //!
-//! Invariants: NextToken lives in a local variable and nowhere else; blocks outside the asked range are dropped;
-//! an empty page with a token is not the end; a page's memory comes from the listing carve-out and is held until
-//! its last item is handed on.
+//! Invariants: blocks outside the asked range are dropped; a page's memory comes from the listing carve-out and is
+//! held until its last item is handed on.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::blocks::lock;
 use super::budget::{Part, Permit};
-use super::call::retried;
+use super::call::NO_SEGMENT;
 use super::journal::{Record, Topic};
+use super::listing::Listing;
 use super::protocol::Tone;
 use super::segments::Claim;
 use super::source::{Page, Routes};
 use super::transfer::{Board, Item, Job, halt_of};
-use crate::aws::Walk;
 use crate::error::{Class, Error, Result};
 use crate::ids::BlockRange;
 use crate::plan::choices::LISTED_ENTRY;
@@ -90,8 +89,8 @@ async fn list(
     stop: &CancellationToken,
 ) -> Result<()> {
     let Work { segment, mut from, mut end } = work;
-    let mut token: Option<String> = None;
-    let mut walk = Walk::over(job.source.blocks());
+    let asks = routes.map(|routes| (&*job.caller, routes));
+    let mut listing = Listing::new(&*job.source, asks, from).of_segment(segment.unwrap_or(NO_SEGMENT));
     let page_size = job.page_size.load(Ordering::Relaxed);
     let again = segment.is_none();
     if again && routes.is_some() {
@@ -102,16 +101,7 @@ async fn list(
         let permit =
             job.budget.acquire_page(room).await.map_err(|denied| Error { class: Class::Quota, ..denied.into() })?;
         let listed = Instant::now();
-        let page = match fetch(job, routes, from, token.as_deref(), page_size, segment).await {
-            Err(error) if error.class == Class::StalePage => {
-                walk.stale(token.as_deref())?;
-                token = None;
-                continue;
-            }
-            page => page?,
-        };
-        let Page { mut entries, through, next, .. } = page;
-        walk.page(token.as_deref(), next.as_deref(), through > from)?;
+        let Page { mut entries, through, .. } = listing.next(page_size).await?;
         let through = match segment {
             Some(id) => {
                 end = lock(&board.segments).listed(id, through);
@@ -123,8 +113,6 @@ async fn list(
         let needed = job.keeper.page(segment.map(|id| (id, through)), entries, again).await?;
         hand_on(board, BlockRange::new(from, through), listed, needed, segment, permit, stop).await;
         from = through;
-        token = next;
-        // Without a token it goes on by index: a file's pages have none, and a snapshot's last one covers all.
         if from >= end {
             return Ok(());
         }
@@ -133,24 +121,6 @@ async fn list(
                 lock(&board.segments).put_back(BlockRange::new(from, end));
             }
             return Ok(());
-        }
-    }
-}
-
-async fn fetch(
-    job: &Job,
-    routes: Option<&Routes>,
-    from: u32,
-    token: Option<&str>,
-    max: u16,
-    segment: Option<u32>,
-) -> Result<Page> {
-    match routes {
-        None => job.source.page(from, token, max).await,
-        Some(routes) => {
-            let log = job.caller.log();
-            let segment = segment.unwrap_or(super::call::NO_SEGMENT);
-            retried!(job.caller.tries(&routes.list, log, segment), job.source.page(from, token, max))
         }
     }
 }
@@ -175,7 +145,7 @@ async fn hand_on(
             memory.shrink(Part::Listing, Bytes(left * LISTED_ENTRY.0));
         }
         left -= 1;
-        let segment = segment.or_else(|| lock(&board.segments).of(entry.index.0)).unwrap_or(super::call::NO_SEGMENT);
+        let segment = segment.or_else(|| lock(&board.segments).of(entry.index.0)).unwrap_or(NO_SEGMENT);
         let item = Item { entry, todo, segment, page: Arc::clone(&ticket) };
         // An item that cannot be handed on any more comes back by being dropped.
         tokio::select! {

@@ -27,6 +27,7 @@ mod hub;
 mod keeper;
 mod lane;
 mod lister;
+mod listing;
 mod lock;
 pub mod metrics;
 mod pipe;

@@ -20,12 +20,13 @@ pub use self::differences::Differences;
 use super::blocks::{Pool, lock};
 use super::call::{Caller, NO_SEGMENT, Quotas, retried};
 use super::hub::Hub;
+use super::listing::Listing;
 use super::protocol::Lanes;
 use super::rate::{Limiters, PerSecond};
 use super::source::{Entry, FileSource, Holes, Routes, SnapshotSource, Source, pin_file};
 use super::telemetry::{LaneLog, Process};
 use super::window::Bounds;
-use crate::aws::{Session, Walk};
+use crate::aws::Session;
 use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, JobId, SnapshotId};
 use crate::plan::SourceKind;
@@ -119,12 +120,9 @@ struct Shared {
 
 /// Where one side's listing stands in one range.
 #[derive(Debug)]
-struct Cursor {
+struct Cursor<'a> {
     entries: VecDeque<Entry>,
-    token: Option<String>,
-    walk: Walk,
-    /// Everything below is listed.
-    through: u32,
+    listing: Listing<'a>,
     /// The first listed block that was dropped because it is past the range.
     beyond: Option<u32>,
 }
@@ -262,11 +260,11 @@ async fn range(shared: &Shared, log: &LaneLog, from: u32, end: u32) -> Result<()
     let mut turn = None;
     let mut refused = 0;
     let mut at = from;
-    let mut cursors = [Cursor::at(shared, from), Cursor::at(shared, from)];
+    let mut cursors = [Cursor::at(shared, 0, from), Cursor::at(shared, 1, from)];
     let mut heads = [None, None];
     loop {
         for (nth, head) in heads.iter_mut().enumerate() {
-            *head = head_of(shared, nth, &mut cursors[nth], end, &mut turn).await?;
+            *head = head_of(shared, &mut cursors[nth], end, &mut turn).await?;
         }
         let Some(index) = heads.iter().flatten().min().copied() else { break };
         let mut of = |nth: usize| {
@@ -293,7 +291,7 @@ async fn range(shared: &Shared, log: &LaneLog, from: u32, end: u32) -> Result<()
                     return Err(error.during("the service refuses the block tokens that it has just given"));
                 }
                 shared.hub.relisted();
-                cursors = [Cursor::at(shared, at), Cursor::at(shared, at)];
+                cursors = [Cursor::at(shared, 0, at), Cursor::at(shared, 1, at)];
             }
             Err(error) => return Err(error),
         }
@@ -306,64 +304,39 @@ async fn range(shared: &Shared, log: &LaneLog, from: u32, end: u32) -> Result<()
     Ok(())
 }
 
-impl Cursor {
-    fn at(shared: &Shared, from: u32) -> Self {
-        let walk = Walk::over(shared.indexes);
-        Self { entries: VecDeque::new(), token: None, walk, through: from, beyond: None }
+impl<'a> Cursor<'a> {
+    fn at(shared: &'a Shared, nth: usize, from: u32) -> Self {
+        let end = &shared.ends[nth];
+        let asks = end.routes.as_ref().map(|routes| (&shared.caller, routes));
+        Self { entries: VecDeque::new(), listing: Listing::new(&*end.source, asks, from), beyond: None }
     }
 
-    /// Where the next block may be, when none was found before it.
+    /// Where the next block may be, when none was found before it. Past its end a side has nothing.
     fn empty_to(&self) -> u32 {
-        self.beyond.unwrap_or(self.through)
+        self.beyond.unwrap_or(if self.listing.is_over() { u32::MAX } else { self.listing.through() })
     }
 }
 
 /// The next listed block of a side, below `end`; lists as far as that takes.
 async fn head_of<'a>(
     shared: &'a Shared,
-    nth: usize,
-    cursor: &mut Cursor,
+    cursor: &mut Cursor<'_>,
     end: u32,
     turn: &mut Option<MutexGuard<'a, ()>>,
 ) -> Result<Option<u32>> {
-    let side = &shared.ends[nth];
     loop {
         if let Some(entry) = cursor.entries.front() {
             return Ok(Some(entry.index.0));
         }
-        if cursor.through >= side.source.blocks() {
-            cursor.through = u32::MAX;
-        }
-        if cursor.beyond.is_some() || cursor.through >= end {
+        if cursor.beyond.is_some() || cursor.listing.is_over() || cursor.listing.through() >= end {
             return Ok(None);
         }
         if turn.is_none() && shared.one_at_a_time.load(Ordering::Relaxed) {
             *turn = Some(shared.turn.lock().await);
         }
-        let (from, token) = (cursor.through, cursor.token.take());
-        let asked = side.source.page(from, token.as_deref(), shared.page);
-        let page = match &side.routes {
-            None => asked.await,
-            Some(routes) => {
-                drop(asked);
-                let tries = shared.caller.own_tries(&routes.list);
-                retried!(tries, side.source.page(from, token.as_deref(), shared.page))
-            }
-        };
-        let page = match page {
-            Err(error) if error.class == Class::StalePage => {
-                cursor.walk.stale(token.as_deref())?;
-                continue;
-            }
-            page => page?,
-        };
-        cursor.walk.page(token.as_deref(), page.next.as_deref(), page.through > from)?;
-        if page.through <= from && page.next.is_none() {
-            return Err(Error::failed(format!("the listing stops at block {from}")));
-        }
+        let page = cursor.listing.next(shared.page).await?;
         cursor.beyond = page.entries.iter().map(|entry| entry.index.0).find(|index| *index >= end);
         cursor.entries.extend(page.entries.into_iter().filter(|entry| entry.index.0 < end));
-        (cursor.through, cursor.token) = (page.through.max(from), page.next);
     }
 }
 
