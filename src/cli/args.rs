@@ -528,7 +528,7 @@ choices! {
         "none" => Verify::None, "Nothing is listed or read back";
         "listing" => Verify::Listing, "The result's list equals what was written";
         "checksum" => Verify::Checksum, "Checksums that the service keeps are compared as well";
-        "full" => Verify::Full, "Every block is read back";
+        "full" => Verify::Full, "Every block is read back; of a file all of it, with its SHA-256";
     }
     OmitZeros {
         "off" => OmitZeros::Off, "None";

@@ -14,7 +14,7 @@ use super::table;
 use crate::engine;
 use crate::engine::journal::{Follow, Record};
 use crate::engine::protocol::{
-    DestinationState, Evidence, JobState, JobStatus, LaneReason, Requests, Status, Tone, Troubles,
+    Checking, DestinationState, Evidence, JobState, JobStatus, LaneReason, Requests, Status, Tone, Troubles,
 };
 use crate::error::Result;
 use crate::ids::JobId;
@@ -89,6 +89,7 @@ struct Progress {
     bytes_written: u64,
     bytes_per_second: f64,
     left_seconds: Option<[f64; 2]>,
+    checking: Option<Checking>,
     elapsed_seconds: f64,
     lanes: Lanes,
     get_ms: Option<Latency>,
@@ -127,6 +128,7 @@ impl Progress {
             bytes_written: job.bytes_written.0,
             bytes_per_second: job.rate.0,
             left_seconds: job.left_seconds.map(|(low, high)| [low, high]),
+            checking: job.checking(),
             elapsed_seconds: job.elapsed_seconds,
             lanes: Lanes { now: job.lanes.now, target: job.lanes.target, cap: job.lanes.cap, reason: job.lanes.reason },
             get_ms: latency(job.get_ms),

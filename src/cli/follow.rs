@@ -8,22 +8,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::args::Format;
 use super::attach::Attached;
 use super::events::Events;
+use super::outcome::{DestinationOutcome, Group, Outcome};
 use super::progress;
 use super::resolve::Resolved;
 use super::signals::{End, Ends};
 use super::{Code, say, table};
 use crate::address::Address;
 use crate::engine::Client;
-use crate::engine::protocol::{Command, DestinationState, DestinationStatus, Evidence, JobState, JobStatus};
+use crate::engine::protocol::{Command, DestinationState, Evidence, JobState, JobStatus};
 use crate::engine::told::Told;
 use crate::error::{Class, Error, Kind, Result};
 use crate::ids::JobId;
-use crate::plan::Strategy;
 use crate::units::Blocks;
 
 /// The code of a command that was stopped and can go on.
@@ -256,7 +254,15 @@ fn report(jobs: &[JobStatus], output: Format) -> Result<()> {
     match output {
         Format::Json => match jobs {
             [job] => table::json(&Outcome::of(job)),
-            jobs => table::json(&Group::of(jobs)),
+            jobs => {
+                let state = match code(jobs) {
+                    0 => JobState::Done,
+                    3 => JobState::Partial,
+                    4 => JobState::Paused,
+                    _ => JobState::Failed,
+                };
+                table::json(&Group::of(jobs, state))
+            }
         },
         Format::Csv => {
             let heads = ["job", "state", "source", "address", "destination_state", "blocks", "bytes"];
@@ -267,8 +273,8 @@ fn report(jobs: &[JobStatus], output: Format) -> Result<()> {
                         job.job.to_string(),
                         job.state.word().to_owned(),
                         job.source.clone(),
-                        outcome.address.to_owned(),
-                        word(outcome.state).to_owned(),
+                        outcome.address,
+                        outcome.state.to_owned(),
                         outcome.blocks.to_string(),
                         outcome.bytes.to_string(),
                     ]
@@ -276,126 +282,21 @@ fn report(jobs: &[JobStatus], output: Format) -> Result<()> {
             });
             table::csv(&heads, rows)
         }
-        Format::Table | Format::Ids => jobs
-            .iter()
-            .flat_map(|job| &job.destinations)
-            .filter(|to| to.state == DestinationState::Completed)
-            .filter_map(|to| match to.address.parse() {
+        Format::Table | Format::Ids => {
+            let completed = || {
+                let all = jobs.iter().flat_map(|job| &job.destinations);
+                all.filter(|to| to.state == DestinationState::Completed)
+            };
+            if output == Format::Table {
+                let hashed = completed().filter_map(|to| Some((to.image_sha256?, &to.address)));
+                // As `sha256sum` writes it, so that `sha256sum -c` reads it.
+                hashed.map(|(sum, path)| format!("{}  {path}", sum.hex())).try_for_each(|line| say::result(&line))?;
+            }
+            let ids = completed().filter_map(|to| match to.address.parse() {
                 Ok(Address::Snapshot(_, id)) => Some(id),
                 _ => None,
-            })
-            .try_for_each(|id| say::result(id.as_str())),
-    }
-}
-
-const fn word(state: DestinationState) -> &'static str {
-    match state {
-        DestinationState::Pending => "pending",
-        DestinationState::Starting => "starting",
-        DestinationState::Writing => "writing",
-        DestinationState::Completing => "completing",
-        DestinationState::Checking => "checking",
-        DestinationState::Completed => "completed",
-        DestinationState::Failed => "failed",
-    }
-}
-
-/// The JSON object that `copy -o json` ends with (DESIGN §4).
-#[derive(Debug, Serialize)]
-pub struct Outcome<'a> {
-    job: JobId,
-    state: JobState,
-    source: &'a str,
-    destinations: Vec<DestinationOutcome<'a>>,
-    blocks: u64,
-    bytes: u64,
-    retries: u64,
-    throttles: u64,
-    elapsed_seconds: f64,
-    peak_rss_bytes: u64,
-    predicted: Predicted,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct DestinationOutcome<'a> {
-    address: &'a str,
-    strategy: Strategy,
-    state: DestinationState,
-    blocks: u64,
-    bytes: u64,
-    checksum: Option<String>,
-    evidence: Evidence,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Predicted {
-    memory_bytes: u64,
-    cost_usd: f64,
-    seconds: f64,
-}
-
-/// The same of a group (`--each`).
-#[derive(Debug, Serialize)]
-struct Group<'a> {
-    state: JobState,
-    jobs: Vec<Outcome<'a>>,
-    blocks: u64,
-    bytes: u64,
-}
-
-impl<'a> Outcome<'a> {
-    /// Of a job that is over, or rests.
-    #[must_use]
-    pub fn of(job: &'a JobStatus) -> Self {
-        Self {
-            job: job.job,
-            state: job.state,
-            source: &job.source,
-            destinations: job.destinations.iter().map(DestinationOutcome::of).collect(),
-            blocks: job.blocks_done.0,
-            bytes: job.blocks_done.bytes().0,
-            retries: job.troubles.retries,
-            throttles: job.troubles.throttles(),
-            elapsed_seconds: job.elapsed_seconds,
-            peak_rss_bytes: job.peak_rss.0,
-            predicted: Predicted {
-                memory_bytes: job.predicted.memory.0,
-                cost_usd: job.predicted.cost.0,
-                seconds: f64::midpoint(job.predicted.seconds_low, job.predicted.seconds_high),
-            },
-            error: job.error.as_ref().map(ToString::to_string),
+            });
+            ids.into_iter().try_for_each(|id| say::result(id.as_str()))
         }
-    }
-}
-
-impl<'a> DestinationOutcome<'a> {
-    fn of(to: &'a DestinationStatus) -> Self {
-        Self {
-            address: &to.address,
-            strategy: to.strategy,
-            state: to.state,
-            blocks: to.blocks.0,
-            bytes: to.bytes.0,
-            checksum: to.checksum.map(|digest| digest.base64()),
-            evidence: to.evidence,
-            error: to.error.as_ref().map(ToString::to_string),
-        }
-    }
-}
-
-impl<'a> Group<'a> {
-    fn of(jobs: &'a [JobStatus]) -> Self {
-        let state = match code(jobs) {
-            0 => JobState::Done,
-            3 => JobState::Partial,
-            4 => JobState::Paused,
-            _ => JobState::Failed,
-        };
-        let blocks: Blocks = jobs.iter().map(|job| job.blocks_done).sum();
-        Self { state, jobs: jobs.iter().map(Outcome::of).collect(), blocks: blocks.0, bytes: blocks.bytes().0 }
     }
 }

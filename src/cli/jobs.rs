@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::args::{Cancel, Format, JobArg, Jobs, JobsVerb, Resume, Show, Turn, Watch};
 use super::attach::{self, Attached};
+use super::outcome::Outcome;
 use super::resolve::{Resolved, World};
 use super::signals::Ends;
 use super::table::Side;
@@ -347,7 +348,7 @@ fn ls(jobs: &[JobStatus], output: Format) -> Result<()> {
                         job.blocks_total.value.bytes().to_string(),
                         job.source.clone(),
                         job.destinations.iter().map(|to| to.address.as_str()).collect::<Vec<_>>().join(" "),
-                        job.why.clone(),
+                        job.shown_why().into_owned(),
                     ]
                 }),
             )
@@ -357,7 +358,7 @@ fn ls(jobs: &[JobStatus], output: Format) -> Result<()> {
 
 fn show(job: &JobStatus, output: Format) -> Result<()> {
     if output == Format::Json {
-        return table::json(&follow::Outcome::of(job));
+        return table::json(&Outcome::of(job));
     }
     if output == Format::Csv {
         return ls(std::slice::from_ref(job), output);
@@ -367,12 +368,16 @@ fn show(job: &JobStatus, output: Format) -> Result<()> {
             "job {} {}{}",
             job.job,
             job.state.word(),
-            if job.why.is_empty() { String::new() } else { format!(": {}", job.why) }
+            match job.shown_why() {
+                why if why.is_empty() => String::new(),
+                why => format!(": {why}"),
+            }
         ),
         format!("source   {}{}", job.source, job.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"))),
     ];
     for to in &job.destinations {
         lines.push(format!("  to     {} {} blocks", to.address, to.blocks));
+        lines.extend(to.image_sha256.iter().map(|sum| format!("         sha256 {}", sum.hex())));
         lines.extend(to.error.iter().map(|error| format!("         {error}")));
     }
     lines.push(format!("blocks   {} of {}", job.blocks_done, job.blocks_total));

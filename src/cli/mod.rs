@@ -17,6 +17,7 @@ pub mod iam;
 pub mod jobs;
 pub mod ls;
 pub mod operation;
+pub mod outcome;
 pub mod progress;
 pub mod receipt;
 pub mod resolve;

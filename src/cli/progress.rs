@@ -165,8 +165,10 @@ fn message(job: &JobStatus) -> String {
             let left = job.left_seconds.map_or_else(String::new, |(low, high)| format!(" · {} left", span(low, high)));
             format!("{} of {} blocks · {} · {} lanes{left}", job.blocks_done, job.blocks_total, job.rate, job.lanes.now)
         }
-        state if job.why.is_empty() => state.word().to_owned(),
-        state => format!("{} · {}", state.word(), job.why),
+        state => match job.shown_why() {
+            why if why.is_empty() => state.word().to_owned(),
+            why => format!("{} · {why}", state.word()),
+        },
     }
 }
 

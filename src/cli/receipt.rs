@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::ids::JobId;
 use crate::plan::clock;
 use crate::store::StateDir;
-use crate::units::{Bytes, Usd, grouped};
+use crate::units::{Bytes, Digest, Usd, grouped};
 
 /// Version of the JSON.
 const VERSION: u32 = 1;
@@ -61,6 +61,9 @@ struct Line {
     blocks: u64,
     bytes: u64,
     linear_checksum: Option<String>,
+    /// As `sha256sum` prints it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_sha256: Option<String>,
     evidence: Evidence,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -103,7 +106,7 @@ fn make(job: &JobStatus, spec: &Spec, told: &[Entry]) -> Receipt {
         _ => None,
     });
     let planned: f64 =
-        spec.plan.cost.parts.iter().filter(|part| part.unit == "request").map(|part| part.quantity).sum();
+        spec.plan.cost.parts.iter().filter(|part| part.unit == "requests").map(|part| part.quantity).sum();
     let troubles = job.troubles;
     Receipt {
         version: VERSION,
@@ -180,6 +183,7 @@ impl Line {
             blocks: to.blocks.0,
             bytes: to.bytes.0,
             linear_checksum: to.checksum.map(|digest| digest.base64()),
+            image_sha256: to.image_sha256.as_ref().map(Digest::hex),
             evidence: to.evidence,
             error: to.error.as_ref().map(ToString::to_string),
         }
@@ -212,6 +216,11 @@ impl Receipt {
             let (state, blocks) = (state(to.state), grouped(to.blocks));
             let (bytes, by) = (Bytes(to.bytes), evidence(to.evidence));
             let _ = writeln!(out, "| `{}` | {state} | {blocks} | {bytes} | {sum} | {by} |", to.address);
+        }
+        for to in &self.destinations {
+            if let Some(sum) = &to.image_sha256 {
+                let _ = writeln!(out, "\nSHA-256 of all of `{}`, as `sha256sum` prints it: `{sum}`", to.address);
+            }
         }
         for to in self.destinations.iter().filter(|to| to.error.is_some()) {
             let _ = writeln!(out, "\n`{}` failed: {}", to.address, cell(to.error.as_deref().unwrap_or_default()));
@@ -296,6 +305,7 @@ mod tests {
             bytes: 786_432_000,
             linear_checksum: (evidence == Evidence::Service)
                 .then(|| "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=".into()),
+            image_sha256: (evidence == Evidence::ReRead).then(|| Digest([0xab; 32]).hex()),
             evidence,
             error: error.map(str::to_owned),
         }
@@ -317,6 +327,7 @@ mod tests {
             bytes: 786_432_000,
             destinations: vec![
                 line("prod@us-west-2:snap-0abc", DestinationState::Completed, Evidence::Service, None),
+                line("./whole.img", DestinationState::Completed, Evidence::ReRead, None),
                 line("./disk.img", DestinationState::Failed, Evidence::None, Some("no space left\non the disk")),
             ],
             accepted: Accepted { who: "ops (--yes)".into(), when: "2026-10-09T08:53:20Z".into(), plan: "7f3a".into() },

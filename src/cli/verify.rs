@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::args::{Format, VerifyArgs};
+use super::outcome::Outcome;
 use super::progress::Line;
 use super::resolve::{Resolved, World};
 use super::{Code, say, table};
@@ -21,52 +20,6 @@ use crate::units::{Blocks, grouped};
 const DIFFERENT: Code = 3;
 /// Ranges that are printed for people; JSON has all that are kept.
 const SHOWN: usize = 100;
-
-/// What `-o json` prints, on one line.
-#[derive(Debug, Serialize)]
-struct Outcome {
-    job: Option<u32>,
-    state: &'static str,
-    source: String,
-    destinations: [Destination; 1],
-    blocks: u64,
-    bytes: u64,
-    retries: u64,
-    throttles: u64,
-    elapsed_seconds: f64,
-    peak_rss_bytes: u64,
-    predicted: Predicted,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lengths: Option<[u64; 2]>,
-    different: Ranges,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Destination {
-    address: String,
-    strategy: &'static str,
-    state: &'static str,
-    blocks: u64,
-    bytes: u64,
-    checksum: Option<String>,
-    evidence: &'static str,
-}
-
-/// Nothing is predicted for a comparison.
-#[derive(Debug, Default, Serialize)]
-struct Predicted {
-    memory_bytes: u64,
-    cost_usd: f64,
-    seconds: f64,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Ranges {
-    count: u64,
-    ranges: Vec<(u32, u32)>,
-}
 
 /// Compares and prints: 0 the same, 3 different.
 ///
@@ -87,9 +40,7 @@ pub async fn run(args: VerifyArgs, resolved: &Resolved) -> Result<Code> {
         Err(error) => Err(explain(&world, &[first, second], error).await),
     };
     if resolved.output == Format::Json {
-        let outcome = outcome(&named, compared.as_ref(), &watch, began.elapsed());
-        let line = serde_json::to_string(&outcome).map_err(|e| Error::failed(format!("could not write JSON: {e}")))?;
-        say::result(&line)?;
+        table::json(&Outcome::compared(&named, compared.as_ref(), &watch, began.elapsed()))?;
     }
     let compared = compared?;
     match resolved.output {
@@ -182,45 +133,6 @@ async fn shown(
                 }
             }
         }
-    }
-}
-
-fn outcome(named: &[Address; 2], compared: Result<&Compared, &Error>, watch: &Watch, took: Duration) -> Outcome {
-    let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-    let (state, error) = match compared {
-        Ok(compared) if compared.different.count == Blocks::ZERO => ("same", None),
-        Ok(_) => ("different", None),
-        Err(error) => ("failed", Some(error.to_string())),
-    };
-    let known = compared.ok();
-    let [first, second] = known.map_or([Blocks::ZERO; 2], |compared| compared.blocks);
-    let different = known.map_or_else(Ranges::default, |compared| Ranges {
-        count: compared.different.count.0,
-        ranges: compared.different.ranges().collect(),
-    });
-    Outcome {
-        job: None,
-        state,
-        source: named[0].to_string(),
-        destinations: [Destination {
-            address: named[1].to_string(),
-            strategy: "direct",
-            state,
-            blocks: second.0,
-            bytes: second.bytes().0,
-            checksum: None,
-            evidence: "re-read",
-        }],
-        blocks: first.0,
-        bytes: first.bytes().0,
-        retries: of(&watch.retries),
-        throttles: of(&watch.throttles),
-        elapsed_seconds: took.as_secs_f64(),
-        peak_rss_bytes: of(&watch.peak_rss),
-        predicted: Predicted::default(),
-        lengths: known.map(|compared| compared.lengths.map(|length| length.0)),
-        different,
-        error,
     }
 }
 

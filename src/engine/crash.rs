@@ -18,6 +18,8 @@ pub(super) enum Point {
     CompleteAnswered,
     /// The result is about to be listed or read back.
     Checking,
+    /// A block was read back and found right; the journal does not know.
+    Checked,
     /// A file is whole and still has its temporary name.
     BeforeRename,
     /// It has its name; the journal does not know.
@@ -34,6 +36,7 @@ impl Point {
             Self::SyncedBeforeLedger => "synced-before-ledger",
             Self::CompleteAnswered => "complete-answered",
             Self::Checking => "checking",
+            Self::Checked => "checked",
             Self::BeforeRename => "before-rename",
             Self::AfterRename => "after-rename",
         }

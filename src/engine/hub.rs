@@ -15,7 +15,8 @@ use super::blocks::lock;
 use super::journal::{Note, Progress, Record, Step, Topic};
 use super::keeper::{Board, Counts, Keeper};
 use super::protocol::{
-    DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, RateStatus, Requests, Tone, Troubles,
+    Checking, DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, RateStatus, Requests, Tone,
+    Troubles,
 };
 use super::rate::Hold;
 use super::retry::{Outage, Policy};
@@ -38,7 +39,9 @@ pub(super) struct DestinationView {
     pub address: String,
     pub state: DestinationState,
     pub checksum: Option<Digest>,
+    pub checking: Option<Checking>,
     pub evidence: Evidence,
+    pub image: Option<Digest>,
     pub error: Option<Error>,
 }
 
@@ -397,12 +400,17 @@ impl Hub {
             view.state = step.state();
             match step {
                 Step::Completing { checksum, .. } => view.checksum = *checksum,
-                Step::Completed { evidence } => view.evidence = *evidence,
+                Step::Completed { evidence, image } => (view.evidence, view.image) = (*evidence, *image),
                 Step::Failed { error } => view.error = Some(error.clone()),
                 Step::Starting { .. } | Step::Started { .. } | Step::Writing => view.error = None,
                 Step::Checking => {}
             }
         });
+    }
+
+    /// How far a destination is checked.
+    pub(super) fn checked(&self, dest: usize, checking: Checking) {
+        self.destination(dest, |view| view.checking = Some(checking));
     }
 
     pub(super) fn sampled_rss(&self, rss: Bytes) {

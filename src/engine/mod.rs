@@ -3,7 +3,8 @@
 //! Fronts reach it by messages only ([`protocol`]), over frames that any transport can carry ([`Client`]); it
 //! never sees a screen. One engine owns a state directory: [`Engine::start`] takes its lock. From the top
 //! down: `supervisor` (queue, commands, picture) → `run` (one job's life) → `transfer` (one pass: `lister`,
-//! `lane`) → `call` (the one retry layer) → `source`, `sink`; beside them the `keeper` of ledger and journal.
+//! `lane`) → `call` (the one retry layer) → `source`, `sink` (read back by `proof`); beside them the `keeper`
+//! of ledger and journal.
 
 pub mod budget;
 pub mod compare;
@@ -31,6 +32,7 @@ mod listing;
 mod lock;
 pub mod metrics;
 mod pipe;
+mod proof;
 mod run;
 mod segments;
 mod setup;

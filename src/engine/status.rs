@@ -44,7 +44,9 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
                 blocks,
                 bytes: blocks.bytes(),
                 checksum: view.checksum,
+                checking: view.checking,
                 evidence: view.evidence,
+                image_sha256: view.image,
                 error: view.error,
             }
         })
@@ -55,7 +57,7 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
     row.blocks_resumed = resumed;
     row.bytes_read = progress.bytes_read;
     row.bytes_written = progress.bytes_written;
-    row.rate = if state.state == JobState::Running { figures.rate } else { Rate(0.0) };
+    row.rate = if matches!(state.state, JobState::Running | JobState::Verifying) { figures.rate } else { Rate(0.0) };
     row.rate_history = figures.history;
     row.elapsed_seconds = seconds(progress.elapsed_ms);
     row.left_seconds = left(&row, figures.slow);
@@ -145,6 +147,7 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
         shown.bytes = blocks.bytes();
         shown.checksum = known.completing.and_then(|(_, checksum)| checksum);
         shown.evidence = known.evidence;
+        shown.image_sha256 = known.image;
         shown.error.clone_from(&known.error);
         shown.address = address(spec, dest, known);
     }
@@ -269,7 +272,9 @@ fn empty(spec: &Spec) -> JobStatus {
                 blocks: Blocks::ZERO,
                 bytes: Bytes::ZERO,
                 checksum: None,
+                checking: None,
                 evidence: super::protocol::Evidence::None,
+                image_sha256: None,
                 error: None,
             })
             .collect(),
@@ -336,7 +341,11 @@ fn left(row: &JobStatus, slow: Rate) -> Option<(f64, f64)> {
     if !row.state.is_active() || slow.0 <= 0.0 {
         return None;
     }
-    let rest = row.blocks_total.value.less(row.blocks_done).bytes().0 as f64;
+    let rest = match row.checking() {
+        Some(checking) => checking.of.less(checking.done),
+        None => row.blocks_total.value.less(row.blocks_done),
+    };
+    let rest = rest.bytes().0 as f64;
     let whole = row.bytes_read.0 as f64 / row.elapsed_seconds.max(0.001);
     let (a, b) = (rest / slow.0, rest / whole.max(1.0));
     Some((a.min(b), a.max(b)))
@@ -354,6 +363,11 @@ fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
     }
     if let Some(region) = item.destinations.iter().find_map(|d| d.region.as_ref()) {
         usd += prices.request(Api::Put, region).value.0 * requests.put as f64;
+        // What was listed and read of a copy whose source is no snapshot is the copy itself.
+        if !matches!(item.source.kind, SourceKind::Snapshot { .. }) {
+            usd += prices.request(Api::Get, region).value.0 * requests.get as f64;
+            usd += prices.request(Api::List, region).value.0 * requests.list as f64;
+        }
     }
     // Transfer as the plan priced it, by what went over each leg.
     for part in spec.plan.cost.parts.iter().filter(|part| part.unit == "GiB" && !part.monthly && part.quantity > 0.0) {

@@ -1,8 +1,8 @@
 //! One pass over what is left to do: cursors list, lanes move, until all is done or something stops it.
 //!
-//! Invariants: a lane takes a slot, then memory for the whole item, and only then asks the source; it holds the
-//! memory to the last destination's answer and nothing longer. Whatever stops a pass leaves the ledger right:
-//! the next pass lists what is missing and reads it again.
+//! Invariants: a lane takes a slot, then its turn under the limits of bytes a second, then memory for the whole item,
+//! and only then asks the source; it holds the memory to the last destination's answer and nothing longer. Whatever
+//! stops a pass leaves the ledger right: the next pass lists what is missing and reads it again.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -310,6 +310,21 @@ async fn run(job: &Arc<Job>, board: &Arc<Board>, routes: Option<Routes>) -> Resu
 }
 
 const TICK: Duration = Duration::from_millis(200);
+
+/// Does `work`, and keeps the figures and the window up to now meanwhile: for what reads outside of a pass.
+pub(super) async fn beating<T>(job: &Job, work: impl Future<Output = T>) -> T {
+    let mut beat = tokio::time::interval(TICK);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut work = std::pin::pin!(work);
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut work => break outcome,
+            _ = beat.tick() => tick(job),
+        }
+    };
+    tick(job);
+    outcome
+}
 
 /// How long requests in flight may still land when a pass is stopped.
 fn grace(job: &Job) -> Duration {

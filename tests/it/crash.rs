@@ -50,10 +50,15 @@ fn requests(world: &World, api: &str) -> u64 {
 
 /// A copy whose engine is the process itself, so that killing it kills the engine.
 fn copy(world: &World, snapshot: &str, to: To, crash_at: Option<&str>) -> Child {
+    copy_and_verify(world, snapshot, to, "listing", crash_at)
+}
+
+fn copy_and_verify(world: &World, snapshot: &str, to: To, verify: &str, crash_at: Option<&str>) -> Child {
     let source = format!("us-east-1:{snapshot}");
     let lanes = LANES.to_string();
     let mut args = vec!["copy", &source];
     args.extend(to.addresses());
+    args.extend(["--verify", verify]);
     args.extend(["--yes", "--foreground", "--concurrency", &lanes]);
     let mut command = world.floe(&args);
     if let Some(point) = crash_at {
@@ -73,6 +78,11 @@ async fn resumed(world: &World, to: To, truth: &Contents, what: &str) {
     let (code, json, stderr) = world.json(&["jobs", "resume", "1", "--foreground", "-o", "json"]).await;
     assert_eq!(code, 0, "{what}: {stderr}");
     assert_eq!(json["state"], "done", "{what}");
+    resumed_is_whole(world, to, truth, what).await;
+}
+
+/// What a resumed copy has made: whole, and once.
+async fn resumed_is_whole(world: &World, to: To, truth: &Contents, what: &str) {
     if to.has_snapshot() {
         let made = world.made_by_floe("prod", "eu-west-1").await;
         assert_eq!(made.len(), 1, "{what}: no second snapshot");
@@ -117,6 +127,75 @@ async fn a_crash_at_any_named_point_is_resumed() {
         resumed(&world, to, &truth, &what).await;
         let again = requests(&world, "PutSnapshotBlock").saturating_sub(puts);
         assert!(!point.starts_with("complete") || again == 0, "{what}: nothing is put once it is completed");
+    }
+}
+
+/// Blocks that are read back between two lines of the journal, at most.
+const BATCH: u64 = 128;
+
+/// How far each line of the journal says that a destination is checked.
+fn checked(world: &World) -> Vec<u64> {
+    let journal = std::fs::read_to_string(world.path(".local/state/floe/jobs/1/events.ndjson")).expect("a journal");
+    let lines = journal.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line"));
+    lines.filter_map(|line| line["record"]["checked"]["to"]["through"].as_u64()).collect()
+}
+
+/// The bytes that the last line of that kind says were read.
+fn bytes_read(world: &World) -> u64 {
+    let journal = std::fs::read_to_string(world.path(".local/state/floe/jobs/1/events.ndjson")).expect("a journal");
+    let lines = journal.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line"));
+    lines.filter_map(|line| line["record"]["progress"]["bytes_read"].as_u64()).next_back().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_while_a_result_is_read_back_goes_on_there() {
+    let truth = World::calm().await.contents("prod", "us-east-1", WEB_DATA).await;
+    let blocks = truth.len() as u64;
+    for depth in [1, 700, blocks] {
+        let what = format!("block {depth} of {blocks}");
+        let world = World::calm().await;
+        let point = format!("checked:{depth}");
+        let child = copy_and_verify(&world, WEB_DATA, To::Snapshot, "full", Some(&point));
+        let (code, stderr) = ended(child).await;
+        assert_eq!(code, None, "{what}: it dies there: {stderr}");
+        let (puts, gets) = (requests(&world, "PutSnapshotBlock"), requests(&world, "GetSnapshotBlock"));
+        let lists = requests(&world, "ListSnapshotBlocks");
+        let (code, json, stderr) = world.json(&["jobs", "resume", "1", "--foreground", "-o", "json"]).await;
+        assert_eq!(code, 0, "{what}: {stderr}");
+        assert_eq!((&json["state"], &json["destinations"][0]["evidence"]), (&"done".into(), &"re-read".into()));
+        let again = requests(&world, "GetSnapshotBlock") - gets;
+        // The rest, what was compared since the last line of the journal, and nothing of the source.
+        assert!(again >= blocks - depth, "{what}: {again} Gets do not read the rest");
+        assert!(again <= blocks - depth + BATCH, "{what}: {again} Gets for the rest and a batch");
+        assert_eq!(requests(&world, "PutSnapshotBlock"), puts, "{what}: nothing is put");
+        let lists = requests(&world, "ListSnapshotBlocks") - lists;
+        assert!(lists <= 10, "{what}: {lists} Lists: neither the source nor all of the result");
+        resumed_is_whole(&world, To::Snapshot, &truth, &what).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_while_a_file_is_read_back_goes_on_there_and_its_sum_is_right() {
+    let truth = World::calm().await.contents("prod", "us-east-1", WEB_DATA).await;
+    // Of the 2,048 blocks of the volume, holes included.
+    for depth in [1, 900, 2_048] {
+        let what = format!("block {depth} of 2048");
+        let world = World::calm().await;
+        let point = format!("checked:{depth}");
+        let (code, stderr) = ended(copy_and_verify(&world, WEB_DATA, To::File, "full", Some(&point))).await;
+        assert_eq!(code, None, "{what}: it dies there: {stderr}");
+        let lines = checked(&world);
+        let (before, gets) = (lines.last().copied().unwrap_or(0), requests(&world, "GetSnapshotBlock"));
+        assert!(before < depth && before + BATCH >= depth, "{what}: the journal says {before}");
+        let (code, json, stderr) = world.json(&["jobs", "resume", "1", "--foreground", "-o", "json"]).await;
+        assert_eq!(code, 0, "{what}: {stderr}");
+        assert_eq!(requests(&world, "GetSnapshotBlock"), gets, "{what}: the source is not read again");
+        let image = std::fs::read(world.path("copy.img")).expect("the image");
+        let sum: String = crate::support::sha256(&image).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(json["destinations"][0]["image_sha256"], sum, "{what}");
+        let read = bytes_read(&world) / crate::support::BLOCK as u64;
+        assert!(read <= 2_048 - before, "{what}: {read} blocks read after {before} were known to be right");
+        assert_image(&world.path("copy.img"), 1, &truth);
     }
 }
 

@@ -14,6 +14,7 @@ mod hostile;
 mod house;
 mod inventory;
 mod plan;
+mod prove;
 mod resumes;
 mod rig;
 mod sandbox;

@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 pub use self::follow::Follow;
 pub use self::picture::{DestinationPicture, Picture, SegmentPicture};
-pub use self::record::{Credentials, Cut, Entry, Note, Progress, Record, Setting, Step, Topic};
+pub use self::record::{Checked, Credentials, Cut, Entry, Note, Progress, Record, Setting, Step, Topic};
 use crate::error::{Error, Result};
 use crate::store::atomic::{self, NewFile};
 use crate::units::Bytes;

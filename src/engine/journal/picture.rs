@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Credentials, Cut, Progress, Record, Setting, Step};
+use super::record::{Checked, Credentials, Cut, Progress, Record, Setting, Step};
 use crate::bandwidth::Bandwidth;
 use crate::engine::protocol::{DestinationState, Evidence, JobState, Lanes};
 use crate::error::{Error, Result};
@@ -30,8 +30,14 @@ pub struct DestinationPicture {
     pub id: Option<String>,
     /// What CompleteSnapshot was, or is to be, told.
     pub completing: Option<(Blocks, Option<Digest>)>,
+    /// How far it is checked.
+    #[serde(default)]
+    pub checked: Checked,
     /// Who vouches for it.
     pub evidence: Evidence,
+    /// SHA-256 of the whole image, when all of it was read in order.
+    #[serde(default)]
+    pub image: Option<Digest>,
     /// Why it failed.
     pub error: Option<Error>,
 }
@@ -45,7 +51,9 @@ impl Default for DestinationPicture {
             client_token: None,
             id: None,
             completing: None,
+            checked: Checked::default(),
             evidence: Evidence::None,
+            image: None,
             error: None,
         }
     }
@@ -134,6 +142,10 @@ impl Picture {
                 Some(known) => known.through = known.through.max(*through).min(known.range.end),
                 None => return wrong(format!("the job has no segment {segment}")),
             },
+            Record::Checked { dest, to } => match self.destinations.get_mut(usize::from(*dest)) {
+                Some(known) if known.state == DestinationState::Checking => known.checked = to.clone(),
+                _ => return wrong(format!("destination {dest} is not being checked")),
+            },
             Record::OneCursor => self.one_cursor = true,
             Record::Credentials(Credentials::Waiting { profile, why }) => {
                 self.waiting = Some((profile.clone(), why.clone()));
@@ -187,8 +199,11 @@ impl DestinationPicture {
             }
             Step::Started { id } => self.id = Some(id.clone()),
             Step::Writing | Step::Checking => {}
-            Step::Completing { blocks, checksum } => self.completing = Some((*blocks, *checksum)),
-            Step::Completed { evidence } => self.evidence = *evidence,
+            Step::Completing { blocks, checksum } => {
+                self.completing = Some((*blocks, *checksum));
+                self.checked = Checked::default();
+            }
+            Step::Completed { evidence, image } => (self.evidence, self.image) = (*evidence, *image),
             Step::Failed { error } => {
                 if self.state != DestinationState::Failed {
                     self.failed_in = Some(self.state);

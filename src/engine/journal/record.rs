@@ -80,6 +80,13 @@ pub enum Record {
         /// The first index that is not known to be listed.
         through: u32,
     },
+    /// How far a destination is checked: a resume goes on from there.
+    Checked {
+        /// Position in the job's list.
+        dest: u16,
+        /// How far.
+        to: Checked,
+    },
     /// Block tokens were refused twice within a minute: one cursor from here on.
     OneCursor,
     /// The job waits for credentials, or has fresh ones.
@@ -157,6 +164,9 @@ pub enum Step {
     Completed {
         /// Who vouches for it.
         evidence: Evidence,
+        /// SHA-256 of the whole image, when all of it was read in order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<Digest>,
     },
     /// It failed.
     Failed {
@@ -196,6 +206,21 @@ impl Step {
             Self::Failed { .. } => before != S::Completed,
         }
     }
+}
+
+/// How far a destination was listed or read back, and found to be what the ledger says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Checked {
+    /// Everything below this index is.
+    pub through: u32,
+    /// How many blocks that were.
+    pub blocks: Blocks,
+    /// Of a file: which one it was. Another one, or one that was written to since, is read from its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Of a file: the state of the SHA-256 of all its bytes up to there (32 bytes; no digest of anything).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Digest>,
 }
 
 /// One segment, as cut.

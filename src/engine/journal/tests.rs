@@ -140,7 +140,7 @@ fn a_step_out_of_order_is_not_written() {
     let mut journal = Journal::create(&path, LIMIT).unwrap();
     journal.append(at(0), Record::Created { job: JobId(1), plan_hash: "a".into(), destinations: 1 }).unwrap();
     let before = journal.len();
-    let done = Step::Completed { evidence: Evidence::Service };
+    let done = Step::Completed { evidence: Evidence::Service, image: None };
     assert!(journal.append_sync(at(1), step(0, done.clone())).is_err(), "nothing was written yet");
     assert!(journal.append(at(1), step(1, Step::Writing)).is_err());
     assert!(journal.append(at(1), Record::Split { from: 0, at: 5, segment: 1 }).is_err());

@@ -2,6 +2,7 @@
 //!
 //! Invariant: totals equal the sums of the rows beside them, because all of a picture is taken at one moment.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -114,6 +115,15 @@ pub enum Evidence {
     Claimed,
 }
 
+/// How far a destination is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checking {
+    /// Blocks found to be what they should be.
+    pub done: Blocks,
+    /// Blocks to be looked at.
+    pub of: Blocks,
+}
+
 /// One destination of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DestinationStatus {
@@ -129,8 +139,14 @@ pub struct DestinationStatus {
     pub bytes: Bytes,
     /// LINEAR checksum of what was written, once known.
     pub checksum: Option<Digest>,
+    /// How far it is listed or read back, once that began.
+    #[serde(default)]
+    pub checking: Option<Checking>,
     /// Who vouches for it.
     pub evidence: Evidence,
+    /// SHA-256 of the whole image, of a file that was read back in full.
+    #[serde(default)]
+    pub image_sha256: Option<Digest>,
     /// Why it failed.
     pub error: Option<Error>,
 }
@@ -327,6 +343,23 @@ pub struct JobStatus {
 }
 
 impl JobStatus {
+    /// How far the results that are being checked are, all together.
+    #[must_use]
+    pub fn checking(&self) -> Option<Checking> {
+        let all = self.destinations.iter().filter(|to| to.state == DestinationState::Checking);
+        let sum = |a: Checking, b: Checking| Checking { done: a.done + b.done, of: a.of + b.of };
+        all.filter_map(|to| to.checking).reduce(sum).filter(|_| self.state == JobState::Verifying)
+    }
+
+    /// The why-column: how far its results are checked, else why it stands where it does.
+    #[must_use]
+    pub fn shown_why(&self) -> Cow<'_, str> {
+        match self.checking() {
+            Some(Checking { done, of }) => Cow::Owned(format!("{done} of {of} blocks checked")),
+            None => Cow::Borrowed(&self.why),
+        }
+    }
+
     /// Whether somebody has to decide about its left-overs: it will not go on with them by itself, and no person
     /// put it aside for later.
     #[must_use]

@@ -11,10 +11,11 @@ use super::{Ended, Run};
 use crate::engine::blocks::lock;
 use crate::engine::crash::{self, Point};
 use crate::engine::journal::{Record, Step};
+use crate::engine::proof::Proof;
 use crate::engine::protocol::{DestinationState, Evidence, JobState, Tone};
 use crate::engine::setup;
 use crate::engine::sink::{Opened, dies_at};
-use crate::engine::transfer::{Halt, halt_of};
+use crate::engine::transfer::{Halt, beating, halt_of};
 use crate::error::{Error, Result};
 use crate::units::Blocks;
 
@@ -26,6 +27,12 @@ impl Run {
             return Ok(());
         }
         self.state(JobState::Completing, "").await?;
+        // A resume that has nothing to write comes here without a pass.
+        self.job.budget.set_active(true);
+        beating(&self.job, self.finish_each(opened, &living)).await
+    }
+
+    async fn finish_each(&self, opened: &[(usize, Opened)], living: &[usize]) -> Result<(), Halt> {
         if self.resumed > Blocks::ZERO {
             self.recheck_source().await.map_err(halt_of)?;
         }
@@ -61,14 +68,14 @@ impl Run {
         desk.step(Step::Checking).await?;
         crash::here(Point::Checking);
         self.job.hub.set_state(JobState::Verifying, "", None);
-        let mut evidence = sink.check(&desk, &written).await?;
+        let Proof { mut evidence, image } = sink.check(&desk, &written).await?;
         if let Some(change) = self.job.source.changed() {
             // Allowed, and labelled: what was read is not one state of the source.
             evidence = Evidence::Claimed;
             let text = format!("the source changed while it was copied ({change}): the result is only claimed");
             desk.say(sink.address(), text, Tone::Warning);
         }
-        desk.step(Step::Completed { evidence }).await?;
+        desk.step(Step::Completed { evidence, image }).await?;
         self.job.alive.fetch_and(!(1 << dest), Ordering::Relaxed);
         let how = match evidence {
             Evidence::Service => "checked by the service",

@@ -6,6 +6,8 @@
 
 mod finish;
 mod ready;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,34 +76,41 @@ struct Run {
     wait: Option<Duration>,
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything that a run is made of, taken apart once")]
-async fn start(
-    spec: &Arc<Spec>,
-    hub: &Arc<Hub>,
-    caller: &Arc<Caller>,
-    resumed: &AtomicU64,
-    dir: &JobDir,
-    mut journal: Journal,
-    worlds: &Worlds,
-    member: &JobBudget,
+/// What a run is given by the engine around it.
+struct Given {
+    spec: Arc<Spec>,
+    hub: Arc<Hub>,
+    caller: Arc<Caller>,
+    resumed: Arc<AtomicU64>,
+    dir: JobDir,
+    worlds: Worlds,
+    member: JobBudget,
     throttle: Arc<Throttle>,
     weight: Weight,
     control: watch::Receiver<Control>,
-) -> Result<Ended> {
-    let before = journal.picture().clone();
-    hub.set_state(JobState::Starting, "opening", None);
+}
+
+/// Finds the two ends of the job and runs between them.
+async fn start(given: Given, mut journal: Journal) -> Result<Ended> {
+    given.hub.set_state(JobState::Starting, "opening", None);
     journal.append_sync(Timestamp::now(), Record::State { to: JobState::Starting, why: "opening".to_owned() })?;
-    let ends = match ends(spec, worlds, hub, &mut journal, control.clone()).await? {
-        Ok(ends) => ends,
-        Err(ended) => return Ok(ended),
-    };
+    match ends(&given.spec, &given.worlds, &given.hub, &mut journal, given.control.clone()).await? {
+        Ok(ends) => between(given, journal, ends).await,
+        Err(ended) => Ok(ended),
+    }
+}
+
+/// Runs a job between its two ends.
+async fn between(given: Given, journal: Journal, ends: setup::Ends) -> Result<Ended> {
+    let Given { spec, hub, caller, resumed, dir, worlds, member, throttle, weight, control } = given;
+    let before = journal.picture().clone();
     let header = Header {
         job: spec.job,
-        source: setup::identity(spec)?,
+        source: setup::identity(&spec)?,
         blocks: ends.source.blocks(),
         destinations: spec.item()?.destinations.iter().map(|d| d.address.to_string()).collect(),
     };
-    let ledger = open_ledger(dir, header)?;
+    let ledger = open_ledger(&dir, header)?;
     let open: Vec<usize> = (0..ends.sinks.len())
         .filter(|dest| before.destinations.get(*dest).is_none_or(|d| d.state != DestinationState::Completed))
         .collect();
@@ -124,12 +133,12 @@ async fn start(
     keeper.alive(alive).await?;
     hub.journal_to(&keeper);
     let job = Arc::new(Job {
-        hub: Arc::clone(hub),
+        hub: Arc::clone(&hub),
         keeper,
-        caller: Arc::clone(caller),
+        caller,
         source: ends.source,
         sinks: ends.sinks,
-        budget: member.clone(),
+        budget: member,
         throttle,
         weight,
         pool: Arc::new(Pool::default()),
@@ -143,8 +152,7 @@ async fn start(
     });
     *lock(&trouble) = Some(Arc::downgrade(&job));
     let wait = spec.plan.operation.options.wait_timeout_seconds.map(Duration::from_secs);
-    let fresh = worlds.fresh();
-    let run = Run { spec: Arc::clone(spec), job: Arc::clone(&job), control, fresh, resumed: done_before, wait };
+    let run = Run { spec, job: Arc::clone(&job), control, fresh: worlds.fresh(), resumed: done_before, wait };
     let ended = run.to_the_end().await;
     drop(run);
     drop(job);
@@ -167,7 +175,10 @@ impl Run {
     async fn to_the_end(&self) -> Result<Ended> {
         let mut pause = WAIT_FIRST;
         let mut waits: Option<Instant> = None;
+        let mut fresh = self.fresh.clone();
         loop {
+            // Credentials that come while it still tries with the old ones end the wait that follows.
+            fresh.mark_unchanged();
             let outcome = self.attempt().await;
             self.bury_the_failed().await?;
             match outcome {
@@ -188,7 +199,7 @@ impl Run {
                     if left == Some(Duration::ZERO) {
                         return self.rest(JobState::Paused, WAITED, Some(error)).await;
                     }
-                    self.wait_a_while(error, left.map_or(pause, |left| pause.min(left))).await?;
+                    self.wait_a_while(error, left.map_or(pause, |left| pause.min(left)), &mut fresh).await?;
                     pause = (pause * 2).min(WAIT_MOST);
                 }
             }
@@ -253,6 +264,7 @@ impl Run {
             keeper: self.job.keeper.clone(),
             caller: Arc::clone(&self.job.caller),
             hub: Arc::clone(&self.job.hub),
+            work: Arc::clone(&self.job),
             verify: self.spec.plan.operation.options.verify,
             wait: self.wait,
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::{Control, Ended, start};
+use super::{Control, Ended, Given, start};
 use crate::engine::budget::{Budget, Part, Weight};
 use crate::engine::call::{Caller, Quotas};
 use crate::engine::hub::{DestinationView, Hub};
@@ -19,8 +19,8 @@ use crate::engine::throttle::Throttle;
 use crate::engine::window::Bounds;
 use crate::engine::worlds::Worlds;
 use crate::error::Result;
-use crate::plan::choices::{LISTED_ENTRY, PAGE_MIN};
-use crate::plan::item_weight;
+use crate::plan::choices::{FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN};
+use crate::plan::{DestinationKind, DestinationPlan, Verify, item_weight};
 use crate::units::{BLOCK_BYTES, Bytes};
 
 /// A job that is about to run: its lock is held, its journal open, its hub can be shown.
@@ -59,7 +59,9 @@ impl Ready {
             address: plan.address.to_string(),
             state: known.state,
             checksum: known.completing.and_then(|(_, checksum)| checksum),
+            checking: None,
             evidence: known.evidence,
+            image: known.image,
             error: known.error.clone(),
         });
         let hub =
@@ -88,18 +90,30 @@ impl Ready {
         throttle: Arc<Throttle>,
         control: watch::Receiver<Control>,
     ) -> Ended {
-        let share = self.share();
-        let Self { spec, hub, caller, resumed, dir, journal, lock } = self;
-        let weight = weight_of(&spec);
-        let member = budget.join(spec.job, weight.total(), Bytes(LISTED_ENTRY.0 * u64::from(PAGE_MIN)));
-        member.set_share(share);
-        let outcome =
-            start(&spec, &hub, &caller, &resumed, &dir, journal, &worlds, &member, throttle, weight, control).await;
+        let hub = Arc::clone(&self.hub);
+        let (given, journal, lock) = self.given(worlds, &budget, throttle, control);
+        let outcome = start(given, journal).await;
         drop(lock);
         outcome.unwrap_or_else(|error| {
             hub.set_state(JobState::Failed, "failed", Some(error));
             Ended::In(JobState::Failed)
         })
+    }
+
+    /// Joins the budget, and takes apart what a run needs, its journal, and the lock to be kept meanwhile.
+    pub(super) fn given(
+        self,
+        worlds: Worlds,
+        budget: &Budget,
+        throttle: Arc<Throttle>,
+        control: watch::Receiver<Control>,
+    ) -> (Given, Journal, File) {
+        let share = self.share();
+        let Self { spec, hub, caller, resumed, dir, journal, lock } = self;
+        let weight = weight_of(&spec);
+        let member = budget.join(spec.job, heaviest(&spec, weight), Bytes(LISTED_ENTRY.0 * u64::from(PAGE_MIN)));
+        member.set_share(share);
+        (Given { spec, hub, caller, resumed, dir, worlds, member, throttle, weight, control }, journal, lock)
     }
 }
 
@@ -107,6 +121,14 @@ impl Ready {
 pub(in crate::engine) fn weight_of(spec: &Spec) -> Weight {
     let whole = spec.plan.items.first().map_or(Bytes(BLOCK_BYTES), |item| item_weight(&item.source.kind));
     Weight::of(Part::Blocks, Bytes(BLOCK_BYTES)).and(Part::Connections, whole.less(Bytes(BLOCK_BYTES)))
+}
+
+/// The heaviest item of a job: what it moves, or a block that is read back from a snapshot it made.
+fn heaviest(spec: &Spec, moved: Weight) -> Bytes {
+    let to_snapshot = |to: &DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { .. });
+    let reads_back = spec.plan.operation.options.verify == Verify::Full
+        && spec.plan.items.iter().flat_map(|item| &item.destinations).any(to_snapshot);
+    if reads_back { moved.total().max(FETCHED_ITEM) } else { moved.total() }
 }
 
 fn earlier_events(spec: &Spec, dir: &JobDir) -> Vec<Event> {

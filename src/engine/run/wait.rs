@@ -88,8 +88,14 @@ fn waits_for(error: &Error) -> String {
 }
 
 impl Run {
-    /// Gives the memory back and waits; the user's word ends the wait (the next attempt obeys it).
-    pub(super) async fn wait_a_while(&self, error: Error, pause: Duration) -> Result<()> {
+    /// Gives the memory back and waits; the user's word ends the wait (the next attempt obeys it), and so do
+    /// credentials that came since `fresh` was marked.
+    pub(super) async fn wait_a_while(
+        &self,
+        error: Error,
+        pause: Duration,
+        fresh: &mut watch::Receiver<u64>,
+    ) -> Result<()> {
         let why = waits_for(&error);
         self.job.hub.say(why.clone(), format!("waiting: {error}; tried again in {} s", pause.as_secs()), Tone::Warning);
         self.job.budget.set_active(false);
@@ -97,8 +103,6 @@ impl Run {
         self.job.hub.set_state(JobState::Waiting, why.clone(), Some(error));
         self.save().await?;
         but_full(self.job.keeper.journal(Record::State { to: JobState::Waiting, why }).await)?;
-        let mut fresh = self.fresh.clone();
-        fresh.mark_unchanged();
         let slept: Result<(), Halt> = self
             .until_told(async {
                 tokio::select! {

@@ -6,7 +6,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -15,20 +14,19 @@ use bytes::Bytes as Buffer;
 use tokio::sync::Semaphore;
 
 use super::{Desk, Opened, Sink};
-use crate::engine::blocks::{digest_of, lock};
+use crate::engine::blocks::lock;
 use crate::engine::crash::{self, Point};
 use crate::engine::direct::Direct;
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
+use crate::engine::proof::{Proof, Whole, inside};
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
 use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, JobId};
 use crate::plan::Verify;
 use crate::store::atomic::sync_dir;
-use crate::units::{BLOCK_BYTES, Bytes, Digest, ZERO_BLOCK_SHA256};
+use crate::units::{Bytes, Digest, ZERO_BLOCK_SHA256};
 
-/// Blocks read back at once when a file is checked.
-const CHECK_RUN: usize = 256;
 /// Blocks written at once: 8 MiB keep any disk busy, and each one holds a thread.
 const WRITERS: usize = 16;
 
@@ -51,11 +49,28 @@ struct Handle {
     file: Direct,
     /// Whether everything unwritten is known to be a hole: blocks of zeros then need no write.
     sparse: bool,
+    /// What the next sync fails with.
+    #[cfg(test)]
+    fails: std::sync::atomic::AtomicI32,
 }
 
 impl Handle {
     fn new(file: File, sparse: bool) -> Self {
-        Self { file: Direct::writer(file), sparse }
+        Self {
+            file: Direct::writer(file),
+            sparse,
+            #[cfg(test)]
+            fails: 0.into(),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        match self.fails.swap(0, std::sync::atomic::Ordering::Relaxed) {
+            0 => {}
+            errno => return Err(io::Error::from_raw_os_error(errno)),
+        }
+        self.file.file().sync_data()
     }
 }
 
@@ -144,46 +159,18 @@ impl FileSink {
             .map_err(|e| Error::failed(format!("work on {}: {e}", self.0.target.display())))?
     }
 
-    /// Reads blocks back from `path` and compares them with the ledger.
-    async fn compare(&self, desk: &Desk, path: PathBuf) -> Result<()> {
-        let file = Arc::new(File::open(&path).map_err(|e| disk(format!("could not open {}", path.display()), &e))?);
-        let mut from = BlockIndex(0);
-        loop {
-            let known = desk.keeper.digests(desk.dest, from, CHECK_RUN).await?;
-            let Some(last) = known.last() else { return Ok(()) };
-            from = BlockIndex(last.0.0 + 1);
-            let (file, length, shown) = (Arc::clone(&file), self.0.length.0, path.display().to_string());
-            let differs = self
-                .off(move |_| {
-                    first_difference(&file, length, &known)
-                        .map_err(|e| disk(format!("could not read back {shown}"), &e))
-                })
-                .await?;
-            if let Some(index) = differs {
-                return Err(Error::failed(format!("{} does not hold what was written to it", path.display()))
-                    .at_block(index)
-                    .todo("check this disk, then copy again"));
-            }
+    /// The next sync of the file as it is open now fails with this; one that is opened anew is good again.
+    #[cfg(test)]
+    pub(in crate::engine) fn fail_next_sync(&self, errno: i32) {
+        if let Some(handle) = &*lock(&self.0.open) {
+            handle.fails.store(errno, std::sync::atomic::Ordering::Relaxed);
         }
     }
-}
 
-fn first_difference(file: &File, length: u64, known: &[(BlockIndex, Digest)]) -> io::Result<Option<BlockIndex>> {
-    let mut block = vec![0; BLOCK_BYTES as usize];
-    for (index, digest) in known {
-        let inside = inside(length, *index);
-        file.read_exact_at(&mut block[..inside], index.offset())?;
-        block[inside..].fill(0);
-        if digest_of(&block) != *digest {
-            return Ok(Some(*index));
-        }
+    /// The file there, to be read back.
+    fn whole<'a>(&self, desk: &'a Desk, path: PathBuf) -> Whole<'a> {
+        Whole { desk, path, length: self.0.length }
     }
-    Ok(None)
-}
-
-/// How much of a block lies inside a file of this length.
-fn inside(length: u64, index: BlockIndex) -> usize {
-    usize::try_from(length.saturating_sub(index.offset()).min(BLOCK_BYTES)).unwrap_or(0)
 }
 
 /// A full disk is waited for; anything else of a disk is final.
@@ -239,7 +226,7 @@ impl Sink for FileSink {
         if handle.sparse && *digest == ZERO_BLOCK_SHA256 {
             return Ok(());
         }
-        let data = data.slice(..inside(self.0.length.0, index).min(data.len()));
+        let data = data.slice(..inside(self.0.length, index).min(data.len()));
         let _turn = self.0.writers.acquire().await;
         tokio::task::spawn_blocking(move || handle.file.write_all_at(&data, index.offset()))
             .await
@@ -253,7 +240,7 @@ impl Sink for FileSink {
 
     fn sync(&self) -> Result<()> {
         let handle = self.0.handle()?;
-        handle.file.file().sync_data().map_err(|e| {
+        handle.sync().map_err(|e| {
             // The kernel may have dropped the pages and their error: only a new handle tells the truth again.
             *lock(&self.0.open) = self.0.reopen().map(Arc::new);
             let mut error = disk(format!("could not sync {}", self.0.temporary.display()), &e);
@@ -265,7 +252,7 @@ impl Sink for FileSink {
     }
 
     async fn recheck(&self, desk: &Desk) -> Result<()> {
-        self.compare(desk, self.0.temporary.clone()).await
+        self.whole(desk, self.0.temporary.clone()).compare().await
     }
 
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
@@ -273,12 +260,13 @@ impl Sink for FileSink {
         self.off(Inner::rename).await
     }
 
-    async fn check(&self, desk: &Desk, _written: &Linear) -> Result<Evidence> {
-        if desk.verify < Verify::Checksum {
-            return Ok(Evidence::Claimed);
+    async fn check(&self, desk: &Desk, written: &Linear) -> Result<Proof> {
+        let whole = self.whole(desk, self.0.target.clone());
+        match desk.verify {
+            Verify::None | Verify::Listing => Ok(Evidence::Claimed.into()),
+            Verify::Checksum => whole.prove(written.blocks).await.map(|()| Evidence::ReRead.into()),
+            Verify::Full => Ok(Proof { evidence: Evidence::ReRead, image: whole.prove_all().await? }),
         }
-        self.compare(desk, self.0.target.clone()).await?;
-        Ok(Evidence::ReRead)
     }
 
     async fn discard(&self, _desk: &Desk, _known: &DestinationPicture) -> Result<()> {
@@ -297,7 +285,8 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
-    use crate::engine::blocks::Pool;
+    use crate::engine::blocks::{Pool, digest_of};
+    use crate::units::BLOCK_BYTES;
 
     fn made(dir: &Path, length: u64) -> FileSink {
         let sink = FileSink::new(JobId(7), 0, &dir.join("disk.img"), Bytes(length), false);
@@ -330,5 +319,23 @@ mod tests {
         for (at, piece) in found.chunks(BLOCK_BYTES as usize).enumerate() {
             assert!(piece.iter().all(|byte| *byte == [1, 2, 0, 3][at]), "block {at}");
         }
+    }
+
+    #[tokio::test]
+    async fn after_a_sync_that_failed_the_file_is_another_handle() {
+        let (dir, pool) = (tempfile::tempdir().unwrap(), Pool::default());
+        let sink = made(dir.path(), BLOCK_BYTES);
+        let before = sink.0.handle().unwrap();
+        for (errno, class) in [(5, Class::Transient), (28, Class::Quota)] {
+            sink.fail_next_sync(errno);
+            let error = sink.sync().unwrap_err();
+            assert_eq!(error.class, class, "{error}");
+            assert!(!Arc::ptr_eq(&before, &sink.0.handle().unwrap()), "the old one may tell no errors any more");
+        }
+        let data = block(&pool, 9).freeze();
+        sink.write(BlockIndex(0), &data, &digest_of(&data)).await.unwrap();
+        sink.sync().unwrap();
+        sink.0.rename().unwrap();
+        assert!(fs::read(dir.path().join("disk.img")).unwrap() == data);
     }
 }

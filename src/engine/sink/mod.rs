@@ -22,7 +22,9 @@ use super::hub::Hub;
 use super::journal::{DestinationPicture, Record, Step};
 use super::keeper::Keeper;
 use super::ledger::Linear;
-use super::protocol::{Evidence, Tone};
+use super::proof::Proof;
+use super::protocol::Tone;
+use super::transfer::Job;
 use crate::error::Result;
 use crate::ids::{BlockIndex, JobId};
 use crate::plan::Verify;
@@ -45,6 +47,8 @@ pub(super) struct Desk {
     pub keeper: Keeper,
     pub caller: Arc<Caller>,
     pub hub: Arc<Hub>,
+    /// Memory, lanes and pace, for what reads back.
+    pub work: Arc<Job>,
     pub verify: Verify,
     /// How long a wait for the service may take, when the user bounded it.
     pub wait: Option<Duration>,
@@ -56,6 +60,12 @@ impl Desk {
         self.hub.destination_step(self.dest, &step);
         let dest = u16::try_from(self.dest).unwrap_or(u16::MAX);
         self.keeper.journal(Record::Destination { dest, step }).await
+    }
+
+    /// What the journal says of this destination.
+    pub(super) async fn known(&self) -> Result<DestinationPicture> {
+        let picture = self.keeper.picture().await?;
+        Ok(picture.destinations.into_iter().nth(self.dest).unwrap_or_default())
     }
 
     /// Says something about this destination.
@@ -145,7 +155,7 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// A difference, named; or as classified.
-    async fn check(&self, desk: &Desk, written: &Linear) -> Result<Evidence>;
+    async fn check(&self, desk: &Desk, written: &Linear) -> Result<Proof>;
 
     /// Removes what was made and not completed.
     ///

@@ -6,6 +6,7 @@ use bytes::Bytes as Buffer;
 use super::{Desk, Opened, Sink};
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
+use crate::engine::proof::Proof;
 use crate::engine::protocol::{DestinationState, Evidence};
 use crate::error::Result;
 use crate::ids::BlockIndex;
@@ -44,9 +45,9 @@ impl Sink for NullSink {
         desk.step(Step::Completing { blocks: written.blocks, checksum: Some(written.checksum) }).await
     }
 
-    async fn check(&self, _desk: &Desk, _written: &Linear) -> Result<Evidence> {
+    async fn check(&self, _desk: &Desk, _written: &Linear) -> Result<Proof> {
         // Every block was compared with the checksum that came with it.
-        Ok(Evidence::Service)
+        Ok(Evidence::Service.into())
     }
 
     async fn discard(&self, _desk: &Desk, _known: &DestinationPicture) -> Result<()> {

@@ -8,18 +8,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::{Bytes as Buffer, BytesMut};
+use bytes::Bytes as Buffer;
 use jiff::Timestamp;
 
 use super::{Desk, Opened, Sink};
-use crate::aws::{Session, SnapshotState, StartSnapshot, Started, Walk};
+use crate::aws::{Session, SnapshotState, StartSnapshot, Started};
 use crate::engine::blocks::lock;
 use crate::engine::call::{Caller, Route, retried};
 use crate::engine::crash::{self, Point};
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
+use crate::engine::proof::{Listed, Proof};
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
 use crate::engine::rate::Api;
+use crate::engine::source::SnapshotSource;
 use crate::error::{Class, Error, Result};
 use crate::grant::Grant;
 use crate::ids::{BlockIndex, SnapshotId};
@@ -35,8 +37,6 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(180);
 const LOST_ANSWER: Duration = Duration::from_secs(10);
 /// Tags that a snapshot may have.
 const TAGS_MAX: usize = 50;
-/// Blocks compared at a time when it is listed back.
-const LIST_PAGE: u16 = 5_000;
 
 /// Where the data came from: written into the snapshot's tags.
 #[derive(Debug, Clone)]
@@ -198,128 +198,6 @@ impl SnapshotSink {
         }
     }
 
-    /// Lists the result and compares its blocks with the ledger's, page by page.
-    async fn list_back(&self, desk: &Desk, id: &SnapshotId) -> Result<()> {
-        let (mut token, mut from) = (None::<String>, BlockIndex(0));
-        let mut walk = self.walk();
-        let route = desk.caller.route(Api::List, &self.session, Some(id));
-        loop {
-            let start = token.is_none().then_some(from);
-            let page = retried!(
-                desk.caller.own_tries(&route),
-                self.session.ebs().list_blocks(id, start, token.as_deref(), LIST_PAGE)
-            );
-            let page = match page {
-                Err(error) if error.class == Class::StalePage => {
-                    walk.stale(token.as_deref())?;
-                    token = None;
-                    continue;
-                }
-                page => page?,
-            };
-            let listed: Vec<BlockIndex> = page.blocks.iter().map(|block| block.index).filter(|i| *i >= from).collect();
-            let end = page.next.is_none();
-            walk.page(token.as_deref(), page.next.as_deref(), !listed.is_empty())?;
-            self.compare_run(desk, id, from, &listed, end).await?;
-            if end {
-                return Ok(());
-            }
-            if let Some(last) = listed.last() {
-                from = BlockIndex(last.0 + 1);
-            }
-            token = page.next;
-        }
-    }
-
-    /// Compares one page with what was written from `from` on; at the `end`, nothing more may have been written.
-    async fn compare_run(
-        &self,
-        desk: &Desk,
-        id: &SnapshotId,
-        from: BlockIndex,
-        listed: &[BlockIndex],
-        end: bool,
-    ) -> Result<()> {
-        let mut known = Vec::with_capacity(listed.len() + 1);
-        let mut at = from;
-        while known.len() <= listed.len() {
-            let more = desk.keeper.digests(desk.dest, at, listed.len() + 1).await?;
-            let Some(last) = more.last() else { break };
-            at = BlockIndex(last.0.0 + 1);
-            known.extend(more.into_iter().filter(|(_, d)| !self.leaves_out(d)).map(|(index, _)| index));
-        }
-        let missing = known.iter().zip(listed).find(|(known, listed)| known != listed);
-        let wrong = match missing {
-            Some((known, listed)) if known < listed => Some((*known, "was written and is not listed")),
-            Some((_, listed)) => Some((*listed, "is listed and was not written")),
-            None if listed.len() > known.len() => {
-                listed.get(known.len()).map(|i| (*i, "is listed and was not written"))
-            }
-            None if end => known.get(listed.len()).map(|i| (*i, "was written and is not listed")),
-            None => None,
-        };
-        match wrong {
-            None => Ok(()),
-            Some((index, how)) => Err(Error::failed(format!("{id} does not equal what was written: a block {how}"))
-                .in_region(self.session.region())
-                .at_block(index)
-                .todo("do not use this snapshot; copy again")),
-        }
-    }
-
-    fn leaves_out(&self, digest: &Digest) -> bool {
-        self.omits_zeros() && *digest == crate::units::ZERO_BLOCK_SHA256
-    }
-
-    /// Reads everything back and compares it with the ledger.
-    async fn read_back(&self, desk: &Desk, id: &SnapshotId) -> Result<()> {
-        let (mut token, mut from) = (None::<String>, BlockIndex(0));
-        let mut walk = self.walk();
-        let mut block = BytesMut::new();
-        let list = desk.caller.route(Api::List, &self.session, Some(id));
-        let get = desk.caller.route(Api::Get, &self.session, Some(id));
-        loop {
-            let first = token.is_none().then_some(from);
-            let page = retried!(
-                desk.caller.own_tries(&list),
-                self.session.ebs().list_blocks(id, first, token.as_deref(), LIST_PAGE)
-            );
-            let page = match page {
-                Err(error) if error.class == Class::StalePage => {
-                    walk.stale(token.as_deref())?;
-                    token = None;
-                    continue;
-                }
-                page => page?,
-            };
-            let start = from;
-            for entry in page.blocks.iter().filter(|entry| entry.index >= start) {
-                let digest = retried!(
-                    desk.caller.own_tries(&get),
-                    self.session.ebs().get_block(id, entry.index, &entry.token, &mut block)
-                )?;
-                let known = desk.keeper.digests(desk.dest, entry.index, 1).await?;
-                if known.first() != Some(&(entry.index, digest)) {
-                    return Err(Error::failed(format!("{id} reads back other than it was written"))
-                        .in_region(self.session.region())
-                        .at_block(entry.index)
-                        .todo("do not use this snapshot; copy again"));
-                }
-                from = BlockIndex(entry.index.0 + 1);
-            }
-            if page.next.is_none() {
-                return Ok(());
-            }
-            walk.page(token.as_deref(), page.next.as_deref(), from > start)?;
-            // By index, for fresh tokens after a page that took long to read; an empty page leads on by its own.
-            token = page.next.filter(|_| from == start);
-        }
-    }
-
-    fn walk(&self) -> Walk {
-        Walk::over(u32::try_from(Bytes::gib(u64::from(self.volume_gib)).blocks().0).unwrap_or(u32::MAX))
-    }
-
     /// An earlier run began to complete it: what the service says decides, and nothing is put.
     async fn reopen_completing(&self, desk: &Desk, id: &SnapshotId, known: &DestinationPicture) -> Result<Opened> {
         match self.find(desk, id).await {
@@ -440,16 +318,23 @@ impl Sink for SnapshotSink {
         }
     }
 
-    async fn check(&self, desk: &Desk, _written: &Linear) -> Result<Evidence> {
+    async fn check(&self, desk: &Desk, written: &Linear) -> Result<Proof> {
         let (id, _) = self.made.get()?;
-        match desk.verify {
-            Verify::None => Ok(Evidence::Service),
-            Verify::Listing | Verify::Checksum => self.list_back(desk, &id).await.map(|()| Evidence::Service),
-            Verify::Full => {
-                self.list_back(desk, &id).await?;
-                self.read_back(desk, &id).await.map(|()| Evidence::ReRead)
-            }
+        if desk.verify == Verify::None {
+            return Ok(Evidence::Service.into());
         }
+        let volume = Bytes::gib(u64::from(self.volume_gib));
+        let listed = Listed {
+            desk,
+            name: id.to_string(),
+            region: self.session.region(),
+            source: Arc::new(SnapshotSource::new(self.session.clone(), id, volume)),
+            volume,
+            omits_zeros: self.omits_zeros(),
+        };
+        let reads = desk.verify == Verify::Full;
+        listed.prove(written.blocks, reads).await?;
+        Ok(if reads { Evidence::ReRead } else { Evidence::Service }.into())
     }
 
     async fn discard(&self, desk: &Desk, known: &DestinationPicture) -> Result<()> {

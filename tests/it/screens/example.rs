@@ -149,6 +149,8 @@ fn destination(address: &str, state: DestinationState, blocks: u64) -> Destinati
         blocks: Blocks(blocks),
         bytes: Blocks(blocks).bytes(),
         checksum: None,
+        checking: None,
+        image_sha256: None,
         evidence: if state == DestinationState::Completed { Evidence::ReRead } else { Evidence::None },
         error: None,
     }

@@ -229,7 +229,10 @@ impl Columns {
             spans.push(styled(right(&job.spent.to_string().replace('$', ""), self.usd), base));
         }
         if self.why > 0 {
-            spans.push(styled(format!("  {}", left(&job.why, self.why - 2)), if needs_you { role } else { Role::Dim }));
+            spans.push(styled(
+                format!("  {}", left(&job.shown_why(), self.why - 2)),
+                if needs_you { role } else { Role::Dim },
+            ));
         }
         Line::from(spans)
     }
