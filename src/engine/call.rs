@@ -23,6 +23,8 @@ use crate::ids::{AccountId, Region, SnapshotId};
 
 /// The segment of requests that belong to none.
 pub(super) const NO_SEGMENT: u32 = u32::MAX;
+/// The segment of what is read back from a destination: not of the source.
+pub(super) const READ_BACK: u32 = u32::MAX - 1;
 /// A route without a single answer for this long is silent: who waits for it gives its memory back.
 pub(super) const SILENT: Duration = Duration::from_secs(60);
 /// ListSnapshotBlocks per account (L-18E976AB), CompleteSnapshot per account (L-1D4D9345).

@@ -90,7 +90,10 @@ pub(super) struct Hub {
 /// What a tick saw, for `Status`.
 #[derive(Debug, Clone)]
 pub(super) struct Figures {
+    /// From the source.
     pub read: Bytes,
+    /// From destinations, to compare.
+    pub read_back: Bytes,
     pub written: Bytes,
     pub rate: Rate,
     pub slow: Rate,
@@ -295,7 +298,8 @@ impl Hub {
     pub(super) fn figures(&self) -> Figures {
         let telemetry = lock(&self.telemetry);
         Figures {
-            read: telemetry.read.total(),
+            read: telemetry.read.total().less(telemetry.read_back),
+            read_back: telemetry.read_back,
             written: telemetry.written.total(),
             rate: telemetry.read.fast(),
             slow: telemetry.read.slow(),
@@ -424,6 +428,7 @@ impl Hub {
             elapsed_ms: self.before.elapsed_ms + u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             bytes_read: self.before.bytes_read + figures.read,
             bytes_written: self.before.bytes_written + figures.written,
+            bytes_read_back: self.before.bytes_read_back + figures.read_back,
             requests: figures.requests,
             troubles: figures.troubles,
             peak_rss: Bytes(self.peak_rss.load(Ordering::Relaxed)),

@@ -251,6 +251,8 @@ async fn a_receipt_tells_what_was_copied_and_how_it_was_proved() {
     assert!(receipt["accepted"]["who"].as_str().is_some_and(|who| who.contains("--yes")), "{receipt}");
     let requests = receipt["measured"]["requests"].as_f64().expect("a figure");
     assert!(requests >= 2.0 * 64.0, "a get and a put of each block: {requests}");
+    let said = receipt["predicted"]["requests"].as_f64().expect("a figure");
+    assert!(said >= 2.0 * 64.0, "that was said before: {said}");
 
     let output = world.run(&["jobs", "show", "1", "--receipt"]).await;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -90,6 +90,9 @@ async fn a_result_is_read_back_by_lanes_that_can_be_turned_and_counted() {
     assert_eq!((row.state, row.destinations[0].evidence), (JobState::Done, Evidence::ReRead), "{:?}", row.error);
     assert_eq!(row.destinations[0].checking.map(|one| one.done), Some(Blocks(1_500)));
     assert!(row.requests.get >= 3_000, "the meter counts what is read back: {:?}", row.requests);
+    assert_eq!(row.bytes_read, Blocks(1_500).bytes(), "from the source");
+    let (spent, said) = (row.spent.0, row.predicted.cost.0);
+    assert!(spent < said * 1.1 && spent > said * 0.9, "nothing is billed twice: ${spent} of ${said}");
     assert_eq!(row.destinations[0].image_sha256, None, "nobody hashed a whole image");
 }
 

@@ -261,6 +261,9 @@ pub struct Progress {
     pub bytes_read: Bytes,
     /// Written, all destinations.
     pub bytes_written: Bytes,
+    /// Read back from destinations.
+    #[serde(default)]
+    pub bytes_read_back: Bytes,
     /// Requests made.
     pub requests: Requests,
     /// What was mended.

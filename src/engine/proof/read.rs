@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::course::{Course, inside};
 use crate::engine::blocks::zeros;
 use crate::engine::budget::{Part, Permit, Weight};
-use crate::engine::call::{NO_SEGMENT, retried};
+use crate::engine::call::{READ_BACK, retried};
 use crate::engine::sink::Desk;
 use crate::engine::source::{Content, Entry, Routes, Source};
 use crate::engine::transfer::Job;
@@ -173,13 +173,13 @@ async fn read(
     let mut buffer = BytesMut::new();
     let outcome = match &routes {
         Some(routes) => {
-            retried!(work.caller.tries(&routes.get, log, NO_SEGMENT), source.read(entry, &work.pool, &mut buffer))
+            retried!(work.caller.tries(&routes.get, log, READ_BACK), source.read(entry, &work.pool, &mut buffer))
         }
         None => source.read(entry, &work.pool, &mut buffer).await,
     };
     drop(slot);
     if outcome.is_ok() {
-        log.read(NO_SEGMENT, Bytes(BLOCK_BYTES));
+        log.read(READ_BACK, Bytes(BLOCK_BYTES));
         work.hub.item_done();
     }
     if outcome.is_ok() && keeps {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::series::{Latency, Meter, Ring};
+use crate::engine::call::READ_BACK;
 use crate::engine::protocol::{Requests, Troubles};
 use crate::engine::rate::Api;
 use crate::error::Class;
@@ -175,8 +176,10 @@ pub struct JobTelemetry {
     segments: BTreeMap<u32, Segment>,
     flights: Vec<(u32, Api, Instant)>,
     struggling: Vec<BlockIndex>,
-    /// Read from the source.
+    /// Read from the source, and read back.
     pub read: Meter,
+    /// What of it was read back from destinations.
+    pub read_back: Bytes,
     /// Written, all destinations.
     pub written: Meter,
     /// Ten minutes of reading, in steps of five seconds.
@@ -204,6 +207,7 @@ impl JobTelemetry {
             flights: Vec::new(),
             struggling: Vec::new(),
             read: Meter::new(now),
+            read_back: Bytes::ZERO,
             written: Meter::new(now),
             history: Ring::new(Duration::from_secs(5), now),
             get: Latency::new(now),
@@ -251,6 +255,9 @@ impl JobTelemetry {
     fn merge(&mut self, pad: Pad, now: Instant) {
         for (id, bytes) in pad.read {
             self.read.add(Bytes(bytes));
+            if id == READ_BACK {
+                self.read_back += Bytes(bytes);
+            }
             self.segment(id, now).meter.add(Bytes(bytes));
         }
         self.written.add(Bytes(pad.written));
