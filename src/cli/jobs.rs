@@ -1,13 +1,10 @@
 //! `floe jobs`: what lies in the state directory, and the commands that go on with it or end it.
 
-use serde::Serialize;
-
 use super::args::{Cancel, Format, JobArg, Jobs, JobsVerb, Resume, Show, Turn, Watch};
 use super::attach::{self, Attached};
-use super::outcome::Outcome;
+use super::job_rows::{ls, show};
 use super::resolve::{Resolved, World};
 use super::signals::Ends;
-use super::table::Side;
 use super::{Code, follow, receipt, say, table};
 use crate::engine::protocol::{Command, JobState, JobStatus, Lanes, LeftOvers};
 use crate::engine::{self, Client};
@@ -263,144 +260,4 @@ async fn forget(arg: JobArg, world: &World, resolved: &Resolved) -> Result<Code>
     forgotten?;
     resolved.say.note(&format!("job {} is forgotten", job.job));
     Ok(0)
-}
-
-/// One row of `jobs ls -o json`.
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    job: JobId,
-    state: JobState,
-    why: &'a str,
-    source: &'a str,
-    destinations: Vec<&'a str>,
-    blocks_done: u64,
-    blocks_total: u64,
-    bytes_done: u64,
-    created: String,
-    ended: Option<String>,
-    elapsed_seconds: f64,
-    spent_usd: f64,
-    left_overs: Vec<String>,
-}
-
-impl<'a> Row<'a> {
-    fn of(job: &'a JobStatus) -> Self {
-        Self {
-            job: job.job,
-            state: job.state,
-            why: &job.why,
-            source: &job.source,
-            destinations: job.destinations.iter().map(|to| to.address.as_str()).collect(),
-            blocks_done: job.blocks_done.0,
-            blocks_total: job.blocks_total.value.0,
-            bytes_done: job.blocks_done.bytes().0,
-            created: job.created.to_string(),
-            ended: job.ended.map(|at| at.to_string()),
-            elapsed_seconds: job.elapsed_seconds,
-            spent_usd: job.spent.0,
-            left_overs: job.left_overs.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
-fn ls(jobs: &[JobStatus], output: Format) -> Result<()> {
-    let rows: Vec<Row<'_>> = jobs.iter().map(Row::of).collect();
-    match output {
-        Format::Json => table::json(&rows),
-        Format::Csv => {
-            let heads = ["job", "state", "source", "destinations", "blocks_done", "blocks_total", "created"];
-            table::csv(
-                &heads,
-                rows.iter().map(|row| {
-                    vec![
-                        row.job.to_string(),
-                        row.state.word().to_owned(),
-                        row.source.to_owned(),
-                        row.destinations.join(" "),
-                        row.blocks_done.to_string(),
-                        row.blocks_total.to_string(),
-                        row.created.clone(),
-                    ]
-                }),
-            )
-        }
-        Format::Table | Format::Ids if jobs.is_empty() => {
-            say::stderr("There are no jobs yet: floe copy SOURCE DEST makes one.");
-            Ok(())
-        }
-        Format::Table | Format::Ids => {
-            let columns = [
-                ("job", Side::Right),
-                ("state", Side::Left),
-                ("done", Side::Right),
-                ("of", Side::Right),
-                ("source", Side::Left),
-                ("destinations", Side::Left),
-                ("why", Side::Left),
-            ];
-            table::print(
-                &columns,
-                jobs.iter().map(|job| {
-                    vec![
-                        job.job.to_string(),
-                        job.state.word().to_owned(),
-                        job.blocks_done.bytes().to_string(),
-                        job.blocks_total.value.bytes().to_string(),
-                        job.source.clone(),
-                        job.destinations.iter().map(|to| to.address.as_str()).collect::<Vec<_>>().join(" "),
-                        job.shown_why().into_owned(),
-                    ]
-                }),
-            )
-        }
-    }
-}
-
-fn show(job: &JobStatus, output: Format) -> Result<()> {
-    if output == Format::Json {
-        return table::json(&Outcome::of(job));
-    }
-    if output == Format::Csv {
-        return ls(std::slice::from_ref(job), output);
-    }
-    let mut lines = vec![
-        format!(
-            "job {} {}{}",
-            job.job,
-            job.state.word(),
-            match job.shown_why() {
-                why if why.is_empty() => String::new(),
-                why => format!(": {why}"),
-            }
-        ),
-        format!("source   {}{}", job.source, job.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"))),
-    ];
-    for to in &job.destinations {
-        lines.push(format!("  to     {} {} blocks", to.address, to.blocks));
-        lines.extend(to.image_sha256.iter().map(|sum| format!("         sha256 {}", sum.hex())));
-        lines.extend(to.error.iter().map(|error| format!("         {error}")));
-    }
-    lines.push(format!("blocks   {} of {}", job.blocks_done, job.blocks_total));
-    lines.push(format!(
-        "time     {} since {}, accepted by {}",
-        crate::plan::clock(job.elapsed_seconds),
-        job.created,
-        job.who
-    ));
-    lines.push(format!(
-        "requests {} list, {} get, {} put; {} retries, {} throttles; {} so far",
-        job.requests.list,
-        job.requests.get,
-        job.requests.put,
-        job.troubles.retries,
-        job.troubles.throttles(),
-        job.spent
-    ));
-    lines.extend(job.left_overs.iter().map(|left| format!("left     {left}")));
-    lines.extend(job.expires.map(|at| format!("expires  AWS gives its pending snapshot up at {at}")));
-    if let Some(error) = &job.error {
-        lines.push(format!("error    {error}"));
-        lines.extend(error.todo.iter().map(|todo| format!("  →      {todo}")));
-    }
-    say::result(&say::clean(&lines.join("\n")))
 }

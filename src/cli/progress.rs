@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::say::{self, Say};
-use crate::engine::protocol::{JobState, JobStatus};
+use crate::engine::protocol::{Cause, JobState, JobStatus};
 use crate::ids::JobId;
 use crate::plan::span;
 
@@ -70,6 +70,10 @@ struct Shown {
     state: Option<JobState>,
     why: String,
     last: Instant,
+    /// Whether it was said that it stands still, and why.
+    stalled: Option<Cause>,
+    /// The last change of a setting that was said.
+    turned: Option<jiff::Timestamp>,
 }
 
 impl Jobs {
@@ -88,8 +92,17 @@ impl Jobs {
             state: None,
             why: String::new(),
             last: Instant::now(),
+            stalled: None,
+            turned: job.turned.first().map(|turned| turned.at),
         });
         let turned = shown.state != Some(job.state);
+        let stalled = job.stall.as_ref().map(|stall| stall.cause);
+        let stall = shown.stalled != stalled && job.state == JobState::Running;
+        shown.stalled = stalled;
+        let by_others = job.turned.first().filter(|turned| shown.turned.is_none_or(|last| last < turned.at));
+        if let Some(turned) = by_others {
+            shown.turned = Some(turned.at);
+        }
         let troubled = job.state == JobState::Waiting && shown.why != job.why;
         shown.state = Some(job.state);
         job.why.clone_into(&mut shown.why);
@@ -103,11 +116,14 @@ impl Jobs {
                     bar.abandon();
                 }
             }
-            None if turned || shown.last.elapsed() >= LINE_EVERY => {
+            None if turned || stall || shown.last.elapsed() >= LINE_EVERY => {
                 shown.last = Instant::now();
                 self.say.note(&line(job));
             }
             None => {}
+        }
+        if let Some(turned) = by_others {
+            self.remark(&format!("job {}: {turned}", job.job));
         }
         if troubled || (turned && job.state == JobState::Waiting) {
             self.trouble(job);
@@ -132,6 +148,14 @@ impl Jobs {
                     say::stderr(&todo);
                 }
             }
+        }
+    }
+
+    /// One line above the bars, or on stderr unless it is to be quiet.
+    fn remark(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => drop(bars.println(say::clean(text))),
+            None => self.say.note(&say::clean(text)),
         }
     }
 
@@ -160,12 +184,17 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 fn message(job: &JobStatus) -> String {
-    match job.state {
-        JobState::Running => {
+    match (job.state, &job.stall) {
+        (state, Some(stall)) => {
+            let of = format!("{} of {} blocks", job.blocks_done, job.blocks_total);
+            let state = if state == JobState::Running { String::new() } else { format!("{} · ", state.word()) };
+            format!("{state}{of} · {}: {}", stall.word, stall.text)
+        }
+        (JobState::Running, None) => {
             let left = job.left_seconds.map_or_else(String::new, |(low, high)| format!(" · {} left", span(low, high)));
             format!("{} of {} blocks · {} · {} lanes{left}", job.blocks_done, job.blocks_total, job.rate, job.lanes.now)
         }
-        state => match job.shown_why() {
+        (state, None) => match job.shown_why() {
             why if why.is_empty() => state.word().to_owned(),
             why => format!("{} · {why}", state.word()),
         },

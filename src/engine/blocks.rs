@@ -62,6 +62,11 @@ impl Pool {
         drop(surplus);
     }
 
+    /// What idle buffers take.
+    pub(super) fn idle(&self) -> crate::units::Bytes {
+        crate::units::Bytes((lock(&self.free).len() * (BLOCK + ALIGN)) as u64)
+    }
+
     /// A buffer with room for a block; what it holds is what its last user left there, of whatever length.
     pub(super) fn take(&self) -> BytesMut {
         let free = lock(&self.free).pop();

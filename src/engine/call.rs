@@ -40,6 +40,7 @@ pub(super) struct Route {
     pace: Pace,
     deadlines: Arc<Deadlines>,
     answered: Mutex<Instant>,
+    asking: Mutex<Asking>,
     /// When the snapshot was started that may not be visible yet.
     started: Mutex<Option<Instant>>,
     name: String,
@@ -67,6 +68,59 @@ impl Route {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) const fn api(&self) -> Api {
+        self.api
+    }
+
+    /// How long nobody has been answered who asks here; none when nobody asks.
+    pub(super) fn unanswered_for(&self, now: Instant) -> Option<Duration> {
+        lock(&self.asking).since.map(|since| now.saturating_duration_since(since))
+    }
+}
+
+/// Who has asked and not been answered.
+#[derive(Debug, Default)]
+struct Asking {
+    on_their_way: u32,
+    /// Since when nobody was answered who asked.
+    since: Option<Instant>,
+}
+
+/// One request on its way; dropped unheard (nobody waits for it any more) it says nothing about the service.
+struct Question<'a> {
+    route: &'a Route,
+    heard: bool,
+}
+
+impl<'a> Question<'a> {
+    fn new(route: &'a Route, now: Instant) -> Self {
+        let mut asking = lock(&route.asking);
+        asking.on_their_way += 1;
+        asking.since.get_or_insert(now);
+        Self { route, heard: false }
+    }
+
+    fn answered(mut self, now: Instant) {
+        self.heard = true;
+        let mut asking = lock(&self.route.asking);
+        asking.since = (asking.on_their_way > 1).then_some(now);
+    }
+
+    /// It ended without an answer: the silence goes on while it is tried again.
+    fn unanswered(mut self) {
+        self.heard = true;
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        let mut asking = lock(&self.route.asking);
+        asking.on_their_way -= 1;
+        if !self.heard && asking.on_their_way == 0 {
+            asking.since = None;
+        }
     }
 }
 
@@ -122,6 +176,7 @@ impl Caller {
             pace: Pace::new(own, account),
             deadlines: Arc::new(Deadlines::new(Limits::default(), now)),
             answered: Mutex::new(now),
+            asking: Mutex::default(),
             started: Mutex::new(None),
             name: format!("{} {}", api.name(), session.region()),
         });
@@ -188,6 +243,7 @@ impl Tries<'_> {
         route.pace.acquire().await;
         let began = Instant::now();
         let flight = self.log.take_off(self.segment, route.api, began);
+        let question = Question::new(route, began);
         let most = SILENT.saturating_sub(route.silent_for(began)).max(Duration::from_secs(1));
         let deadline = route.deadlines.attempt(began).min(most);
         let outcome = tokio::time::timeout(deadline, request).await;
@@ -197,6 +253,7 @@ impl Tries<'_> {
             Ok(Ok(value)) => {
                 route.deadlines.answered(took, now);
                 *lock(&route.answered) = now;
+                question.answered(now);
                 route.pace.succeeded();
                 self.caller.hub.succeeded();
                 flight.landed(now);
@@ -206,10 +263,16 @@ impl Tries<'_> {
                 if !matches!(error.class, Class::Transient | Class::Congestion) {
                     *lock(&route.answered) = now; // it speaks, even if it refuses
                 }
+                if error.aws.is_some() {
+                    question.answered(now)
+                } else {
+                    question.unanswered()
+                }
                 Err(error)
             }
             Err(_) => {
                 route.deadlines.cut_off(took, now);
+                question.unanswered();
                 Err(late(&route.name, deadline))
             }
         }
@@ -220,6 +283,7 @@ impl Tries<'_> {
         let now = Instant::now();
         let hub = &self.caller.hub;
         let policy = &self.caller.policy;
+        hub.met(&error);
         match error.class {
             Class::Throttled(level) => {
                 if let Some(change) = self.route.and_then(|route| route.pace.throttled(level)) {

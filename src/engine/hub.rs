@@ -12,14 +12,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::blocks::lock;
+use super::call::Caller;
 use super::journal::{Note, Progress, Record, Step, Topic};
 use super::keeper::{Board, Counts, Keeper};
 use super::protocol::{
-    Checking, DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, RateStatus, Requests, Tone,
-    Troubles,
+    Checking, DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, RateStatus, Requests, Stall,
+    Tone, Troubles,
 };
-use super::rate::Hold;
+use super::rate::{Api, Cause, Hold, PerSecond};
 use super::retry::{Outage, Policy};
+use super::stall::{End, Facts, News, Silent, Watch};
 use super::telemetry::{JobTelemetry, LaneLog, SegmentView};
 use super::throttle::Throttle;
 use super::window::{Bounds, Change, Gate, Sample, Window};
@@ -83,8 +85,11 @@ pub(super) struct Hub {
     begun: Instant,
     before: Progress,
     peak_rss: AtomicU64,
-    /// Bytes read in this run when the last event of progress was seen, and when: for stalls.
-    moved: Mutex<(u64, Instant, bool)>,
+    stall: Mutex<Watch>,
+    /// The limit of bytes a second that blocks waited for at the last tick.
+    held_by: Mutex<Option<String>>,
+    /// Bytes of buffers that are kept for the next blocks.
+    idle: AtomicU64,
 }
 
 /// What a tick saw, for `Status`.
@@ -102,6 +107,10 @@ pub(super) struct Figures {
     pub troubles: Troubles,
     pub get_ms: Option<(f32, f32)>,
     pub put_ms: Option<(f32, f32)>,
+    /// Blocks that are being read, and on their way to each destination.
+    pub reading: u32,
+    pub writing: Vec<u32>,
+    pub idle: Bytes,
 }
 
 impl Hub {
@@ -140,7 +149,9 @@ impl Hub {
             begun: now,
             before,
             peak_rss: AtomicU64::new(before.peak_rss.0),
-            moved: Mutex::new((0, now, false)),
+            stall: Mutex::new(Watch::new(now)),
+            held_by: Mutex::default(),
+            idle: AtomicU64::new(0),
         })
     }
 
@@ -227,6 +238,12 @@ impl Hub {
         self.turned(change);
     }
 
+    /// Among several jobs its part is so many lanes; `None` when there is nobody to share with.
+    pub(super) fn share_lanes(&self, lanes: Option<u32>) {
+        let change = lock(&self.pacing).window.share(lanes, Instant::now());
+        self.turned(change);
+    }
+
     pub(super) fn lanes_target(&self) -> u32 {
         lock(&self.pacing).window.target()
     }
@@ -244,10 +261,13 @@ impl Hub {
         let now = Instant::now();
         lock(&self.telemetry).tick(now);
         let items = self.items.load(Ordering::Relaxed);
+        let hold = holds();
+        *lock(&self.held_by) =
+            hold.as_ref().filter(|hold| hold.cause == Cause::Bandwidth).map(|hold| hold.name.clone());
         let sample = Sample {
             items: 0,
             peak: self.gate.take_peak(),
-            hold: holds(),
+            hold,
             memory_waits: self.memory_waits.swap(false, Ordering::Relaxed),
         };
         let change = {
@@ -257,41 +277,78 @@ impl Hub {
             pacing.window.tick(now, sample)
         };
         self.turned(change);
-        self.watch_for_stalls(now);
     }
 
-    /// No byte for a while is said once, with what is known of why; and once more when it goes on.
-    fn watch_for_stalls(&self, now: Instant) {
-        const STALLED: Duration = Duration::from_secs(12);
-        let (total, oldest, troubles) = {
-            let telemetry = lock(&self.telemetry);
-            (telemetry.read.total().0 + telemetry.written.total().0, telemetry.oldest(now), telemetry.troubles)
+    /// Looks whether the job gets on, and names what it waits for when it does not. Called for every picture, because
+    /// opening, the canary and a wait can hang as well as a pass.
+    pub(super) fn look(&self, caller: &Caller) {
+        let now = Instant::now();
+        let facts = self.facts(caller, now);
+        let news = lock(&self.stall).look(&facts, now);
+        if let Some(News(text, tone)) = news {
+            self.note(Topic::Stall, "stall", text, tone);
+        }
+    }
+
+    fn facts(&self, caller: &Caller, now: Instant) -> Facts {
+        let (state, lanes, routes) = (self.state(), self.lanes(), caller.routes());
+        let names = self.destinations();
+        let silent = routes.iter().filter_map(|route| {
+            route.unanswered_for(now).map(|lasted| Silent { api: route.api(), name: route.name().to_owned(), lasted })
+        });
+        let cut = rates(&routes).into_iter().filter(|rate| rate.limit < 0.98 * rate.cap);
+        let limiter = cut.min_by(|a, b| (a.limit / a.cap).total_cmp(&(b.limit / b.cap)));
+        let mut telemetry = lock(&self.telemetry);
+        if telemetry.is_stale(now) {
+            telemetry.tick(now);
+        }
+        let get = routes.iter().find(|route| route.api() == Api::Get);
+        let source = End {
+            name: get.map_or_else(|| "reading it".to_owned(), |route| route.name().to_owned()),
+            blocks: telemetry.reading(),
+            takes: telemetry.get.recent_ms().map(|(p50, _)| f64::from(p50) / 1000.0),
+            oldest: Duration::ZERO,
         };
-        let mut moved = lock(&self.moved);
-        if total != moved.0 || self.state().state != JobState::Running {
-            if moved.2 {
-                let text = format!("bytes move again after {} s", now.saturating_duration_since(moved.1).as_secs());
-                self.note(Topic::Stall, "stall", text, Tone::Good);
-            }
-            *moved = (total, now, false);
-            return;
+        let targets = telemetry.targets().iter().zip(names).map(|(target, view)| End {
+            name: view.address,
+            blocks: target.blocks,
+            takes: target.takes,
+            oldest: target.oldest.map_or(Duration::ZERO, |at| now.saturating_duration_since(at)),
+        });
+        Facts {
+            state: state.state,
+            why: state.why,
+            reason: lanes.reason,
+            progress: telemetry.read.total().0 + telemetry.written.total().0 + telemetry.answers,
+            written: telemetry.written.total().0,
+            troubles: telemetry.troubles,
+            silent: silent.max_by_key(|silent| silent.lasted),
+            limiter: limiter.map(|rate| (rate.name, PerSecond(rate.cap), PerSecond(rate.limit))),
+            source,
+            targets: targets.collect(),
+            bandwidth: lock(&self.held_by).clone(),
+            memory: lanes.reason == LaneReason::Memory,
         }
-        let still = now.saturating_duration_since(moved.1);
-        if moved.2 || still < STALLED {
-            return;
-        }
-        moved.2 = true;
-        let request = oldest.map_or_else(
-            || "no request is in flight".to_owned(),
-            |(_, api, age)| format!("the oldest request in flight is a {} of {} s", api.name(), age.as_secs()),
-        );
-        let text = format!(
-            "no bytes for {} s; {request}; so far {} throttles, {} deadlines passed",
-            still.as_secs(),
-            troubles.throttles(),
-            troubles.timeouts
-        );
-        self.note(Topic::Stall, "stall", text, Tone::Warning);
+    }
+
+    /// A request failed, for whatever reason.
+    pub(super) fn met(&self, error: &Error) {
+        lock(&self.stall).met(error);
+    }
+
+    /// What it waits for, as of the last look.
+    pub(super) fn stall(&self) -> Option<Stall> {
+        lock(&self.stall).stall()
+    }
+
+    /// Where most of its blocks stand.
+    pub(super) fn stands(&self) -> &'static str {
+        lock(&self.stall).stands()
+    }
+
+    /// Buffers are kept for the next blocks.
+    pub(super) fn keeps(&self, idle: Bytes) {
+        self.idle.store(idle.0, Ordering::Relaxed);
     }
 
     /// What the last tick saw.
@@ -308,6 +365,9 @@ impl Hub {
             troubles: telemetry.troubles,
             get_ms: telemetry.get.recent_ms(),
             put_ms: telemetry.put.recent_ms(),
+            reading: telemetry.reading(),
+            writing: telemetry.targets().iter().map(|target| target.blocks).collect(),
+            idle: Bytes(self.idle.load(Ordering::Relaxed)),
         }
     }
 
@@ -371,6 +431,9 @@ impl Hub {
     }
 
     pub(super) fn set_state(&self, state: JobState, why: impl Into<String>, error: Option<Error>) {
+        if let Some(error) = error.as_ref().filter(|_| state == JobState::Waiting) {
+            lock(&self.stall).waits(error);
+        }
         let mut view = lock(&self.state);
         view.state = state;
         view.why = why.into();

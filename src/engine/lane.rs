@@ -178,6 +178,7 @@ async fn write(
     if sink.keeps() {
         job.bytes_may_go().await;
     }
+    let _writing = log.writes(dest);
     match &puts.0[dest] {
         Some(route) => {
             retried!(job.caller.tries(route, log, item.segment), sink.write(item.entry.index, data, digest))

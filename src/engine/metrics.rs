@@ -211,6 +211,7 @@ const FIGURES: &[Figure] = &[
         vec![
             (Some(("level", "snapshot")), float(throttles.snapshot_throttles)),
             (Some(("level", "account")), float(throttles.account_throttles)),
+            (Some(("level", "kms")), float(throttles.kms_throttles)),
         ]
     }),
     ("floe_job_timeouts_total", "counter", "Deadlines that passed.", |job| vec![(None, float(job.troubles.timeouts))]),

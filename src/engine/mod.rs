@@ -40,6 +40,7 @@ mod sink;
 mod socket;
 mod source;
 mod spec;
+mod stall;
 mod status;
 mod supervisor;
 mod throttle;

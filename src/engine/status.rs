@@ -3,24 +3,26 @@
 //! Invariant: totals are sums of the rows beside them, because all of a job's counts come from one look at its
 //! ledger.
 
+use super::budget::Holding;
 use super::call::Caller;
 use super::hub::{Hub, rates};
 use super::journal::{self, DestinationPicture, Picture};
 use super::keeper::{self, Counts};
 use super::ledger::{Dest, Ledger};
 use super::protocol::{
-    Cell, DestinationState, DestinationStatus, JobDetail, JobState, JobStatus, LaneReason, Lanes, LanesStatus,
-    LeftOver, Predicted, Requests, SegmentStatus,
+    Cause, Cell, DestinationState, DestinationStatus, Holds, JobDetail, JobState, JobStatus, LaneReason, Lanes,
+    LanesStatus, LeftOver, Predicted, Requests, SegmentStatus,
 };
 use super::sink::{dies_at, partial};
 use super::spec::{JobDir, Spec};
+use super::stall::cause_of;
 use crate::error::Result;
 use crate::ids::BlockIndex;
 use crate::plan::{Api, DestinationKind, Prices, SourceKind};
 use crate::units::{Blocks, Bytes, Quantity, Rate, Sure, Usd};
 
 /// A row of a running job.
-pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, held: Bytes) -> JobStatus {
+pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, held: Holding) -> JobStatus {
     let counts = hub.counts();
     let state = hub.state();
     let figures = hub.figures();
@@ -70,8 +72,55 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
     row.get_ms = figures.get_ms;
     row.put_ms = figures.put_ms;
     row.peak_rss = progress.peak_rss;
-    row.held = held;
+    row.held = held.total();
+    row.holds = Holds {
+        parts: held.named(),
+        reading: figures.reading,
+        writing: figures.writing,
+        idle: figures.idle,
+        ledger: counts.memory,
+    };
+    row.stall = hub.stall().filter(|_| row.state.is_active());
+    row.why = why(&row, hub.stands());
     row
+}
+
+/// What a job that does not run holds of the budget.
+pub(super) fn holds(row: &mut JobStatus, held: &Holding) {
+    row.held = held.total();
+    row.holds = Holds { parts: held.named(), ..Holds::default() };
+}
+
+/// The why-column: what it waits for, why it failed, or what keeps it from going faster.
+fn why(row: &JobStatus, stands: &str) -> String {
+    if let Some(stall) = &row.stall {
+        return stall.word.clone();
+    }
+    match (row.state, row.lanes.reason) {
+        (JobState::Failed | JobState::Partial, _) => failed_for(row),
+        (JobState::Running, reason) if row.why.is_empty() => match reason {
+            LaneReason::Quota => "quota",
+            LaneReason::SnapshotThrottle | LaneReason::AccountThrottle => "throttled",
+            LaneReason::KmsThrottle => "KMS throttled",
+            LaneReason::UserCap => "lane cap",
+            LaneReason::Bandwidth => "bandwidth",
+            LaneReason::Memory => "memory",
+            LaneReason::Shared => "shared",
+            LaneReason::Congestion => "timeouts",
+            LaneReason::Growing | LaneReason::Tail => "",
+            LaneReason::NoGain => stands,
+        }
+        .to_owned(),
+        _ => row.why.clone(),
+    }
+}
+
+/// A cause that a person can mend has its own word.
+fn failed_for(row: &JobStatus) -> String {
+    match row.error.as_ref().map(cause_of) {
+        Some((Cause::Kms | Cause::Login | Cause::DiskFull, word)) => word,
+        _ => row.why.clone(),
+    }
 }
 
 /// What only a watched job carries.
@@ -138,6 +187,9 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
     (row.state, row.why) = resting_state(&picture, running);
     row.error = picture.result.as_ref().and_then(|(.., error)| error.clone());
     row.ended = picture.result.as_ref().map(|(_, at, _)| *at);
+    if matches!(row.state, JobState::Failed | JobState::Partial) {
+        row.why = failed_for(&row);
+    }
     for (dest, (known, shown)) in picture.destinations.iter().zip(&mut row.destinations).enumerate() {
         let id = Dest(u16::try_from(dest).unwrap_or(u16::MAX));
         let counted = ledger.as_ref().map(|ledger| ledger.done(id));
@@ -315,6 +367,9 @@ fn empty(spec: &Spec) -> JobStatus {
         },
         peak_rss: Bytes::ZERO,
         held: Bytes::ZERO,
+        holds: Holds::default(),
+        stall: None,
+        turned: Vec::new(),
         expires: None,
         error: None,
         left_overs: Vec::new(),

@@ -345,6 +345,7 @@ fn tick(job: &Job) {
         None => routes.iter().find_map(|route| route.pace().hold()),
     });
     job.pool.keep(usize::try_from(job.hub.lanes_target()).unwrap_or(0));
+    job.hub.keeps(job.pool.idle());
 }
 
 /// What a failure of the source means for the pass.

@@ -166,6 +166,12 @@ impl Problem {
                         message,
                     )
                 }
+                Fault::DenyKey => {
+                    reason = Some("DEPENDENCY_ACCESS_DENIED");
+                    let denied =
+                        pick((403, "UnauthorizedOperation"), (403, "AccessDenied"), (403, "AccessDeniedException"));
+                    (denied, "The request was denied by a dependency.".into())
+                }
                 Fault::ThrottleSnapshot | Fault::ThrottleAccount | Fault::ThrottleDependency => {
                     let (code, why) = throttle(fault, service);
                     reason = why;
@@ -393,8 +399,9 @@ fn guess(request: &Request<Bytes>) -> &'static str {
 
 /// Whether a fault is an answer of the service's front.
 fn refuses(fault: &Fault) -> bool {
-    use Fault::{Deny, InternalError, ThrottleAccount, ThrottleDependency, ThrottleSnapshot, Unavailable};
-    matches!(fault, Deny | InternalError | Unavailable | ThrottleAccount | ThrottleDependency | ThrottleSnapshot)
+    use Fault::{Deny, DenyKey, InternalError, ThrottleAccount, ThrottleDependency, ThrottleSnapshot, Unavailable};
+    let throttles = matches!(fault, ThrottleAccount | ThrottleDependency | ThrottleSnapshot);
+    throttles || matches!(fault, Deny | DenyKey | InternalError | Unavailable)
 }
 
 /// The first code in an error's text.

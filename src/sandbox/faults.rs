@@ -145,6 +145,8 @@ pub enum Fault {
     ThrottleDependency,
     /// Not allowed.
     Deny,
+    /// KMS refuses the snapshot's key.
+    DenyKey,
 }
 
 /// A rate above which requests are throttled.
@@ -286,6 +288,7 @@ impl FromStr for Rule {
             "throttle-account" => Fault::ThrottleAccount,
             "throttle-dependency" => Fault::ThrottleDependency,
             "deny" => Fault::Deny,
+            "deny-key" => Fault::DenyKey,
             _ => return Err(wrong("its name is unknown")),
         };
         Ok(Self { fault, api, snapshot, region: None, chance, skip: 0, times })

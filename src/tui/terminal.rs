@@ -46,6 +46,8 @@ impl Guard {
         let failed = |e: io::Error| Error::io("could not take the terminal", &e);
         enable_raw_mode().map_err(failed)?;
         TAKEN.store(true, Ordering::SeqCst);
+        // The title that was there is put aside; terminals that cannot ignore it.
+        let _ = write!(io::stdout(), "\x1b[22;2t");
         let taken =
             execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste, cursor::Hide);
         let made = taken
@@ -148,7 +150,7 @@ pub fn leave() {
     }
     let mut out = io::stdout();
     // Nothing can be done about a terminal that is gone; every step is tried all the same.
-    let _ = write!(out, "\x1b]9;4;0;0\x1b\\");
+    let _ = write!(out, "\x1b]9;4;0;0\x1b\\\x1b[23;2t");
     let _ = execute!(
         out,
         EndSynchronizedUpdate,

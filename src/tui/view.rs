@@ -60,7 +60,7 @@ struct Part(String, Role, u8);
 fn spread(mut left: Vec<Part>, mut right: Vec<Part>, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let length = |parts: &[Part]| parts.iter().map(|p| text::width(&p.0)).sum::<usize>();
     let room = usize::from(area.width).saturating_sub(2);
-    while length(&left) + length(&right) + 1 > room {
+    while length(&left) + length(&right) + 2 > room {
         let worst = left.iter().chain(&right).map(|p| p.2).max().unwrap_or(0);
         if worst == 0 {
             break;

@@ -70,13 +70,20 @@ async fn child_a_full_disk_is_waited_for() {
     let error = row.error.expect("it says why");
     assert!(error.what.contains("copy.img") && error.what.contains("No space left"), "{error}");
     assert!(error.todo.as_deref().is_some_and(|todo| todo.contains("free some space")), "{error:?}");
-    assert_eq!(row.why, "room");
+    assert_eq!(row.why, "disk full");
+    let stall = row.stall.expect("named on its row");
+    assert_eq!(stall.cause, floe::engine::protocol::Cause::DiskFull);
+    assert!(
+        stall.seconds < 15.0 && stall.text.contains("no bytes for") && stall.text.contains("copy.img"),
+        "{stall:?}"
+    );
     picture_when(&client, |status| status.budget.used == Bytes::ZERO).await;
 
     let more = Command::new("mount").args(["-o", "remount,size=64m"]).arg(disk).output().expect("mount runs");
     assert!(more.status.success(), "{more:?}");
     let row = row_when(&client, job, |row| row.state != JobState::Waiting && crate::rig::at_rest(row)).await;
     assert_eq!(row.state, JobState::Done, "it goes on by itself: {:?}", row.error);
+    assert_eq!((row.stall, row.why.as_str()), (None, ""));
     let truth = rig.world.contents("prod", "us-east-1", SMALL.split_once(':').expect("an address").1).await;
     assert_image(&image, 1, &truth);
 }

@@ -21,6 +21,8 @@ mod sandbox;
 mod sandbox_ec2;
 #[cfg(feature = "tui")]
 mod screens;
+mod sharing;
+mod stalls;
 mod support;
 mod telemetry;
 mod transport;

@@ -71,6 +71,16 @@ async fn a_session_that_ends_is_waited_for_and_a_fresh_one_goes_on() {
         end_sessions(&world);
         let said = until_it_says(&journal, "\"to\":\"waiting\"").await;
         assert!(said.contains("\"why\":\"login prod\""), "{said}");
+        // The engine's picture may be a moment older than its journal.
+        let rows = loop {
+            let rows = world.run(&["jobs", "ls", "-o", "json"]).await;
+            let rows: serde_json::Value = serde_json::from_slice(&rows.stdout).expect("rows");
+            if rows[0]["stall"].is_object() {
+                break rows;
+            }
+        };
+        assert_eq!((&rows[0]["why"], &rows[0]["stall"]["cause"]), (&"login prod".into(), &"login".into()), "{rows}");
+        assert!(rows[0]["stall"]["seconds"].as_f64().is_some_and(|seconds| seconds < 15.0), "{rows}");
         // Not only at once: the calls of every service say it in their own words, and none of them ends the job.
         let tries = said.matches("waiting: ").count();
         let again = Instant::now();

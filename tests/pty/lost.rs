@@ -9,17 +9,17 @@ use rustix::process::Signal;
 
 use crate::terminal::Terminal;
 
-const WEB_DATA: &str = "us-east-1:snap-0feed0000000da7a3";
+pub const WEB_DATA: &str = "us-east-1:snap-0feed0000000da7a3";
 
 /// A sandbox as another process would see it, on which a copy takes a while.
-fn slow(runtime: &tokio::runtime::Runtime) -> Running {
+pub fn slow(runtime: &tokio::runtime::Runtime) -> Running {
     let limit = |api: &str| Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second: 12.0, burst: Some(40.0) };
     let limits = vec![limit("GetSnapshotBlock"), limit("PutSnapshotBlock")];
     let options = Options { faults: Faults { limits, ..Faults::default() }, ..Options::default() };
     runtime.block_on(serve(options)).expect("the sandbox serves")
 }
 
-fn signed_in(home: &Path, running: &Running) {
+pub fn signed_in(home: &Path, running: &Running) {
     let aws = home.join(".aws");
     std::fs::create_dir_all(&aws).expect("~/.aws");
     let keys = running.sandbox.profiles().into_iter().find(|p| p.name.as_str() == "prod").expect("prod");

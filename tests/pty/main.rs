@@ -5,4 +5,5 @@ mod journeys;
 mod large;
 mod lost;
 mod modes;
+mod outside;
 mod terminal;

@@ -10,6 +10,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -194,6 +195,13 @@ impl Budget {
         let mut state = self.lock();
         let State { limit, items, pages } = &mut *state;
         let used = items.used() + pages.used();
+        let held = |of: [u64; Part::ALL.len()], and: [u64; Part::ALL.len()]| -> Holding {
+            Holding(std::array::from_fn(|at| Bytes(of[at] + and[at])))
+        };
+        // A permit may outlive its job's account in one of the two.
+        let known: BTreeSet<JobId> = items.jobs().chain(pages.jobs()).collect();
+        let jobs: Vec<(JobId, Holding)> =
+            known.into_iter().map(|job| (job, held(items.parts(job), pages.parts(job)))).collect();
         Usage {
             limit: Bytes(*limit),
             used: Bytes(used),
@@ -202,8 +210,8 @@ impl Budget {
             pages_used: Bytes(pages.used()),
             pages_limit: Bytes(pages.limit()),
             waiting: items.waiting() + pages.waiting(),
-            parts: Part::ALL.map(|part| (part, Bytes(items.part(part as usize) + pages.part(part as usize)))),
-            jobs: items.jobs().map(|(job, held)| (job, Bytes(held + pages.held(job)))).collect(),
+            parts: Part::ALL.map(|part| (part, jobs.iter().map(|(_, held)| held.part(part)).sum())),
+            jobs,
         }
     }
 
@@ -223,22 +231,53 @@ const fn split(limit: Bytes) -> (u64, u64) {
 pub struct Usage {
     /// The limit.
     pub limit: Bytes,
-    /// Held in all.
+    /// Holding in all.
     pub used: Bytes,
-    /// Held above the limit since it was cut.
+    /// Holding above the limit since it was cut.
     pub debt: Bytes,
     /// The least the limit can be for the jobs that run.
     pub floor: Bytes,
-    /// Held by listing pages.
+    /// Holding by listing pages.
     pub pages_used: Bytes,
     /// Their carve-out.
     pub pages_limit: Bytes,
     /// How many wait.
     pub waiting: usize,
-    /// Held by part.
+    /// Holding by part.
     pub parts: [(Part, Bytes); Part::ALL.len()],
-    /// Held by job.
-    pub jobs: Vec<(JobId, Bytes)>,
+    /// Holding by job: they add up to the parts, and the parts to what is used.
+    pub jobs: Vec<(JobId, Holding)>,
+}
+
+impl Usage {
+    /// What one job holds.
+    #[must_use]
+    pub fn of(&self, job: JobId) -> Holding {
+        self.jobs.iter().find(|(id, _)| *id == job).map_or_else(Holding::default, |(_, held)| *held)
+    }
+}
+
+/// What one job holds, by part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Holding([Bytes; Part::ALL.len()]);
+
+impl Holding {
+    /// Of that part.
+    #[must_use]
+    pub const fn part(&self, part: Part) -> Bytes {
+        self.0[part as usize]
+    }
+    /// Of all parts.
+    #[must_use]
+    pub fn total(&self) -> Bytes {
+        self.0.iter().copied().sum()
+    }
+    /// Named as the screen does, without what is not held.
+    #[must_use]
+    pub fn named(&self) -> Vec<(String, Bytes)> {
+        let held = Part::ALL.into_iter().map(|part| (part, self.part(part)));
+        held.filter(|(_, bytes)| bytes.0 > 0).map(|(part, bytes)| (part.name().to_owned(), bytes)).collect()
+    }
 }
 
 #[derive(Debug)]
@@ -395,7 +434,7 @@ impl Permit {
         let moved = self.weight.get(from);
         self.weight.0[from as usize] = 0;
         self.weight.0[to as usize] += moved.0;
-        self.budget.lock().pool(self.which).relabel(from as usize, to as usize, moved.0);
+        self.budget.lock().pool(self.which).relabel(self.job, from as usize, to as usize, moved.0);
     }
 }
 

@@ -30,6 +30,8 @@ struct Account {
     floor: u64,
     share: Option<u64>,
     held: u64,
+    /// The same by part.
+    parts: [u64; Part::ALL.len()],
     active: bool,
     /// Handles that joined and did not leave; at zero only permits are still out.
     members: u32,
@@ -65,7 +67,6 @@ enum Verdict {
 pub(super) struct Pool {
     limit: u64,
     used: u64,
-    parts: [u64; Part::ALL.len()],
     accounts: BTreeMap<JobId, Account>,
     queue: VecDeque<Waiter>,
     next: u64,
@@ -74,7 +75,7 @@ pub(super) struct Pool {
 impl Pool {
     pub fn new(limit: u64) -> Self {
         let (accounts, queue) = (BTreeMap::new(), VecDeque::new());
-        Self { limit, used: 0, parts: [0; Part::ALL.len()], accounts, queue, next: 0 }
+        Self { limit, used: 0, accounts, queue, next: 0 }
     }
 
     pub const fn limit(&self) -> u64 {
@@ -86,9 +87,6 @@ impl Pool {
     pub const fn debt(&self) -> u64 {
         self.used.saturating_sub(self.limit)
     }
-    pub fn part(&self, part: usize) -> u64 {
-        self.parts[part]
-    }
     pub fn waiting(&self) -> usize {
         self.queue.len()
     }
@@ -99,8 +97,12 @@ impl Pool {
     pub fn floor(&self) -> u64 {
         self.accounts.values().filter(|a| a.takes_part()).map(|a| a.floor).max().unwrap_or(0)
     }
-    pub fn jobs(&self) -> impl Iterator<Item = (JobId, u64)> {
-        self.accounts.iter().map(|(job, account)| (*job, account.held))
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.accounts.keys().copied()
+    }
+    /// What one job holds, by part.
+    pub fn parts(&self, job: JobId) -> [u64; Part::ALL.len()] {
+        self.accounts.get(&job).map_or([0; Part::ALL.len()], |account| account.parts)
     }
     pub fn others_wait(&self, job: JobId) -> bool {
         self.accounts.iter().any(|(id, account)| *id != job && account.starves())
@@ -202,26 +204,29 @@ impl Pool {
     fn give_back(&mut self, job: JobId, weight: &Weight) {
         let total = weight.total().0;
         self.used -= total;
-        for (held, back) in self.parts.iter_mut().zip(weight.0) {
-            *held -= back;
-        }
         if let Some(account) = self.accounts.get_mut(&job) {
             account.held -= total;
+            for (held, back) in account.parts.iter_mut().zip(weight.0) {
+                *held -= back;
+            }
         }
     }
 
-    pub fn relabel(&mut self, from: usize, to: usize, bytes: u64) {
-        self.parts[from] -= bytes;
-        self.parts[to] += bytes;
+    pub fn relabel(&mut self, job: JobId, from: usize, to: usize, bytes: u64) {
+        if let Some(account) = self.accounts.get_mut(&job) {
+            account.parts[from] -= bytes;
+            account.parts[to] += bytes;
+        }
     }
 
     fn take(&mut self, job: JobId, weight: &Weight) {
         let total = weight.total().0;
         self.used += total;
-        for (held, more) in self.parts.iter_mut().zip(weight.0) {
+        let account = self.accounts.entry(job).or_default();
+        account.held += total;
+        for (held, more) in account.parts.iter_mut().zip(weight.0) {
             *held += more;
         }
-        self.accounts.entry(job).or_default().held += total;
     }
 
     fn forget_empty(&mut self, job: JobId) {

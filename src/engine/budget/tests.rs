@@ -205,13 +205,16 @@ fn who_holds_what_adds_up() {
     assert_eq!(part(Part::Unsynced), ITEM);
     assert_eq!(part(Part::Blocks), ITEM);
     assert_eq!(part(Part::Connections), Bytes::kib(8));
-    assert_eq!(usage.jobs, [(JobId(1), ITEM + Bytes::kib(8)), (JobId(2), ITEM)]);
+    let jobs: Vec<(JobId, Bytes)> = usage.jobs.iter().map(|(job, held)| (*job, held.total())).collect();
+    assert_eq!(jobs, [(JobId(1), ITEM + Bytes::kib(8)), (JobId(2), ITEM)]);
+    assert_adds_up(&usage);
     assert_eq!(usage.parts.iter().map(|(_, bytes)| *bytes).sum::<Bytes>(), usage.used);
     assert_eq!(usage.floor, room(1));
     drop(a);
     assert_eq!(budget.usage().jobs.len(), 2, "a permit may outlive its job's handle");
     drop(one);
-    assert_eq!(budget.usage().jobs, [(JobId(2), ITEM)]);
+    let jobs: Vec<(JobId, Bytes)> = budget.usage().jobs.iter().map(|(job, held)| (*job, held.total())).collect();
+    assert_eq!(jobs, [(JobId(2), ITEM)]);
 }
 
 #[derive(Debug, Clone)]
@@ -280,7 +283,7 @@ proptest! {
             let usage = budget.usage();
             let held: u64 = permits.iter().map(|permit| permit.weight().total().0).sum();
             prop_assert_eq!(usage.used.0, held, "what is held is what is out");
-            prop_assert_eq!(usage.jobs.iter().map(|(_, bytes)| bytes.0).sum::<u64>(), held);
+            prop_assert_eq!(usage.jobs.iter().map(|(_, of)| of.total().0).sum::<u64>(), held);
             prop_assert!(usage.waiting <= waits.len());
             let items = usage.limit.0 - usage.limit.0 / 8;
             prop_assert!(held <= items || (usage.debt.0 == held - items && (!grown || held <= before)), "over the limit");
@@ -304,4 +307,13 @@ proptest! {
         permits.clear();
         prop_assert_eq!(budget.usage().used, Bytes::ZERO);
     }
+}
+
+/// Parts by job add up to the parts, these to the gauge.
+fn assert_adds_up(usage: &Usage) {
+    for (part, held) in usage.parts {
+        assert_eq!(usage.jobs.iter().map(|(_, of)| of.part(part)).sum::<Bytes>(), held, "{}", part.name());
+    }
+    assert_eq!(usage.parts.iter().map(|(_, held)| *held).sum::<Bytes>(), usage.used);
+    assert_eq!(usage.jobs.iter().map(|(_, of)| of.total()).sum::<Bytes>(), usage.used);
 }

@@ -261,7 +261,8 @@ impl Desk {
             |id: &u32, known: u32| self.listed_ahead.iter().find(|(ahead, _)| ahead == id).map_or(known, |a| a.1);
         let segments = &self.journal.picture().segments;
         let listed_whole = !segments.is_empty() && segments.iter().all(|(id, s)| through(id, s.through) >= s.range.end);
-        let mut counts = Counts { listed, done, by_dest, listed_whole, ..Counts::default() };
+        let mut counts =
+            Counts { listed, done, by_dest, listed_whole, memory: self.ledger.memory(), ..Counts::default() };
         if watched {
             for (id, segment) in segments {
                 let listed = self.ledger.count(&Wanted::Listed, segment.range)?;

@@ -20,7 +20,7 @@ use super::sink::Sink;
 use super::source::Entry;
 use crate::error::{Error, Result};
 use crate::ids::{BlockIndex, BlockRange};
-use crate::units::{Blocks, Digest};
+use crate::units::{Blocks, Bytes, Digest};
 
 /// Messages that wait for the keeper at most; a lane that finds it full waits, holding no memory.
 const QUEUE: usize = 1024;
@@ -69,6 +69,8 @@ pub(super) struct Counts {
     pub map: Vec<MapCell>,
     /// Indexes per cell of it.
     pub span: u32,
+    /// What the ledger holds in memory.
+    pub memory: Bytes,
 }
 
 /// One segment in [`Counts`].

@@ -4,10 +4,12 @@
 //! and from a fleet. Plain, serialisable values: no front ever holds a lock on engine state.
 
 mod picture;
+mod stall;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::picture::*;
+pub use self::stall::{Cause, Stall};
 
 use crate::aws::Introduction;
 use crate::bandwidth::Bandwidth;

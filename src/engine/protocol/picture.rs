@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Lanes;
+use super::{Lanes, Stall};
 use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Level};
 use crate::ids::{BlockRange, JobId};
@@ -165,6 +165,8 @@ pub enum LaneReason {
     SnapshotThrottle,
     /// The account is being throttled.
     AccountThrottle,
+    /// KMS behind the account's requests throttles them.
+    KmsThrottle,
     /// The user's cap or pin.
     UserCap,
     /// The limit of bytes a second binds.
@@ -173,6 +175,8 @@ pub enum LaneReason {
     Memory,
     /// Timeouts or a congested service halved it.
     Congestion,
+    /// Other jobs have their share.
+    Shared,
     /// Fewer items are left than lanes.
     Tail,
 }
@@ -218,8 +222,11 @@ pub struct Troubles {
     pub retries: u64,
     /// Throttles of the snapshot.
     pub snapshot_throttles: u64,
-    /// Throttles of the account (and of KMS behind it).
+    /// Throttles of the account.
     pub account_throttles: u64,
+    /// Throttles of KMS behind the account's requests.
+    #[serde(default)]
+    pub kms_throttles: u64,
     /// Deadlines that passed.
     pub timeouts: u64,
     /// Bodies whose checksum was wrong.
@@ -233,13 +240,14 @@ impl Troubles {
     pub fn throttled(&mut self, level: Level) {
         match level {
             Level::Snapshot => self.snapshot_throttles += 1,
-            Level::Account | Level::Dependency => self.account_throttles += 1,
+            Level::Account => self.account_throttles += 1,
+            Level::Dependency => self.kms_throttles += 1,
         }
     }
     /// All throttles.
     #[must_use]
     pub const fn throttles(&self) -> u64 {
-        self.snapshot_throttles + self.account_throttles
+        self.snapshot_throttles + self.account_throttles + self.kms_throttles
     }
 }
 
@@ -331,8 +339,17 @@ pub struct JobStatus {
     pub predicted: Predicted,
     /// Highest resident size sampled while it ran.
     pub peak_rss: Bytes,
-    /// Budget held by it now.
+    /// Budget held by it now: the sum of [`Holds::parts`].
     pub held: Bytes,
+    /// What holds it, and what else of the process's memory is this job's.
+    #[serde(default)]
+    pub holds: Holds,
+    /// What it waits for, while it does not get on.
+    #[serde(default)]
+    pub stall: Option<Stall>,
+    /// Who turned its lanes, its memory and its bandwidth last, or those of all jobs; newest first.
+    #[serde(default)]
+    pub turned: Vec<Turned>,
     /// Time when a paused job's pending snapshot would be given up by AWS.
     pub expires: Option<Timestamp>,
     /// Why it failed or waits.
@@ -523,15 +540,56 @@ pub struct BudgetStatus {
     pub history: Vec<f32>,
 }
 
+/// Who holds what of one job's memory, at one moment. All of it is counted; only what a connection weighs is a
+/// bound, because its buffers are not ours to look into.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Holds {
+    /// Of the budget, by part, in the order of the screen.
+    pub parts: Vec<(String, Bytes)>,
+    /// Blocks that are being read.
+    pub reading: u32,
+    /// Blocks on their way to each destination; one that goes to several counts for each.
+    pub writing: Vec<u32>,
+    /// Outside of the budget: buffers kept for the next blocks.
+    pub idle: Bytes,
+    /// Outside of the budget: pages of the ledger.
+    pub ledger: Bytes,
+}
+
+/// What can be turned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dial {
+    /// A job's lanes.
+    Lanes,
+    /// Memory: of a job, or of all.
+    Memory,
+    /// Bytes a second: of a job, or of all.
+    Bandwidth,
+    /// Whether it runs, and where in the queue.
+    Course,
+}
+
 /// A setting that a front turned: the last writer counts, and is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Turned {
+    /// Which.
+    pub setting: Dial,
+    /// Of which job; `None` for all of them.
+    pub job: Option<JobId>,
     /// When.
     pub at: Timestamp,
     /// Which front.
     pub who: String,
     /// What, and to what: `lanes of job 14 to 64`.
     pub what: String,
+}
+
+impl fmt::Display for Turned {
+    /// `lanes of job 14 to 64, by ops at pts/3 at 09:14`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, by {} at {}", self.what, self.who, self.at.strftime("%H:%M"))
+    }
 }
 
 /// Everything a front needs to draw.
@@ -556,7 +614,7 @@ pub struct Status {
     /// The limit of bytes a second of all jobs together.
     #[serde(default)]
     pub bandwidth: Option<Bandwidth>,
-    /// What was turned last, and by whom.
+    /// What was turned last of all, and by whom.
     pub turned: Option<Turned>,
     /// Jobs that are not over, and the latest that are, oldest first.
     pub jobs: Vec<JobStatus>,

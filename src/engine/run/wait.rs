@@ -15,6 +15,7 @@ use crate::engine::journal::{Journal, Record};
 use crate::engine::protocol::{JobState, LeftOvers, Tone};
 use crate::engine::setup;
 use crate::engine::spec::Spec;
+use crate::engine::stall::cause_of;
 use crate::engine::transfer::Halt;
 use crate::engine::worlds::Worlds;
 use crate::error::{Class, Error, Result};
@@ -78,13 +79,7 @@ pub(super) const fn resting(halt: &Halt) -> (JobState, &'static str) {
 
 /// The why-column of a job that waits.
 fn waits_for(error: &Error) -> String {
-    match (error.class, &error.profile) {
-        (Class::Credentials, Some(profile)) => format!("login {profile}"),
-        (Class::Credentials, None) => "login".to_owned(),
-        (Class::Quota, _) => "room".to_owned(),
-        (Class::Congestion, _) => "an answer".to_owned(),
-        _ => "a new try".to_owned(),
-    }
+    cause_of(error).1
 }
 
 impl Run {

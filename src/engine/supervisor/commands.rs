@@ -8,7 +8,7 @@ use crate::aws::Settings;
 use crate::bandwidth::Bandwidth;
 use crate::engine::blocks::lock;
 use crate::engine::journal::{self, Journal, Record, Setting};
-use crate::engine::protocol::{Answer, Command, JobState, Lanes, LeftOvers, Turned};
+use crate::engine::protocol::{Answer, Command, Dial, JobState, Lanes, LeftOvers, Turned};
 use crate::engine::run::{Control, weight_of};
 use crate::engine::spec::{self, JobDir};
 use crate::engine::{ended, setup, status};
@@ -23,8 +23,12 @@ impl Supervisor {
     pub(super) fn take(&mut self, command: Command, who: &str, settings: Option<Settings>) -> Result<Answer> {
         let what = turned(&command);
         let outcome = self.carry_out(command, settings.as_ref());
-        if let (Some(what), Ok(_)) = (what, &outcome) {
-            self.turned = Some(Turned { at: Timestamp::now(), who: who.to_owned(), what });
+        if let (Some((setting, job, what)), Ok(_)) = (what, &outcome) {
+            let turned = Turned { setting, job, at: Timestamp::now(), who: who.to_owned(), what };
+            self.turned.insert((job, setting), turned);
+            // Of jobs that are put away nobody asks any more.
+            let jobs = lock(&self.shelf.jobs);
+            self.turned.retain(|(job, _), _| job.is_none_or(|job| jobs.contains_key(&job)));
         }
         outcome
     }
@@ -295,23 +299,26 @@ impl Supervisor {
     }
 }
 
-/// What a command turns, in words.
-fn turned(command: &Command) -> Option<String> {
+/// What a command turns, whose it is, and to what, in words.
+fn turned(command: &Command) -> Option<(Dial, Option<JobId>, String)> {
     Some(match command {
-        Command::Lanes(job, Lanes::Auto) => format!("lanes of job {job} to automatic"),
-        Command::Lanes(job, Lanes::Pinned(n)) => format!("lanes of job {job} to {n}"),
-        Command::Lanes(job, Lanes::AtMost(n)) => format!("lanes of job {job} to at most {n}"),
-        Command::Share(job, Some(share)) => format!("the memory of job {job} to {share}"),
-        Command::Share(job, None) => format!("the memory of job {job} to all of the budget"),
+        Command::Lanes(job, Lanes::Auto) => (Dial::Lanes, Some(*job), format!("lanes of job {job} to automatic")),
+        Command::Lanes(job, Lanes::Pinned(n)) => (Dial::Lanes, Some(*job), format!("lanes of job {job} to {n}")),
+        Command::Lanes(job, Lanes::AtMost(n)) => {
+            (Dial::Lanes, Some(*job), format!("lanes of job {job} to at most {n}"))
+        }
+        Command::Share(job, Some(share)) => (Dial::Memory, Some(*job), format!("memory of job {job} to {share}")),
+        Command::Share(job, None) => (Dial::Memory, Some(*job), format!("memory of job {job} to all of the budget")),
         Command::Bandwidth(job, limit) => {
             let whose = job.map_or_else(|| "all jobs".to_owned(), |job| format!("job {job}"));
             let limit = limit.as_ref().map_or_else(|| "unlimited".to_owned(), ToString::to_string);
-            format!("the bandwidth of {whose} to {limit}")
+            (Dial::Bandwidth, *job, format!("bandwidth of {whose} to {limit}"))
         }
-        Command::Memory(limit) => format!("the budget to {limit}"),
-        Command::Pause(job) => format!("job {job} to paused"),
-        Command::Cancel(job, _) => format!("job {job} to cancelled"),
-        Command::Reorder(job, _) => format!("the place of job {job}"),
+        Command::Memory(limit) => (Dial::Memory, None, format!("the budget to {limit}")),
+        Command::Pause(job) => (Dial::Course, Some(*job), format!("job {job} to paused")),
+        Command::Resume(job) => (Dial::Course, Some(*job), format!("job {job} to go on")),
+        Command::Cancel(job, _) => (Dial::Course, Some(*job), format!("job {job} to cancelled")),
+        Command::Reorder(job, _) => (Dial::Course, Some(*job), format!("the place of job {job}")),
         _ => return None,
     })
 }

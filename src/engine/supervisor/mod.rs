@@ -5,6 +5,7 @@
 //! that is not on disk.
 
 mod commands;
+mod share;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,13 +18,15 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::blocks::lock;
-use super::budget::Budget;
+use super::budget::{Budget, Holding};
 use super::call::Caller;
 use super::ended;
 use super::hub::Hub;
 use super::journal;
 use super::lock::Held;
-use super::protocol::{Answer, BudgetStatus, Command, JobDetail, JobState, JobStatus, MachineStatus, Status, Turned};
+use super::protocol::{
+    Answer, BudgetStatus, Command, Dial, JobDetail, JobState, JobStatus, MachineStatus, Status, Turned,
+};
 use super::rate::Limiters;
 use super::run::{Control, Ended, Ready, weight_of};
 use super::spec::{JobDir, Spec};
@@ -184,7 +187,8 @@ pub(super) struct Supervisor {
     sampled: Option<Instant>,
     rate_history: Ring<120>,
     budget_history: Ring<120>,
-    turned: Option<Turned>,
+    /// The last writer of each setting, of a job or of all.
+    turned: BTreeMap<(Option<JobId>, Dial), Turned>,
     dirty: bool,
     /// Held as long as this engine lives, where nobody else holds it.
     _held: Option<Held>,
@@ -239,7 +243,7 @@ impl Supervisor {
             sampled: None,
             rate_history: Ring::new(Duration::from_secs(5), started),
             budget_history: Ring::new(Duration::from_secs(5), started),
-            turned: None,
+            turned: BTreeMap::new(),
             dirty: true,
             _held: held,
         };
@@ -392,7 +396,7 @@ impl Supervisor {
         let Some(shelved) = jobs.get_mut(&job) else { return };
         if let (Some(hub), Some(live), Some(spec)) = (&shelved.hub, shelved.live.take(), &shelved.spec) {
             let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
-            shelved.row = status::live(spec, hub, &live.caller, resumed, Bytes::ZERO);
+            shelved.row = status::live(spec, hub, &live.caller, resumed, Holding::default());
             match journal::replay(&shelved.dir.events()) {
                 Ok(picture) => shelved.row.left_overs = status::left_overs(spec, &picture),
                 Err(error) => tracing::warn!(%error, %job, "its left-overs are not known"),
@@ -420,6 +424,17 @@ impl Supervisor {
         self.dirty = true;
     }
 
+    /// Who turned what of this job last, what holds for all jobs included; newest first.
+    fn turned_for(&self, row: &JobStatus) -> Vec<Turned> {
+        if row.state.is_over() {
+            return Vec::new();
+        }
+        let ours = self.turned.iter().filter(|((job, _), _)| job.is_none_or(|job| job == row.job));
+        let mut turned: Vec<Turned> = ours.map(|(_, turned)| turned.clone()).collect();
+        turned.sort_by_key(|turned| std::cmp::Reverse(turned.at));
+        turned
+    }
+
     fn publish(&mut self) {
         let now = Instant::now();
         let busy = !self.running.is_empty();
@@ -433,18 +448,25 @@ impl Supervisor {
             return;
         }
         self.dirty = busy; // one more picture after the last job ended
+        self.share_lanes();
         let usage = self.budget.usage();
-        let held = |job: JobId| usage.jobs.iter().find(|(id, _)| *id == job).map_or(Bytes::ZERO, |(_, held)| *held);
         let mut rows = Vec::new();
         for (job, shelved) in lock(&self.shelf.jobs).iter() {
-            rows.push(match (&shelved.hub, &shelved.live, &shelved.spec) {
+            let mut row = match (&shelved.hub, &shelved.live, &shelved.spec) {
                 (Some(hub), Some(live), Some(spec)) => {
                     hub.sampled_rss(self.machine.rss);
+                    hub.look(&live.caller);
                     let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
-                    status::live(spec, hub, &live.caller, resumed, held(*job))
+                    status::live(spec, hub, &live.caller, resumed, usage.of(*job))
                 }
                 _ => shelved.row.clone(),
-            });
+            };
+            if shelved.live.is_none() {
+                // What a job that has just ended still holds is seen where it is.
+                status::holds(&mut row, &usage.of(*job));
+            }
+            row.turned = self.turned_for(&row);
+            rows.push(row);
         }
         let rate: Rate = rows.iter().map(|row| row.rate).sum();
         self.rate_history.push(rate.0, now);
@@ -468,7 +490,7 @@ impl Supervisor {
             },
             machine: self.machine.clone(),
             bandwidth: self.throttle.setting(),
-            turned: self.turned.clone(),
+            turned: self.turned.values().max_by_key(|turned| turned.at).cloned(),
             jobs: rows,
             detail: None,
         }));

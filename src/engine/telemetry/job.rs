@@ -32,6 +32,29 @@ struct Pad {
     next: u64,
     /// The block that this lane moves, and how often a request for it was sent again.
     moving: Option<(BlockIndex, u32)>,
+    /// The destinations that it is being written to now.
+    writing: Vec<(usize, Instant)>,
+    /// How long writes took that ended.
+    wrote: Vec<(usize, Duration)>,
+}
+
+/// A block is being written to a destination, retries included; dropped when that is over.
+#[derive(Debug)]
+pub struct Writing {
+    log: LaneLog,
+    dest: usize,
+    began: Instant,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let mut pad = self.log.pad();
+        let at = pad.writing.iter().position(|(dest, _)| *dest == self.dest);
+        at.map(|at| pad.writing.swap_remove(at));
+        if pad.wrote.len() < SAMPLES {
+            pad.wrote.push((self.dest, self.began.elapsed()));
+        }
+    }
 }
 
 /// A lane moves a block; dropped when it is done with it.
@@ -88,6 +111,14 @@ impl LaneLog {
     pub fn moves(&self, block: BlockIndex) -> Moving {
         self.pad().moving = Some((block, 0));
         Moving(self.clone())
+    }
+
+    /// The block is on its way to that destination from now on.
+    #[must_use]
+    pub fn writes(&self, dest: usize) -> Writing {
+        let began = Instant::now();
+        self.pad().writing.push((dest, began));
+        Writing { log: self.clone(), dest, began }
     }
 
     /// Bytes of a segment were read and checked.
@@ -152,6 +183,20 @@ struct Segment {
     retries: u32,
 }
 
+/// What goes on at one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Target {
+    /// Blocks on their way to it.
+    pub blocks: u32,
+    /// Since when the oldest of them is.
+    pub oldest: Option<Instant>,
+    /// Seconds that a block took lately, retries included; none before the first.
+    pub takes: Option<f64>,
+}
+
+/// Telemetry that nobody has ticked for so long is ticked by whoever looks.
+const STALE: Duration = Duration::from_millis(400);
+
 /// What a segment's row shows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SegmentView {
@@ -176,6 +221,11 @@ pub struct JobTelemetry {
     segments: BTreeMap<u32, Segment>,
     flights: Vec<(u32, Api, Instant)>,
     struggling: Vec<BlockIndex>,
+    reading: u32,
+    targets: Vec<Target>,
+    ticked: Instant,
+    /// Requests that were answered whole.
+    pub answers: u64,
     /// Read from the source, and read back.
     pub read: Meter,
     /// What of it was read back from destinations.
@@ -206,6 +256,10 @@ impl JobTelemetry {
             segments: BTreeMap::new(),
             flights: Vec::new(),
             struggling: Vec::new(),
+            reading: 0,
+            targets: Vec::new(),
+            ticked: now,
+            answers: 0,
             read: Meter::new(now),
             read_back: Bytes::ZERO,
             written: Meter::new(now),
@@ -228,15 +282,19 @@ impl JobTelemetry {
 
     /// Merges what lanes did since the last tick; a few times a second.
     pub fn tick(&mut self, now: Instant) {
+        self.ticked = now;
         self.flights.clear();
         self.struggling.clear();
+        self.reading = 0;
+        self.targets.iter_mut().for_each(|target| (target.blocks, target.oldest) = (0, None));
         let mut lanes = std::mem::take(&mut self.lanes);
         // A lane that ended has dropped its log: what it left is merged a last time, then it is forgotten.
         lanes.retain(|lane| {
             let alive = Arc::strong_count(&lane.0) > 1;
             let pad = {
                 let mut pad = lane.pad();
-                let kept = Pad { flights: pad.flights.clone(), next: pad.next, moving: pad.moving, ..Pad::default() };
+                let (flights, writing) = (pad.flights.clone(), pad.writing.clone());
+                let kept = Pad { flights, writing, next: pad.next, moving: pad.moving, ..Pad::default() };
                 std::mem::replace(&mut *pad, kept)
             };
             self.merge(pad, now);
@@ -253,6 +311,7 @@ impl JobTelemetry {
     }
 
     fn merge(&mut self, pad: Pad, now: Instant) {
+        self.places(&pad);
         for (id, bytes) in pad.read {
             self.read.add(Bytes(bytes));
             if id == READ_BACK {
@@ -268,6 +327,7 @@ impl JobTelemetry {
             *self.classes.entry(class).or_default() += count;
         }
         for (api, id, took) in pad.took {
+            self.answers += 1;
             match api {
                 Api::Get => self.get.record(took, now),
                 Api::Put => self.put.record(took, now),
@@ -283,9 +343,50 @@ impl JobTelemetry {
         sum.retries += more.retries;
         sum.snapshot_throttles += more.snapshot_throttles;
         sum.account_throttles += more.account_throttles;
+        sum.kms_throttles += more.kms_throttles;
         sum.timeouts += more.timeouts;
         sum.corrupt += more.corrupt;
         sum.relisted += more.relisted;
+    }
+
+    /// Where the blocks of a lane are.
+    fn places(&mut self, pad: &Pad) {
+        self.reading += u32::from(pad.moving.is_some() && pad.writing.is_empty());
+        for (dest, began) in &pad.writing {
+            let target = self.target(*dest);
+            target.blocks += 1;
+            target.oldest = Some(target.oldest.map_or(*began, |oldest| oldest.min(*began)));
+        }
+        for (dest, took) in &pad.wrote {
+            let (target, took) = (self.target(*dest), took.as_secs_f64());
+            // The last few count: what a target is like now.
+            target.takes = Some(target.takes.map_or(took, |takes| takes + (took - takes) / 8.0));
+        }
+    }
+
+    fn target(&mut self, dest: usize) -> &mut Target {
+        while self.targets.len() <= dest {
+            self.targets.push(Target::default());
+        }
+        &mut self.targets[dest]
+    }
+
+    /// Whether nobody ticks it now.
+    #[must_use]
+    pub fn is_stale(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.ticked) >= STALE
+    }
+
+    /// Blocks that are being read, as of the last tick.
+    #[must_use]
+    pub const fn reading(&self) -> u32 {
+        self.reading
+    }
+
+    /// What goes on at each destination, as of the last tick; those that were never written to may be missing.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
     }
 
     fn segment(&mut self, id: u32, now: Instant) -> &mut Segment {

@@ -10,6 +10,6 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-pub use self::job::{Flight, JobTelemetry, LaneLog, SegmentView};
+pub use self::job::{Flight, JobTelemetry, LaneLog, SegmentView, Target, Writing};
 pub use self::process::{Process, memory_ceiling};
 pub use self::series::{Latency, Meter, Ring};

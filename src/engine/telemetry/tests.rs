@@ -95,8 +95,15 @@ fn what_lanes_did_is_merged_once_and_adds_up() {
     job.tick(now);
     job.tick(now + TICK);
     assert_eq!(job.requests, Requests { list: 1, get: 11, put: 12 });
-    let expected =
-        Troubles { retries: 4, snapshot_throttles: 1, account_throttles: 1, timeouts: 1, corrupt: 1, relisted: 1 };
+    let expected = Troubles {
+        retries: 4,
+        snapshot_throttles: 1,
+        account_throttles: 1,
+        timeouts: 1,
+        corrupt: 1,
+        relisted: 1,
+        kms_throttles: 0,
+    };
     assert_eq!(job.troubles, expected);
     assert_eq!(job.retries_by_class(), [("congestion", 1), ("throttled", 2), ("transient", 1)]);
     assert_eq!((job.read.total(), job.written.total()), (Bytes::mib(1), Bytes::mib(2)));
@@ -158,3 +165,27 @@ fn a_block_that_was_retried_more_than_three_times_struggles_until_its_lane_is_do
     assert_eq!(job.struggling(), &[]);
     drop(easy);
 }
+
+#[tokio::test(start_paused = true)]
+async fn blocks_are_counted_where_they_are_and_targets_know_how_long_they_take() {
+    let begun = Instant::now();
+    let mut job = JobTelemetry::new(Requests::default(), Troubles::default(), begun);
+    let (one, two, three) = (job.lane(), job.lane(), job.lane());
+    let _moving = [one.moves(BlockIndex(1)), two.moves(BlockIndex(2)), three.moves(BlockIndex(3))];
+    let both = (two.writes(0), two.writes(1));
+    let late = three.writes(1);
+    tokio::time::advance(Duration::from_secs(4)).await;
+    job.tick(Instant::now());
+    assert_eq!(job.reading(), 1);
+    let blocks: Vec<u32> = job.targets().iter().map(|target| target.blocks).collect();
+    assert_eq!(blocks, [1, 2], "a block that goes to two places is counted at both");
+    assert_eq!(job.targets()[1].oldest, Some(begun));
+    assert_eq!(job.targets()[1].takes, None, "nothing has arrived yet");
+    drop((both, late));
+    job.tick(Instant::now());
+    assert_eq!((job.reading(), job.targets()[1].blocks), (3, 0));
+    assert_eq!(job.targets()[1].takes, Some(4.0));
+    assert!(!job.is_stale(Instant::now()) && job.is_stale(Instant::now() + STALE_FOR));
+}
+
+const STALE_FOR: Duration = Duration::from_secs(1);

@@ -105,6 +105,8 @@ pub struct Window {
     reason: LaneReason,
     why: String,
     last: Option<Change>,
+    /// What it had before other jobs got their share of it.
+    lent: Option<u32>,
 }
 
 impl Window {
@@ -124,6 +126,7 @@ impl Window {
             reason: LaneReason::Growing,
             why: "starting: the rate is being measured".to_owned(),
             last: None,
+            lent: None,
         };
         window.set_lanes(lanes, now);
         window
@@ -177,6 +180,33 @@ impl Window {
             }
             _ => None,
         }
+    }
+
+    /// Its part among several jobs: it goes there at once, down or up, and feels its way on from there. `None` when
+    /// there is nobody to share with any more: what it lent comes back at once. A pin stays what it is.
+    pub fn share(&mut self, lanes: Option<u32>, now: Instant) -> Option<Change> {
+        if matches!(self.lanes, Lanes::Pinned(_)) {
+            return None;
+        }
+        let (to, reason, text) = match lanes {
+            Some(part) => {
+                let to = part.clamp(1, self.most());
+                if to < self.target {
+                    self.lent.get_or_insert(self.target);
+                }
+                (to, LaneReason::Shared, "its part among the jobs that run".to_owned())
+            }
+            None => {
+                let to = self.lent.take()?.min(self.most());
+                if to <= self.target {
+                    return None;
+                }
+                (to, LaneReason::Growing, "what other jobs had of it is free again".to_owned())
+            }
+        };
+        self.rest(now);
+        self.restart(now);
+        self.move_to(to, reason, text, now)
     }
 
     /// A request timed out, or the service said that it cannot keep up. Two within an epoch (or 2 % of what went
@@ -351,7 +381,8 @@ const fn reason_of(cause: Cause) -> LaneReason {
         Cause::Quota => LaneReason::Quota,
         Cause::Bandwidth => LaneReason::Bandwidth,
         Cause::Throttle(Level::Snapshot) => LaneReason::SnapshotThrottle,
-        Cause::Throttle(Level::Account | Level::Dependency) => LaneReason::AccountThrottle,
+        Cause::Throttle(Level::Account) => LaneReason::AccountThrottle,
+        Cause::Throttle(Level::Dependency) => LaneReason::KmsThrottle,
     }
 }
 

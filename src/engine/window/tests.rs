@@ -229,3 +229,22 @@ async fn lanes_and_why_names_the_true_cause_in_five_staged_cases() {
     assert_eq!((capped.reason, capped.target, capped.cap), (LaneReason::UserCap, 32, 32), "{capped:?}");
     assert!(capped.why.contains("by you"), "{capped:?}");
 }
+
+#[test]
+fn lanes_are_shared_at_once_and_come_back_at_once() {
+    let now = Instant::now();
+    let bounds = Bounds { start: 128, most: 256 };
+    let mut window = Window::new(bounds, Lanes::Auto, now);
+    assert_eq!(window.share(None, now), None, "nothing was lent");
+    let cut = window.share(Some(72), now).expect("cut");
+    assert_eq!((cut.from, cut.to, cut.reason), (128, 72, LaneReason::Shared));
+    window.share(Some(50), now).expect("cut again");
+    let back = window.share(None, now).expect("back");
+    assert_eq!((back.from, back.to), (50, 128), "what it had before the first of them");
+    assert_eq!(window.share(None, now), None);
+    let lifted = window.share(Some(1000), now).expect("lifted");
+    assert_eq!(lifted.to, 256, "never above its own bounds");
+    assert_eq!(window.share(None, now), None, "what it was given is not taken back");
+    window.set_lanes(Lanes::Pinned(9), now);
+    assert_eq!(window.share(Some(72), now), None, "a pin stays");
+}

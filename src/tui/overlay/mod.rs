@@ -9,6 +9,7 @@ pub mod detail;
 pub mod errors;
 pub mod filter;
 pub mod help;
+pub mod holders;
 pub mod palette;
 pub mod pick;
 
@@ -38,6 +39,8 @@ pub enum Overlay {
     Pick(pick::State),
     /// The keys of the screen.
     Help(help::State),
+    /// Who holds memory now.
+    Holders(holders::State),
     /// What went wrong.
     Errors(errors::State),
     /// The detail of a row, over the whole screen.
@@ -59,7 +62,7 @@ impl Overlay {
             Self::Pick(_) => {
                 &[("space", "mark"), ("enter", "use"), ("y", "copy the mending command"), ("esc", "leave it")]
             }
-            Self::Help(_) => &[("↑↓", "scroll"), ("esc", "close")],
+            Self::Help(_) | Self::Holders(_) => &[("↑↓", "scroll"), ("esc", "close")],
             Self::Detail(_) => &[("↑↓", "scroll"), ("n N", "next, previous row"), ("esc", "close")],
             Self::Errors(_) => &[("↑↓", "choose"), ("y", "copy what to do"), ("x", "drop"), ("esc", "close")],
         }
@@ -80,6 +83,7 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
         Some(Overlay::Palette(_)) => palette::key(model, key, now),
         Some(Overlay::Pick(_)) => pick::key(model, key, now),
         Some(Overlay::Help(_)) => help::key(model, key),
+        Some(Overlay::Holders(_)) => holders::key(model, key),
         Some(Overlay::Errors(_)) => errors::key(model, key, now),
         Some(Overlay::Detail(_)) => detail::key(model, key, now),
         None => Vec::new(),
@@ -139,6 +143,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
             Overlay::Palette(state) => palette::view(model, state, area, buf, theme),
             Overlay::Pick(state) => pick::view(model, state, area, buf, theme),
             Overlay::Help(state) => help::view(model, *state, area, buf, theme),
+            Overlay::Holders(state) => holders::view(model, *state, area, buf, theme),
             Overlay::Detail(state) => detail::view(model, *state, area, buf, theme, now),
             Overlay::Errors(state) => errors::view(model, *state, area, buf, theme, now),
         }

@@ -166,7 +166,7 @@ fn lineage(model: &Model, row: &SnapshotRow, width: usize, now: Now, out: &mut V
         return;
     }
     let here = chain.iter().position(|s| s.id == row.id).unwrap_or(0);
-    out.push(labelled("LINEAGE", format!("{} known, this is the {}", chain.len(), ordinal(here + 1))));
+    out.push(labelled("LINEAGE", format!("{} of {} known", ordinal(here + 1), chain.len())));
     let fits = (width / 8).clamp(2, 6);
     let first = here.saturating_sub(fits - 1).min(chain.len().saturating_sub(fits));
     let shown = &chain[first..chain.len().min(first + fits)];

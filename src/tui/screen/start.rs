@@ -151,14 +151,16 @@ fn on_mouse(model: &mut Model, event: MouseEvent, body: Rect, _: Now) -> Vec<Eff
 
 fn heads(width: u16) -> Vec<Head> {
     let inner = width.saturating_sub(5);
-    let mut out = vec![Head::left("PROFILE", 18.min(inner), None), Head::left("KIND", 9, None)];
+    let name = if inner >= 90 { 18 } else { 12.min(inner) };
+    let mut out = vec![Head::left("PROFILE", name, None), Head::left("KIND", 9, None)];
     if inner >= 90 {
         out.push(Head::left("ACCOUNT", 14, None));
         out.push(Head::left("REGION", 14, None));
     }
     let used: u16 = out.iter().map(|h| h.width + 1).sum();
     let rest = inner.saturating_sub(used);
-    let state = (rest * 2 / 5).clamp(8, 26);
+    // `● signed in until 09:55` is not cut where half the room is enough for it.
+    let state = (rest * 2 / 5).max(24.min(rest / 2)).clamp(8, 26);
     out.push(Head::left("STATE", state, None));
     out.push(Head::left("TO USE IT", rest.saturating_sub(state + 2).max(1), None));
     out

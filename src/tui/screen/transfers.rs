@@ -7,6 +7,7 @@
 pub(super) mod act;
 pub(super) mod engine;
 mod list;
+pub(in crate::tui) mod memory;
 pub(super) mod panels;
 mod view;
 
@@ -26,7 +27,7 @@ use crate::tui::msg::Msg;
 use crate::tui::screen::{Page, Screen};
 
 pub(super) use act::job_actions;
-pub(super) use list::what;
+pub(super) use list::{left_text, state, what};
 
 /// One point of the graph behind `t`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,7 +99,7 @@ pub(super) fn note(model: &Model, now: Now) -> String {
 }
 
 /// The picture that is shown: the frozen one, else the last.
-pub(super) fn shown(model: &Model) -> Option<&Status> {
+pub(in crate::tui) fn shown(model: &Model) -> Option<&Status> {
     model.transfers.frozen.as_deref().or(model.status.as_deref())
 }
 

@@ -7,7 +7,7 @@ use crate::engine::protocol::{JobState, JobStatus};
 use crate::tui::catalog::Load;
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
-use crate::tui::screen::transfers::what;
+use crate::tui::screen::transfers::{left_text, state, what};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::table::put;
@@ -76,9 +76,11 @@ fn jobs(model: &Model, out: &mut Vec<Attention>) {
             JobState::Waiting => ("!", Role::Warn, "waits"),
             JobState::Failed | JobState::Partial => ("✗", Role::Bad, "failed"),
             JobState::Interrupted => ("!", Role::Warn, "was interrupted"),
+            _ if job.stall.as_ref().is_some_and(|stall| stall.seconds >= 1.0) => ("!", Role::Warn, "stands still"),
             _ => continue,
         };
-        let why = job.error.as_ref().map_or_else(|| job.why.clone(), |e| e.what.clone());
+        let known = job.error.as_ref().map_or_else(|| job.why.clone(), |e| e.what.clone());
+        let why = job.stall.as_ref().map_or(known, |stall| stall.text.clone());
         out.push(one(glyph, role, format!("job {} {word}", job.job), why, "J see"));
     }
 }
@@ -174,31 +176,36 @@ pub fn draw_transfers(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme
     let inner = panel(&format!("Transfers {}", jobs.len()), "J opens", false, area, buf, theme);
     for (line, job) in (0u16..inner.height).zip(&jobs) {
         let at = Rect { y: inner.y + line, height: 1, ..inner };
-        let tail = 62.min(usize::from(at.width));
+        // A name before a wide bar.
+        let bar = if at.width >= 100 { 19 } else { 6 };
+        let tail = (43 + bar).min(usize::from(at.width));
         let room = usize::from(at.width).saturating_sub(tail + 6);
         put(at.x + 1, &text::left(&job.job.to_string(), 3), theme.style(Role::Title), at, buf);
         put(at.x + 5, &text::clip(&what(job, room), room), theme.style(Role::Text), at, buf);
         let mut x = at.right().saturating_sub(u16::try_from(tail).unwrap_or(0));
         let part = gauge::share(job.blocks_done.0, job.blocks_total.value.0);
-        for span in gauge::bar(theme, part, 19, Role::Gauge) {
+        for span in gauge::bar(theme, part, bar, Role::Gauge) {
             put(x, &span.content, span.style, at, buf);
             x = x.saturating_add(u16::try_from(text::width(&span.content)).unwrap_or(0));
         }
-        let left = job.left_seconds.map_or_else(|| "?".to_owned(), |(low, _)| seconds(low));
-        let rest = format!(
-            " {:>5} {:>11} {:>10} {:>10}",
-            gauge::percent(job.blocks_done.0, job.blocks_total.value.0, job.state == JobState::Done),
-            if job.state.is_active() { job.rate.to_string() } else { job.state.word().to_owned() },
-            left,
-            job.spent.to_string(),
-        );
-        put(x, &rest, theme.style(Role::Text), at, buf);
+        let (_, word, role) = state(job);
+        // What does not move says why, in place of figures that say nothing.
+        let still = job.stall.is_some() || matches!(job.state, JobState::Waiting | JobState::Paused | JobState::Queued);
+        let (flow, role) = if still {
+            let why = if job.why.is_empty() { word } else { job.why.as_str() };
+            (text::right(why, 22), role)
+        } else {
+            (format!("{:>11} {:>10}", job.rate.to_string(), left_text(job)), Role::Text)
+        };
+        let percent = gauge::percent(job.blocks_done.0, job.blocks_total.value.0, job.state == JobState::Done);
+        let mut put_on = |what: &str, role: Role| {
+            put(x, what, theme.style(role), at, buf);
+            x = x.saturating_add(u16::try_from(text::width(what)).unwrap_or(0));
+        };
+        put_on(&format!(" {percent:>5} "), Role::Text);
+        put_on(&flow, role);
+        put_on(&format!(" {:>10}", job.spent.to_string()), Role::Text);
     }
-}
-
-fn seconds(seconds: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "more than 2^63 seconds are not shown")]
-    text::seconds_short(seconds as i64)
 }
 
 /// Draws the region under the cursor.

@@ -18,7 +18,7 @@ use floe::tui::update::update;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{example, planned, planned_with, text, transfers};
+use super::{draw, example, planned, planned_with, text, transfers};
 
 /// Only the screen, without the frame around it.
 fn body(model: &Model, width: u16, height: u16, theme: &Theme) -> Buffer {
@@ -109,6 +109,36 @@ fn sheet(sheet: Sheet) -> Model {
     model
 }
 
+/// A job that has stood still for a while.
+fn stalled() -> Model {
+    use floe::engine::protocol::{Cause, Stall};
+    let mut status = example::status();
+    let job = status.jobs.iter_mut().find(|j| j.job == JobId(14)).unwrap();
+    (job.rate, job.left_seconds, job.why) = (floe::units::Rate(0.0), None, "KMS throttled".to_owned());
+    job.stall = Some(Stall {
+        cause: Cause::Kms,
+        word: job.why.clone(),
+        seconds: 12.0,
+        text: "no bytes for 12 s, 40 throttles at KMS level, rate of Put per account eu-west-1 1,000 → 610/s"
+            .to_owned(),
+    });
+    status.rate = status.jobs.iter().map(|job| job.rate).sum();
+    heard(status)
+}
+
+/// A paused one whose snapshot will not wait for ever.
+fn dying() -> Model {
+    let mut status = example::status();
+    let job = status.jobs.iter_mut().find(|j| j.job == JobId(14)).unwrap();
+    (job.rate, job.left_seconds, job.why) = (floe::units::Rate(0.0), None, "paused".to_owned());
+    job.state = floe::engine::protocol::JobState::Paused;
+    job.expires = Some(example::now().wall + jiff::SignedDuration::from_secs(71 * 3600 + 58 * 60));
+    status.rate = status.jobs.iter().map(|job| job.rate).sum();
+    let mut model = heard(status);
+    model.transfers.cursor = Some(JobId(14));
+    model
+}
+
 fn graph() -> Model {
     let mut model = transfers();
     model.transfers.graph = true;
@@ -134,6 +164,8 @@ fn all() -> Vec<(&'static str, Model)> {
         ("transfers", transfers()),
         ("transfers_waiting", selected(13)),
         ("transfers_done", selected(12)),
+        ("transfers_stalled", stalled()),
+        ("transfers_dying", dying()),
         ("transfers_graph", graph()),
         ("transfers_nothing", Model { screen: Screen::Transfers, ..Model::default() }),
         ("job", job()),
@@ -275,4 +307,112 @@ fn drawing_a_screen_is_quick_enough_for_thirty_a_second() {
         body(&model, 200, 60, &Theme::default());
     }
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_job_that_stands_still_says_why_on_its_row_at_every_width() {
+    let model = stalled();
+    let row = |width, height| {
+        let drawn = text(&body(&model, width, height, &Theme::default()));
+        (drawn.lines().find(|line| line.contains("▶ 14") || line.contains("▶  14")).unwrap().to_owned(), drawn)
+    };
+    let (wide, all) = row(120, 36);
+    assert!(wide.contains("no bytes for 12 s") && wide.contains("KMS throttled"), "{wide}");
+    assert!(all.contains("! no bytes for 12 s, 40 throttles at KMS level, rate of Put"), "{all}");
+    let (narrow, all) = row(80, 24);
+    assert!(narrow.contains("KMS throttled 12 s"), "{narrow}");
+    assert!(all.contains("no bytes for 12 s, 40 throttles"), "{all}");
+}
+
+#[test]
+fn a_paused_job_says_when_its_snapshot_would_die() {
+    let model = dying();
+    for (width, height) in [(120, 36), (80, 24)] {
+        let drawn = text(&body(&model, width, height, &Theme::default()));
+        let row = drawn.lines().find(|line| line.contains("▶")).unwrap();
+        assert!(row.contains("dies in 2 d 23 h"), "{row}");
+        assert!(drawn.contains("gives its pending snapshot up in 2 d 23 h"), "{drawn}");
+    }
+}
+
+#[test]
+fn who_turned_what_last_is_said_below_and_beside_its_gauge() {
+    let drawn = text(&body(&transfers(), 120, 36, &Theme::default()));
+    assert!(drawn.contains("last turned 08:52 by ops at pts/3: the budget to 256 MiB"), "{drawn}");
+    let mut status = example::status();
+    let turned = status.turned.clone().map(|turned| floe::engine::protocol::Turned {
+        setting: floe::engine::protocol::Dial::Lanes,
+        job: Some(JobId(14)),
+        what: "lanes of job 14 to 64".to_owned(),
+        ..turned
+    });
+    let job = status.jobs.iter_mut().find(|j| j.job == JobId(14)).unwrap();
+    job.turned.extend(turned);
+    let drawn = text(&body(&heard(status), 120, 40, &Theme::default()));
+    let beside = drawn.lines().position(|line| line.contains("LANES")).unwrap();
+    let said: String = drawn.lines().skip(beside).take(6).collect();
+    assert!(said.contains("last turned 08:52 by ops at pts/3:") && said.contains("lanes of job 14 to 64"), "{drawn}");
+}
+
+/// The sheet behind `i` over these jobs.
+fn holders(jobs: usize) -> Model {
+    let mut status = example::status();
+    let template = status.jobs.iter().find(|j| j.job == JobId(14)).unwrap().clone();
+    status.jobs = (0..jobs)
+        .map(|n| {
+            let mut job = template.clone();
+            job.job = JobId(u32::try_from(n).unwrap() + 1);
+            for (at, (_, bytes)) in (1u64..).zip(&mut job.holds.parts) {
+                bytes.0 = bytes.0 / 7 + 77_777 * at * (n as u64 + 1);
+            }
+            job.held = job.holds.parts.iter().map(|(_, bytes)| *bytes).sum();
+            job
+        })
+        .collect();
+    status.budget.used = status.jobs.iter().map(|job| job.held).sum();
+    let mut model = heard(status);
+    model.overlays.push(floe::tui::overlay::Overlay::Holders(Default::default()));
+    model
+}
+
+#[test]
+fn holders_of_memory_add_up_in_rows_and_columns_to_the_gauge() {
+    for jobs in [1usize, 2, 5, 12] {
+        for (width, height) in [(120, 60), (80, 60)] {
+            let model = holders(jobs);
+            let drawn = text(&draw(&model, width, height, &Theme::default(), example::now()));
+            let figures = |line: &str| -> Vec<f64> {
+                let cells: String = line.trim_start_matches('│').chars().skip(23).collect();
+                cells.split_whitespace().map_while(|word| word.parse().ok()).collect()
+            };
+            let table: Vec<&str> = drawn.lines().skip_while(|l| !l.contains("MiB NOW")).skip(1).collect();
+            let sum_at = table.iter().position(|line| line.contains("= held of the budget")).unwrap();
+            let (rows, sum) = (table[..sum_at].iter().map(|l| figures(l)).collect::<Vec<_>>(), figures(table[sum_at]));
+            let used = model.status.as_ref().unwrap().budget.used.as_mib();
+            assert!((sum[0] - used).abs() < 0.051, "{sum:?} is not {used}\n{drawn}");
+            assert_eq!(rows.len(), 3, "{drawn}");
+            for at in 0..sum.len() {
+                let column: f64 = rows.iter().map(|row| row[at]).sum();
+                assert!((column - sum[at]).abs() < 0.001, "column {at} of {jobs} jobs\n{drawn}");
+            }
+            for row in rows.iter().chain([&sum]) {
+                assert!((row[1..].iter().sum::<f64>() - row[0]).abs() < 0.001, "{row:?}\n{drawn}");
+            }
+            // And on to the process.
+            let after = |name: &str| figures(table.iter().find(|l| l.contains(name)).unwrap())[0];
+            let rest = if drawn.contains("+ base") { after("+ base") } else { -after("not touched yet") };
+            let process = sum[0] + after("+ kept") + after("+ ledger") + rest;
+            assert!((process - after("= process")).abs() < 0.001, "{process}\n{drawn}");
+        }
+    }
+}
+
+#[test]
+fn the_sheet_of_memory_looks_as_it_did() {
+    let mut model = transfers();
+    model.overlays.push(floe::tui::overlay::Overlay::Holders(Default::default()));
+    for (width, height) in [(120, 36), (80, 24)] {
+        let drawn = text(&draw(&model, width, height, &Theme::default(), example::now()));
+        insta::assert_snapshot!(format!("holders_{width}x{height}"), drawn);
+    }
 }

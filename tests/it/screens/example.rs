@@ -223,6 +223,9 @@ fn job(row: Row<'_>) -> JobStatus {
         predicted: Predicted::default(),
         peak_rss: Bytes::mib(96),
         held: Bytes::ZERO,
+        holds: Holds::default(),
+        stall: None,
+        turned: Vec::new(),
         expires: None,
         error: None,
         left_overs: Vec::new(),
@@ -269,8 +272,7 @@ pub fn watched() -> JobStatus {
             why: "41 throttles at 09:14: just under what passed".into(),
         },
     ];
-    job.troubles =
-        Troubles { retries: 212, snapshot_throttles: 41, account_throttles: 0, timeouts: 3, corrupt: 0, relisted: 5 };
+    job.troubles = Troubles { retries: 212, snapshot_throttles: 41, timeouts: 3, relisted: 5, ..Troubles::default() };
     job.get_ms = Some((61.0, 188.0));
     job.put_ms = Some((74.0, 231.0));
     job.predicted = Predicted {
@@ -280,8 +282,16 @@ pub fn watched() -> JobStatus {
         seconds_high: plan.time.high_seconds,
     };
     job.peak_rss = Bytes::mib(244);
-    job.held = Bytes::mib(139);
+    hold(&mut job, [16, 54, 69], 54, vec![51]);
     job
+}
+
+/// MiB of listing pages, blocks and connections; blocks that are being read and written.
+fn hold(job: &mut JobStatus, mib: [u64; 3], reading: u32, writing: Vec<u32>) {
+    let names = ["listing pages", "blocks in flight", "connections"];
+    let parts = names.into_iter().zip(mib).map(|(name, mib)| (name.to_owned(), Bytes::mib(mib))).collect();
+    job.held = Bytes::mib(mib.iter().sum());
+    job.holds = Holds { parts, reading, writing, idle: Bytes::mib(1), ledger: Bytes::mib(2) };
 }
 
 fn others() -> Vec<JobStatus> {
@@ -299,7 +309,8 @@ fn others() -> Vec<JobStatus> {
         left: Some((54.0, 60.0)),
         spent: 6_421.0 * 0.000_003,
     });
-    small.held = Bytes::mib(45);
+    (small.lanes.now, small.lanes.target) = (34, 34);
+    hold(&mut small, [3, 17, 25], 19, vec![15]);
     let queued = job(Row {
         id: 16,
         state: JobState::Queued,
@@ -330,6 +341,12 @@ fn others() -> Vec<JobStatus> {
         floe::error::Error::failed("the credentials of profile dr ended while job 13 ran")
             .todo("aws sso login --profile dr"),
     );
+    waiting.stall = Some(Stall {
+        cause: Cause::Login,
+        word: "login dr".to_owned(),
+        seconds: 754.0,
+        text: "no bytes for 12 m, the credentials of profile dr ended → aws sso login --profile dr".to_owned(),
+    });
     let mut done = job(Row {
         id: 12,
         state: JobState::Done,
@@ -491,7 +508,13 @@ pub fn status() -> Status {
             history: wave(120, used.0 as f64, 0.25, 2.0),
         },
         bandwidth: None,
-        turned: None,
+        turned: Some(Turned {
+            setting: Dial::Memory,
+            job: None,
+            at: ago(1_320),
+            who: "ops at pts/3".to_owned(),
+            what: "the budget to 256 MiB".to_owned(),
+        }),
         machine: MachineStatus {
             rss: Bytes::mib(231),
             rss_peak: Bytes::mib(244),

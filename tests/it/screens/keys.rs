@@ -344,6 +344,20 @@ fn the_budget_is_typed_and_never_below_its_floor() {
 }
 
 #[test]
+fn i_tells_who_holds_memory_and_any_key_closes_it() {
+    for screen in [Screen::Transfers, Screen::Job] {
+        let mut hand = Hand::on(transfers());
+        hand.model.screen = screen;
+        hand.press("i");
+        assert!(matches!(hand.model.overlays.last(), Some(Overlay::Holders(_))));
+        hand.press("jjk");
+        assert!(matches!(hand.model.overlays.last(), Some(Overlay::Holders(state)) if state.top == 1));
+        hand.key(KeyCode::Esc);
+        assert!(hand.model.overlays.is_empty());
+    }
+}
+
+#[test]
 fn the_queue_is_ordered_and_only_the_queue() {
     let mut hand = Hand::on(transfers());
     assert!(hand.commands("[").is_empty());

@@ -66,6 +66,18 @@ macro_rules! job_actions {
                 act::memory,
             ),
             of(
+                concat!($prefix, ".holders"),
+                "who holds it",
+                &["i"],
+                0,
+                "Who holds memory now: by part and by job, and the rest of the process.",
+                act::no_engine,
+                |m, _| {
+                    m.overlays.push(crate::tui::overlay::Overlay::Holders(Default::default()));
+                    Vec::new()
+                },
+            ),
+            of(
                 concat!($prefix, ".bandwidth"),
                 "bandwidth",
                 &["b"],

@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::engine::protocol::{JobState, JobStatus, LaneReason, Lanes, Status};
+use crate::engine::protocol::{Dial, JobState, JobStatus, LaneReason, Lanes, Status, Turned};
 use crate::plan::{clock, span as time_span};
 use crate::tui::text::{clip, left, width};
 use crate::tui::theme::{Role, Theme};
@@ -145,8 +145,11 @@ pub fn wrapped(text: &str, room: usize) -> Vec<String> {
 fn live(status: &Status, job: &JobStatus) -> Vec<Gauge> {
     let highest = job.rate_history.iter().copied().fold(0.0f32, f32::max);
     let share = if highest > 0.0 { (job.rate.0 / f64::from(highest)).min(0.999) } else { 0.0 };
-    let mut rate = Gauge::new("RATE", Some(share), job.rate.to_string(), 9);
+    let limit = job.bandwidth.as_ref().or(status.bandwidth.as_ref());
+    let limit = limit.map(|limit| format!(" · limit {limit}")).unwrap_or_default();
+    let mut rate = Gauge::new("RATE", Some(share), format!("{}{limit}", job.rate), 9);
     rate.history.clone_from(&job.rate_history);
+    rate.why = turned_last(job, Dial::Bandwidth);
 
     let budget = &status.budget;
     let mut memory = Gauge::new(
@@ -156,6 +159,7 @@ fn live(status: &Status, job: &JobStatus) -> Vec<Gauge> {
         7,
     );
     memory.history.clone_from(&budget.history);
+    memory.why = turned_last(job, Dial::Memory);
 
     let machine = &status.machine;
     let (used, total, name) = match machine.cgroup {
@@ -200,12 +204,26 @@ fn lanes(job: &JobStatus) -> Gauge {
     let text = format!("{} of cap {} · {setting}", lanes.now, lanes.cap);
     let mut gauge = Gauge::new("LANES", Some(gauge::share(u64::from(lanes.now), u64::from(lanes.cap))), text, 8);
     gauge.fill = match lanes.reason {
-        LaneReason::Congestion | LaneReason::SnapshotThrottle | LaneReason::AccountThrottle => Role::Warn,
+        LaneReason::Congestion
+        | LaneReason::SnapshotThrottle
+        | LaneReason::AccountThrottle
+        | LaneReason::KmsThrottle => Role::Warn,
         _ => Role::Gauge,
     };
     let since = lanes.changed.map(|at| format!("since {}: ", at.strftime("%H:%M"))).unwrap_or_default();
     gauge.why = vec![format!("{since}{}", lanes.why)];
+    gauge.why.extend(turned_last(job, Dial::Lanes));
     gauge
+}
+
+/// `last turned 09:14 by ops at pts/3: lanes of job 14 to 64`.
+pub fn turned(turned: &Turned) -> String {
+    format!("last turned {} by {}: {}", turned.at.strftime("%H:%M"), turned.who, turned.what)
+}
+
+/// Who turned that setting of this job last.
+fn turned_last(job: &JobStatus, dial: Dial) -> Vec<String> {
+    job.turned.iter().filter(|turned| turned.setting == dial).take(1).map(self::turned).collect()
 }
 
 fn money(job: &JobStatus) -> Gauge {

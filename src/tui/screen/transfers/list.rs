@@ -5,8 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::{ordered, shown};
-use crate::engine::protocol::{JobState, JobStatus, Status};
+use crate::engine::protocol::{JobState, JobStatus, Stall, Status};
 use crate::plan::clock;
+use crate::tui::clock::Now;
 use crate::tui::model::Model;
 use crate::tui::text::{left, right, tail, width};
 use crate::tui::theme::{Role, Theme};
@@ -100,8 +101,37 @@ fn place(address: &str) -> String {
     }
 }
 
+/// What stands in the why-column: why it does not get on, or until when what it has begun can go on.
+fn why(job: &JobStatus, now: Now) -> String {
+    match job.expires.filter(|_| job.state == JobState::Paused) {
+        Some(expires) => format!("dies in {}", clock(until(expires, now))),
+        None if job.state == JobState::Paused => String::new(),
+        None => job.shown_why().into_owned(),
+    }
+}
+
+/// Seconds until then.
+#[expect(clippy::cast_precision_loss, reason = "hours")]
+pub fn until(then: jiff::Timestamp, now: Now) -> f64 {
+    then.duration_since(now.wall).as_secs().max(0) as f64
+}
+
+/// What stands in place of rate and time left where both say nothing: how long nothing has moved and, where there is no
+/// column for it, why.
+fn in_place_of_rate(job: &JobStatus, has_why: bool, room: usize, now: Now) -> Option<String> {
+    let still = job.stall.as_ref().and_then(Stall::still);
+    if has_why {
+        return still;
+    }
+    let seconds = job.stall.as_ref().map_or(0.0, |stall| stall.seconds);
+    let why = why(job, now);
+    let quiet = job.state.is_active() || job.state == JobState::Paused;
+    let both = if seconds >= 1.0 { format!("{why} {}", clock(seconds)) } else { why.clone() };
+    (quiet && job.rate.0 <= 0.0 && !why.is_empty()).then_some(if width(&both) <= room { both } else { why })
+}
+
 /// Draws the panel.
-pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
+pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let Some(status) = shown(model) else { return };
     let inner = panel("Transfers", &summary(status), true, area, buf, theme);
     if inner.width < 4 || inner.height == 0 {
@@ -118,7 +148,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let tenths = rates(&jobs);
     let first = first_row(model, status, area);
     for (row, n) in (1..inner.height).zip(first..jobs.len()) {
-        let drawn = columns.row(model, jobs[n], &tenths[n], theme);
+        let drawn = columns.row(model, jobs[n], &tenths[n], theme, now);
         line(inner.x, inner.y + row, &drawn, inner, buf);
     }
 }
@@ -167,7 +197,7 @@ impl Columns {
         let room = width.saturating_sub(fixed);
         let usd = if room >= usd + 16 { usd } else { 0 };
         let room = room - usd;
-        let why = if room >= 44 { 16 } else { 0 };
+        let why = if room >= 46 { 18 } else { 0 };
         let room = room - why;
         let bar = if room >= 30 { 11 } else { 0 };
         Self { what: room - bar, bar, rate, left, usd, why }
@@ -186,10 +216,12 @@ impl Columns {
         Line::styled(text, theme.style(Role::Title))
     }
 
-    fn row(&self, model: &Model, job: &JobStatus, rate: &str, theme: &Theme) -> Line<'static> {
+    fn row(&self, model: &Model, job: &JobStatus, rate: &str, theme: &Theme, now: Now) -> Line<'static> {
         let cursor = model.transfers.cursor == Some(job.job);
         let marked = model.transfers.marks.contains(&job.job);
         let (glyph, word, role) = state(job);
+        let held_up = job.stall.is_some() && job.state.is_active();
+        let role = if held_up { Role::Warn } else { role };
         let needs_you = matches!(role, Role::Warn | Role::Bad);
         let over = job.state.is_over();
         let base = match (marked, over) {
@@ -223,14 +255,19 @@ impl Columns {
         };
         spans.push(styled(right(&percent, 5), base));
         spans.push(Span::raw(" "));
-        spans.push(styled(right(rate, self.rate), base));
-        spans.push(styled(right(&left_text(job), self.left), base));
+        match in_place_of_rate(job, self.why > 0, self.rate + self.left, now) {
+            Some(text) => spans.push(styled(right(&text, self.rate + self.left), role)),
+            None => {
+                spans.push(styled(right(rate, self.rate), base));
+                spans.push(styled(right(&left_text(job), self.left), base));
+            }
+        }
         if self.usd > 0 {
             spans.push(styled(right(&job.spent.to_string().replace('$', ""), self.usd), base));
         }
         if self.why > 0 {
             spans.push(styled(
-                format!("  {}", left(&job.shown_why(), self.why - 2)),
+                format!("  {}", left(&why(job, now), self.why - 2)),
                 if needs_you { role } else { Role::Dim },
             ));
         }

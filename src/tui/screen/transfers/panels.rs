@@ -92,15 +92,22 @@ pub fn job(status: &Status, job: &JobStatus, area: Rect, buf: &mut Buffer, theme
 /// What it waits for or died of, and until when it can go on.
 fn trouble(job: &JobStatus, now: Now) -> Vec<(Role, String)> {
     let mut out = Vec::new();
-    if let Some(error) = &job.error {
-        let (glyph, _, role) = list::state(job);
-        let todo = error.todo.as_ref().map(|t| format!(" → {t}")).unwrap_or_default();
-        out.push((role, format!("{glyph} {}{todo}", error.what)));
+    let (glyph, _, role) = list::state(job);
+    match (&job.stall, &job.error) {
+        (Some(stall), _) => {
+            let glyph = if job.state == JobState::Running { "!" } else { glyph };
+            out.push((Role::Warn, format!("{glyph} {}", stall.text)));
+        }
+        (None, Some(error)) => {
+            let todo = error.todo.as_ref().map(|t| format!(" → {t}")).unwrap_or_default();
+            out.push((role, format!("{glyph} {}{todo}", error.what)));
+        }
+        (None, None) => {}
     }
     if let Some(expires) = job.expires {
-        #[expect(clippy::cast_precision_loss, reason = "hours")]
-        let seconds = expires.duration_since(now.wall).as_secs().max(0) as f64;
-        out.push((Role::Warn, format!("! AWS gives its pending snapshot up in {}: p resumes it", clock(seconds))));
+        let left = clock(list::until(expires, now));
+        let at = expires.strftime("%d %b %H:%M UTC");
+        out.push((Role::Warn, format!("! AWS gives its pending snapshot up in {left}, on {at}: p resumes it")));
     }
     out
 }

@@ -8,7 +8,7 @@ use super::{engine, list, panels, selected, shown};
 use crate::engine::protocol::{JobStatus, Status};
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
-use crate::tui::text::clip;
+use crate::tui::text::{clauses, clip, width};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{line, panel};
@@ -29,7 +29,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         return;
     };
     let top = list::height(status, area);
-    list::view(model, Rect { height: top, ..area }, buf, theme);
+    list::view(model, Rect { height: top, ..area }, buf, theme, now);
     let rest = Rect { y: area.y + top, height: area.height - top, ..area };
     if let Some(job) = selected(model) {
         below(model, status, job, rest, buf, theme, now);
@@ -41,7 +41,7 @@ fn below(model: &Model, status: &Status, job: &JobStatus, area: Rect, buf: &mut 
     let detail = panels::detail(status, job);
     let segments = detail.map_or(0, |d| u16::try_from(d.segments.len()).unwrap_or(u16::MAX));
     let events = detail.map_or(1, |d| u16::try_from(d.events.len()).unwrap_or(u16::MAX));
-    let notes = 2 * u16::from(job.error.is_some()) + u16::from(job.expires.is_some());
+    let notes = 2 * u16::from(job.error.is_some() || job.stall.is_some()) + u16::from(job.expires.is_some());
     let wants = [
         Want { least: 4, most: 6 + notes, worth: 9 },
         Want { least: 5, most: if wide { (segments + 3).clamp(12, 23) } else { 7 }, worth: 6 },
@@ -72,12 +72,23 @@ fn below(model: &Model, status: &Status, job: &JobStatus, area: Rect, buf: &mut 
     panels::events(model, detail, take(tall[2]), buf, theme);
     let last = take(tall[3]);
     if last.height > 0 {
-        let text = if status.in_process {
-            "This engine lives in the deck: quitting pauses its jobs cleanly; floe jobs resume goes on."
-        } else {
-            "Safe to close: the engine goes on without this deck."
-        };
-        let text = clip(text, usize::from(last.width.saturating_sub(2)));
-        line(last.x + 1, last.y, &Line::styled(text, theme.style(Role::Dim)), last, buf);
+        line(last.x + 1, last.y, &last_line(status, usize::from(last.width.saturating_sub(2)), theme), last, buf);
     }
+}
+
+/// What closing the deck does, and who turned what last; the latter alone where there is no room for both.
+fn last_line(status: &Status, room: usize, theme: &Theme) -> Line<'static> {
+    let closing = if status.in_process {
+        "This engine lives in the deck: quitting pauses its jobs."
+    } else {
+        "Safe to close: the engine goes on without this deck."
+    };
+    let turned = status.turned.as_ref().map(engine::turned).unwrap_or_default();
+    let gap = room.saturating_sub(width(closing) + width(&turned));
+    let text = match (turned.is_empty(), gap >= 2) {
+        (false, true) => format!("{closing}{}{turned}", " ".repeat(gap)),
+        (false, false) => clauses(&turned, room),
+        (true, _) => clauses(closing, room),
+    };
+    Line::styled(text, theme.style(Role::Dim))
 }

@@ -1,0 +1,187 @@
+//! How jobs are printed: the list, one job, and the row that scripts read.
+
+use serde::Serialize;
+
+use super::args::Format;
+use super::outcome::Outcome;
+use super::table::Side;
+use super::{say, table};
+use crate::engine::protocol::{JobState, JobStatus, Stall};
+use crate::error::Result;
+use crate::ids::JobId;
+
+/// One row of `jobs ls -o json`.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    job: JobId,
+    state: JobState,
+    why: &'a str,
+    source: &'a str,
+    destinations: Vec<&'a str>,
+    blocks_done: u64,
+    blocks_total: u64,
+    bytes_done: u64,
+    created: String,
+    ended: Option<String>,
+    elapsed_seconds: f64,
+    spent_usd: f64,
+    left_overs: Vec<String>,
+    rate_bytes_per_second: f64,
+    lanes: u32,
+    held_bytes: u64,
+    /// What it waits for, with figures, while it does not get on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stall: Option<&'a Stall>,
+    /// When AWS gives the pending snapshot of a job at rest up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+}
+
+impl<'a> Row<'a> {
+    fn of(job: &'a JobStatus) -> Self {
+        Self {
+            job: job.job,
+            state: job.state,
+            why: &job.why,
+            source: &job.source,
+            destinations: job.destinations.iter().map(|to| to.address.as_str()).collect(),
+            blocks_done: job.blocks_done.0,
+            blocks_total: job.blocks_total.value.0,
+            bytes_done: job.blocks_done.bytes().0,
+            created: job.created.to_string(),
+            ended: job.ended.map(|at| at.to_string()),
+            elapsed_seconds: job.elapsed_seconds,
+            spent_usd: job.spent.0,
+            left_overs: job.left_overs.iter().map(ToString::to_string).collect(),
+            rate_bytes_per_second: job.rate.0,
+            lanes: job.lanes.now,
+            held_bytes: job.held.0,
+            stall: job.stall.as_ref(),
+            expires: job.expires.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// The list.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn ls(jobs: &[JobStatus], output: Format) -> Result<()> {
+    let rows: Vec<Row<'_>> = jobs.iter().map(Row::of).collect();
+    match output {
+        Format::Json => table::json(&rows),
+        Format::Csv => {
+            let heads = ["job", "state", "source", "destinations", "blocks_done", "blocks_total", "created"];
+            table::csv(
+                &heads,
+                rows.iter().map(|row| {
+                    vec![
+                        row.job.to_string(),
+                        row.state.word().to_owned(),
+                        row.source.to_owned(),
+                        row.destinations.join(" "),
+                        row.blocks_done.to_string(),
+                        row.blocks_total.to_string(),
+                        row.created.clone(),
+                    ]
+                }),
+            )
+        }
+        Format::Table | Format::Ids if jobs.is_empty() => {
+            say::stderr("There are no jobs yet: floe copy SOURCE DEST makes one.");
+            Ok(())
+        }
+        Format::Table | Format::Ids => {
+            let columns = [
+                ("job", Side::Right),
+                ("state", Side::Left),
+                ("done", Side::Right),
+                ("of", Side::Right),
+                ("source", Side::Left),
+                ("destinations", Side::Left),
+                ("why", Side::Left),
+            ];
+            table::print(
+                &columns,
+                jobs.iter().map(|job| {
+                    vec![
+                        job.job.to_string(),
+                        job.state.word().to_owned(),
+                        job.blocks_done.bytes().to_string(),
+                        job.blocks_total.value.bytes().to_string(),
+                        job.source.clone(),
+                        job.destinations.iter().map(|to| to.address.as_str()).collect::<Vec<_>>().join(" "),
+                        why(job),
+                    ]
+                }),
+            )
+        }
+    }
+}
+
+/// One job.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn show(job: &JobStatus, output: Format) -> Result<()> {
+    if output == Format::Json {
+        return table::json(&Outcome::of(job));
+    }
+    if output == Format::Csv {
+        return ls(std::slice::from_ref(job), output);
+    }
+    let mut lines = vec![
+        format!(
+            "job {} {}{}",
+            job.job,
+            job.state.word(),
+            if why(job).is_empty() { String::new() } else { format!(": {}", why(job)) }
+        ),
+        format!("source   {}{}", job.source, job.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"))),
+    ];
+    for to in &job.destinations {
+        lines.push(format!("  to     {} {} blocks", to.address, to.blocks));
+        lines.extend(to.image_sha256.iter().map(|sum| format!("         sha256 {}", sum.hex())));
+        lines.extend(to.error.iter().map(|error| format!("         {error}")));
+    }
+    lines.push(format!("blocks   {} of {}", job.blocks_done, job.blocks_total));
+    lines.push(format!(
+        "time     {} since {}, accepted by {}",
+        crate::plan::clock(job.elapsed_seconds),
+        job.created,
+        job.who
+    ));
+    lines.push(format!(
+        "requests {} list, {} get, {} put; {} retries, {} throttles; {} so far",
+        job.requests.list,
+        job.requests.get,
+        job.requests.put,
+        job.troubles.retries,
+        job.troubles.throttles(),
+        job.spent
+    ));
+    lines.extend(job.state.is_active().then(|| {
+        let lanes = &job.lanes;
+        format!("lanes    {} of {} wanted, {} at most: {}", lanes.now, lanes.target, lanes.cap, lanes.why)
+    }));
+    lines.extend(job.turned.iter().map(|turned| format!("turned   {turned}")));
+    lines.extend(job.left_overs.iter().map(|left| format!("left     {left}")));
+    lines.extend(job.expires.map(|at| format!("expires  AWS gives its pending snapshot up at {at}")));
+    if let Some(error) = &job.error {
+        lines.push(format!("error    {error}"));
+        lines.extend(error.todo.iter().map(|todo| format!("  →      {todo}")));
+    }
+    say::result(&say::clean(&lines.join("\n")))
+}
+
+/// Why it does not get on, with its figures, or until when it can go on; else the word of its row.
+fn why(job: &JobStatus) -> String {
+    match (&job.stall, job.expires) {
+        (Some(stall), _) => format!("{}: {}", stall.word, stall.text),
+        (None, Some(at)) => {
+            let dies = format!("its pending snapshot dies at {}", at.strftime("%Y-%m-%d %H:%M UTC"));
+            if job.why.is_empty() { dies } else { format!("{}, {dies}", job.why) }
+        }
+        (None, None) => job.shown_why().into_owned(),
+    }
+}
