@@ -60,6 +60,22 @@ async fn a_small_job_gets_its_share_of_lanes_beside_a_huge_one_and_gives_it_back
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_carve_out_of_pages_does_not_keep_a_small_job_from_its_first_block() {
+    let rig = far(1_000).await;
+    let budget = Some(Bytes::mib(48));
+    let client = rig.engine(budget).await;
+    let at_once = Options { pace: Pace::Aggressive, ..Options::default() };
+    let plan = rig.plan_within(HUGE, &["null:"], at_once, budget).await;
+    let huge = start(&client, &plan).await;
+    row_when(&client, huge, |row| row.lanes.now >= 40).await;
+    let plan = rig.plan_within(&rig.source(), &["null:"], Options::default(), budget).await;
+    let small = start(&client, &plan).await;
+    let fair = picture_when(&client, |status| row(status, small).lanes.now >= 20).await;
+    let took = fair.at.duration_since(row(&fair, small).created);
+    assert!(took < jiff::SignedDuration::from_secs(10), "after {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sums_of_twelve_jobs_add_up_in_every_picture() {
     let rig = far(100).await;
     let client = rig.engine(None).await;

@@ -331,11 +331,13 @@ impl JobBudget {
         Some(self.permit(Which::Items, grant))
     }
 
-    /// How large this job's listing pages may be together: its part of the carve-out.
+    /// How large this job's listing pages may be together: its part of the carve-out, or what others have left of it.
+    /// Whoever asked for more would wait until a huge job beside it had moved the pages that it holds.
     #[must_use]
     pub fn page_room(&self) -> Bytes {
         let state = self.0.budget.lock();
-        Bytes(state.pages.limit() / state.pages.jobs().count().max(1) as u64)
+        let part = state.pages.limit() / state.pages.jobs().count().max(1) as u64;
+        Bytes(part.min(state.pages.limit().saturating_sub(state.pages.used())))
     }
 
     /// The most that this job's items may hold (`--memory` on a copy); `None` for no limit of its own.
