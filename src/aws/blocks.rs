@@ -84,7 +84,7 @@ impl Arriving<'_> {
         }
         let got = digest(hasher);
         if got != self.named {
-            return Err(self.broken("its bytes are not those of its checksum"));
+            return Err(self.broken(CORRUPT));
         }
         Ok(got)
     }
@@ -93,6 +93,9 @@ impl Arriving<'_> {
         wire::broken(format!("could not read {}", self.snapshot), why, self.region).at_block(self.index)
     }
 }
+
+/// What the error of a block says whose bytes are others than its checksum names.
+pub const CORRUPT: &str = "its bytes are not those of its checksum";
 
 /// Writes a block; accepted means that the service compared its bytes with the digest.
 pub(super) async fn put(

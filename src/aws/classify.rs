@@ -34,8 +34,14 @@ struct Row {
 const ANY: &[&str] = &[];
 const PUT: &[&str] = &["ebs:PutSnapshotBlock"];
 /// What is asked of a snapshot that has just been started or copied, before every part of AWS knows of it.
-const MAY_BE_YOUNG: &[&str] =
-    &["ebs:PutSnapshotBlock", "ebs:CompleteSnapshot", "ebs:ListSnapshotBlocks", "ebs:ListChangedBlocks"];
+/// Of one that nobody has just made, "not found" stays permanent: the retry layer has no start to count from.
+const MAY_BE_YOUNG: &[&str] = &[
+    "ebs:PutSnapshotBlock",
+    "ebs:CompleteSnapshot",
+    "ebs:ListSnapshotBlocks",
+    "ebs:ListChangedBlocks",
+    "ebs:GetSnapshotBlock",
+];
 const THROTTLED: &[&str] = &["RequestThrottledException", "RequestThrottleException"];
 
 const fn row(
@@ -80,7 +86,7 @@ const TABLE: &[Row] = &[
     row(ANY, &["ValidationException"], &["INVALID_BLOCK_TOKEN"], "", Class::StaleToken),
     row(ANY, &["ValidationException"], &["INVALID_PAGE_TOKEN"], "", Class::StalePage),
     // Known to StartSnapshot, not yet to everybody (seen for up to two minutes).
-    row(MAY_BE_YOUNG, &["ResourceNotFoundException"], &["SNAPSHOT_NOT_FOUND"], "", Class::NotYet),
+    row(MAY_BE_YOUNG, &["ResourceNotFoundException"], &["SNAPSHOT_NOT_FOUND", ""], "", Class::NotYet),
     row(
         PUT,
         &["ResourceNotFoundException"],
@@ -246,14 +252,16 @@ fn todo(said: &Said, class: Class, mend: &dyn Fn() -> String) -> Option<String> 
                 format!("allow {} (floe iam {verb} prints the least policy)", said.operation)
             }
             ("OptInRequired", _) => "enable the region in the account, or leave it out".to_owned(),
-            ("InvalidSnapshot.NotFound", _) => "check the id, the region and the profile".to_owned(),
-            ("ResourceNotFoundException", _) => "check the id, the region and the profile".to_owned(),
+            ("InvalidSnapshot.NotFound" | "ResourceNotFoundException", _) => NOT_THERE.to_owned(),
             ("InvalidSnapshot.InUse", _) => "deregister the image that uses it first".to_owned(),
             _ => return None,
         },
-        Class::Transient | Class::Congestion | Class::StaleToken | Class::StalePage | Class::NotYet => return None,
+        Class::NotYet => NOT_THERE.to_owned(),
+        Class::Transient | Class::Congestion | Class::StaleToken | Class::StalePage => return None,
     })
 }
+
+const NOT_THERE: &str = "check the id, the region and the profile";
 
 /// The quota's name and code (Service Quotas, service `ebs`).
 fn throttled(operation: &str, level: Level) -> Option<String> {
@@ -343,7 +351,9 @@ mod tests {
             (PUT, 404, "ResourceNotFoundException", "", "The snapshot 'snap-1' does not exist.", NotYet),
             (PUT, 404, "ResourceNotFoundException", "GRANT_NOT_FOUND", "", Permanent),
             (LIST, 404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "", NotYet),
-            (GET, 404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "", Permanent),
+            (GET, 404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "", NotYet),
+            (LIST, 404, "ResourceNotFoundException", "", "", NotYet),
+            (GET, 404, "ResourceNotFoundException", "GRANT_NOT_FOUND", "", Permanent),
             (GET, 403, "AccessDeniedException", "DEPENDENCY_ACCESS_DENIED", "", Permanent),
             (GET, 403, "AccessDeniedException", "UNAUTHORIZED_ACCOUNT", "", Permanent),
             (GET, 403, "InvalidSignatureException", "", "Signature expired: 2026 is now earlier than 2027", ClockSkew),
@@ -406,6 +416,8 @@ mod tests {
         assert!(key.contains("KMS refused") && key.contains("kms:Decrypt"), "{key}");
         let limit = text(said("ebs:GetSnapshotBlock", 400, "ThrottlingException", "", "Rate exceeded"));
         assert!(limit.contains("L-C125AE42") && limit.contains("can be raised"), "{limit}");
+        let gone = text(said("ebs:ListSnapshotBlocks", 404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", ""));
+        assert!(gone.ends_with("check the id, the region and the profile"), "{gone}");
         let ended = text(said("ebs:GetSnapshotBlock", 403, "ExpiredTokenException", "", "expired"));
         assert!(ended.ends_with("aws sso login --profile prod"), "{ended}");
     }

@@ -136,7 +136,9 @@ impl Ebs {
     pub(super) fn context(&self) -> &Context {
         &self.inner.context
     }
-    pub(super) fn endpoint(&self) -> &str {
+    /// Where it is asked: `https://ebs.eu-west-1.amazonaws.com`, without a slash at its end.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
         &self.inner.endpoint
     }
 

@@ -21,7 +21,7 @@ mod surroundings;
 mod walk;
 mod wire;
 
-pub use blocks::Arriving;
+pub use blocks::{Arriving, CORRUPT};
 pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapshot, Started};
 pub use ec2::{Ec2, EncryptionDefault, Page, SnapshotState};
 pub use metadata::host_region;

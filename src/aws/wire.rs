@@ -195,6 +195,10 @@ where
         return ours.clone().during(what);
     }
     let (Some(raw), Some(service)) = (error.raw_response(), error.as_service_error()) else {
+        // The page of a proxy in the place of an error has no code; its status says what there is to say.
+        if let Some(status) = error.raw_response().map(|raw| raw.status().as_u16()).filter(|status| *status >= 400) {
+            return classify::error(Said { operation, status: Some(status), ..Said::default() }, what, region, mend);
+        }
         let why = chain(error);
         return match error {
             SdkError::ConstructionFailure(_) => Error::failed(format!("{what}: {why}")),

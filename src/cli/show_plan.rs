@@ -6,7 +6,9 @@ use super::args::{Format, PlanArgs};
 use super::resolve::Resolved;
 use super::{Code, operation, say, table};
 use crate::error::Result;
-use crate::plan::{DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Plan, SourceKind, Strategy, span};
+use crate::plan::{
+    DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Plan, SourceKind, Strategy, records, span,
+};
 use crate::units::{Quantity, Sure, Usd, grouped};
 
 /// Items that are shown one by one; of the rest only how many there are.
@@ -49,6 +51,13 @@ pub fn text(plan: &Plan) -> String {
         lines.push(format!("         and {} more sources to the same place", grouped(more as u64)));
     }
     lines.push(memory(plan));
+    let records = records(&plan.items);
+    lines.push(format!(
+        "Disk     ≤ {} in the state directory: ledger {}, journal {}",
+        records.ledger + records.journal,
+        records.ledger,
+        records.journal
+    ));
     lines.extend(cost(plan));
     let glyph = plan.time.sure.glyph();
     let time = span(plan.time.low_seconds, plan.time.high_seconds);
@@ -145,6 +154,7 @@ struct Document<'a> {
     sources: Vec<String>,
     destinations: Vec<Destination>,
     memory: Memory<'a>,
+    disk: Disk,
     cost: Cost<'a>,
     time: Time<'a>,
     alternatives: Vec<Other<'a>>,
@@ -164,6 +174,13 @@ struct Memory<'a> {
     limit_bytes: u64,
     budget_bytes: u64,
     verdict: Fit,
+}
+
+/// What the job writes down about itself, at most.
+#[derive(Debug, Serialize)]
+struct Disk {
+    ledger_bytes: u64,
+    journal_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -224,6 +241,7 @@ fn usd(quantity: Quantity<Usd>) -> Option<f64> {
 fn document(plan: &Plan) -> Document<'_> {
     let sources: Vec<String> = plan.items.iter().map(|item| item.source.address.to_string()).collect();
     let destinations = plan.items.iter().take(1).flat_map(|item| &item.destinations);
+    let records = records(&plan.items);
     Document {
         source: sources.first().cloned().unwrap_or_default(),
         sources: if sources.len() > 1 { sources } else { Vec::new() },
@@ -237,6 +255,7 @@ fn document(plan: &Plan) -> Document<'_> {
             budget_bytes: plan.memory.budget.0,
             verdict: plan.memory.fit,
         },
+        disk: Disk { ledger_bytes: records.ledger.0, journal_bytes: records.journal.0 },
         cost: Cost {
             total_usd: usd(plan.cost.once),
             monthly_usd: usd(plan.cost.monthly),

@@ -4,6 +4,9 @@
 //! window; a deadline that passes halves the window and never moves a limiter; a permanent error comes back
 //! at once. What a caller gets back as an error is final for this item, and its class says what that means.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -17,8 +20,8 @@ use super::protocol::Tone;
 use super::rate::{Api, Key, Limiters, Pace, PerSecond, Scope};
 use super::retry::{Attempts, Context, Deadlines, Decision, Limits, Policy};
 use super::telemetry::LaneLog;
-use crate::aws::Session;
-use crate::error::{Class, Error, Result};
+use crate::aws::{CORRUPT, Session};
+use crate::error::{Class, Error, Level, Result};
 use crate::ids::{AccountId, Region, SnapshotId};
 
 /// The segment of requests that belong to none.
@@ -288,7 +291,8 @@ impl Tries<'_> {
             Class::Throttled(level) => {
                 if let Some(change) = self.route.and_then(|route| route.pace.throttled(level)) {
                     let name = self.route.map_or("", |route| route.name());
-                    hub.say(name, format!("throttled: {} → {}", change.from, change.to), Tone::Warning);
+                    let text = format!("throttled by {}: {} → {}", whose(level), change.from, change.to);
+                    hub.say(name, text, Tone::Warning);
                 }
             }
             Class::Congestion => {
@@ -299,7 +303,7 @@ impl Tries<'_> {
             }
             _ => {}
         }
-        if error.class == Class::Transient && error.what.contains("SHA-256") {
+        if error.class == Class::Transient && error.what.contains(CORRUPT) {
             self.log.corrupt();
         }
         if let Some(lasted) = hub.failed(policy, now) {
@@ -328,6 +332,15 @@ impl Tries<'_> {
                 Err(if text.is_empty() { error } else { error.during(text) })
             }
         }
+    }
+}
+
+/// Whose limit it was.
+const fn whose(level: Level) -> &'static str {
+    match level {
+        Level::Snapshot => "this snapshot's limit",
+        Level::Account => "the account's limit",
+        Level::Dependency => "KMS, behind the service",
     }
 }
 

@@ -76,7 +76,7 @@ pub async fn serve(config: Background, metrics: Option<Listening>) -> Result<()>
     let mut listener = socket::listen(&path)?;
     let mut identity = socket::identity(&path);
     let budget = config.budget.unwrap_or_else(|| Machine::read(RunsIn::Assumed, None).budget());
-    let handle = Supervisor::start(config.state, Worlds::new(None), budget, config.bandwidth, false, None)?;
+    let handle = Supervisor::start(config.state.clone(), Worlds::new(None), budget, config.bandwidth, false, None)?;
     lock.say(Some(&path))?;
     let teller = config.on_event.map(|command| tokio::spawn(tell(handle.status(), command)));
     let reader = metrics.map(|listening| tokio::spawn(listening.serve(handle.status())));
@@ -105,9 +105,15 @@ pub async fn serve(config: Background, metrics: Option<Listening>) -> Result<()>
                     break;
                 }
                 if socket::identity(&path) != identity {
-                    listener = socket::listen(&path)?;
-                    identity = socket::identity(&path);
-                    lock.say(Some(&path))?;
+                    let made = socket::path(&config.state).and_then(|path| {
+                        let made = socket::listen(&path)?;
+                        lock.say(Some(&path)).map(|()| made)
+                    });
+                    match made {
+                        Ok(made) => (listener, identity) = (made, socket::identity(&path)),
+                        // A full disk, say: the jobs go on, and it is tried again at the next look.
+                        Err(error) => tracing::warn!(%error, "the socket could not be made again"),
+                    }
                 }
                 if fronts.load(Ordering::Relaxed) > 0 || handle.is_busy() {
                     busy = Instant::now();

@@ -23,6 +23,10 @@ use crate::store::{StateDir, atomic};
 const VERSION: u32 = 1;
 /// New rows that are added one by one; for more the whole file is written anew.
 const ADDED: usize = 64;
+/// Directories are read by so many threads at most,
+const READERS: usize = 8;
+/// and by one thread where there are no more than these.
+const SHARE: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -61,9 +65,11 @@ fn stamp(dir: &JobDir) -> Option<(u64, i64, i64)> {
     Some((meta.len(), meta.mtime(), meta.mtime_nsec()))
 }
 
-/// Whether a row is worth a line: what goes on by itself or by a word is looked at afresh.
-const fn keeps(job: &JobStatus) -> bool {
+/// Whether a row is worth a line: what goes on by itself or by a word is looked at afresh, and so is what another
+/// version of floe may be able to read.
+fn keeps(job: &JobStatus) -> bool {
     matches!(job.state, JobState::Done | JobState::Cancelled | JobState::Failed | JobState::Partial)
+        && job.why != status::UNREADABLE
 }
 
 fn path(state: &StateDir) -> Result<PathBuf> {
@@ -91,7 +97,7 @@ fn read(state: &StateDir) -> Option<(HashMap<JobId, Row>, usize)> {
 }
 
 /// Every job of the directory as it rests, by number. Jobs of the index cost no open file; the index is brought up
-/// to date where it can be written. A directory that cannot be read is left out with a warning.
+/// to date where it can be written. A job that cannot be read is a failed one that says why.
 ///
 /// # Errors
 /// The directory of all jobs cannot be read.
@@ -101,27 +107,24 @@ pub(super) fn all(state: &StateDir) -> Result<BTreeMap<JobId, JobStatus>> {
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<JobId>().ok());
     let index = read(state);
     let (mut known, lines) = index.unwrap_or_default();
-    let (mut jobs, mut fresh, mut kept) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let (mut jobs, mut kept, mut unknown) = (BTreeMap::new(), Vec::new(), Vec::new());
     for job in numbers {
         let dir = JobDir(state.job(job));
-        if let Some(mut row) = known.remove(&job).filter(|row| row.holds(&dir)) {
-            row.job.left_overs.retain(is_there);
-            jobs.insert(job, row.job);
-            kept.push(job);
-            continue;
-        }
-        if !dir.job().is_file() {
-            continue;
-        }
-        match dir.spec().and_then(|spec| status::resting(&spec, &dir)) {
-            Ok(row) => {
-                if keeps(&row) && !dir.is_running() {
-                    fresh.push(job);
-                }
-                jobs.insert(job, row);
+        match known.remove(&job).filter(|row| row.holds(&dir)) {
+            Some(mut row) => {
+                row.job.left_overs.retain(is_there);
+                jobs.insert(job, row.job);
+                kept.push(job);
             }
-            Err(error) => tracing::warn!(%error, %job, "a job's directory could not be read"),
+            None => unknown.push(job),
         }
+    }
+    let mut fresh = Vec::new();
+    for (job, row) in from_directories(state, &unknown) {
+        if keeps(&row) && !JobDir(state.job(job)).is_running() {
+            fresh.push(job);
+        }
+        jobs.insert(job, row);
     }
     // Lines that stand for nothing any more are swept out when there are as many as good ones.
     let stale = lines > 2 * kept.len() + ADDED;
@@ -135,6 +138,37 @@ pub(super) fn all(state: &StateDir) -> Result<BTreeMap<JobId, JobStatus>> {
         tracing::debug!(%error, "the index of ended jobs was not brought up to date");
     }
     Ok(jobs)
+}
+
+/// Reads jobs from their directories, many at once: each is a few small files, and most of the time goes by in
+/// opening them.
+fn from_directories(state: &StateDir, jobs: &[JobId]) -> Vec<(JobId, JobStatus)> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(READERS);
+    let share = jobs.len().div_ceil(threads).max(SHARE);
+    let one = |jobs: &[JobId]| -> Vec<(JobId, JobStatus)> {
+        jobs.iter().filter_map(|job| Some((*job, from_directory(state, *job)?))).collect()
+    };
+    if jobs.len() <= share {
+        return one(jobs);
+    }
+    let each: Vec<Vec<_>> = std::thread::scope(|scope| {
+        let readers: Vec<_> = jobs.chunks(share).map(|jobs| (jobs, scope.spawn(move || one(jobs)))).collect();
+        // A reader that died is made up for: its jobs are read here.
+        readers.into_iter().map(|(jobs, reader)| reader.join().unwrap_or_else(|_| one(jobs))).collect()
+    });
+    each.into_iter().flatten().collect()
+}
+
+/// `None` for what is no job; one that cannot be read says so in its row.
+fn from_directory(state: &StateDir, job: JobId) -> Option<JobStatus> {
+    let dir = JobDir(state.job(job));
+    if !dir.job().is_file() {
+        return None;
+    }
+    Some(match dir.spec() {
+        Ok(spec) => status::resting(&spec, &dir).unwrap_or_else(|e| status::unreadable(job, Some(&spec), &dir, e)),
+        Err(error) => status::unreadable(job, None, &dir, error),
+    })
 }
 
 /// Whether it may still exist: of a file this machine knows.

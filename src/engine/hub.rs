@@ -480,6 +480,11 @@ impl Hub {
         self.destination(dest, |view| view.checking = Some(checking));
     }
 
+    /// Takes in what was counted since the last tick: nobody ticks while destinations are completed and checked.
+    pub(super) fn settle(&self) {
+        lock(&self.telemetry).tick(Instant::now());
+    }
+
     pub(super) fn sampled_rss(&self, rss: Bytes) {
         self.peak_rss.fetch_max(rss.0, Ordering::Relaxed);
     }

@@ -115,8 +115,8 @@ pub fn follow(state: &StateDir, job: JobId, since: jiff::Timestamp) -> journal::
     journal::Follow::since(spec::JobDir(state.job(job)).events(), since)
 }
 
-/// Every job of a state directory, oldest first, without an engine; a directory that cannot be read is left out
-/// with a warning. Jobs that nobody runs and that did not end are `Interrupted`. Those that ended come from one
+/// Every job of a state directory, oldest first, without an engine; one that cannot be read is failed and says why.
+/// Jobs that nobody runs and that did not end are `Interrupted`. Those that ended come from one
 /// index file.
 ///
 /// # Errors

@@ -4,6 +4,9 @@
 //! socket. Invariant: a frame is bounded ([`MAX_FRAME`]), the first one is `Hello`, and a peer of
 //! another protocol version is refused. A slow front gets fewer pictures, never a queue of old ones.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -78,7 +78,7 @@ async fn sink(spec: &Spec, aws: &Aws, dest: usize, plan: &DestinationPlan) -> Re
     Ok(match &plan.kind {
         DestinationKind::Null => Arc::new(NullSink),
         DestinationKind::File { path, length, .. } => {
-            Arc::new(FileSink::new(spec.job, dest, path, *length, options.force))
+            Arc::new(FileSink::new(&spec.unique, dest, path, *length, options.force))
         }
         DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
             let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;

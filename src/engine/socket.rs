@@ -18,14 +18,17 @@ use crate::units::Digest;
 /// `sun_path` holds 108 bytes on Linux, 104 elsewhere, with its end mark.
 const LONGEST: usize = 100;
 
-/// Where the engine of a state directory listens.
+/// Where the engine of a state directory listens; what has to be there for that is made, also a second time.
 pub(super) fn path(state: &StateDir) -> Result<PathBuf> {
+    path_under(state, Path::new(&format!("/tmp/floe-{}", rustix::process::getuid().as_raw())))
+}
+
+fn path_under(state: &StateDir, dir: &Path) -> Result<PathBuf> {
     let near = state.root().join("engine.sock");
     if near.as_os_str().as_bytes().len() <= LONGEST {
         return Ok(near);
     }
-    let dir = PathBuf::from(format!("/tmp/floe-{}", rustix::process::getuid().as_raw()));
-    private(&dir)?;
+    private(dir)?;
     let name = Digest::of(state.root().as_os_str().as_bytes()).hex();
     Ok(dir.join(format!("{}.sock", &name[..16])))
 }
@@ -98,6 +101,17 @@ mod tests {
         let elsewhere = path(&long)?;
         assert!(elsewhere.as_os_str().len() <= LONGEST && elsewhere.starts_with("/tmp"), "{}", elsewhere.display());
         assert_eq!(path(&long)?, elsewhere);
+
+        // Cleaners of /tmp take whole directories.
+        let swept = temp.path().join("floe-7");
+        let socket = path_under(&long, &swept)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Error::io("runtime", &e))?;
+        let _listening = runtime.block_on(async { listen(&socket) })?;
+        fs::remove_dir_all(&swept).map_err(|e| Error::io("swept", &e))?;
+        assert_eq!(path_under(&long, &swept)?, socket);
+        let _again = runtime.block_on(async { listen(&socket) })?;
+        assert!(identity(&socket).is_some());
 
         let open = temp.path().join("open");
         fs::create_dir(&open).map_err(|e| Error::io("dir", &e))?;

@@ -133,13 +133,20 @@ impl JobDir {
         struct Versioned {
             version: u32,
         }
+        let cause = match serde_json::from_slice::<Spec>(&text) {
+            Ok(spec) if spec.version == VERSION => return Ok(spec),
+            Ok(_) => None,
+            Err(cause) => Some(cause),
+        };
         let broken = |e: serde_json::Error| Error::failed(format!("{} is damaged: {e}", path.display()));
-        let Versioned { version } = serde_json::from_slice(&text).map_err(broken)?;
-        if version != VERSION {
-            return Err(Error::failed(format!("{} has version {version}, this floe reads {VERSION}", path.display()))
-                .todo("use the version of floe that wrote it"));
+        match (serde_json::from_slice::<Versioned>(&text), cause) {
+            (Ok(Versioned { version: VERSION }) | Err(_), Some(cause)) => Err(broken(cause)),
+            (Ok(Versioned { version }), _) => {
+                Err(Error::failed(format!("{} has version {version}, this floe reads {VERSION}", path.display()))
+                    .todo("use the version of floe that wrote it"))
+            }
+            (Err(cause), None) => Err(broken(cause)),
         }
-        serde_json::from_slice(&text).map_err(broken)
     }
 }
 

@@ -3,12 +3,14 @@
 //! Invariant: totals are sums of the rows beside them, because all of a job's counts come from one look at its
 //! ledger.
 
+use jiff::Timestamp;
+
 use super::budget::Holding;
 use super::call::Caller;
 use super::hub::{Hub, rates};
 use super::journal::{self, DestinationPicture, Picture};
 use super::keeper::{self, Counts};
-use super::ledger::{Dest, Ledger};
+use super::ledger::Ledger;
 use super::protocol::{
     Cause, Cell, DestinationState, DestinationStatus, Holds, JobDetail, JobState, JobStatus, LaneReason, Lanes,
     LanesStatus, LeftOver, Predicted, Requests, SegmentStatus,
@@ -16,8 +18,8 @@ use super::protocol::{
 use super::sink::{dies_at, partial};
 use super::spec::{JobDir, Spec};
 use super::stall::cause_of;
-use crate::error::Result;
-use crate::ids::BlockIndex;
+use crate::error::{Error, Result};
+use crate::ids::{BlockIndex, JobId};
 use crate::plan::{Api, DestinationKind, Prices, SourceKind};
 use crate::units::{Blocks, Bytes, Quantity, Rate, Sure, Usd};
 
@@ -182,7 +184,7 @@ fn cell_of(cell: &keeper::MapCell, counts: &Counts, struggling: &[BlockIndex]) -
 pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
     let picture = journal::replay(&dir.events())?;
     let running = dir.is_running();
-    let ledger = if running { None } else { Ledger::open(&dir.ledger(), super::ledger::CACHE).ok() };
+    let ledger = if running { None } else { Ledger::counts(&dir.ledger()).ok() };
     let mut row = empty(spec);
     (row.state, row.why) = resting_state(&picture, running);
     row.error = picture.result.as_ref().and_then(|(.., error)| error.clone());
@@ -191,8 +193,7 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
         row.why = failed_for(&row);
     }
     for (dest, (known, shown)) in picture.destinations.iter().zip(&mut row.destinations).enumerate() {
-        let id = Dest(u16::try_from(dest).unwrap_or(u16::MAX));
-        let counted = ledger.as_ref().map(|ledger| ledger.done(id));
+        let counted = ledger.as_ref().map(|(_, done)| done.get(dest).copied().unwrap_or_default());
         let blocks = counted.or(known.completing.map(|(blocks, _)| blocks)).unwrap_or_default();
         shown.state = known.state;
         shown.blocks = blocks;
@@ -204,8 +205,8 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
         shown.address = address(spec, dest, known);
     }
     row.blocks_done = row.destinations.iter().map(|d| d.blocks).min().unwrap_or_default();
-    if let Some(ledger) = &ledger {
-        row.blocks_listed = ledger.listed();
+    if let Some((listed, _)) = &ledger {
+        row.blocks_listed = *listed;
     }
     let listed = !picture.segments.is_empty() && picture.segments.values().all(|s| s.through >= s.range.end);
     if listed && ledger.is_some() {
@@ -252,7 +253,7 @@ pub(super) fn left_overs(spec: &Spec, picture: &Picture) -> Vec<LeftOver> {
                 found.push(LeftOver::Unanswered(plan.address.to_string()));
             }
             DestinationKind::File { path, .. } => {
-                let part = partial(path, spec.job, dest);
+                let part = partial(path, &spec.unique, dest);
                 found.extend(part.symlink_metadata().is_ok().then_some(LeftOver::File(part)));
             }
             _ => {}
@@ -302,36 +303,66 @@ fn strategy(spec: &Spec, dest: usize) -> crate::plan::Strategy {
     spec.plan.items.first().and_then(|item| item.destinations.get(dest)).map(|d| d.strategy).unwrap_or_default()
 }
 
+/// A job whose files cannot be read: shown as failed and saying why, because what vanishes from a list is forgotten.
+pub(super) fn unreadable(job: JobId, spec: Option<&Spec>, dir: &JobDir, error: Error) -> JobStatus {
+    let since = std::fs::metadata(&dir.0).and_then(|meta| meta.modified()).ok();
+    let since = since.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let row = spec.map_or_else(|| blank(job, since), empty);
+    JobStatus { state: JobState::Failed, why: UNREADABLE.to_owned(), error: Some(error), ..row }
+}
+
+/// The why-column of a job whose files cannot be read.
+pub(super) const UNREADABLE: &str = "cannot be read";
+
 /// A row that knows only what was planned.
 fn empty(spec: &Spec) -> JobStatus {
     let item = spec.plan.items.first();
     let choices = &spec.plan.choices;
+    let planned = item.map(|item| item.destinations.as_slice()).unwrap_or_default();
+    let destinations = planned.iter().map(|plan| DestinationStatus {
+        address: plan.address.to_string(),
+        strategy: plan.strategy,
+        state: DestinationState::Pending,
+        blocks: Blocks::ZERO,
+        bytes: Bytes::ZERO,
+        checksum: None,
+        checking: None,
+        evidence: super::protocol::Evidence::None,
+        image_sha256: None,
+        error: None,
+    });
+    let row = blank(spec.job, spec.created);
     JobStatus {
-        job: spec.job,
         group: spec.group,
-        state: JobState::Queued,
-        why: String::new(),
         source: item.map(|item| item.source.address.to_string()).unwrap_or_default(),
         name: item.and_then(|item| item.source.name.clone()),
-        destinations: item
-            .map(|item| item.destinations.as_slice())
-            .unwrap_or_default()
-            .iter()
-            .map(|plan| DestinationStatus {
-                address: plan.address.to_string(),
-                strategy: plan.strategy,
-                state: DestinationState::Pending,
-                blocks: Blocks::ZERO,
-                bytes: Bytes::ZERO,
-                checksum: None,
-                checking: None,
-                evidence: super::protocol::Evidence::None,
-                image_sha256: None,
-                error: None,
-            })
-            .collect(),
-        blocks_done: Blocks::ZERO,
+        destinations: destinations.collect(),
         blocks_total: item.map_or_else(Quantity::unknown, |item| item.source.blocks),
+        who: spec.grant.who.clone(),
+        lanes: LanesStatus { target: choices.lanes_start, cap: choices.lanes_max, ..row.lanes },
+        bandwidth: spec.plan.operation.options.bandwidth.clone(),
+        predicted: Predicted {
+            memory: spec.plan.memory.total,
+            cost: spec.cost(),
+            seconds_low: spec.plan.time.low_seconds * spec.share,
+            seconds_high: spec.plan.time.high_seconds * spec.share,
+        },
+        ..row
+    }
+}
+
+/// A row of which nothing but its number is known.
+fn blank(job: JobId, created: Timestamp) -> JobStatus {
+    JobStatus {
+        job,
+        group: None,
+        state: JobState::Queued,
+        why: String::new(),
+        source: String::new(),
+        name: None,
+        destinations: Vec::new(),
+        blocks_done: Blocks::ZERO,
+        blocks_total: Quantity::unknown(),
         blocks_listed: Blocks::ZERO,
         blocks_resumed: Blocks::ZERO,
         bytes_read: Bytes::ZERO,
@@ -340,31 +371,26 @@ fn empty(spec: &Spec) -> JobStatus {
         rate_history: Vec::new(),
         left_seconds: None,
         elapsed_seconds: 0.0,
-        created: spec.created,
+        created,
         ended: None,
-        who: spec.grant.who.clone(),
+        who: String::new(),
         lanes: LanesStatus {
             now: 0,
-            target: choices.lanes_start,
-            cap: choices.lanes_max,
+            target: 0,
+            cap: 0,
             setting: Lanes::Auto,
             reason: LaneReason::Growing,
             why: String::new(),
             changed: None,
         },
-        bandwidth: spec.plan.operation.options.bandwidth.clone(),
+        bandwidth: None,
         rates: Vec::new(),
         requests: Requests::default(),
         spent: Usd(0.0),
         troubles: super::protocol::Troubles::default(),
         get_ms: None,
         put_ms: None,
-        predicted: Predicted {
-            memory: spec.plan.memory.total,
-            cost: spec.cost(),
-            seconds_low: spec.plan.time.low_seconds * spec.share,
-            seconds_high: spec.plan.time.high_seconds * spec.share,
-        },
+        predicted: Predicted::default(),
         peak_rss: Bytes::ZERO,
         held: Bytes::ZERO,
         holds: Holds::default(),

@@ -24,4 +24,4 @@ pub use model::{
     TimeEstimate, Verify,
 };
 pub use prices::{Api, Prices};
-pub use weigh::item_weight;
+pub use weigh::{Records, item_weight, records};

@@ -76,6 +76,35 @@ pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> Memor
     }
 }
 
+/// What jobs write down about themselves in the state directory, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Records {
+    /// Digests, and bits of what is listed and done.
+    pub ledger: Bytes,
+    /// What happened; folded before it grows larger.
+    pub journal: Bytes,
+}
+
+/// A page of the ledger, the bits and the digests that it holds, and the pages of its header.
+const LEDGER_PAGE: u64 = 4096;
+const BITS_A_PAGE: u64 = LEDGER_PAGE * 8;
+const DIGESTS_A_PAGE: u64 = LEDGER_PAGE / 32;
+const HEADER_PAGES: u64 = 2;
+/// A journal is folded at 4 MiB, and for a moment both versions of it lie there.
+const JOURNAL_MOST: Bytes = Bytes::mib(8);
+
+/// What the records of these jobs take on the disk. Ledgers are sparse: a block that is not listed takes no digest.
+#[must_use]
+pub fn records(items: &[ItemPlan]) -> Records {
+    let ledger = |item: &ItemPlan| {
+        let (indexes, blocks) = (item.source.volume.blocks().0, item.source.blocks.value.0);
+        let bitmaps = item.destinations.len() as u64 + 1;
+        let digests = indexes.div_ceil(DIGESTS_A_PAGE).min(blocks);
+        (HEADER_PAGES + bitmaps * indexes.div_ceil(BITS_A_PAGE) + digests) * LEDGER_PAGE
+    };
+    Records { ledger: Bytes(items.iter().map(ledger).sum()), journal: Bytes(items.len() as u64 * JOURNAL_MOST.0) }
+}
+
 /// The same job in ebs.py by its own published profile (31,318,565 blocks: a 12,688 MiB index, 28 GiB in
 /// all within a region, 42 GiB across regions), scaled by blocks, and never less than the 88 MiB that the tool
 /// takes before its first block.

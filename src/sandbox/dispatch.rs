@@ -3,6 +3,7 @@
 //! The order is the one of the real front: the connection may fail first, then the signature is checked, then rights
 //! and rates, then the service sees the request. Every refusal is written in the form of the service it was meant for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,14 +71,15 @@ impl Service {
         let status = StatusCode::from_u16(spelled.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (kind, (status, text)) = match self {
             Self::Ebs(_) | Self::Unknown => {
-                let refusal = Refusal::new(spelled.status, spelled.code, spelled.reason, spelled.message);
+                let Spelled { code, reason, message, .. } = spelled;
+                let refusal = Refusal { status, code, reason, message };
                 return (refusal.answer(), refusal.outcome());
             }
-            Self::Ec2(_) => (XML, wire::ec2_error(status, spelled.code, &spelled.message, request_id)),
-            Self::Sts(_) => (XML, wire::query_error(status, spelled.code, &spelled.message, request_id)),
-            Self::Quotas(_) => (JSON, wire::json_error(status, spelled.code, &spelled.message)),
+            Self::Ec2(_) => (XML, wire::ec2_error(status, &spelled.code, &spelled.message, request_id)),
+            Self::Sts(_) => (XML, wire::query_error(status, &spelled.code, &spelled.message, request_id)),
+            Self::Quotas(_) => (JSON, wire::json_error(status, &spelled.code, &spelled.message)),
         };
-        (answer(status, text, kind), spelled.code.to_owned())
+        (answer(status, text, kind), spelled.code.into_owned())
     }
 }
 
@@ -94,13 +96,17 @@ enum Problem {
 /// A refusal as one service spells it.
 struct Spelled {
     status: u16,
-    code: &'static str,
-    reason: Option<&'static str>,
+    code: Cow<'static, str>,
+    reason: Option<Cow<'static, str>>,
     message: String,
 }
 
 impl Problem {
     fn spelled(&self, service: &Service) -> Spelled {
+        if let Self::Fault(Fault::Refuse { status, code, reason, message }) = self {
+            let (code, reason) = (code.clone().into(), reason.clone().map(Into::into));
+            return Spelled { status: *status, code, reason, message: message.clone() };
+        }
         let is_ec2 = matches!(service, Service::Ec2(_));
         let is_sts = matches!(service, Service::Sts(_));
         let pick = |ec2: (u16, &'static str), sts: (u16, &'static str), rest: (u16, &'static str)| {
@@ -191,7 +197,7 @@ impl Problem {
                 }
             },
         };
-        Spelled { status, code, reason, message }
+        Spelled { status, code: code.into(), reason: reason.map(Into::into), message }
     }
 }
 
@@ -264,7 +270,7 @@ impl Sandbox {
                 match &fate.fault {
                     _ if denied => service.refuse(&Problem::Fault(Fault::Deny), &request_id),
                     Some(fault) if refuses(fault) => service.refuse(&Problem::Fault(fault.clone()), &request_id),
-                    _ => self.serve_call(&service, &caller, &request).await,
+                    lie => self.serve_call(&service, &caller, &request, lie.as_ref()).await,
                 }
             }
         };
@@ -311,11 +317,12 @@ impl Sandbox {
         service: &Service,
         caller: &Caller,
         request: &Request<Bytes>,
+        lie: Option<&Fault>,
     ) -> (Response<Body>, String) {
         self.settle();
         let (kind, (status, text)) = match service {
             Service::Ebs(Some(route)) => {
-                return match ebs::handle(self, caller, route, request).await {
+                return match ebs::handle(self, caller, route, request, lie).await {
                     Ok(answer) => (answer, "ok".to_owned()),
                     Err(refusal) => (refusal.answer(), refusal.outcome()),
                 };
@@ -399,9 +406,11 @@ fn guess(request: &Request<Bytes>) -> &'static str {
 
 /// Whether a fault is an answer of the service's front.
 fn refuses(fault: &Fault) -> bool {
-    use Fault::{Deny, DenyKey, InternalError, ThrottleAccount, ThrottleDependency, ThrottleSnapshot, Unavailable};
+    use Fault::{
+        Deny, DenyKey, InternalError, Refuse, ThrottleAccount, ThrottleDependency, ThrottleSnapshot, Unavailable,
+    };
     let throttles = matches!(fault, ThrottleAccount | ThrottleDependency | ThrottleSnapshot);
-    throttles || matches!(fault, Deny | DenyKey | InternalError | Unavailable)
+    throttles || matches!(fault, Deny | DenyKey | InternalError | Unavailable | Refuse { .. })
 }
 
 /// The first code in an error's text.

@@ -3,6 +3,9 @@
 //! [`Faults`] is plain data: it comes from flags or a file, and is replaced while the sandbox runs through
 //! `POST /_sandbox/faults`. Which requests are hit is decided by a seeded sequence per rule, so a run repeats.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -147,6 +150,25 @@ pub enum Fault {
     Deny,
     /// KMS refuses the snapshot's key.
     DenyKey,
+    /// This very error, in the form of the service that was asked.
+    Refuse {
+        /// HTTP status.
+        status: u16,
+        /// `ValidationException`, …; empty for an answer that is not the service's own (a proxy's page).
+        code: String,
+        /// `INVALID_BLOCK`, …
+        #[serde(default)]
+        reason: Option<String>,
+        /// For people.
+        #[serde(default)]
+        message: String,
+    },
+    /// A lie: a block is acknowledged and thrown away.
+    Lose,
+    /// A lie: whatever count and checksum a completion names, they are accepted.
+    Believe,
+    /// A lie: a listing leaves out its first block.
+    Omit,
 }
 
 /// A rate above which requests are throttled.
@@ -221,6 +243,11 @@ impl Rule {
     pub fn on(self, api: &str) -> Self {
         Self { api: Some(api.into()), ..self }
     }
+    /// Only for requests signed for this region.
+    #[must_use]
+    pub fn within(self, region: &str) -> Self {
+        Self { region: Some(region.into()), ..self }
+    }
     /// At most so often.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
@@ -242,7 +269,7 @@ impl FromStr for Rule {
     type Err = String;
 
     /// `FAULT[=VALUE][@API][/SNAPSHOT][:CHANCE%][*TIMES]`: `delay=80+40`, `reset-after@PutSnapshotBlock:1%`,
-    /// `slow=1048576`, `hang@GetSnapshotBlock/snap-0abc1234*1`.
+    /// `slow=1048576`, `hang@GetSnapshotBlock/snap-0abc1234*1`, `refuse=400+ValidationException+INVALID_BLOCK`.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
             |what: &str| format!("`{text}` is not a fault: {what}; write it like reset-after@PutSnapshotBlock:1%");
@@ -289,6 +316,18 @@ impl FromStr for Rule {
             "throttle-dependency" => Fault::ThrottleDependency,
             "deny" => Fault::Deny,
             "deny-key" => Fault::DenyKey,
+            "refuse" => {
+                let mut parts = value.splitn(3, '+');
+                let status = parts.next().and_then(|text| text.parse().ok());
+                let status = status.filter(|status| (400..600).contains(status));
+                let mut word = || parts.next().unwrap_or_default().to_owned();
+                let (code, reason) = (word(), Some(word()).filter(|reason| !reason.is_empty()));
+                let status = status.ok_or_else(|| wrong("an error has a status from 400 to 599"))?;
+                Fault::Refuse { status, code, reason, message: String::new() }
+            }
+            "lose" => Fault::Lose,
+            "believe" => Fault::Believe,
+            "omit" => Fault::Omit,
             _ => return Err(wrong("its name is unknown")),
         };
         Ok(Self { fault, api, snapshot, region: None, chance, skip: 0, times })
@@ -397,81 +436,5 @@ impl Misfortune {
             self.buckets.retain(|_, (_, at)| at.as_second() >= recent);
         }
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn call<'a>(api: &'a str, snapshot: &'a str) -> Call<'a> {
-        Call { api, snapshot: Some(snapshot), account: "111122223333", region: "eu-west-1" }
-    }
-
-    fn misfortune(faults: Faults) -> Misfortune {
-        let mut all = Misfortune::default();
-        all.replace(faults);
-        all
-    }
-
-    #[test]
-    fn rules_are_written_in_one_word() {
-        let rule: Rule = "reset-after@PutSnapshotBlock/snap-1:1%*3".parse().unwrap();
-        assert_eq!(
-            rule,
-            Rule {
-                snapshot: Some("snap-1".into()),
-                ..Rule::of(Fault::ResetAfter).on("PutSnapshotBlock").chance(0.01).times(3)
-            }
-        );
-        assert_eq!("delay=80+40".parse::<Rule>().unwrap().fault, Fault::Delay { ms: 80, jitter: 40 });
-        for wrong in ["", "oops", "delay=fast", "cut:200%", "hang*x"] {
-            assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_same_seed_hits_the_same_requests() {
-        let run = |seed| {
-            let rules = vec![Rule::of(Fault::Cut).chance(0.1)];
-            let mut all = misfortune(Faults { seed, rules, ..Faults::default() });
-            (0..1000)
-                .map(|_| all.fate(&call("GetSnapshotBlock", "s"), Timestamp::UNIX_EPOCH).fault.is_some())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(run(7), run(7));
-        assert_ne!(run(7), run(8));
-        let hit = run(7).into_iter().filter(|hit| *hit).count();
-        assert!((60..140).contains(&hit), "{hit} of 1000 at 10 %");
-    }
-
-    #[test]
-    fn a_rule_keeps_to_its_operation_and_its_count() {
-        let rule = Rule { skip: 1, ..Rule::of(Fault::Hang).on("GetSnapshotBlock").times(2) };
-        let mut all = misfortune(Faults { rules: vec![rule], ..Faults::default() });
-        let mut hit = |api| all.fate(&call(api, "s"), Timestamp::UNIX_EPOCH).fault.is_some();
-        assert!(!hit("PutSnapshotBlock"));
-        let gets: Vec<bool> = (0..5).map(|_| hit("GetSnapshotBlock")).collect();
-        assert_eq!(gets, [false, true, true, false, false]);
-    }
-
-    #[test]
-    fn a_limit_lets_its_rate_through_and_says_whose_it_is() {
-        let limit = |of, per_second| Limit { api: "GetSnapshotBlock".into(), of, per_second, burst: None };
-        let limits = vec![limit(LimitOf::Snapshot, 100.0), limit(LimitOf::Account, 150.0)];
-        let mut all = misfortune(Faults { limits, ..Faults::default() });
-        let (mut through, mut by_snapshot, mut by_account) = (0, 0, 0);
-        for ms in 0..2000 {
-            for snapshot in ["a", "b"] {
-                let now = Timestamp::from_millisecond(ms).unwrap();
-                match all.fate(&call("GetSnapshotBlock", snapshot), now).fault {
-                    None => through += 1,
-                    Some(Fault::ThrottleSnapshot) => by_snapshot += 1,
-                    Some(_) => by_account += 1,
-                }
-            }
-        }
-        assert!((295..=320).contains(&through), "{through}");
-        assert!(by_snapshot > 100 && by_account > 100, "{by_snapshot} {by_account}");
     }
 }

@@ -270,6 +270,32 @@ async fn a_vanished_socket_is_made_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_cannot_be_made_again_ends_no_job() {
+    let world = slow().await;
+    detached(&world, &["eu-west-1:"]).await;
+    let engine = engine_pid(&world);
+    let socket = holder(&world).and_then(|h| h["socket"].as_str().map(PathBuf::from)).expect("a socket");
+    // Something else lies in its place that cannot be taken away.
+    std::fs::remove_file(&socket).expect("removed");
+    std::fs::create_dir(&socket).expect("a directory");
+    std::fs::write(socket.join("thing"), "x").expect("not empty");
+    let events = state(&world).join("jobs/1/events.ndjson");
+    until("the end of the job", async || {
+        std::fs::read_to_string(&events).ok().filter(|text| text.contains(r#""result":{"state":"done""#))
+    })
+    .await;
+    assert!(is_alive(engine), "it goes on without a door");
+    std::fs::remove_dir_all(&socket).expect("removed");
+    until("the socket", async || {
+        use std::os::unix::fs::FileTypeExt as _;
+        std::fs::metadata(&socket).ok().filter(|meta| meta.file_type().is_socket())
+    })
+    .await;
+    assert_eq!(engine_pid(&world), engine);
+    assert_copied(&world, "prod", "eu-west-1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_ends_when_its_directory_is_gone_or_it_has_nothing_to_do() {
     let world = World::calm().await;
     let mut idle = world.floe(&["engine", "--idle", "1s"]).spawn().expect("an engine");

@@ -302,11 +302,12 @@ async fn a_plan_has_the_shape_that_scripts_know() {
     let world = World::calm().await;
     let (exit, json, stderr) = world.json(&["plan", BOOT, "eu-west-1:", "disk.img", "-o", "json"]).await;
     assert_eq!(exit, 0, "{stderr}");
-    has_keys(&json, &["source", "destinations", "memory", "cost", "time", "alternatives", "findings"]);
+    has_keys(&json, &["source", "destinations", "memory", "disk", "cost", "time", "alternatives", "findings"]);
     assert_eq!(json["destinations"].as_array().map(Vec::len), Some(2));
     has_keys(&json["destinations"][0], &["address", "strategy"]);
     has_keys(&json["memory"], &["total_bytes", "parts", "limit_bytes", "verdict"]);
     has_keys(&json["memory"]["parts"][0], &["name", "bytes"]);
+    has_keys(&json["disk"], &["ledger_bytes", "journal_bytes"]);
     has_keys(&json["cost"], &["total_usd", "parts", "prices_as_of"]);
     has_keys(&json["cost"]["parts"][0], &["name", "quantity", "usd"]);
     has_keys(&json["time"], &["low_seconds", "high_seconds", "bound_by"]);

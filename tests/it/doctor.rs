@@ -63,6 +63,40 @@ fn open_below(dir: &Path) -> usize {
     open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|path| path.starts_with(dir))).count()
 }
 
+/// Bytes and calls that this thread has read with so far.
+fn read_so_far() -> (u64, u64) {
+    let text = fs::read_to_string("/proc/thread-self/io").expect("what was read");
+    let of = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|count| count.trim().parse::<u64>().ok()).expect("a count")
+    };
+    (of("rchar:"), of("syscr:"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_read_once_and_not_written() {
+    let rig = one_done().await;
+    fs::remove_file(index(&rig.state)).expect("the engine made it");
+    // One job: it is read on this very thread.
+    let dir = rig.state.job(JobId(1));
+    let size = |name: &str| fs::metadata(dir.join(name)).expect("a file").len();
+    let ledger = size("ledger");
+    let before = read_so_far();
+    assert_eq!(engine::jobs(&rig.state).expect("all").len(), 1);
+    let (bytes, calls) = read_so_far();
+    let (bytes, calls) = (bytes - before.0, calls - before.1);
+    // job.json and the journal once, the ledger's header and bits; nothing is read for every block that there is.
+    let most = size("job.json") + size("events.ndjson") + ledger + 64 * 1024;
+    assert!(bytes <= most && ledger < 128 * 1024, "{bytes} bytes, {most} allowed");
+    assert!(calls <= 48, "{calls} reads");
+    // A ledger that is only counted is neither locked nor synced nor changed.
+    let held = fs::File::open(dir.join("ledger")).expect("the ledger");
+    held.try_lock().expect("nobody has it");
+    fs::remove_file(index(&rig.state)).expect("it was made anew");
+    let row = engine::jobs(&rig.state).expect("all").remove(0);
+    assert_eq!((row.blocks_done, row.blocks_listed), (floe::units::Blocks(64), floe::units::Blocks(64)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_old_jobs_are_one_file_to_read() {
     let rig = one_done().await;
@@ -73,13 +107,14 @@ async fn ten_thousand_old_jobs_are_one_file_to_read() {
 
     // From here on the index is all there is to read of them.
     hollow_out(&rig.state, MANY);
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), read_so_far());
     let rows = engine::jobs(&rig.state).expect("all");
-    println!(
-        "{MANY} jobs from the index: {:?}, {} bytes",
-        begun.elapsed(),
-        fs::metadata(index(&rig.state)).expect("it").len()
-    );
+    let (took, (bytes, calls)) = (begun.elapsed(), read_so_far());
+    let (bytes, calls) = (bytes - before.0, calls - before.1);
+    println!("{MANY} jobs from the index: {took:?}, {bytes} bytes in {calls} reads");
+    let length = fs::metadata(index(&rig.state)).expect("it").len();
+    assert!(bytes <= length + 8192 && calls < 100, "{bytes} bytes of {length} in {calls} reads: the index, once");
+    assert!(length < u64::from(MANY) * 2048, "a line is short: {length} bytes");
     assert_eq!(rows.len(), MANY as usize);
     assert!(rows.iter().zip(1..).all(|(row, number)| row.job == JobId(number) && row.state == JobState::Done));
 

@@ -5,14 +5,11 @@ use std::collections::BTreeSet;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use aws_sdk_ebs::primitives::ByteStream;
-use aws_sdk_ebs::types::ChecksumAlgorithm;
 use aws_sdk_ec2::types::SnapshotState;
 use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::sandbox::model::{RegionState, Snapshot};
-use floe::units::Digest;
 
-use crate::support::{BLOCK, Contents, World, assert_image, sha256};
+use crate::support::{BLOCK, Contents, World, assert_image, disk, put, sha256};
 
 /// Encrypted, 64 blocks in a volume of 1 GiB.
 const BOOT: &str = "snap-0feed000000b00701";
@@ -63,36 +60,6 @@ async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
         }
         assert!(begun.elapsed() < Duration::from_secs(60), "it did not come");
         tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Puts one block as somebody who is not floe.
-async fn put(ebs: &aws_sdk_ebs::Client, snapshot: &str, index: i32, fill: u8) {
-    let data = vec![fill; BLOCK];
-    let checksum = Digest(sha256(&data)).base64();
-    let request = ebs.put_snapshot_block().snapshot_id(snapshot).block_index(index).block_data(ByteStream::from(data));
-    let request = request.checksum(checksum).checksum_algorithm(ChecksumAlgorithm::ChecksumAlgorithmSha256);
-    request.data_length(524_288).send().await.expect("a put");
-}
-
-/// A completed snapshot of 1 GiB with these blocks, each of one byte's value, not made by floe.
-async fn disk(world: &World, region: &str, blocks: &[(i32, u8)]) -> String {
-    let ebs = world.ebs("prod", region);
-    let id = ebs.start_snapshot().volume_size(1).send().await.expect("started").snapshot_id.expect("an id");
-    for (index, fill) in blocks {
-        put(&ebs, &id, *index, *fill).await;
-    }
-    let count = i32::try_from(blocks.len()).expect("a few");
-    ebs.complete_snapshot().snapshot_id(&id).changed_blocks_count(count).send().await.expect("completed");
-    let ec2 = world.ec2("prod", region);
-    let begun = Instant::now();
-    loop {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{id} is not completed");
-        let seen = ec2.describe_snapshots().snapshot_ids(&id).send().await.expect("described");
-        if seen.snapshots().iter().all(|snapshot| snapshot.state() == Some(&SnapshotState::Completed)) {
-            return id;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

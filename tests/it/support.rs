@@ -4,11 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
 use aws_sdk_ebs::config::{BehaviorVersion, Region};
+use aws_sdk_ebs::primitives::ByteStream;
+use aws_sdk_ebs::types::ChecksumAlgorithm;
+use aws_sdk_ec2::types::SnapshotState;
 use floe::sandbox::faults::Faults;
 use floe::sandbox::{Options, ProfileKeys, Running, serve};
+use floe::units::Digest;
 use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
 
@@ -149,6 +154,20 @@ impl World {
         }
     }
 
+    /// Waits until a snapshot of `prod` is completed.
+    pub async fn completed(&self, id: &str, region: &str) {
+        let ec2 = self.ec2("prod", region);
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{id} is not completed");
+            let seen = ec2.describe_snapshots().snapshot_ids(id).send().await.expect("described");
+            if seen.snapshots().iter().all(|snapshot| snapshot.state() == Some(&SnapshotState::Completed)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Snapshots in a region that carry floe's provenance tag.
     pub async fn made_by_floe(&self, profile: &str, region: &str) -> Vec<aws_sdk_ec2::types::Snapshot> {
         let all = self.ec2(profile, region).describe_snapshots().owner_ids("self").send().await.expect("snapshots");
@@ -157,6 +176,28 @@ impl World {
         };
         all.snapshots().iter().filter(ours).cloned().collect()
     }
+}
+
+/// Puts one block as somebody who is not floe.
+pub async fn put(ebs: &aws_sdk_ebs::Client, snapshot: &str, index: i32, fill: u8) {
+    let data = vec![fill; BLOCK];
+    let checksum = Digest(sha256(&data)).base64();
+    let request = ebs.put_snapshot_block().snapshot_id(snapshot).block_index(index).block_data(ByteStream::from(data));
+    let request = request.checksum(checksum).checksum_algorithm(ChecksumAlgorithm::ChecksumAlgorithmSha256);
+    request.data_length(524_288).send().await.expect("a put");
+}
+
+/// A completed snapshot of 1 GiB with these blocks, each of one byte's value, not made by floe.
+pub async fn disk(world: &World, region: &str, blocks: &[(i32, u8)]) -> String {
+    let ebs = world.ebs("prod", region);
+    let id = ebs.start_snapshot().volume_size(1).send().await.expect("started").snapshot_id.expect("an id");
+    for (index, fill) in blocks {
+        put(&ebs, &id, *index, *fill).await;
+    }
+    let count = i32::try_from(blocks.len()).expect("a few");
+    ebs.complete_snapshot().snapshot_id(&id).changed_blocks_count(count).send().await.expect("completed");
+    world.completed(&id, region).await;
+    id
 }
 
 /// SHA-256 of a block. Not by the sha2 crate, which takes a minute for a gigabyte where it is not optimised.

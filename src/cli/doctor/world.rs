@@ -1,6 +1,7 @@
 //! What of AWS matters to floe: credentials, clock, rights, quotas, and the way there. Looked at only, at once for
 //! all profiles, each question with a deadline.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -44,6 +45,9 @@ pub(super) async fn all(world: &World, resolved: &Resolved) -> Vec<Check> {
         }
     }
     checks.push(place(world, resolved).await);
+    if let Some(session) = session.as_ref().filter(|_| resolved.sandbox.is_none()) {
+        checks.push(way(session).await);
+    }
     checks
 }
 
@@ -228,6 +232,40 @@ async fn quotas(session: &Session) -> Check {
     Check::good("quotas", format!("in {}: {}", session.region(), known.join(", ")))
 }
 
+/// Whether a gigabyte on its way to EBS direct is charged for beside the calls: by the endpoint's name and addresses.
+async fn way(session: &Session) -> Check {
+    const WHAT: &str = "endpoint";
+    let host = session.ebs().endpoint().split("://").last().unwrap_or_default();
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, "443"));
+    let name = name.trim_matches(['[', ']']);
+    let found = tokio::time::timeout(ANSWER, tokio::net::lookup_host((name, port.parse().unwrap_or(443)))).await;
+    let addresses: Vec<IpAddr> = match found {
+        Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
+        _ => return Check::note(WHAT, format!("{name} has no address here")).todo("check DNS and the network"),
+    };
+    charged(name, &addresses)
+}
+
+fn charged(name: &str, addresses: &[IpAddr]) -> Check {
+    const WHAT: &str = "endpoint";
+    let private = |address: &&IpAddr| match address {
+        IpAddr::V4(four) => four.is_private(),
+        IpAddr::V6(six) => six.is_unique_local(),
+    };
+    if let Some(inside) = addresses.iter().find(private) {
+        let said = format!("{name} is {inside}, an interface endpoint of this network: AWS charges each GB through it");
+        return Check::note(WHAT, said).todo("plans do not count that; the public endpoint has no such charge");
+    }
+    if name.starts_with("ebs-fips.") {
+        let said = format!("{name} is a FIPS endpoint: transfer to it is charged also within its region");
+        return Check::note(WHAT, said).todo("leave use_fips_endpoint out where nothing demands it");
+    }
+    if addresses.iter().any(IpAddr::is_loopback) {
+        return Check::good(WHAT, format!("{name} is this host"));
+    }
+    Check::good(WHAT, format!("{name} is public; a NAT gateway on the way there would charge each GB"))
+}
+
 /// Where this host stands, which decides what transfer costs.
 async fn place(world: &World, resolved: &Resolved) -> Check {
     const WHAT: &str = "route";
@@ -261,6 +299,20 @@ mod tests {
         assert!(behind.level == Level::Note && behind.text == "60 s behind AWS", "{behind:?}");
         let ahead = clock(Some(-1_200_000));
         assert!(ahead.level == Level::Bad && ahead.text.contains("ahead") && ahead.todo.is_some(), "{ahead:?}");
+    }
+
+    #[test]
+    fn a_way_that_is_charged_by_the_gigabyte_is_noted() {
+        let at = |name: &str, address: &str| charged(name, &[address.parse().expect("an address")]);
+        let name = "ebs.eu-west-1.amazonaws.com";
+        assert_eq!(at(name, "52.94.1.7").level, Level::Good);
+        for inside in ["10.0.3.7", "172.31.9.1", "192.168.1.1", "fd00::7"] {
+            let link = at(name, inside);
+            assert!(link.level == Level::Note && link.text.contains(inside) && link.todo.is_some(), "{link:?}");
+        }
+        assert_eq!(at(name, "127.0.0.1").level, Level::Good, "a server of this host");
+        let fips = at("ebs-fips.us-east-1.amazonaws.com", "52.94.1.7");
+        assert!(fips.level == Level::Note && fips.text.contains("FIPS"), "{fips:?}");
     }
 
     #[test]

@@ -255,7 +255,7 @@ impl Desk {
         let done = match living.as_slice() {
             [] => Blocks::ZERO,
             [one] => self.ledger.done(*one),
-            _ => done_in(self.ledger.range(), listed)?,
+            several => listed.less(self.ledger.behind(several)?),
         };
         let through =
             |id: &u32, known: u32| self.listed_ahead.iter().find(|(ahead, _)| ahead == id).map_or(known, |a| a.1);

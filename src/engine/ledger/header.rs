@@ -21,6 +21,9 @@ const MAX_BODY: usize = 256 * 1024;
 pub struct Header {
     /// The job.
     pub job: JobId,
+    /// Names it in any state directory; empty in ledgers of before.
+    #[serde(default)]
+    pub unique: String,
     /// The source's identity, word for word as `job.json` pins it.
     pub source: String,
     /// How many block indexes the volume has.
@@ -37,6 +40,8 @@ impl Header {
     pub fn must_equal(&self, expected: &Self) -> Result<()> {
         let differs = if self.job != expected.job {
             format!("it is of job {}, not {}", self.job, expected.job)
+        } else if !self.unique.is_empty() && self.unique != expected.unique {
+            format!("it is of job {} of another state directory", self.job)
         } else if self.source != expected.source {
             format!("its source is {}, not {}", self.source, expected.source)
         } else if self.blocks != expected.blocks {

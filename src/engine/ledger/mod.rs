@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::header::Header;
 pub use self::pages::Disk;
-use self::pages::{PAGE, Pages};
+use self::pages::{PAGE, Pages, Shown};
 pub use self::scan::{Cell, Linear, Scan, Wanted};
 use crate::error::{Error, Result};
 use crate::ids::{BlockIndex, BlockRange};
@@ -115,6 +115,18 @@ impl Ledger<File> {
             .map_err(|cause| Error::io(format!("could not open the ledger {}", path.display()), &cause))?;
         lock(&file, path)?;
         Self::load(file, cache).map_err(|e| e.during(path.display()))
+    }
+
+    /// What a ledger that nobody writes counts: how many blocks are listed, and done at each destination. Takes no
+    /// lock and syncs nothing, because nothing is decided by it.
+    ///
+    /// # Errors
+    /// It is missing, of an unknown version, damaged or cut off.
+    pub fn counts(path: &Path) -> Result<(Blocks, Vec<Blocks>)> {
+        let file = File::open(path)
+            .map_err(|cause| Error::io(format!("could not open the ledger {}", path.display()), &cause))?;
+        let ledger = Ledger::load(Shown(file), Bytes::ZERO).map_err(|e| e.during(path.display()))?;
+        Ok((ledger.listed(), ledger.done.iter().map(|tally| Blocks(tally.total)).collect()))
     }
 
     /// How large the file is for this job; what it takes on a sparse disk is far less until blocks are done.

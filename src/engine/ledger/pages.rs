@@ -63,6 +63,25 @@ impl Disk for File {
     }
 }
 
+/// A file that is looked at only.
+#[derive(Debug)]
+pub(super) struct Shown(pub File);
+
+impl Disk for Shown {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> std::io::Result<()> {
+        self.0.read_exact_at(into, offset)
+    }
+    fn write_at(&mut self, _from: &[u8], _offset: u64) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+    fn sync(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.metadata().map(|m| m.len())
+    }
+}
+
 #[derive(Debug)]
 struct Slot {
     number: u64,

@@ -122,6 +122,31 @@ impl<D: Disk> Ledger<D> {
         Ok(Blocks(total))
     }
 
+    /// How many listed blocks at least one of these destinations misses, for who looks a few times a second: from the
+    /// counters, and bit by bit only where two of them are half-way at once. Takes what is done to be listed.
+    ///
+    /// # Errors
+    /// An unknown destination, or a failing disk.
+    pub fn behind(&self, dests: &[Dest]) -> Result<Blocks> {
+        for dest in dests {
+            self.check_dest(*dest)?;
+        }
+        let mut total = 0;
+        for (chunk, listed) in self.listed.chunks.iter().enumerate().filter(|(_, listed)| **listed > 0) {
+            let done = |dest: &Dest| self.done[usize::from(dest.0)].chunks[chunk].min(*listed);
+            let least = dests.iter().map(done).min().unwrap_or(0);
+            let half_way = dests.iter().filter(|dest| done(dest) < *listed).count();
+            total += if half_way <= 1 || least == 0 {
+                u64::from(listed - least)
+            } else {
+                let start = u32::try_from(chunk).unwrap_or(u32::MAX) << self.listed.shift;
+                let range = BlockRange::new(start, start.saturating_add(1 << self.listed.shift));
+                self.count(&Wanted::Pending(dests.to_vec()), range)?.0
+            };
+        }
+        Ok(Blocks(total))
+    }
+
     /// The next blocks that `dest` has, with their digests, at or after `from`: at most `max` of them, fewer
     /// only at the end. For comparing what was written with what is there.
     ///

@@ -16,7 +16,13 @@ const BLOCKS: u32 = 200_003;
 
 fn head(blocks: u32, destinations: usize) -> Header {
     let destinations = (0..destinations).map(|n| format!("eu-west-{n}:")).collect();
-    Header { job: JobId(14), source: "snap-01c55a9e07b3d2f48".into(), blocks, destinations }
+    Header {
+        job: JobId(14),
+        unique: "0123456789abcdef".into(),
+        source: "snap-01c55a9e07b3d2f48".into(),
+        blocks,
+        destinations,
+    }
 }
 
 fn digest_of(index: u32) -> Digest {
@@ -329,6 +335,10 @@ fn a_header_that_is_damaged_foreign_or_of_the_future_is_refused() {
     assert!(load().unwrap().header().must_equal(&head(1000, 2)).is_ok());
     assert!(load().unwrap().header().must_equal(&head(1001, 2)).unwrap_err().what.contains("1000 blocks, not 1001"));
     assert!(load().unwrap().header().must_equal(&head(1000, 3)).unwrap_err().what.contains("destinations"));
+    let elsewhere = Header { unique: "fedcba9876543210".into(), ..head(1000, 2) };
+    let refused = load().unwrap().header().must_equal(&elsewhere).unwrap_err();
+    assert!(refused.what.contains("job 14 of another state directory"), "{refused}");
+    assert!(Header { unique: String::new(), ..head(1000, 2) }.must_equal(&elsewhere).is_ok(), "one of before");
     for at in [0, 3, 13, 16, 40, 90] {
         disk.0.lock().unwrap().now[at] ^= 0x10;
         let error = load().unwrap_err();
@@ -399,4 +409,30 @@ fn the_linear_checksum_counts_what_was_written_and_digests_come_in_batches() {
         seen.extend(batch.into_iter().map(|(index, digest)| (index.0, digest)));
     }
     assert_eq!(seen, known);
+}
+
+#[test]
+fn what_is_behind_is_counted_from_the_counters() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::create(&dir.path().join("ledger"), head(1_000_000, 3), CACHE).unwrap();
+    let mut random = fastrand::Rng::with_seed(11);
+    let dests = [Dest(0), Dest(1), Dest(2)];
+    for round in 0..40 {
+        let start = random.u32(..990_000);
+        let length = random.u32(1..9_000);
+        ledger.mark_listed_range(BlockRange::new(start, start + length)).unwrap();
+        for (dest, share) in dests.iter().zip([1, 2, random.u32(1..4)]) {
+            for index in (start..start + length).filter(|index| index % share == 0).take(500 * round) {
+                ledger.mark_done(*dest, BlockIndex(index), &Digest([7; 32])).unwrap();
+            }
+        }
+        for some in [&dests[..], &dests[..2], &dests[1..], &dests[..1], &[]] {
+            let exact = ledger.count(&Wanted::Pending(some.to_vec()), ledger.range()).unwrap();
+            let counted = ledger.behind(some).unwrap();
+            // Without any destination nothing can be done anywhere.
+            let exact = if some.is_empty() { ledger.listed() } else { exact };
+            assert_eq!(counted, exact, "round {round}, {some:?}");
+        }
+    }
+    assert!(ledger.behind(&[Dest(9)]).is_err());
 }

@@ -94,6 +94,8 @@ pub(super) struct Core {
     /// The slot that is being filled, counted since `began`.
     slot: u64,
     cut: Option<Instant>,
+    /// It was cut while nothing at all got through: where it stands then says nothing of what the service bears.
+    blind: bool,
     throttle: Option<(Instant, Level)>,
     grown: Instant,
     last: Option<Change>,
@@ -111,6 +113,7 @@ impl Core {
             slots: [Slot::default(); SLOTS],
             slot: 0,
             cut: None,
+            blind: false,
             throttle: None,
             grown: now,
             last: None,
@@ -164,6 +167,7 @@ impl Core {
         self.cut = Some(now);
         self.grown = now;
         let rate = self.rate(now, |slot| slot.succeeded);
+        self.blind = rate <= 0.0 && self.busy_for(now) >= KNOWN;
         let all = self.total(|slot| slot.succeeded + slot.throttled).max(1.0);
         let grazed = self.total(|slot| slot.throttled) / all < GRAZE && rate > 0.8 * self.limit;
         let known = if self.busy_for(now) < KNOWN { rate.max(self.limit * 0.5) } else { rate };
@@ -208,11 +212,13 @@ impl Core {
                 self.grown = now; // nobody asked for a while: what was not tried is not probed
                 return;
             }
-            if self.rate(now, |slot| slot.granted) < 0.5 * self.limit {
+            let blind =
+                self.blind && self.total(|slot| slot.throttled) < 1.0 && self.total(|slot| slot.succeeded) > 0.0;
+            if self.rate(now, |slot| slot.granted) < if blind { 0.25 } else { 0.5 } * self.limit {
                 continue;
             }
             let quiet = self.throttle.map_or(u64::MAX, |(at, _)| self.grown.saturating_duration_since(at).as_secs());
-            let step = 0.01 * f64::from(1u32 << (quiet / PATIENCE).min(4));
+            let step = if blind { 1.0 } else { 0.01 * f64::from(1u32 << (quiet / PATIENCE).min(4)) };
             let to = self.limit * (1.0 + step);
             let why = if to >= self.cap { Moved::Recovered } else { Moved::Probing };
             self.move_to(to, now, why);

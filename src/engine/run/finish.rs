@@ -11,13 +11,14 @@ use super::{Ended, Run};
 use crate::engine::blocks::lock;
 use crate::engine::crash::{self, Point};
 use crate::engine::journal::{Record, Step};
+use crate::engine::ledger::Linear;
 use crate::engine::proof::Proof;
 use crate::engine::protocol::{DestinationState, Evidence, JobState, Tone};
 use crate::engine::setup;
 use crate::engine::sink::{Opened, dies_at};
 use crate::engine::transfer::{Halt, beating, halt_of};
 use crate::error::{Error, Result};
-use crate::units::Blocks;
+use crate::units::{Blocks, Digest};
 
 impl Run {
     /// Completes and proves every destination that has all blocks; each fails alone.
@@ -55,13 +56,16 @@ impl Run {
 
     async fn finish(&self, dest: usize, how: Opened) -> Result<()> {
         let (sink, desk) = (&self.job.sinks[dest], self.desk(dest));
-        if how == Opened::Ready && self.resumed > Blocks::ZERO {
+        if self.resumed > Blocks::ZERO {
             sink.recheck(&desk).await?;
         }
         let written = self.job.keeper.linear(dest, sink.omits_zeros()).await?;
         let picture = self.job.keeper.picture().await?;
         let known = picture.destinations.get(dest);
         let stood = known.map(|known| known.failed_in.unwrap_or(known.state));
+        if how == Opened::Completing {
+            must_equal(known.and_then(|known| known.completing), &written, &sink.address())?;
+        }
         if how == Opened::Ready || stood != Some(DestinationState::Checking) {
             sink.complete(&desk, &written).await?;
         }
@@ -146,4 +150,18 @@ impl Run {
         }
         Ok(Ended::In(state))
     }
+}
+
+/// What a destination was told when its completion began is what the ledger has to say now: a ledger that was lost or
+/// put in another's place proves nothing.
+fn must_equal(told: Option<(Blocks, Option<Digest>)>, written: &Linear, address: &str) -> Result<()> {
+    let Some((blocks, checksum)) = told else { return Ok(()) };
+    if blocks == written.blocks && checksum.is_none_or(|checksum| checksum == written.checksum) {
+        return Ok(());
+    }
+    let what = format!(
+        "{address} was being completed with {blocks} blocks, and the ledger knows {} that may be others",
+        written.blocks
+    );
+    Err(Error::failed(what).todo("do not trust this result: cancel the job and copy again"))
 }

@@ -101,16 +101,21 @@ async fn start(given: Given, mut journal: Journal) -> Result<Ended> {
 }
 
 /// Runs a job between its two ends.
-async fn between(given: Given, journal: Journal, ends: setup::Ends) -> Result<Ended> {
+async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Result<Ended> {
     let Given { spec, hub, caller, resumed, dir, worlds, member, throttle, weight, control } = given;
     let before = journal.picture().clone();
     let header = Header {
         job: spec.job,
+        unique: spec.unique.clone(),
         source: setup::identity(&spec)?,
         blocks: ends.source.blocks(),
         destinations: spec.item()?.destinations.iter().map(|d| d.address.to_string()).collect(),
     };
     let ledger = open_ledger(&dir, header)?;
+    if ledger.listed() == Blocks::ZERO && !before.segments.is_empty() {
+        // What the journal calls listed is only listed as long as the ledger knows it.
+        journal.append_sync(Timestamp::now(), Record::Segments(Vec::new()))?;
+    }
     let open: Vec<usize> = (0..ends.sinks.len())
         .filter(|dest| before.destinations.get(*dest).is_none_or(|d| d.state != DestinationState::Completed))
         .collect();
@@ -390,6 +395,7 @@ impl Run {
 
     async fn save(&self) -> Result<()> {
         but_full(self.job.keeper.commit().await)?;
+        self.job.hub.settle();
         but_full(self.job.keeper.record(Record::Progress(self.job.hub.progress())).await)
     }
 

@@ -11,14 +11,14 @@ use super::{Control, Ended, Given, start};
 use crate::engine::budget::{Budget, Part, Weight};
 use crate::engine::call::{Caller, Quotas};
 use crate::engine::hub::{DestinationView, Hub};
-use crate::engine::journal::{self, Journal, Record};
+use crate::engine::journal::{self, Journal, Picture, Record};
 use crate::engine::protocol::{Event, JobState, Lanes};
 use crate::engine::rate::{Limiters, PerSecond};
 use crate::engine::spec::{JobDir, Spec};
 use crate::engine::throttle::Throttle;
 use crate::engine::window::Bounds;
 use crate::engine::worlds::Worlds;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::choices::{FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN};
 use crate::plan::{DestinationKind, DestinationPlan, Verify, item_weight};
 use crate::units::{BLOCK_BYTES, Bytes};
@@ -48,6 +48,7 @@ impl Ready {
     ) -> Result<Self> {
         let lock = dir.lock()?;
         let mut journal = Journal::open(&dir.events(), journal::LIMIT)?;
+        must_be_of(&spec, journal.picture())?;
         let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
         journal.append_sync(Timestamp::now(), Record::Engine { pid, version, background })?;
         let picture = journal.picture();
@@ -129,6 +130,19 @@ fn heaviest(spec: &Spec, moved: Weight) -> Bytes {
     let reads_back = spec.plan.operation.options.verify == Verify::Full
         && spec.plan.items.iter().flat_map(|item| &item.destinations).any(to_snapshot);
     if reads_back { moved.total().max(FETCHED_ITEM) } else { moved.total() }
+}
+
+/// Refuses a journal of another job: its ids and steps are not ours.
+fn must_be_of(spec: &Spec, picture: &Picture) -> Result<()> {
+    match &picture.created {
+        Some((job, hash, _)) if *job == spec.job && *hash == spec.grant.plan_hash => Ok(()),
+        Some((job, ..)) => Err(Error::failed(format!(
+            "the journal in the directory of job {} belongs to job {job} or to another plan",
+            spec.job
+        ))
+        .todo("put its own events.ndjson back, or start the copy again")),
+        None => Err(Error::failed(format!("the journal of job {} is empty", spec.job)).todo("start the copy again")),
+    }
 }
 
 fn earlier_events(spec: &Spec, dir: &JobDir) -> Vec<Event> {

@@ -160,7 +160,7 @@ impl Sink for Failing {
 }
 
 fn part_of(target: &Path, spec: &Spec) -> PathBuf {
-    crate::engine::sink::partial(target, spec.job, 0)
+    crate::engine::sink::partial(target, &spec.unique, 0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +172,7 @@ async fn a_sync_that_fails_once_loses_nothing() {
         let options = Options { verify: Verify::Checksum, ..Options::default() };
         let (ready, spec) = bench.ready(target.to_str().unwrap(), options).await;
         let sink = Arc::new(Failing {
-            inner: FileSink::new(spec.job, 0, &target, Bytes(bench.image.len() as u64), false),
+            inner: FileSink::new(&spec.unique, 0, &target, Bytes(bench.image.len() as u64), false),
             part: part_of(&target, &spec),
             errno: errno.raw_os_error(),
             fails: AtomicU32::new(1),

@@ -22,7 +22,7 @@ use crate::engine::ledger::Linear;
 use crate::engine::proof::{Proof, Whole, inside};
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
 use crate::error::{Class, Error, Result};
-use crate::ids::{BlockIndex, JobId};
+use crate::ids::BlockIndex;
 use crate::plan::Verify;
 use crate::store::atomic::sync_dir;
 use crate::units::{Bytes, Digest, ZERO_BLOCK_SHA256};
@@ -138,15 +138,16 @@ impl Inner {
     }
 }
 
-/// Where a destination's file is while it is not whole.
-pub(in crate::engine) fn partial(target: &Path, job: JobId, dest: usize) -> PathBuf {
+/// Where a destination's file is while it is not whole. `unique` names the job in any state directory: jobs of two of
+/// them may have one target and the same number, and must not write into each other's files.
+pub(in crate::engine) fn partial(target: &Path, unique: &str, dest: usize) -> PathBuf {
     let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    target.with_file_name(format!(".{name}.floe-{job}-{dest}.part"))
+    target.with_file_name(format!(".{name}.floe-{unique}-{dest}.part"))
 }
 
 impl FileSink {
-    pub(in crate::engine) fn new(job: JobId, dest: usize, target: &Path, length: Bytes, force: bool) -> Self {
-        let temporary = partial(target, job, dest);
+    pub(in crate::engine) fn new(unique: &str, dest: usize, target: &Path, length: Bytes, force: bool) -> Self {
+        let temporary = partial(target, unique, dest);
         let (target, writers) = (target.to_owned(), Semaphore::new(WRITERS));
         Self(Arc::new(Inner { target, temporary, length, force, open: Mutex::new(None), writers }))
     }
@@ -252,7 +253,10 @@ impl Sink for FileSink {
     }
 
     async fn recheck(&self, desk: &Desk) -> Result<()> {
-        self.whole(desk, self.0.temporary.clone()).compare().await
+        // A run that ended after the rename left it under its own name.
+        let is_renamed = !self.0.temporary.exists();
+        let path = if is_renamed { self.0.target.clone() } else { self.0.temporary.clone() };
+        self.whole(desk, path).compare().await
     }
 
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
@@ -289,7 +293,7 @@ mod tests {
     use crate::units::BLOCK_BYTES;
 
     fn made(dir: &Path, length: u64) -> FileSink {
-        let sink = FileSink::new(JobId(7), 0, &dir.join("disk.img"), Bytes(length), false);
+        let sink = FileSink::new("0123456789abcdef", 0, &dir.join("disk.img"), Bytes(length), false);
         sink.0.keep(sink.0.make().unwrap());
         sink
     }

@@ -133,7 +133,9 @@ impl SnapshotSink {
         let started = self.start(desk, &token).await?;
         crash::here(Point::StartAnswered);
         self.made.set(&started.id);
-        desk.caller.route(Api::Put, &self.session, Some(&started.id)).just_started();
+        for api in [Api::Put, Api::Complete] {
+            desk.caller.route(api, &self.session, Some(&started.id)).just_started();
+        }
         desk.step(Step::Started { id: started.id.to_string() }).await?;
         crash::here(Point::StartJournaled);
         self.compare_encryption(desk, &started).await?;
@@ -287,6 +289,9 @@ impl Sink for SnapshotSink {
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
         let (id, grant) = self.made.get()?;
         let checksum = (written.blocks.0 > 0).then_some(written.checksum);
+        let before = desk.keeper.picture().await?.destinations.get(desk.dest).map(|d| d.failed_in.unwrap_or(d.state));
+        // Whether one may have arrived whose answer nobody heard.
+        let mut sent = before == Some(DestinationState::Completing);
         desk.step(Step::Completing { blocks: written.blocks, checksum }).await?;
         let route = desk.caller.route(Api::Complete, &self.session, Some(&id));
         let mut tries = desk.caller.own_tries(&route);
@@ -307,9 +312,9 @@ impl Sink for SnapshotSink {
                     crash::here(Point::CompleteAnswered);
                     return self.settle(desk, &id).await;
                 }
-                Ok(None) => {}
-                // Refused, perhaps because an earlier one arrived after all: what the service makes of it counts.
-                Err(error) if error.class == Class::Permanent => {
+                Ok(None) => sent = true,
+                // Refused, perhaps because that one arrived after all: what the service makes of it counts.
+                Err(error) if sent && error.class == Class::Permanent => {
                     let earlier = tokio::time::timeout(LOST_ANSWER, self.settle(desk, &id)).await;
                     return if matches!(earlier, Ok(Ok(()))) { Ok(()) } else { Err(error) };
                 }
@@ -322,6 +327,10 @@ impl Sink for SnapshotSink {
         let (id, _) = self.made.get()?;
         if desk.verify == Verify::None {
             return Ok(Evidence::Service.into());
+        }
+        // Completed, as one part of AWS says, is not listable at once everywhere (coldsnap#141).
+        for api in [Api::List, Api::Get] {
+            desk.caller.route(api, &self.session, Some(&id)).just_started();
         }
         let volume = Bytes::gib(u64::from(self.volume_gib));
         let listed = Listed {

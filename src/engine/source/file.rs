@@ -286,7 +286,8 @@ mod tests {
         std::fs::write(&path, [7; 1000]).unwrap();
         let source = FileSource::open(&pin(&path).unwrap(), Holes::LeftOut, false).unwrap();
         let page = source.page(0, None, 100).await.unwrap();
-        let mut buffer = BytesMut::from(&[9; 3][..]);
+        // One that held another block before.
+        let mut buffer = BytesMut::from(&[9; BLOCK_BYTES as usize][..]);
         let digest = source.read(&page.entries[0], &Pool::default(), &mut buffer).await.unwrap();
         assert_eq!(buffer.len() as u64, BLOCK_BYTES);
         assert!(buffer[..1000].iter().all(|b| *b == 7) && buffer[1000..].iter().all(|b| *b == 0));

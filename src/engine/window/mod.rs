@@ -268,6 +268,10 @@ impl Window {
             }
             return self.stay(LaneReason::Tail, format!("{} of {} lanes had work", epoch.peak, self.target));
         }
+        if epoch.items == 0 {
+            // Nothing came of these lanes yet: no reason for more, on a slow link least of all.
+            return None;
+        }
         match self.phase {
             Phase::Start(None) => self.step(now, rate, self.target * 2, true),
             Phase::Start(Some((lanes, before))) | Phase::Probe(lanes, before) if self.gained(lanes, before, rate) => {

@@ -71,6 +71,17 @@ fn timeouts_halve_it_at_once_but_an_accident_does_not() {
 }
 
 #[test]
+fn lanes_that_brought_nothing_yet_are_no_reason_for_more() {
+    let now = Instant::now();
+    let mut window = Window::new(Bounds { start: 16, most: 256 }, Lanes::Auto, now);
+    // Half a minute in which everything is on its way and nothing has arrived.
+    let (now, seen) = ticks(&mut window, now, 4 * 30, |_| 0.0);
+    assert_eq!((window.target(), seen.len()), (16, 0));
+    ticks(&mut window, now, 4 * 10, |lanes| f64::from(lanes) * 20.0);
+    assert!(window.target() > 16, "and it grows when something does");
+}
+
+#[test]
 fn the_user_and_the_memory_bind_at_once() {
     let now = Instant::now();
     let mut window = Window::new(Bounds { start: 64, most: 256 }, Lanes::Auto, now);

@@ -115,7 +115,7 @@ fn walk(first: Option<&Content>, second: &Content, blocks: u32, page: &Page, mos
 }
 
 /// ListSnapshotBlocks.
-pub(super) fn blocks(sandbox: &Sandbox, caller: &Caller, route: &Route, query: Option<&str>) -> Answer {
+pub(super) fn blocks(sandbox: &Sandbox, caller: &Caller, route: &Route, query: Option<&str>, omit: bool) -> Answer {
     let id = snapshot_id(&route.snapshot)?;
     let page = page(sandbox, owner_of_pages(caller, id.as_str(), ""), query)?;
     let (content, size) = {
@@ -127,7 +127,7 @@ pub(super) fn blocks(sandbox: &Sandbox, caller: &Caller, route: &Route, query: O
     let found = walk(None, &content, size.saturating_mul(2048), &page, most).map_err(|e| Refusal::internal(&e))?;
     let tokens = Tokens::new(sandbox, caller, &[id.as_str()], &page);
     let mut out = format!("{{\"BlockSize\":{BLOCK_BYTES},\"Blocks\":[");
-    for (n, (index, ..)) in found.entries.iter().enumerate() {
+    for (n, (index, ..)) in found.entries.iter().skip(usize::from(omit)).enumerate() {
         let comma = if n == 0 { "" } else { "," };
         let _ = write!(out, "{comma}{{\"BlockIndex\":{index},\"BlockToken\":\"");
         tokens.append(0, *index, &mut out);
@@ -137,7 +137,7 @@ pub(super) fn blocks(sandbox: &Sandbox, caller: &Caller, route: &Route, query: O
 }
 
 /// ListChangedBlocks.
-pub(super) fn changed(sandbox: &Sandbox, caller: &Caller, route: &Route, query: Option<&str>) -> Answer {
+pub(super) fn changed(sandbox: &Sandbox, caller: &Caller, route: &Route, query: Option<&str>, omit: bool) -> Answer {
     let second = snapshot_id(&route.snapshot)?;
     let missing = || Refusal::invalid("INVALID_PARAMETER_VALUE", "FirstSnapshotId must be specified.");
     let first = snapshot_id(&parameter(query, "firstSnapshotId").ok_or_else(missing)?)?;
@@ -157,7 +157,7 @@ pub(super) fn changed(sandbox: &Sandbox, caller: &Caller, route: &Route, query: 
         walk(Some(&before), &after, size.saturating_mul(2048), &page, most).map_err(|e| Refusal::internal(&e))?;
     let tokens = Tokens::new(sandbox, caller, &[first.as_str(), second.as_str()], &page);
     let mut out = format!("{{\"BlockSize\":{BLOCK_BYTES},\"ChangedBlocks\":[");
-    for (n, (index, in_first, in_second)) in found.entries.iter().enumerate() {
+    for (n, (index, in_first, in_second)) in found.entries.iter().skip(usize::from(omit)).enumerate() {
         let comma = if n == 0 { "" } else { "," };
         let _ = write!(out, "{comma}{{\"BlockIndex\":{index}");
         for (which, name, has) in [(0, "FirstBlockToken", in_first), (1, "SecondBlockToken", in_second)] {

@@ -9,9 +9,12 @@ mod start;
 mod tokens;
 mod write;
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::body::Body;
+use super::faults::Fault;
 use super::model::{Model, Snapshot, SnapshotState, Tier};
 use super::{Caller, Sandbox};
 use crate::ids::SnapshotId;
@@ -52,9 +55,9 @@ pub struct Refusal {
     /// HTTP status.
     pub status: StatusCode,
     /// `ValidationException`, …
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// `INVALID_BLOCK_TOKEN`, …
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     /// For people.
     pub message: String,
 }
@@ -67,7 +70,7 @@ impl Refusal {
         message: impl Into<String>,
     ) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, code, reason, message: message.into() }
+        Self { status, code: code.into(), reason: reason.map(Into::into), message: message.into() }
     }
     pub(super) fn invalid(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(400, "ValidationException", Some(reason), message)
@@ -83,17 +86,34 @@ impl Refusal {
     /// How statistics call it.
     #[must_use]
     pub fn outcome(&self) -> String {
-        self.reason.map_or_else(|| self.code.to_owned(), |reason| format!("{}/{reason}", self.code))
+        match &self.reason {
+            Some(reason) => format!("{}/{reason}", self.code),
+            None if self.code.is_empty() => self.status.as_str().to_owned(),
+            None => self.code.clone().into_owned(),
+        }
     }
     /// As an answer.
     #[must_use]
     pub fn answer(&self) -> Response<Body> {
+        if self.code.is_empty() {
+            return self.page();
+        }
         let mut body = serde_json::json!({ "Message": self.message });
-        if let Some(reason) = self.reason {
-            body["Reason"] = reason.into();
+        if let Some(reason) = &self.reason {
+            body["Reason"] = reason.as_ref().into();
         }
         let mut answer = json(self.status, body.to_string());
-        answer.headers_mut().insert("x-amzn-ErrorType", http::HeaderValue::from_static(self.code));
+        if let Ok(code) = http::HeaderValue::from_str(&self.code) {
+            answer.headers_mut().insert("x-amzn-ErrorType", code);
+        }
+        answer
+    }
+
+    /// What a proxy between here and there puts in the place of an answer.
+    fn page(&self) -> Response<Body> {
+        let mut answer = Response::new(Body::from(format!("<html>{}</html>", self.status)));
+        *answer.status_mut() = self.status;
+        answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/html"));
         answer
     }
 }
@@ -109,18 +129,26 @@ fn json(status: StatusCode, text: String) -> Response<Body> {
     answer
 }
 
-/// Answers one request.
+/// Answers one request, truly or with the lie that it was told to tell.
 ///
 /// # Errors
 /// What the service refuses it with.
-pub async fn handle(sandbox: &Sandbox, caller: &Caller, route: &Route, request: &Request<Bytes>) -> Answer {
+pub async fn handle(
+    sandbox: &Sandbox,
+    caller: &Caller,
+    route: &Route,
+    request: &Request<Bytes>,
+    lie: Option<&Fault>,
+) -> Answer {
+    let lies = |about: Fault| lie == Some(&about);
+    let query = request.uri().query();
     match route.api {
         "StartSnapshot" => start::start(sandbox, caller, request.body()),
-        "PutSnapshotBlock" => write::put(sandbox, caller, route, request).await,
-        "CompleteSnapshot" => write::complete(sandbox, caller, route, request.headers()).await,
-        "GetSnapshotBlock" => read::get(sandbox, caller, route, request.uri().query()).await,
-        "ListSnapshotBlocks" => list::blocks(sandbox, caller, route, request.uri().query()),
-        _ => list::changed(sandbox, caller, route, request.uri().query()),
+        "PutSnapshotBlock" => write::put(sandbox, caller, route, request, lies(Fault::Lose)).await,
+        "CompleteSnapshot" => write::complete(sandbox, caller, route, request.headers(), lies(Fault::Believe)).await,
+        "GetSnapshotBlock" => read::get(sandbox, caller, route, query).await,
+        "ListSnapshotBlocks" => list::blocks(sandbox, caller, route, query, lies(Fault::Omit)),
+        _ => list::changed(sandbox, caller, route, query, lies(Fault::Omit)),
     }
 }
 
