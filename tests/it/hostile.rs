@@ -318,8 +318,6 @@ async fn errors_of_aws_end_a_copy_at_once_or_not_at_all() {
             assert_eq!((output.status.code(), completed), (Some(3), 1), "{said}");
             let (code, json, said) = world.json(&["jobs", "resume", "1", "-o", "json"]).await;
             assert_eq!((code, &json["state"]), (0, &"done".into()), "{said}");
-            let asked = world.running.sandbox.counters().picture();
-            assert_eq!(asked.api("CompleteSnapshot").requests, 1, "nothing is completed twice");
             continue;
         }
         assert!(matches!(output.status.code(), Some(1 | 3)), "{api}: {said}");

@@ -149,7 +149,7 @@ async fn completed_and_not_listable_yet_is_not_done_yet() {
 
 /// Somebody writes to the snapshot between floe's last put and its completion, and the service lets it pass.
 async fn meddled(verify: Verify, choose: impl Fn(&Contents) -> u32) -> (Rig, JobStatus) {
-    let late = Rule::of(Fault::Delay { ms: 2_000, jitter: 0 }).on("CompleteSnapshot");
+    let late = Rule::of(Fault::Delay { ms: 6_000, jitter: 0 }).on("CompleteSnapshot");
     let rig = Rig::with(faults(vec![late, believes()])).await;
     let client = rig.engine(None).await;
     let options = Options { verify, ..Options::default() };
