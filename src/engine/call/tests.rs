@@ -36,6 +36,7 @@ fn route(caller: &Caller, api: Api) -> Arc<Route> {
         deadlines: Arc::new(Deadlines::new(Limits::default(), now)),
         answered: Mutex::new(now),
         started: Mutex::new(None),
+        asking: Mutex::default(),
         name: format!("{} eu-west-1", api.name()),
     })
 }
