@@ -259,9 +259,8 @@ impl Field {
         let troubles = row.troubles;
         match act {
             Slower(whose) => {
-                let by_snapshot = u64::from(whose == SNAPSHOT);
-                let counted = (troubles.snapshot_throttles, troubles.account_throttles);
-                assert_eq!(counted, (by_snapshot, 1 - by_snapshot), "{what}");
+                let counted = [troubles.snapshot_throttles, troubles.account_throttles, troubles.kms_throttles];
+                assert_eq!(counted, [SNAPSHOT, ACCOUNT, KMS].map(|level| u64::from(level == whose)), "{what}");
                 // Starting is a control call: one request, nothing to slow down.
                 assert_eq!(said(whose), CALLS[call] != "StartSnapshot", "{what}: {}", came.journal);
             }
