@@ -115,7 +115,11 @@ async fn a_slow_target_is_named_while_its_few_bytes_move() {
     let (row, stall) = named(&client, job).await;
     assert_eq!((stall.cause, stall.word.as_str()), (Cause::SlowTarget, "slow target"));
     let to = &row.destinations[0].address;
-    assert!(stall.text.contains(&format!("{to} takes ")) && stall.text.contains("wait for it"), "{stall:?}");
+    assert!(
+        stall.text.contains(&format!("{to} takes "))
+            && (stall.text.contains(" block waits for it") || stall.text.contains(" blocks wait for it")),
+        "{stall:?}"
+    );
     assert_eq!(row.state, JobState::Running);
     heals(&rig, &client, job).await;
 }
