@@ -231,21 +231,21 @@ const fn split(limit: Bytes) -> (u64, u64) {
 pub struct Usage {
     /// The limit.
     pub limit: Bytes,
-    /// Holding in all.
+    /// Held in all.
     pub used: Bytes,
-    /// Holding above the limit since it was cut.
+    /// Held above the limit since it was cut.
     pub debt: Bytes,
     /// The least the limit can be for the jobs that run.
     pub floor: Bytes,
-    /// Holding by listing pages.
+    /// Held by listing pages.
     pub pages_used: Bytes,
     /// Their carve-out.
     pub pages_limit: Bytes,
     /// How many wait.
     pub waiting: usize,
-    /// Holding by part.
+    /// Held by part.
     pub parts: [(Part, Bytes); Part::ALL.len()],
-    /// Holding by job: they add up to the parts, and the parts to what is used.
+    /// Held by job: they add up to the parts, and the parts to what is used.
     pub jobs: Vec<(JobId, Holding)>,
 }
 
