@@ -1,8 +1,8 @@
 //! The one HTTP client of a world: shared by every service, region and profile, and by our own block calls.
 //!
 //! Proxy and roots come from the environment, as every AWS tool takes them (`HTTPS_PROXY`, `NO_PROXY`,
-//! `AWS_CA_BUNDLE`). Connections are bounded per host, because each one may keep 408 KiB of read buffer, and
-//! closed when idle for 15 s: services drop theirs at about 20 s, and a request on a dropped one is lost.
+//! `AWS_CA_BUNDLE`). Connections are bounded per host and closed when idle for 15 s: services drop theirs at about
+//! 20 s, and a request on a dropped one is lost. Blocks from this machine itself come by `plain.rs`.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -24,6 +24,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes as Buffer;
 use http_body::{Body, Frame, SizeHint};
 
+use super::plain::Plain;
 use super::settings::{Profiles, Settings};
 use crate::error::{Error, Result};
 
@@ -41,6 +42,7 @@ const PARTITION: PartitionId = PartitionId::from_index(0);
 pub(super) struct Http {
     shared: SharedHttpClient,
     connector: Arc<OnceLock<SharedHttpConnector>>,
+    plain: SharedHttpConnector,
     skew: Skew,
 }
 
@@ -66,7 +68,8 @@ impl Http {
         let connector = Arc::new(OnceLock::new());
         let skew = Skew(Arc::new(AtomicI64::new(Skew::UNKNOWN)));
         let tapped = Tapped { client, connector: Arc::clone(&connector), skew: skew.clone() };
-        Ok(Self { shared: SharedHttpClient::new(tapped), connector, skew })
+        let plain = SharedHttpConnector::new(Plain::new(CONNECT_TIMEOUT, IDLE));
+        Ok(Self { shared: SharedHttpClient::new(tapped), connector, plain, skew })
     }
 
     /// How far the service that answered an SDK call last is ahead of this machine's clock, in milliseconds.
@@ -79,11 +82,14 @@ impl Http {
         self.shared.clone()
     }
 
-    /// For our own calls: the same pool, no read deadline (deadlines are the caller's).
+    /// For our own calls to that address: the same pool, no read deadline (deadlines are the caller's).
     ///
     /// # Errors
     /// Before the first SDK call of this world; a session always makes one (STS) before it is handed out.
-    pub(super) fn connector(&self) -> Result<&SharedHttpConnector> {
+    pub(super) fn connector(&self, uri: &str) -> Result<&SharedHttpConnector> {
+        if uri.starts_with("http://") && is_loopback(uri) {
+            return Ok(&self.plain);
+        }
         self.connector.get().ok_or_else(|| Error::failed("a block was asked for before a session was opened"))
     }
 }

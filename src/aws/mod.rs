@@ -14,6 +14,7 @@ mod ebs;
 mod ec2;
 mod http;
 mod metadata;
+mod plain;
 mod profiles;
 mod session;
 mod settings;

@@ -51,8 +51,8 @@ pub(super) async fn send(context: &Context, call: Call, what: impl Fn() -> Strin
     let request = signed(context, call, credentials).map_err(|why| {
         Error::failed(format!("{}: the request cannot be signed: {why}", what())).in_region(context.region())
     })?;
-    let answer =
-        context.http().connector()?.call(request).await.map_err(|error| unsent(&error, what(), context.region()))?;
+    let connector = context.http().connector(request.uri())?;
+    let answer = connector.call(request).await.map_err(|error| unsent(&error, what(), context.region()))?;
     let answer = answer.try_into_http1x().map_err(|error| {
         Error::transient(format!("{}: the answer is not HTTP: {error}", what())).in_region(context.region())
     })?;

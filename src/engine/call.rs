@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::blocks::lock;
 use super::hub::Hub;
-use super::protocol::Tone;
+use super::protocol::{RateStatus, Tone};
 use super::rate::{Api, Key, Limiters, Pace, PerSecond, Scope};
 use super::retry::{Attempts, Context, Deadlines, Decision, Limits, Policy};
 use super::telemetry::LaneLog;
@@ -362,3 +362,16 @@ macro_rules! retried {
     }};
 }
 pub(super) use retried;
+
+/// The limiters of one job's requests, for `Status`.
+pub(super) fn rates(routes: &[Arc<Route>]) -> Vec<RateStatus> {
+    let mut seen: Vec<RateStatus> = Vec::new();
+    for limiter in routes.iter().flat_map(|route| route.pace().limiters()) {
+        let status = limiter.status();
+        if !seen.iter().any(|known| known.name == status.name && known.used == status.used) {
+            seen.push(status);
+        }
+    }
+    seen.sort_by(|a, b| a.name.cmp(&b.name));
+    seen
+}

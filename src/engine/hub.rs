@@ -16,12 +16,12 @@ use super::call::Caller;
 use super::journal::{Note, Progress, Record, Step, Topic};
 use super::keeper::{Board, Counts, Keeper};
 use super::protocol::{
-    Checking, DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, RateStatus, Requests, Stall,
-    Tone, Troubles,
+    Checking, DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, Requests, Stall, Tone,
+    Troubles,
 };
-use super::rate::{Api, Cause, Hold, PerSecond};
+use super::rate::{Cause, Hold};
 use super::retry::{Outage, Policy};
-use super::stall::{End, Facts, News, Silent, Watch};
+use super::stall::{News, Seen, Watch};
 use super::telemetry::{JobTelemetry, LaneLog, SegmentView};
 use super::throttle::Throttle;
 use super::window::{Bounds, Change, Gate, Sample, Window};
@@ -259,7 +259,11 @@ impl Hub {
     /// Merges what happened since the last tick; a few times a second while blocks move.
     pub(super) fn tick(&self, holds: impl FnOnce() -> Option<Hold>) {
         let now = Instant::now();
-        lock(&self.telemetry).tick(now);
+        let quickest = {
+            let mut telemetry = lock(&self.telemetry);
+            telemetry.tick(now);
+            telemetry.quickest()
+        };
         let items = self.items.load(Ordering::Relaxed);
         let hold = holds();
         *lock(&self.held_by) =
@@ -269,6 +273,7 @@ impl Hub {
             peak: self.gate.take_peak(),
             hold,
             memory_waits: self.memory_waits.swap(false, Ordering::Relaxed),
+            quickest,
         };
         let change = {
             let mut pacing = lock(&self.pacing);
@@ -283,51 +288,24 @@ impl Hub {
     /// opening, the canary and a wait can hang as well as a pass.
     pub(super) fn look(&self, caller: &Caller) {
         let now = Instant::now();
-        let facts = self.facts(caller, now);
+        let facts = {
+            let mut telemetry = lock(&self.telemetry);
+            if telemetry.is_stale(now) {
+                telemetry.tick(now);
+            }
+            let bandwidth = lock(&self.held_by).clone();
+            let seen = Seen {
+                state: self.state(),
+                reason: self.lanes().reason,
+                targets: self.destinations().into_iter().map(|view| view.address).collect(),
+                telemetry: &telemetry,
+                bandwidth,
+            };
+            seen.beside(&caller.routes(), now)
+        };
         let news = lock(&self.stall).look(&facts, now);
         if let Some(News(text, tone)) = news {
             self.note(Topic::Stall, "stall", text, tone);
-        }
-    }
-
-    fn facts(&self, caller: &Caller, now: Instant) -> Facts {
-        let (state, lanes, routes) = (self.state(), self.lanes(), caller.routes());
-        let names = self.destinations();
-        let silent = routes.iter().filter_map(|route| {
-            route.unanswered_for(now).map(|lasted| Silent { api: route.api(), name: route.name().to_owned(), lasted })
-        });
-        let cut = rates(&routes).into_iter().filter(|rate| rate.limit < 0.98 * rate.cap);
-        let limiter = cut.min_by(|a, b| (a.limit / a.cap).total_cmp(&(b.limit / b.cap)));
-        let mut telemetry = lock(&self.telemetry);
-        if telemetry.is_stale(now) {
-            telemetry.tick(now);
-        }
-        let get = routes.iter().find(|route| route.api() == Api::Get);
-        let source = End {
-            name: get.map_or_else(|| "reading it".to_owned(), |route| route.name().to_owned()),
-            blocks: telemetry.reading(),
-            takes: telemetry.get.recent_ms().map(|(p50, _)| f64::from(p50) / 1000.0),
-            oldest: Duration::ZERO,
-        };
-        let targets = telemetry.targets().iter().zip(names).map(|(target, view)| End {
-            name: view.address,
-            blocks: target.blocks,
-            takes: target.takes,
-            oldest: target.oldest.map_or(Duration::ZERO, |at| now.saturating_duration_since(at)),
-        });
-        Facts {
-            state: state.state,
-            why: state.why,
-            reason: lanes.reason,
-            progress: telemetry.read.total().0 + telemetry.written.total().0 + telemetry.answers,
-            written: telemetry.written.total().0,
-            troubles: telemetry.troubles,
-            silent: silent.max_by_key(|silent| silent.lasted),
-            limiter: limiter.map(|rate| (rate.name, PerSecond(rate.cap), PerSecond(rate.limit))),
-            source,
-            targets: targets.collect(),
-            bandwidth: lock(&self.held_by).clone(),
-            memory: lanes.reason == LaneReason::Memory,
         }
     }
 
@@ -508,17 +486,4 @@ impl Hub {
 fn same_words(a: &str, b: &str) -> bool {
     let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     words(a) == words(b)
-}
-
-/// The limiters of one job's requests, for `Status`.
-pub(super) fn rates(routes: &[Arc<super::call::Route>]) -> Vec<RateStatus> {
-    let mut seen: Vec<RateStatus> = Vec::new();
-    for limiter in routes.iter().flat_map(|route| route.pace().limiters()) {
-        let status = limiter.status();
-        if !seen.iter().any(|known| known.name == status.name && known.used == status.used) {
-            seen.push(status);
-        }
-    }
-    seen.sort_by(|a, b| a.name.cmp(&b.name));
-    seen
 }

@@ -45,6 +45,7 @@ mod status;
 mod supervisor;
 mod throttle;
 mod transfer;
+mod turns;
 mod worlds;
 
 pub use self::lock::{Holder, holder};

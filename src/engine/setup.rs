@@ -11,6 +11,7 @@ use super::keeper::{Keeper, MAX_DESTINATIONS};
 use super::sink::{FileSink, Made, NullSink, Provenance, Sink, SnapshotSink};
 use super::source::{Content, Entry, FileSource, Holes, SnapshotSource, Source};
 use super::spec::Spec;
+use super::turns::Turns;
 use crate::aws::{Aws, Session};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, BlockIndex, Profile, Region};
@@ -100,6 +101,7 @@ async fn sink(spec: &Spec, aws: &Aws, dest: usize, plan: &DestinationPlan) -> Re
                 omit_zeros: is_file && options.omit_zeros == OmitZeros::All,
                 write_holes: options.omit_zeros == OmitZeros::Off,
                 made: Made::new(spec.grant.clone()),
+                turns: Turns::default(),
             })
         }
     })

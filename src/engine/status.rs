@@ -6,8 +6,8 @@
 use jiff::Timestamp;
 
 use super::budget::Holding;
-use super::call::Caller;
-use super::hub::{Hub, rates};
+use super::call::{Caller, rates};
+use super::hub::Hub;
 use super::journal::{self, DestinationPicture, Picture};
 use super::keeper::{self, Counts};
 use super::ledger::Ledger;

@@ -309,7 +309,7 @@ async fn run(job: &Arc<Job>, board: &Arc<Board>, routes: Option<Routes>) -> Resu
     lock(&job.halt).take().map_or(Ok(()), Err)
 }
 
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(100);
 
 /// Does `work`, and keeps the figures and the window up to now meanwhile: for what reads outside of a pass.
 pub(super) async fn beating<T>(job: &Job, work: impl Future<Output = T>) -> T {

@@ -58,7 +58,7 @@ pub(super) struct Quotas {
 #[must_use]
 pub const fn pace_lanes(pace: Pace) -> (u32, u32) {
     match pace {
-        Pace::Balanced => (16, 256),
+        Pace::Balanced => (32, 256),
         Pace::Aggressive => (64, 512),
         Pace::Conservative => (8, 64),
         Pace::CostEfficient => (8, 96),
@@ -141,7 +141,7 @@ mod tests {
         let options = Options::default();
         assert_eq!(choose(Blocks(2048), FETCHED_ITEM, Bytes::mib(256), &options).cursors, 1);
         let large = choose(Blocks(33_554_432), FETCHED_ITEM, Bytes::mib(256), &options);
-        assert_eq!((large.cursors, large.lanes_start), (16, 16));
+        assert_eq!((large.cursors, large.lanes_start), (16, 32));
         assert_eq!(large.lanes_max, 249);
     }
 }

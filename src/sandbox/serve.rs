@@ -28,6 +28,8 @@ use crate::error::{Error, Result};
 
 /// The largest request body taken: a block and a half.
 const MAX_BODY: u64 = 768 * 1024;
+/// What a connection reads at a time: little enough to be hashed and copied while it is in the CPU's cache.
+const READ: usize = 64 * 1024;
 /// How long a shutdown waits for answers that are under way.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -126,11 +128,19 @@ async fn connection(stream: TcpStream, sandbox: Arc<Sandbox>, stop: Cancellation
     sandbox.counters().connection(true);
     let reset = Arc::new(AtomicBool::new(false));
     let io = Io { stream, reset: Arc::clone(&reset) };
+    let spare = Arc::new(Mutex::new(BytesMut::new()));
     let service = service_fn(|request: Request<Incoming>| {
-        let (sandbox, reset) = (Arc::clone(&sandbox), Arc::clone(&reset));
+        let (sandbox, reset, spare) = (Arc::clone(&sandbox), Arc::clone(&reset), Arc::clone(&spare));
         async move {
-            let answered = match whole(request).await {
-                Ok(Some(request)) => sandbox.answer(request).await,
+            let into = std::mem::take(&mut *super::lock(&spare));
+            let answered = match whole(request, into).await {
+                Ok(Some(request)) => {
+                    let body = request.body().clone();
+                    let answered = sandbox.answer(request).await;
+                    // What was kept of it stays with its keeper.
+                    *super::lock(&spare) = body.try_into_mut().unwrap_or_default();
+                    answered
+                }
                 Ok(None) => Ok(too_large()),
                 Err(_) => Err(Reset),
             };
@@ -141,7 +151,7 @@ async fn connection(stream: TcpStream, sandbox: Arc<Sandbox>, stop: Cancellation
         }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).half_close(false);
+    http.timer(TokioTimer::new()).half_close(false).max_buf_size(READ);
     let serving = http.serve_connection(TokioIo::new(io), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
@@ -160,23 +170,27 @@ async fn connection(stream: TcpStream, sandbox: Arc<Sandbox>, stop: Cancellation
     sandbox.counters().connection(false);
 }
 
-/// The request with its body in one piece; `None` when it is too large.
-async fn whole(request: Request<Incoming>) -> std::result::Result<Option<Request<Bytes>>, hyper::Error> {
+/// The request with its body in one piece, in that buffer; `None` when it is too large.
+async fn whole(
+    request: Request<Incoming>,
+    mut into: BytesMut,
+) -> std::result::Result<Option<Request<Bytes>>, hyper::Error> {
     let (head, mut body) = request.into_parts();
     let expected = body.size_hint().lower();
     if expected > MAX_BODY {
         return Ok(None);
     }
-    let mut bytes = BytesMut::with_capacity(usize::try_from(expected).unwrap_or(0));
+    into.clear();
+    into.reserve(usize::try_from(expected).unwrap_or(0));
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
-            if bytes.len() as u64 + data.len() as u64 > MAX_BODY {
+            if into.len() as u64 + data.len() as u64 > MAX_BODY {
                 return Ok(None);
             }
-            bytes.extend_from_slice(&data);
+            into.extend_from_slice(&data);
         }
     }
-    Ok(Some(Request::from_parts(head, bytes.freeze())))
+    Ok(Some(Request::from_parts(head, into.freeze())))
 }
 
 fn too_large() -> Response<Body> {

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::terminal::Terminal;
 
-pub const WEB_DATA: &str = "us-east-1:snap-0feed0000000da7a3";
+const WEB_DATA: &str = "us-east-1:snap-0feed0000000da7a3";
 
 /// A sandbox as another process would see it, on which a copy takes a while.
 pub fn slow(runtime: &tokio::runtime::Runtime) -> Running {
@@ -28,6 +28,20 @@ pub fn signed_in(home: &Path, running: &Running) {
     std::fs::write(aws.join("credentials"), text).expect("credentials");
 }
 
+/// How every command here names its state, its service and its account.
+pub fn everywhere(url: &str) -> [&str; 6] {
+    ["--state-dir", "state", "--endpoint-url", url, "--profile", "prod"]
+}
+
+/// Starts a copy in the background.
+pub fn detach(home: &Path, everywhere: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_floe"));
+    command.args(["copy", WEB_DATA, "null:", "--yes", "--detach"]).args(everywhere);
+    command.env_clear().env("HOME", home).env("AWS_EC2_METADATA_DISABLED", "true").current_dir(home);
+    let made = command.stdin(Stdio::null()).output().expect("floe runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 /// `38 %` of the first job in the list, as the deck shows it.
 fn percent(text: &str) -> Option<u32> {
     let line = text.lines().find(|line| line.contains("● running"))?;
@@ -42,12 +56,8 @@ fn a_lost_deck_is_taken_up_by_the_next_one() {
     let home = tempfile::tempdir().expect("a home");
     signed_in(home.path(), &running);
     let url = running.url();
-    let everywhere = ["--state-dir", "state", "--endpoint-url", url.as_str(), "--profile", "prod"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_floe"));
-    command.args(["copy", WEB_DATA, "null:", "--yes", "--detach"]).args(everywhere);
-    command.env_clear().env("HOME", home.path()).env("AWS_EC2_METADATA_DISABLED", "true").current_dir(home.path());
-    let made = command.stdin(Stdio::null()).output().expect("floe runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let everywhere = everywhere(&url);
+    detach(home.path(), &everywhere);
 
     let no_metadata = [("AWS_EC2_METADATA_DISABLED", "true")];
     let mut first = Terminal::floe_with(home.path(), &everywhere, 120, 36, &no_metadata);

@@ -1,10 +1,8 @@
 //! What the deck tells its terminal beside the screen: the title, the progress in the task bar, and that a job ended.
 
-use std::process::{Command, Stdio};
-
 use floe::sandbox::faults::Faults;
 
-use crate::lost::{WEB_DATA, signed_in, slow};
+use crate::lost::{detach, everywhere, signed_in, slow};
 use crate::terminal::{CTRL_C, Terminal};
 
 /// Whether these bytes were sent, and where.
@@ -19,12 +17,8 @@ fn title_progress_and_notification_follow_the_jobs_and_the_old_title_comes_back(
     let home = tempfile::tempdir().expect("a home");
     signed_in(home.path(), &running);
     let url = running.url();
-    let everywhere = ["--state-dir", "state", "--endpoint-url", url.as_str(), "--profile", "prod"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_floe"));
-    command.args(["copy", WEB_DATA, "null:", "--yes", "--detach"]).args(everywhere);
-    command.env_clear().env("HOME", home.path()).env("AWS_EC2_METADATA_DISABLED", "true").current_dir(home.path());
-    let made = command.stdin(Stdio::null()).output().expect("floe runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let everywhere = everywhere(&url);
+    detach(home.path(), &everywhere);
 
     let mut floe = Terminal::floe_with(home.path(), &everywhere, 120, 36, &[("AWS_EC2_METADATA_DISABLED", "true")]);
     floe.wait_for(&["1 job ·"]);

@@ -22,6 +22,7 @@ use crate::engine::proof::{Listed, Proof};
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
 use crate::engine::rate::Api;
 use crate::engine::source::SnapshotSource;
+use crate::engine::turns::Turns;
 use crate::error::{Class, Error, Result};
 use crate::grant::Grant;
 use crate::ids::{BlockIndex, SnapshotId};
@@ -63,6 +64,7 @@ pub(in crate::engine) struct SnapshotSink {
     /// Whether a file's holes have to be written even though it is not encrypted (`--omit-zeros off`).
     pub write_holes: bool,
     pub made: Made,
+    pub turns: Turns,
 }
 
 /// The snapshot, once there is one, and the permission to write to it.
@@ -266,7 +268,7 @@ impl Sink for SnapshotSink {
 
     async fn write(&self, index: BlockIndex, data: &Buffer, digest: &Digest) -> Result<()> {
         let (id, grant) = self.made.get()?;
-        self.session.ebs().put_block(&grant, &id, index, data.clone(), digest).await
+        self.turns.take(self.session.ebs().put_block(&grant, &id, index, data.clone(), digest)).await
     }
 
     fn route(&self, caller: &Caller) -> Option<Arc<Route>> {

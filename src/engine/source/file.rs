@@ -14,6 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::BytesMut;
 use rustix::fs::{SeekFrom, seek};
+use tokio::sync::Semaphore;
 
 use super::{Content, Entry, Page, Routes, Source};
 use crate::engine::blocks::{Pool, digest_of, zeros};
@@ -32,7 +33,12 @@ pub(in crate::engine) struct FileSource {
     pinned: Pin,
     holes: Holes,
     allow_changed: bool,
+    turns: Semaphore,
 }
+
+/// Blocks that are read and hashed at a time. More would share the cores and the disk and end together; one after
+/// the other they go out as they are ready, and the network is never idle in between.
+const READS: usize = 8;
 
 /// What becomes of holes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +98,8 @@ impl FileSource {
         };
         let file = File::open(path).map_err(|e| Error::io(format!("could not open {}", path.display()), &e))?;
         let pinned = Pin { device: *device, inode: *inode, length: length.0, mtime_ns: *mtime_ns, ctime_ns: *ctime_ns };
-        let source = Self { file: Arc::new(Direct::reader(file)), path: path.clone(), pinned, holes, allow_changed };
+        let (file, turns) = (Arc::new(Direct::reader(file)), Semaphore::new(READS));
+        let source = Self { file, path: path.clone(), pinned, holes, allow_changed, turns };
         source.compare()?;
         Ok(source)
     }
@@ -134,6 +141,8 @@ impl Source for FileSource {
     }
 
     async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+        // Its turn before its memory; nobody closes the turnstile.
+        let _turn = if entry.content == Content::Hole { None } else { self.turns.acquire().await.ok() };
         pool.provide(into);
         if entry.content == Content::Hole {
             into.clear();

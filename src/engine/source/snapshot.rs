@@ -8,6 +8,7 @@ use crate::aws::Session;
 use crate::engine::blocks::Pool;
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
+use crate::engine::turns::Turns;
 use crate::error::{Error, Result};
 use crate::ids::SnapshotId;
 use crate::units::{Bytes, Digest};
@@ -18,11 +19,12 @@ pub(in crate::engine) struct SnapshotSource {
     session: Session,
     id: SnapshotId,
     volume: Bytes,
+    turns: Turns,
 }
 
 impl SnapshotSource {
-    pub(in crate::engine) const fn new(session: Session, id: SnapshotId, volume: Bytes) -> Self {
-        Self { session, id, volume }
+    pub(in crate::engine) fn new(session: Session, id: SnapshotId, volume: Bytes) -> Self {
+        Self { session, id, volume, turns: Turns::default() }
     }
 }
 
@@ -69,8 +71,11 @@ impl Source for SnapshotSource {
         match &entry.content {
             Content::Token(token) => {
                 let arriving = self.session.ebs().ask_block(&self.id, entry.index, token).await?;
-                pool.provide(into);
-                arriving.read(into).await
+                let taken = async {
+                    pool.provide(into);
+                    arriving.read(into).await
+                };
+                self.turns.take(taken).await
             }
             Content::File | Content::Hole => {
                 Err(Error::failed("a block of a snapshot has no token").at_block(entry.index))

@@ -4,6 +4,7 @@
 //! cause is named from [`NAMED`] on and gone with the next byte; nothing here decides about data. The first cause
 //! that fits counts, from what was said to us (a wait's error, throttles) to what is only seen (silence, slowness).
 
+mod facts;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(super) use self::facts::Seen;
 use super::protocol::{Cause, JobState, LaneReason, Stall, Tone, Troubles};
 use super::rate::{Api, PerSecond};
 use crate::error::{Class, Error, Kind};

@@ -273,6 +273,12 @@ impl JobTelemetry {
         }
     }
 
+    /// The quickest that a block can have been: the quickest read and the quickest write.
+    #[must_use]
+    pub fn quickest(&self) -> Option<Duration> {
+        [&self.get, &self.put].into_iter().filter_map(Latency::quickest).reduce(|get, put| get + put)
+    }
+
     /// A log for a new lane.
     pub fn lane(&mut self) -> LaneLog {
         let log = LaneLog(Arc::default());

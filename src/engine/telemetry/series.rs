@@ -189,6 +189,13 @@ impl Latency {
         percentiles(&both)
     }
 
+    /// The quickest of all; none before the first.
+    #[must_use]
+    pub fn quickest(&self) -> Option<Duration> {
+        let [.., whole] = self.parts.as_ref()?;
+        (!whole.is_empty()).then(|| Duration::from_micros(whole.min()))
+    }
+
     /// Median and 99th percentile of all, milliseconds.
     #[must_use]
     pub fn whole_ms(&self) -> Option<(f32, f32)> {

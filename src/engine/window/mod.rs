@@ -1,7 +1,7 @@
 //! Requests in flight: how many lanes a job uses, and the true reason.
 //!
-//! The window doubles while throughput keeps up with it, then probes; a step that brought nothing is taken
-//! back. Congestion and deadlines halve it. Invariants: a throttle never moves it (that is `rate`'s business,
+//! The window doubles as long as answers take no longer than they did alone (TCP's slow start, ended by delay as in
+//! HyStart), then probes; a step that brought nothing is taken back. Congestion and deadlines halve it. Invariants: a throttle never moves it (that is `rate`'s business,
 //! which only holds its growth), the user's and the memory's bounds hold at once, and every change carries
 //! why. Pure: the job ticks it with what happened and sets its [`Gate`] to [`Window::target`].
 
@@ -20,9 +20,13 @@ use crate::engine::rate::{Cause, Hold};
 use crate::error::Level;
 
 /// A rate is measured over at least this long,
-const EPOCH: Duration = Duration::from_millis(250);
+const EPOCH: Duration = Duration::from_millis(500);
 /// and at least two answers a lane, but no longer than this: a slow source still gets a verdict.
 const EPOCH_MOST: Duration = Duration::from_secs(5);
+/// Doubling ends when answers take so many times as long as the quickest did,
+const QUEUES: f64 = 1.6;
+/// and a little more, which is no queue: the machine's own time.
+const SLACK: Duration = Duration::from_millis(4);
 /// A step is worth keeping when it brought this part of what twice the lanes could bring at best.
 const WORTH: f64 = 0.3;
 /// Between two probes; doubles with each one that brought nothing,
@@ -52,6 +56,8 @@ pub struct Sample {
     pub hold: Option<Hold>,
     /// Whether lanes stood still for want of memory.
     pub memory_waits: bool,
+    /// The quickest that a block ever was, all its requests together; none before the first.
+    pub quickest: Option<Duration>,
 }
 
 /// One change of the window.
@@ -71,8 +77,8 @@ pub struct Change {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
-    /// Doubling; the lanes and rate before the last doubling, if there was one.
-    Start(Option<(u32, f64)>),
+    /// Doubling; the lanes before the last time.
+    Start(Option<u32>),
     /// At rest until then.
     Rest(Instant),
     /// A step was taken from these lanes and this rate.
@@ -88,6 +94,7 @@ struct Epoch {
     held: u32,
     memory: u32,
     hold: Option<Hold>,
+    quickest: Option<Duration>,
 }
 
 /// The window of one job.
@@ -101,6 +108,8 @@ pub struct Window {
     wait: Duration,
     epoch: Epoch,
     since: Instant,
+    /// It has just moved: what is answered now was asked by the lanes that there were before.
+    settling: bool,
     halved: Option<Instant>,
     reason: LaneReason,
     why: String,
@@ -122,6 +131,7 @@ impl Window {
             wait: PROBE_EVERY,
             epoch: Epoch::default(),
             since: now,
+            settling: true,
             halved: None,
             reason: LaneReason::Growing,
             why: "starting: the rate is being measured".to_owned(),
@@ -232,13 +242,24 @@ impl Window {
         epoch.peak = epoch.peak.max(sample.peak);
         epoch.ticks += 1;
         epoch.memory += u32::from(sample.memory_waits);
+        epoch.quickest = sample.quickest;
         if sample.hold.is_some() {
             epoch.held += 1;
             epoch.hold = sample.hold;
         }
         let age = now.saturating_duration_since(self.since);
-        let settled = age >= EPOCH && epoch.items >= 2 * u64::from(self.target);
-        if !(settled || age >= EPOCH_MOST) {
+        let generation = epoch.items >= u64::from(self.target);
+        if self.settling && (generation || age >= EPOCH_MOST) {
+            self.settling = false;
+            self.restart(now);
+            return None;
+        }
+        let settled = !self.settling
+            && match self.phase {
+                Phase::Start(_) => generation,
+                Phase::Rest(_) | Phase::Probe(..) => age >= EPOCH && epoch.items >= 2 * u64::from(self.target),
+            };
+        if !settled && age < EPOCH_MOST {
             return None;
         }
         let epoch = std::mem::take(&mut self.epoch);
@@ -273,14 +294,22 @@ impl Window {
             return None;
         }
         match self.phase {
-            Phase::Start(None) => self.step(now, rate, self.target * 2, true),
-            Phase::Start(Some((lanes, before))) | Phase::Probe(lanes, before) if self.gained(lanes, before, rate) => {
+            Phase::Start(before) => match self.needed(epoch, rate) {
+                Some(needed) => {
+                    // From here on it is measured what a step brings, beginning with what the way there and back holds.
+                    self.phase = Phase::Rest(now);
+                    self.settling = true;
+                    let to = needed.clamp(before.unwrap_or(self.target), self.target);
+                    let text = "answers began to queue: the rate is being measured".to_owned();
+                    self.move_to(to, LaneReason::Growing, text, now)
+                }
+                None => self.step(now, rate, self.target * 2),
+            },
+            Phase::Probe(lanes, before) if self.gained(lanes, before, rate) => {
                 self.wait = PROBE_EVERY;
-                let doubling = matches!(self.phase, Phase::Start(_));
-                let to = if doubling { self.target * 2 } else { self.target + (self.target / 4).max(1) };
-                self.step(now, rate, to, doubling)
+                self.step(now, rate, self.target + (self.target / 4).max(1))
             }
-            Phase::Start(Some((lanes, before))) | Phase::Probe(lanes, before) => {
+            Phase::Probe(lanes, before) => {
                 let text = format!(
                     "{before:.0} blocks a second with {lanes} lanes, {rate:.0} with {}. More lanes would not help",
                     self.target
@@ -290,8 +319,17 @@ impl Window {
                 self.move_to(lanes, LaneReason::NoGain, text, now)
             }
             Phase::Rest(until) if now < until => None,
-            Phase::Rest(_) => self.step(now, rate, self.target + (self.target / 4).max(1), false),
+            Phase::Rest(_) => self.step(now, rate, self.target + (self.target / 4).max(1)),
         }
+    }
+
+    /// How many lanes keep the way there and back full, once blocks take clearly longer than the quickest did: then
+    /// lanes wait for each other. What needs no requests (a file to a file) has no way: its lanes share this machine.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few hundred lanes")]
+    fn needed(&self, epoch: &Epoch, rate: f64) -> Option<u32> {
+        let Some(alone) = epoch.quickest.map(|alone| alone.as_secs_f64()) else { return Some(self.target) };
+        let queues = f64::from(self.target) / rate > QUEUES * alone + SLACK.as_secs_f64();
+        queues.then(|| (rate * alone * QUEUES).ceil() as u32)
     }
 
     fn gained(&self, lanes: u32, before: f64, rate: f64) -> bool {
@@ -300,7 +338,7 @@ impl Window {
     }
 
     /// One step up, as far as the bounds let it.
-    fn step(&mut self, now: Instant, rate: f64, to: u32, doubling: bool) -> Option<Change> {
+    fn step(&mut self, now: Instant, rate: f64, to: u32) -> Option<Change> {
         let most = self.most();
         let to = to.min(most);
         if to <= self.target {
@@ -308,7 +346,10 @@ impl Window {
             let (reason, text) = self.bound();
             return self.stay(reason, text);
         }
-        self.phase = if doubling { Phase::Start(Some((self.target, rate))) } else { Phase::Probe(self.target, rate) };
+        self.phase = match self.phase {
+            Phase::Start(_) => Phase::Start(Some(self.target)),
+            Phase::Rest(_) | Phase::Probe(..) => Phase::Probe(self.target, rate),
+        };
         self.move_to(to, LaneReason::Growing, "the rate still grows".to_owned(), now)
     }
 
@@ -353,6 +394,7 @@ impl Window {
         }
         let change = Change { at: now, from: self.target, to, reason, text };
         self.target = to;
+        self.settling = true;
         self.last = Some(change.clone());
         Some(change)
     }

@@ -18,7 +18,8 @@ fn ticks(window: &mut Window, from: Instant, count: u32, rate: impl Fn(u32) -> f
     for _ in 0..count {
         now += TICK;
         let items = (rate(window.target()) * TICK.as_secs_f64()) as u64;
-        let sample = Sample { items, peak: window.target(), ..Sample::default() };
+        let quickest = Some(Duration::from_millis(50));
+        let sample = Sample { items, peak: window.target(), quickest, ..Sample::default() };
         seen.extend(window.tick(now, sample).map(|change| change.reason));
     }
     (now, seen)
@@ -30,17 +31,15 @@ fn it_doubles_while_that_helps_and_takes_back_what_did_not() {
     let mut window = Window::new(BOUNDS, Lanes::Auto, now);
     // 20 blocks a second and lane, up to 64 lanes' worth.
     let (now, seen) = ticks(&mut window, now, 24, |lanes| f64::from(lanes.min(64)) * 20.0);
-    assert_eq!(window.target(), 64, "{:?}", window.last());
-    assert_eq!(
-        seen,
-        [LaneReason::Growing, LaneReason::Growing, LaneReason::Growing, LaneReason::Growing, LaneReason::NoGain]
-    );
+    assert!((64..=104).contains(&window.target()), "little more than what is in use: {:?}", window.last());
+    assert_eq!(seen[..4], [LaneReason::Growing; 4], "8, 16, 32, 64, 128");
+    assert_eq!(seen.last(), Some(&LaneReason::NoGain), "{seen:?}");
     let status = window.status(now, Timestamp::UNIX_EPOCH, 60);
-    assert_eq!((status.reason, status.target, status.now), (LaneReason::NoGain, 64, 60));
+    assert_eq!((status.reason, status.now), (LaneReason::NoGain, 60));
     assert!(status.why.contains("More lanes would not help"), "{}", status.why);
     // It looks again now and then, and gives up more and more slowly.
     let (now, seen) = ticks(&mut window, now, 4 * 240, |lanes| f64::from(lanes.min(64)) * 20.0);
-    assert!((2..=16).contains(&seen.len()) && window.target() <= 80, "{seen:?}");
+    assert!((2..=16).contains(&seen.len()) && window.target() <= 128, "{seen:?}");
     // The path widens: it is found.
     let (_, _) = ticks(&mut window, now, 4 * 240, |lanes| f64::from(lanes) * 20.0);
     assert_eq!(window.target(), 256);
@@ -209,6 +208,7 @@ async fn run(latency_ms: u64, level: Level, allowed: u64, quota: f64, lanes: Lan
             peak: gate.take_peak(),
             hold: pace.hold(),
             memory_waits: false,
+            quickest: Some(Duration::from_millis(latency_ms)),
         };
         window.tick(Instant::now(), sample);
         gate.set_limit(window.target());
@@ -220,7 +220,7 @@ async fn run(latency_ms: u64, level: Level, allowed: u64, quota: f64, lanes: Lan
 #[tokio::test(start_paused = true)]
 async fn lanes_and_why_names_the_true_cause_in_five_staged_cases() {
     let free = u64::MAX;
-    let growing = run(400, Level::Account, free, 5000.0, Lanes::Auto, 3000).await;
+    let growing = run(400, Level::Account, free, 5000.0, Lanes::Auto, 1500).await;
     assert_eq!(growing.reason, LaneReason::Growing, "{growing:?}");
     assert!(growing.target > 8 && growing.why.contains("still grows"), "{growing:?}");
 

@@ -134,7 +134,7 @@ fn body_digest(headers: &HeaderMap, body: &Bytes) -> Result<Digest, Refusal> {
         return Err(invalid("ChecksumAlgorithm must be SHA256."));
     }
     let said = header(headers, "x-amz-checksum").ok_or_else(|| invalid("Checksum must be specified."))?;
-    let ours = pool::sha256(body);
+    let ours = pool::digest_of(body);
     if Digest::from_base64(said) != Some(ours) {
         return Err(invalid(format!("The checksum {said} does not match the data, which has {}.", ours.base64())));
     }

@@ -1,0 +1,90 @@
+//! The picture that fronts draw, made a few times a second while anything runs.
+//!
+//! Invariant: rows and totals of one picture come from one look, so its sums add up.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::Supervisor;
+use crate::engine::blocks::lock;
+use crate::engine::protocol::{BudgetStatus, JobStatus, Status, Turned};
+use crate::engine::status;
+use crate::units::{Blocks, Rate};
+
+impl Supervisor {
+    /// Who turned what of this job last, what holds for all jobs included; newest first.
+    fn turned_for(&self, row: &JobStatus) -> Vec<Turned> {
+        if row.state.is_over() {
+            return Vec::new();
+        }
+        let ours = self.turned.iter().filter(|((job, _), _)| job.is_none_or(|job| job == row.job));
+        let mut turned: Vec<Turned> = ours.map(|(_, turned)| turned.clone()).collect();
+        turned.sort_by_key(|turned| std::cmp::Reverse(turned.at));
+        turned
+    }
+
+    pub(super) fn publish(&mut self) {
+        let now = Instant::now();
+        let busy = !self.running.is_empty();
+        if self.sampled.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1))
+            && (busy || self.dirty)
+        {
+            self.machine = self.process.sample();
+            self.sampled = Some(now);
+        }
+        if !busy && !self.dirty {
+            return;
+        }
+        self.dirty = busy; // one more picture after the last job ended
+        self.share_lanes();
+        let usage = self.budget.usage();
+        let mut rows = Vec::new();
+        for (job, shelved) in lock(&self.shelf.jobs).iter() {
+            let mut row = match (&shelved.hub, &shelved.live, &shelved.spec) {
+                (Some(hub), Some(live), Some(spec)) => {
+                    hub.sampled_rss(self.machine.rss);
+                    hub.look(&live.caller);
+                    let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
+                    status::live(spec, hub, &live.caller, resumed, usage.of(*job))
+                }
+                _ => shelved.row.clone(),
+            };
+            if shelved.live.is_none() {
+                // What a job that has just ended still holds is seen where it is.
+                status::holds(&mut row, &usage.of(*job));
+            }
+            row.turned = self.turned_for(&row);
+            rows.push(row);
+        }
+        let rate: Rate = rows.iter().map(|row| row.rate).sum();
+        self.rate_history.push(rate.0, now);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        self.budget_history.push(usage.used.0 as f64, now);
+        let last = Arc::clone(&self.pictures.borrow());
+        let parts = usage.parts.iter().filter(|(_, held)| held.0 > 0);
+        self.pictures.send_replace(Arc::new(Status {
+            revision: last.revision + 1,
+            at: Timestamp::now(),
+            engine_started: last.engine_started,
+            in_process: last.in_process,
+            rate,
+            rate_history: self.rate_history.values(),
+            budget: BudgetStatus {
+                used: usage.used,
+                limit: usage.limit,
+                floor: usage.floor,
+                parts: parts.map(|(part, held)| (part.name().to_owned(), *held)).collect(),
+                history: self.budget_history.values(),
+            },
+            machine: self.machine.clone(),
+            bandwidth: self.throttle.setting(),
+            turned: self.turned.values().max_by_key(|turned| turned.at).cloned(),
+            jobs: rows,
+            detail: None,
+        }));
+    }
+}

@@ -1,0 +1,76 @@
+//! Turns: blocks are taken in, or sent off, a few at a time and in order.
+//!
+//! Hundreds of lanes wait for answers; those whose answers are here share the machine. All at once they would end
+//! together, late, each holding its memory meanwhile, and then leave the machine idle together for as long as the
+//! service takes. Invariant: where the network is what binds, nobody waits: a turn ends after [`TURN`] at the latest.
+
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+/// So many at a time.
+const PLACES: usize = 16;
+/// What is not through by then is waiting for the network, and waits without a turn.
+const TURN: Duration = Duration::from_millis(10);
+
+/// A few places, given in order.
+#[derive(Debug)]
+pub(super) struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(PLACES))
+    }
+}
+
+impl Turns {
+    /// Begins `work` when it is its turn. What `work` allocates when it is first polled is held by few at a time.
+    pub(super) async fn take<T>(&self, work: impl Future<Output = T>) -> T {
+        // Nobody closes the semaphore.
+        let turn = self.0.acquire().await.ok();
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = sleep(TURN) => drop(turn),
+        }
+        work.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_quick_goes_a_few_at_a_time_and_what_is_slow_keeps_nobody() {
+        let (turns, inside, most) = (Arc::new(Turns::default()), Arc::new(AtomicUsize::new(0)), Arc::default());
+        let run = |takes: Duration, most: &Arc<AtomicUsize>| {
+            let (turns, inside, most) = (Arc::clone(&turns), Arc::clone(&inside), Arc::clone(most));
+            tokio::spawn(async move {
+                let work = async {
+                    most.fetch_max(inside.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    sleep(takes).await;
+                    inside.fetch_sub(1, Ordering::Relaxed);
+                };
+                turns.take(work).await;
+            })
+        };
+        for task in (0..100).map(|_| run(Duration::from_millis(2), &most)).collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        assert_eq!(most.load(Ordering::Relaxed), PLACES);
+
+        let (begun, most) = (Instant::now(), Arc::default());
+        for task in (0..100).map(|_| run(Duration::from_secs(5), &most)).collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        assert!(most.load(Ordering::Relaxed) == 100 && begun.elapsed() < Duration::from_millis(5_100));
+    }
+}
