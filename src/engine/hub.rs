@@ -60,8 +60,9 @@ pub(super) struct StateView {
 #[derive(Debug)]
 struct Pacing {
     window: Window,
-    /// Items that went through since the last tick.
+    /// Items that went through until the last tick, and how long they took together.
     items: u64,
+    took: Duration,
 }
 
 /// One running job, seen from outside.
@@ -81,6 +82,8 @@ pub(super) struct Hub {
     board: OnceLock<Arc<Board>>,
     seen_items: AtomicU64,
     items: AtomicU64,
+    /// How long all of them took together, in microseconds.
+    took: AtomicU64,
     memory_waits: AtomicBool,
     begun: Instant,
     before: Progress,
@@ -129,7 +132,7 @@ impl Hub {
             job,
             gate: Gate::new(window.target()),
             throttle: Throttle::new(bandwidth),
-            pacing: Mutex::new(Pacing { window, items: 0 }),
+            pacing: Mutex::new(Pacing { window, items: 0, took: Duration::ZERO }),
             telemetry: Mutex::new(JobTelemetry::new(before.requests, before.troubles, now)),
             outage: Mutex::default(),
             events: Mutex::default(),
@@ -145,6 +148,7 @@ impl Hub {
             board: OnceLock::new(),
             seen_items: AtomicU64::new(0),
             items: AtomicU64::new(0),
+            took: AtomicU64::new(0),
             memory_waits: AtomicBool::new(false),
             begun: now,
             before,
@@ -201,9 +205,10 @@ impl Hub {
         lock(&self.telemetry).lane()
     }
 
-    /// An item is through.
-    pub(super) fn item_done(&self) {
+    /// An item is through; from its lane's turn on it took so long.
+    pub(super) fn item_done(&self, took: Duration) {
         self.items.fetch_add(1, Ordering::Relaxed);
+        self.took.fetch_add(u64::try_from(took.as_micros()).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// A lane stood still for want of memory.
@@ -265,6 +270,7 @@ impl Hub {
             telemetry.quickest()
         };
         let items = self.items.load(Ordering::Relaxed);
+        let took = Duration::from_micros(self.took.load(Ordering::Relaxed));
         let hold = holds();
         *lock(&self.held_by) =
             hold.as_ref().filter(|hold| hold.cause == Cause::Bandwidth).map(|hold| hold.name.clone());
@@ -274,11 +280,14 @@ impl Hub {
             hold,
             memory_waits: self.memory_waits.swap(false, Ordering::Relaxed),
             quickest,
+            takes: None,
         };
         let change = {
             let mut pacing = lock(&self.pacing);
-            let sample = Sample { items: items.saturating_sub(pacing.items), ..sample };
-            pacing.items = items;
+            let (items_now, took_now) = (items.saturating_sub(pacing.items), took.saturating_sub(pacing.took));
+            let takes = u32::try_from(items_now).ok().and_then(|items| took_now.checked_div(items));
+            let sample = Sample { items: items_now, takes, ..sample };
+            (pacing.items, pacing.took) = (items, took);
             pacing.window.tick(now, sample)
         };
         self.turned(change);

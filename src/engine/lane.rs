@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes as Buffer, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 
 use super::blocks::lock;
 use super::call::{Route, retried};
@@ -67,6 +68,7 @@ async fn move_item(
     item: Item,
     stop: &tokio_util::sync::CancellationToken,
 ) {
+    let began = Instant::now();
     let todo = item.todo.and(job.alive()).without(board.stalled());
     if todo.is_empty() {
         return;
@@ -111,7 +113,7 @@ async fn move_item(
     job.pool.give(data);
     drop(permit);
     drop(moving);
-    job.hub.item_done();
+    job.hub.item_done(began.elapsed());
     // What the keeper is told needs no memory of the budget any more.
     for dest in (0..job.sinks.len()).filter(|dest| written.has(*dest)) {
         if let Err(error) = job.keeper.done(dest, item.entry.index, digest).await {
@@ -211,7 +213,7 @@ pub(super) async fn canary(job: &Arc<Job>, board: &Arc<Board>, routes: Option<&R
         () = stop.cancelled() => None,
     };
     if let Some(entry) = first {
-        let listed = tokio::time::Instant::now();
+        let listed = Instant::now();
         let index = entry.index.0;
         let needed = job.keeper.page(None, vec![entry], false).await.map_err(Halt::Fail)?;
         for (entry, todo) in needed {

@@ -103,10 +103,11 @@ async fn blocks<F: Future<Output = Result<()>> + Send + 'static>(
             let log = hub.lane_log();
             while Instant::now() < until {
                 let slot = hub.gate.acquire().await;
+                let began = Instant::now();
                 let outcome: Result<()> = retried!(caller.tries(&route, &log, 0), request());
                 drop(slot);
                 outcome?;
-                hub.item_done();
+                hub.item_done(began.elapsed());
                 let second = usize::try_from(begun.elapsed().as_secs()).unwrap_or(usize::MAX);
                 if let Some(count) = answered.get(second) {
                     count.fetch_add(1, Ordering::Relaxed);
@@ -204,6 +205,7 @@ async fn a_link_of_64_kib_a_second_brings_every_block() {
                 let log = hub.lane_log();
                 loop {
                     let slot = hub.gate.acquire().await;
+                    let began = Instant::now();
                     if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
                         return Ok(());
                     }
@@ -217,7 +219,7 @@ async fn a_link_of_64_kib_a_second_brings_every_block() {
                         left.fetch_add(1, Ordering::Relaxed);
                         return Err(error);
                     }
-                    hub.item_done();
+                    hub.item_done(began.elapsed());
                 }
             });
         }

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::course::{Course, inside};
@@ -169,7 +170,7 @@ async fn read(
     (slot, permit): Pass,
     keeps: bool,
 ) -> Result<Got> {
-    let log = work.caller.log();
+    let (log, began) = (work.caller.log(), Instant::now());
     let mut buffer = BytesMut::new();
     let outcome = match &routes {
         Some(routes) => {
@@ -180,7 +181,7 @@ async fn read(
     drop(slot);
     if outcome.is_ok() {
         log.read(READ_BACK, Bytes(BLOCK_BYTES));
-        work.hub.item_done();
+        work.hub.item_done(began.elapsed());
     }
     if outcome.is_ok() && keeps {
         return outcome.map(|digest| Got { digest, bytes: Some((buffer, permit)) });

@@ -58,6 +58,8 @@ pub struct Sample {
     pub memory_waits: bool,
     /// The quickest that a block ever was, all its requests together; none before the first.
     pub quickest: Option<Duration>,
+    /// How long those that went through took, on average.
+    pub takes: Option<Duration>,
 }
 
 /// One change of the window.
@@ -95,6 +97,7 @@ struct Epoch {
     memory: u32,
     hold: Option<Hold>,
     quickest: Option<Duration>,
+    takes: Option<Duration>,
 }
 
 /// The window of one job.
@@ -243,22 +246,25 @@ impl Window {
         epoch.ticks += 1;
         epoch.memory += u32::from(sample.memory_waits);
         epoch.quickest = sample.quickest;
+        epoch.takes = sample.takes.or(epoch.takes);
         if sample.hold.is_some() {
             epoch.held += 1;
             epoch.hold = sample.hold;
         }
         let age = now.saturating_duration_since(self.since);
-        let generation = epoch.items >= u64::from(self.target);
-        if self.settling && (generation || age >= EPOCH_MOST) {
-            self.settling = false;
-            self.restart(now);
-            return None;
-        }
-        let settled = !self.settling
-            && match self.phase {
-                Phase::Start(_) => generation,
-                Phase::Rest(_) | Phase::Probe(..) => age >= EPOCH && epoch.items >= 2 * u64::from(self.target),
-            };
+        let lanes = u64::from(self.target);
+        let settled = match self.phase {
+            // Half of them were there before: enough of the others have answered.
+            Phase::Start(_) => epoch.items >= lanes.div_ceil(2),
+            Phase::Rest(_) | Phase::Probe(..) if self.settling => {
+                if epoch.items >= lanes || age >= EPOCH_MOST {
+                    self.settling = false;
+                    self.restart(now);
+                }
+                return None;
+            }
+            Phase::Rest(_) | Phase::Probe(..) => age >= EPOCH && epoch.items >= 2 * lanes,
+        };
         if !settled && age < EPOCH_MOST {
             return None;
         }
@@ -327,9 +333,9 @@ impl Window {
     /// lanes wait for each other. What needs no requests (a file to a file) has no way: its lanes share this machine.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few hundred lanes")]
     fn needed(&self, epoch: &Epoch, rate: f64) -> Option<u32> {
-        let Some(alone) = epoch.quickest.map(|alone| alone.as_secs_f64()) else { return Some(self.target) };
-        let queues = f64::from(self.target) / rate > QUEUES * alone + SLACK.as_secs_f64();
-        queues.then(|| (rate * alone * QUEUES).ceil() as u32)
+        let (Some(alone), Some(takes)) = (epoch.quickest, epoch.takes) else { return Some(self.target) };
+        let queues = takes > alone.mul_f64(QUEUES) + SLACK;
+        queues.then(|| (rate * alone.as_secs_f64() * QUEUES).ceil() as u32)
     }
 
     fn gained(&self, lanes: u32, before: f64, rate: f64) -> bool {

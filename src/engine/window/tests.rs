@@ -19,7 +19,8 @@ fn ticks(window: &mut Window, from: Instant, count: u32, rate: impl Fn(u32) -> f
         now += TICK;
         let items = (rate(window.target()) * TICK.as_secs_f64()) as u64;
         let quickest = Some(Duration::from_millis(50));
-        let sample = Sample { items, peak: window.target(), quickest, ..Sample::default() };
+        let takes = (items > 0).then(|| Duration::from_secs_f64(f64::from(window.target()) / rate(window.target())));
+        let sample = Sample { items, peak: window.target(), quickest, takes, ..Sample::default() };
         seen.extend(window.tick(now, sample).map(|change| change.reason));
     }
     (now, seen)
@@ -182,18 +183,21 @@ async fn run(latency_ms: u64, level: Level, allowed: u64, quota: f64, lanes: Lan
     let begun = Instant::now();
     let mut window = Window::new(BOUNDS, lanes, begun);
     let gate = Gate::new(window.target());
-    let done = Arc::new(AtomicU64::new(0));
+    let (done, took) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let tasks: Vec<_> = (0..256)
         .map(|_| {
-            let (service, pace, gate, done) = (Arc::clone(&service), pace.clone(), gate.clone(), Arc::clone(&done));
+            let (service, pace, gate) = (Arc::clone(&service), pace.clone(), gate.clone());
+            let (done, took) = (Arc::clone(&done), Arc::clone(&took));
             tokio::spawn(async move {
                 loop {
                     let _slot = gate.acquire().await;
+                    let began = Instant::now();
                     pace.acquire().await;
                     sleep(service.latency).await;
                     if service.ask(begun.elapsed().as_millis() as u64 / 100) {
                         pace.succeeded();
                         done.fetch_add(1, Ordering::Relaxed);
+                        took.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
                     } else {
                         pace.throttled(service.level);
                     }
@@ -203,12 +207,14 @@ async fn run(latency_ms: u64, level: Level, allowed: u64, quota: f64, lanes: Lan
         .collect();
     while begun.elapsed() < Duration::from_millis(for_ms) {
         sleep(TICK).await;
+        let items = done.swap(0, Ordering::Relaxed);
         let sample = Sample {
-            items: done.swap(0, Ordering::Relaxed),
+            items,
             peak: gate.take_peak(),
             hold: pace.hold(),
             memory_waits: false,
-            quickest: Some(Duration::from_millis(latency_ms)),
+            quickest: Some(latency),
+            takes: took.swap(0, Ordering::Relaxed).checked_div(items).map(Duration::from_micros),
         };
         window.tick(Instant::now(), sample);
         gate.set_limit(window.target());
