@@ -79,8 +79,8 @@ pub struct Change {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Phase {
-    /// Doubling; the lanes before the last time.
-    Start(Option<u32>),
+    /// Doubling; the lanes before the last time, and whether blocks queued when last looked at.
+    Start(Option<u32>, bool),
     /// At rest until then.
     Rest(Instant),
     /// A step was taken from these lanes and this rate.
@@ -130,7 +130,7 @@ impl Window {
             bounds,
             lanes,
             memory: u32::MAX,
-            phase: Phase::Start(None),
+            phase: Phase::Start(None, false),
             wait: PROBE_EVERY,
             epoch: Epoch::default(),
             since: now,
@@ -171,7 +171,7 @@ impl Window {
                 self.move_to(n.max(1), LaneReason::UserCap, format!("capped at {n} by you"), now)
             }
             Lanes::Auto | Lanes::AtMost(_) => {
-                self.phase = Phase::Start(None);
+                self.phase = Phase::Start(None, false);
                 (self.reason, self.why) = (LaneReason::Growing, "automatic: the rate is being measured".to_owned());
                 let most = self.most();
                 (self.target > most)
@@ -255,7 +255,7 @@ impl Window {
         let lanes = u64::from(self.target);
         let settled = match self.phase {
             // Half of them were there before: enough of the others have answered.
-            Phase::Start(_) => epoch.items >= lanes.div_ceil(2),
+            Phase::Start(..) => epoch.items >= lanes.div_ceil(2),
             Phase::Rest(_) | Phase::Probe(..) if self.settling => {
                 if epoch.items >= lanes || age >= EPOCH_MOST {
                     self.settling = false;
@@ -300,7 +300,12 @@ impl Window {
             return None;
         }
         match self.phase {
-            Phase::Start(before) => match self.needed(epoch, rate) {
+            Phase::Start(before, queued) => match self.needed(epoch, rate) {
+                // Once may be an accident of the machine's.
+                Some(_) if !queued => {
+                    self.phase = Phase::Start(before, true);
+                    None
+                }
                 Some(needed) => {
                     // From here on it is measured what a step brings, beginning with what the way there and back holds.
                     self.phase = Phase::Rest(now);
@@ -353,7 +358,7 @@ impl Window {
             return self.stay(reason, text);
         }
         self.phase = match self.phase {
-            Phase::Start(_) => Phase::Start(Some(self.target)),
+            Phase::Start(..) => Phase::Start(Some(self.target), false),
             Phase::Rest(_) | Phase::Probe(..) => Phase::Probe(self.target, rate),
         };
         self.move_to(to, LaneReason::Growing, "the rate still grows".to_owned(), now)
