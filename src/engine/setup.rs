@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::blocks::Pool;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
@@ -16,7 +17,7 @@ use crate::aws::{Aws, Session};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, BlockIndex, Profile, Region};
 use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, SourceKind};
-use crate::units::Bytes;
+use crate::units::{Bytes, Digest};
 
 /// The ends of a job.
 pub(super) struct Ends {
@@ -110,21 +111,30 @@ async fn sink(spec: &Spec, aws: &Aws, dest: usize, plan: &DestinationPlan) -> Re
 /// Reads again what earlier runs read of a source that can change, and compares it with the ledger.
 pub(super) async fn compare_source(source: &Arc<dyn Source>, keeper: &Keeper, dest: Option<usize>) -> Result<()> {
     let Some(dest) = dest else { return Ok(()) };
-    let mut from = BlockIndex(0);
-    let (pool, mut block) = (Pool::default(), BytesMut::new());
+    let (pool, mut from) = (Pool::default(), BlockIndex(0));
+    pool.keep(COMPARED);
     loop {
         let known = keeper.digests(dest, from, 256).await?;
         let Some(last) = known.last() else { return Ok(()) };
         from = BlockIndex(last.0.0 + 1);
-        for (index, digest) in known {
-            let found = source.read(&Entry { index, content: Content::File }, &pool, &mut block).await?;
-            if found != digest {
-                return Err(Error::failed("the source changed between two runs of this job")
-                    .at_block(index)
-                    .todo("copy it again from the start, or copy a snapshot of it"));
-            }
-        }
+        let same = known.into_iter().map(|(index, digest)| same(&**source, &pool, index, digest));
+        stream::iter(same).buffer_unordered(COMPARED).try_collect::<()>().await?;
     }
+}
+
+/// Blocks that are read at a time to be compared.
+const COMPARED: usize = 8;
+
+async fn same(source: &dyn Source, pool: &Pool, index: BlockIndex, digest: Digest) -> Result<()> {
+    let mut block = BytesMut::new();
+    let found = source.read(&Entry { index, content: Content::File }, pool, &mut block).await?;
+    pool.give_back(block);
+    if found == digest {
+        return Ok(());
+    }
+    Err(Error::failed("the source changed between two runs of this job")
+        .at_block(index)
+        .todo("copy it again from the start, or copy a snapshot of it"))
 }
 
 /// What a job holds at least.

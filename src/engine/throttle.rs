@@ -4,6 +4,7 @@
 //! is not used is not saved up, but for a few milliseconds of lateness. A new setting counts at once, also for
 //! those who wait.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Zoned;
@@ -24,13 +25,16 @@ pub(super) struct Throttle {
     setting: watch::Sender<Option<Bandwidth>>,
     /// When the next block may go. Who holds it is first in the line.
     turn: Mutex<Instant>,
-    waited: std::sync::atomic::AtomicBool,
+    /// Odd while the first in the line waits for its turn: counts the beginnings and ends of waits.
+    waits: AtomicU64,
+    /// The same when it was asked last.
+    seen: AtomicU64,
 }
 
 impl Throttle {
     pub(super) fn new(setting: Option<Bandwidth>) -> Self {
         let turn = Mutex::new(Instant::now());
-        Self { setting: watch::channel(setting).0, turn, waited: std::sync::atomic::AtomicBool::new(false) }
+        Self { setting: watch::channel(setting).0, turn, waits: AtomicU64::new(0), seen: AtomicU64::new(0) }
     }
 
     /// Turns it.
@@ -48,9 +52,10 @@ impl Throttle {
         self.setting.borrow().as_ref().and_then(|setting| setting.at(Zoned::now().datetime()))
     }
 
-    /// Whether anybody has waited since this was asked last.
+    /// Whether anybody waits, or has waited since this was asked last.
     pub(super) fn take_waited(&self) -> bool {
-        self.waited.swap(false, std::sync::atomic::Ordering::Relaxed)
+        let waits = self.waits.load(Ordering::Relaxed);
+        waits % 2 == 1 || self.seen.swap(waits, Ordering::Relaxed) != waits
     }
 
     /// Waits until so many bytes may go.
@@ -70,13 +75,29 @@ impl Throttle {
                 *turn = (*turn).max(now.checked_sub(LATE).unwrap_or(now)) + takes;
                 return;
             }
-            self.waited.store(true, std::sync::atomic::Ordering::Relaxed);
+            let _wait = Wait::new(&self.waits);
             let until = (*turn).min(now + LOOK_AGAIN);
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
                 _ = changed.changed() => *turn = now,
             }
         }
+    }
+}
+
+/// One wait for a turn, also when it is given up.
+struct Wait<'a>(&'a AtomicU64);
+
+impl<'a> Wait<'a> {
+    fn new(waits: &'a AtomicU64) -> Self {
+        waits.fetch_add(1, Ordering::Relaxed);
+        Self(waits)
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -125,6 +146,31 @@ mod tests {
             assert!(densest(&went) <= most, "{mib} MiB/s: {} blocks in a second, {most} allowed", densest(&went));
             assert!(went.len() >= per_second * 10 * 95 / 100, "{mib} MiB/s: only {} blocks in 10 s", went.len());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_long_is_seen_at_every_look() {
+        let throttle = Arc::new(Throttle::new(Some(Bandwidth::always(Bytes::kib(64)))));
+        assert!(!throttle.take_waited());
+        throttle.pass(BLOCK).await;
+        assert!(!throttle.take_waited(), "the first one need not wait");
+        let waiting = tokio::spawn({
+            let throttle = Arc::clone(&throttle);
+            async move { throttle.pass(BLOCK).await }
+        });
+        for _ in 0..70 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(throttle.take_waited(), "it waits for eight seconds");
+        }
+        waiting.await.expect("its turn");
+        assert!(throttle.take_waited() && !throttle.take_waited(), "once more, for the end of it");
+        let given_up = tokio::spawn({
+            let throttle = Arc::clone(&throttle);
+            async move { throttle.pass(BLOCK).await }
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        given_up.abort();
+        assert!(given_up.await.is_err() && throttle.take_waited() && !throttle.take_waited());
     }
 
     #[tokio::test(start_paused = true)]

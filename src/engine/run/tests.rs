@@ -269,3 +269,76 @@ async fn who_waits_for_bandwidth_holds_no_memory() {
     assert_eq!(blocks, 0, "{} held by {} lanes that wait for their turn", member.held(), hub.gate.in_flight());
     running.abort();
 }
+
+/// A source that may change under us without its file saying so, as a device does.
+#[derive(Debug)]
+struct Shifting {
+    blocks: Vec<u8>,
+    /// From this block on nothing arrives.
+    stuck: Option<u32>,
+}
+
+#[async_trait]
+impl Source for Shifting {
+    fn blocks(&self) -> u32 {
+        u32::try_from(self.blocks.len()).unwrap()
+    }
+    async fn page(&self, from: u32, _token: Option<&str>, _max: u16) -> Result<Page> {
+        let entry = |index| Entry { index: BlockIndex(index), content: Content::File };
+        Ok(Page { entries: (from..self.blocks()).map(entry).collect(), through: self.blocks(), next: None })
+    }
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+        if self.stuck.is_some_and(|stuck| entry.index.0 >= stuck) {
+            std::future::pending::<()>().await;
+        }
+        pool.provide(into);
+        into.clear();
+        into.resize(BLOCK, self.blocks[entry.index.0 as usize]);
+        Ok(crate::engine::blocks::digest_of(into))
+    }
+    async fn unchanged(&self) -> Result<()> {
+        Ok(())
+    }
+    fn is_mutable(&self) -> bool {
+        true
+    }
+    fn routes(&self, _caller: &Caller) -> Option<Routes> {
+        None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_in_an_earlier_run_is_read_again_and_has_to_be_the_same() {
+    for changed in [None, Some(17)] {
+        let bench = Bench::new(60);
+        let (ready, spec) = bench.ready("null:", Options::default()).await;
+        let hub = Arc::clone(&ready.hub);
+        let mut blocks: Vec<u8> = (1..=60).collect();
+        let ends = |blocks: &[u8], stuck| setup::Ends {
+            source: Arc::new(Shifting { blocks: blocks.to_vec(), stuck }),
+            sinks: vec![Arc::new(NullSink)],
+        };
+        let (running, _) = bench.run(ready, ends(&blocks, Some(40)));
+        while hub.counts().done < Blocks(40) {
+            tokio::task::yield_now().await;
+        }
+        bench.control.send_replace(Control::Pause);
+        assert_eq!(running.await.unwrap().unwrap(), Ended::In(JobState::Paused));
+
+        if let Some(at) = changed {
+            blocks[at] = 0xFF;
+        }
+        bench.control.send_replace(Control::Go);
+        let dir = JobDir(StateDir::open(Some(&bench.dir.path().join("state"))).unwrap().job(spec.job));
+        let again = Ready::open(Arc::clone(&spec), dir, Arc::new(Limiters::default()), false).unwrap();
+        let (running, _) = bench.run(again, ends(&blocks, None));
+        match (changed, running.await.unwrap()) {
+            (None, Ok(ended)) => assert_eq!(ended, Ended::In(JobState::Done)),
+            (Some(at), Err(error)) => {
+                assert!(error.what.contains("changed between two runs"), "{error}");
+                assert_eq!(error.block, Some(BlockIndex(u32::try_from(at).unwrap())), "{error}");
+            }
+            (changed, ended) => panic!("{changed:?}: {ended:?}"),
+        }
+    }
+}
