@@ -331,10 +331,12 @@ async fn what_was_read_in_an_earlier_run_is_read_again_and_has_to_be_the_same() 
         bench.control.send_replace(Control::Go);
         let dir = JobDir(StateDir::open(Some(&bench.dir.path().join("state"))).unwrap().job(spec.job));
         let again = Ready::open(Arc::clone(&spec), dir, Arc::new(Limiters::default()), false).unwrap();
+        let hub = Arc::clone(&again.hub);
         let (running, _) = bench.run(again, ends(&blocks, None));
-        match (changed, running.await.unwrap()) {
-            (None, Ok(ended)) => assert_eq!(ended, Ended::In(JobState::Done)),
-            (Some(at), Err(error)) => {
+        match (changed, running.await.unwrap().unwrap()) {
+            (None, ended) => assert_eq!(ended, Ended::In(JobState::Done)),
+            (Some(at), Ended::In(JobState::Failed)) => {
+                let error = hub.state().error.unwrap();
                 assert!(error.what.contains("changed between two runs"), "{error}");
                 assert_eq!(error.block, Some(BlockIndex(u32::try_from(at).unwrap())), "{error}");
             }
