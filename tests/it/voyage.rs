@@ -59,6 +59,24 @@ async fn an_image_goes_up_to_another_account_and_comes_back_the_same() {
     assert_eq!(copied, wanted, "a short last block is padded with zeros");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_any_name_goes_up_and_its_snapshot_can_be_described() {
+    let world = World::calm().await;
+    let image = world.path("a\nname\u{1b}[31m of <any> & \"kind\".img");
+    std::fs::write(&image, [7; 100]).expect("an image");
+    let (code, json, stderr) =
+        world.json(&["copy", &image.display().to_string(), "eu-west-1:", "--yes", "-o", "json"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let id = id_of(&json["destinations"][0]);
+    let made = world.made_by_floe("prod", "eu-west-1").await;
+    let snapshot = made.iter().find(|snapshot| snapshot.snapshot_id() == Some(id.as_str())).expect("it is described");
+    let source = snapshot.tags().iter().find(|tag| tag.key() == Some("floe:source")).and_then(|tag| tag.value());
+    for text in [snapshot.description(), source] {
+        let text = text.expect("a text");
+        assert!(text.contains("a?name?[31m of <any> & \"kind\".img"), "{text:?}");
+    }
+}
+
 /// One copy while one percent of all requests fails, in every way it can. Whether it ended right.
 async fn in_a_storm(seed: u64, truth: Arc<Contents>) -> bool {
     let world = World::with(Faults { seed, rules: Faults::storm(None, 0.01), ..Faults::default() }).await;

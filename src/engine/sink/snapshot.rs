@@ -67,6 +67,9 @@ pub(in crate::engine) struct SnapshotSink {
     pub turns: Turns,
 }
 
+/// Characters of a description, and of a tag's value.
+const TEXT_MAX: usize = 255;
+
 /// The snapshot, once there is one, and the permission to write to it.
 #[derive(Debug)]
 pub(in crate::engine) struct Made {
@@ -94,10 +97,16 @@ impl Made {
     }
 }
 
+/// What AWS keeps and gives back as it is: a file may have any name, and a control character in a description makes
+/// every later answer about its snapshot unreadable.
+fn printable(text: &str) -> String {
+    text.chars().take(TEXT_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 impl SnapshotSink {
     fn tags(&self) -> Vec<Tag> {
         let mut tags: Vec<Tag> = vec![
-            ("floe:source".to_owned(), self.provenance.source.chars().take(255).collect()),
+            ("floe:source".to_owned(), printable(&self.provenance.source)),
             ("floe:job".to_owned(), self.provenance.unique.clone()),
             ("floe:version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ];
@@ -119,7 +128,7 @@ impl SnapshotSink {
             volume_gib: self.volume_gib,
             parent: None,
             tags: self.tags(),
-            description: self.description.chars().take(255).collect(),
+            description: printable(&self.description),
             client_token: token.to_owned(),
             encrypted: self.ask_encrypted,
             kms_key_arn: self.ask_key.clone(),

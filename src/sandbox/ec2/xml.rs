@@ -11,6 +11,11 @@ use crate::sandbox::model::Tags;
 /// The version of the API that the shapes follow.
 pub const VERSION: &str = "2016-11-15";
 
+/// XML has no way to write most control characters, escaped or not.
+fn legal(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && !matches!(c, '\t' | '\n' | '\r') { '\u{fffd}' } else { c }).collect()
+}
+
 /// An answer that is being written.
 pub struct Xml(Writer<Vec<u8>>);
 
@@ -31,7 +36,7 @@ impl Xml {
     /// `<name>value</name>`, escaped.
     pub fn text(&mut self, name: &str, value: impl Display) {
         self.event(Event::Start(BytesStart::new(name)));
-        self.event(Event::Text(BytesText::new(&value.to_string())));
+        self.event(Event::Text(BytesText::new(&legal(&value.to_string()))));
         self.event(Event::End(BytesEnd::new(name)));
     }
 
@@ -137,6 +142,7 @@ mod tests {
         let odd = "a<b>&\"c' é ]]>";
         let text = Xml::answer("DescribeThings", "id-1", |xml| {
             xml.text("name", odd);
+            xml.text("bell", "a\u{7}b\u{1b}c\u{0}");
             xml.maybe("nothing", None::<&str>);
             xml.set("things", [1, 2], |xml, n| xml.text("n", n));
             xml.set("none", [0; 0], |xml, n| xml.text("n", n));
@@ -145,6 +151,7 @@ mod tests {
         let expected = [
             ("DescribeThingsResponse/requestId", "id-1"),
             ("DescribeThingsResponse/name", odd),
+            ("DescribeThingsResponse/bell", "a\u{fffd}b\u{fffd}c\u{fffd}"),
             ("DescribeThingsResponse/things/item/n", "1"),
             ("DescribeThingsResponse/things/item/n", "2"),
             ("DescribeThingsResponse/none", ""),

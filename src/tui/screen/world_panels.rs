@@ -173,7 +173,9 @@ pub fn draw_transfers(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme
         return;
     }
     let jobs = open_jobs(model);
-    let inner = panel(&format!("Transfers {}", jobs.len()), "J opens", false, area, buf, theme);
+    let hidden = jobs.len().saturating_sub(usize::from(area.height.saturating_sub(2)));
+    let more = if hidden == 0 { "J opens".to_owned() } else { format!("{hidden} more · J opens") };
+    let inner = panel(&format!("Transfers {}", jobs.len()), &more, false, area, buf, theme);
     for (line, job) in (0u16..inner.height).zip(&jobs) {
         let at = Rect { y: inner.y + line, height: 1, ..inner };
         // A name before a wide bar.
