@@ -92,7 +92,7 @@ impl VolumeId {
     /// Whether this is the placeholder that copied snapshots carry: evidence of nothing (trap T20).
     #[must_use]
     pub fn is_placeholder(&self) -> bool {
-        self.as_str() == "vol-ffffffff" || self.as_str() == "vol-ffffffffffffffff"
+        self.as_str() == "vol-ffffffff" || self.as_str() == "vol-fffffffffffffffff"
     }
 }
 
@@ -242,7 +242,11 @@ mod tests {
         {
             assert!(wrong.parse::<SnapshotId>().is_err(), "{wrong}");
         }
-        assert!("vol-ffffffff".parse::<VolumeId>().is_ok_and(|v| v.is_placeholder()));
+        for (volume, placeholder) in
+            [("vol-ffffffff", true), ("vol-fffffffffffffffff", true), ("vol-0ffffffffffffffff", false)]
+        {
+            assert!(volume.parse::<VolumeId>().is_ok_and(|v| v.is_placeholder() == placeholder), "{volume}");
+        }
     }
 
     #[test]

@@ -178,6 +178,9 @@ async fn every_way_of_failing_has_its_class_and_the_next_try_works() {
         let get = session.ebs().get_block(&web_data(), entry.index, &entry.token, &mut buffer).await;
         assert_eq!(get.expect("the second try works"), hash(&buffer), "{fault:?}");
     }
+    running.sandbox.set_faults(failing(Fault::InternalError, "ListSnapshotBlocks"));
+    let listed = session.ebs().list_blocks(&web_data(), None, None, 100).await;
+    assert_eq!(listed.expect_err("the SDK asks once").class, Class::Transient);
     let wrong = session.ebs().get_block(&web_data(), entry.index, "AAAB", &mut buffer).await.expect_err("no token");
     assert_eq!(wrong.class, Class::StaleToken, "{wrong}");
     let page = session.ebs().list_blocks(&web_data(), None, Some("AAAB"), 100).await.expect_err("no page token");

@@ -130,6 +130,29 @@ async fn a_crash_at_any_named_point_is_resumed() {
     }
 }
 
+/// What is acknowledged is in the ledger soon, not when the engine ends: a kill takes that away.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_a_while_before_a_kill_is_not_written_again() {
+    let truth = World::calm().await.contents("prod", "us-east-1", WEB_DATA).await;
+    let limit =
+        Limit { api: "PutSnapshotBlock".to_owned(), of: LimitOf::Snapshot, per_second: 100.0, burst: Some(20.0) };
+    let world = World::with(Faults { limits: vec![limit], ..Faults::default() }).await;
+    let mut child = copy(&world, WEB_DATA, To::Snapshot, None);
+    let written = || world.running.sandbox.counters().picture().api("PutSnapshotBlock").outcomes.get("ok").copied();
+    while written() < Some(500) {
+        assert!(matches!(child.try_wait(), Ok(None)), "it ended by itself");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    kill(&child);
+    let _ = ended(child).await;
+    let before = written();
+    world.running.sandbox.set_faults(Faults::default());
+    resumed(&world, To::Snapshot, &truth, "killed after 500 puts").await;
+    let again = written().unwrap_or(0) - before.unwrap_or(0);
+    // The ledger is flushed every second; twice that and what is in flight may be lost.
+    assert!(again <= truth.len() as u64 - 500 + 200 + LANES, "{again} puts for the rest of {}", truth.len());
+}
+
 /// Blocks that are read back between two lines of the journal, at most.
 const BATCH: u64 = 128;
 

@@ -1,8 +1,9 @@
 //! The guards of `tests/traps.md` that no test of a single room shows: each is driven into its trap, with the real
 //! binary, and has to come out right or refuse with a sentence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::types::SnapshotState;
@@ -173,6 +174,10 @@ async fn an_encrypted_source_is_copied_in_the_clear_only_when_that_was_said() {
 async fn what_is_started_lives_three_days_has_a_token_and_says_where_it_came_from() {
     let world = World::calm().await;
     let source = format!("us-east-1:{BOOT}");
+    behind(&world, "us-east-1", |state| {
+        let tags = &mut state.snapshots.get_mut(&BOOT.parse().expect("an id")).expect("the source").tags;
+        Arc::make_mut(tags).insert("aws:backup:source-resource".to_owned(), "a volume".to_owned());
+    });
     assert_eq!(world.run(&["copy", &source, "us-west-2:", "--yes"]).await.status.code(), Some(0));
     behind(&world, PLAIN, |state| {
         let made: Vec<&Snapshot> = state.snapshots.values().filter(|s| made_by_floe(s)).collect();
@@ -184,6 +189,7 @@ async fn what_is_started_lives_three_days_has_a_token_and_says_where_it_came_fro
         assert!(upload.client_token.is_some(), "a start that is repeated finds this one");
         let tag = made.tags.iter().find(|(key, _)| key.as_str() == "floe:source").expect("provenance");
         assert!(tag.1.contains(BOOT), "{tag:?}");
+        assert!(!made.tags.keys().any(|key| key.starts_with("aws:")), "a copy is not managed by AWS: {:?}", made.tags);
     });
 }
 
@@ -223,6 +229,10 @@ async fn bodies_that_are_cut_or_wrong_are_read_again_and_pages_may_be_empty() {
     assert_eq!(code, 0, "{stderr}");
     assert!(json["retries"].as_u64().is_some_and(|retries| retries >= 6), "{json}");
     assert_eq!((&json["blocks"], &json["bytes"]), (&64.into(), &(64 * BLOCK).into()), "moved, not asked for");
+    let journal = std::fs::read_to_string(world.path(".local/state/floe/jobs/1/events.ndjson")).expect("a journal");
+    let lines = journal.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line"));
+    let read = lines.filter_map(|line| line["record"]["progress"]["bytes_read"].as_u64()).next_back();
+    assert_eq!(read, Some(64 * BLOCK as u64), "what failed was not read");
     world.running.sandbox.set_faults(Faults::default());
     assert_image(&world.path("boot.img"), 1, &world.contents("prod", "us-east-1", BOOT).await);
 }
@@ -260,23 +270,27 @@ async fn a_result_that_lists_other_blocks_than_were_written_is_no_success() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_somebody_else_put_is_not_completed_as_ours() {
-    let slow = Rule::of(Fault::Delay { ms: 40, jitter: 0 }).on("PutSnapshotBlock");
-    let world = World::with(Faults { rules: vec![slow], ..Faults::default() }).await;
-    let free = {
-        let used: BTreeSet<u32> = world.contents("prod", "us-east-1", BOOT).await.into_keys().collect();
-        (0..2048).find(|index| !used.contains(index)).expect("1,984 of them")
-    };
-    let meddle = async {
-        let id = until(|| {
-            behind(&world, "eu-west-1", |s| s.snapshots.values().find(|s| made_by_floe(s)).map(|s| s.id.clone()))
-        });
-        put(&world.ebs("prod", "eu-west-1"), id.await.as_str(), i32::try_from(free).expect("small"), 9).await;
-    };
-    let source = format!("us-east-1:{BOOT}");
-    let args = ["copy", &source, "eu-west-1:", "--concurrency", "1", "--yes", "-o", "json"];
-    let ((code, json, stderr), ()) = tokio::join!(world.json(&args), meddle);
-    assert_eq!((code, &json["state"]), (1, &"failed".into()), "{stderr}");
-    assert_none_completed(&world, "eu-west-1").await;
+    // One more than is counted; and, with the count as it should be, one that the sum over all digests does not fit.
+    for is_ours in [false, true] {
+        let slow = Rule::of(Fault::Delay { ms: 40, jitter: 0 }).on("PutSnapshotBlock");
+        let world = World::with(Faults { rules: vec![slow], ..Faults::default() }).await;
+        let index = {
+            let used: BTreeSet<u32> = world.contents("prod", "us-east-1", BOOT).await.into_keys().collect();
+            (0..2048).find(|index| used.contains(index) == is_ours).expect("64 and 1,984 of them")
+        };
+        let meddle = async {
+            let id = until(|| {
+                let made = |s: &mut RegionState| s.snapshots.values().find(|s| made_by_floe(s)).map(|s| s.id.clone());
+                behind(&world, "eu-west-1", made).filter(|_| requests(&world, "PutSnapshotBlock") > 5)
+            });
+            put(&world.ebs("prod", "eu-west-1"), id.await.as_str(), i32::try_from(index).expect("small"), 9).await;
+        };
+        let source = format!("us-east-1:{BOOT}");
+        let args = ["copy", &source, "eu-west-1:", "--concurrency", "1", "--yes", "-o", "json"];
+        let ((code, json, stderr), ()) = tokio::join!(world.json(&args), meddle);
+        assert_eq!((code, &json["state"]), (1, &"failed".into()), "{is_ours}: {stderr}");
+        assert_none_completed(&world, "eu-west-1").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -333,12 +347,22 @@ async fn a_copy_deletes_nothing_that_was_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn disabled_and_deprecated_images_are_listed_too() {
     let world = World::calm().await;
-    let output = world.run(&["ls", "images", "us-east-1:", "-o", "ids"]).await;
-    let listed: BTreeSet<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    let output = world.run(&["ls", "images", "us-east-1:", "-o", "json"]).await;
+    let listed: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("an array");
+    let string = |value: &serde_json::Value| value.as_str().expect("an id").to_owned();
+    let snapshots = |row: &serde_json::Value| row["snapshots"].as_array().expect("ids").iter().map(string).collect();
+    let listed: BTreeMap<String, BTreeSet<String>> =
+        listed.iter().map(|row| (string(&row["id"]), snapshots(row))).collect();
     let ec2 = world.ec2("prod", "us-east-1");
     let all = ec2.describe_images().owners("self").include_disabled(true).include_deprecated(true);
     let all = all.send().await.expect("images").images.unwrap_or_default();
-    let ids: BTreeSet<String> = all.iter().filter_map(|image| image.image_id.clone()).collect();
+    let held = |image: &aws_sdk_ec2::types::Image| {
+        let disks = image.block_device_mappings().iter().filter_map(|mapping| mapping.ebs()?.snapshot_id());
+        disks.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let ids: BTreeMap<String, BTreeSet<String>> =
+        all.iter().filter_map(|image| Some((image.image_id.clone()?, held(image)))).collect();
+    assert!(ids.values().any(|held| !held.is_empty()), "some hold snapshots");
     let hidden = |image: &aws_sdk_ec2::types::Image| image.state().is_some_and(|s| s.as_str() == "disabled");
     assert!(all.iter().any(hidden), "there is one that EC2 hides");
     assert_eq!(listed, ids, "{}", text(&output).1);

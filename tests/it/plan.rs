@@ -69,6 +69,19 @@ async fn the_sixteen_tebibyte_copy_weighs_what_the_screens_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn transfer_is_priced_by_where_floe_runs() {
+    let world = World::calm().await;
+    let plan = plan(&world, LARGE, &["eu-west-1:"], Options::default()).await.expect("a plan");
+    let transfer = |runs_in: RunsIn| {
+        let plan = plan.reweighed(Knobs::default(), &Machine { runs_in, ..machine() });
+        plan.cost.parts.iter().filter(|part| part.name.contains("transfer")).map(|part| part.usd.value.0).sum::<f64>()
+    };
+    let (inside, outside) = (transfer(machine().runs_in), transfer(RunsIn::Outside));
+    assert!(inside > 0.0 && outside > 4.0 * inside, "{inside} {outside}: over the internet it is dearer");
+    assert!((transfer(RunsIn::Assumed) - outside).abs() < 1e-9, "where nobody said it, the dear way is taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn turning_a_knob_keeps_the_facts_and_moves_the_figures() {
     let world = World::calm().await;
     let plan = plan(&world, LARGE, &["eu-west-1:"], Options::default()).await.expect("a plan");

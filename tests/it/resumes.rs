@@ -5,7 +5,7 @@ use std::time::Duration;
 use floe::engine::protocol::{Command, DestinationState, JobState, JobStatus, LeftOvers};
 use floe::plan::Options;
 use floe::sandbox::faults::{Fault, Faults, Rule};
-use floe::sandbox::model::{RegionState, SnapshotState};
+use floe::sandbox::model::{RegionState, Snapshot, SnapshotState};
 
 use crate::rig::{Rig, SMALL, at_rest, aws_of, end, only, retry_start, row_when, rule, start, submit};
 use crate::support::Contents;
@@ -143,6 +143,25 @@ async fn encryption_that_changed_since_the_plan_is_refused_and_leaves_nothing() 
         assert!(error.todo.as_deref().is_some_and(|todo| todo.contains("new plan")), "{error:?}");
         assert!(made.is_empty(), "{region}: no husk: {made:?}");
     }
+}
+
+/// The snapshot is known and what it is encrypted with was not compared yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_started_before_a_crash_is_compared_with_the_plan_after_it() {
+    let rig = Rig::calm().await;
+    let mut copy = rig.world.floe(&["copy", SMALL, "eu-west-1:", "--yes", "--foreground"]);
+    copy.env("FLOE_CRASH_AT", "start-journaled");
+    let died = tokio::task::spawn_blocking(move || copy.output().expect("floe runs")).await.expect("it ends");
+    assert_eq!(died.status.code(), None, "it dies there, and does not merely end");
+    behind(&rig, "eu-west-1", |state| {
+        let ours = |snapshot: &&mut Snapshot| snapshot.tags.keys().any(|key| key.starts_with("floe:"));
+        let made = state.snapshots.values_mut().find(ours).expect("started");
+        assert!(made.encryption.take().is_some(), "encrypted, as the plan said, until now");
+    });
+    let (code, _, stderr) = rig.world.json(&["jobs", "resume", "1", "--foreground", "-o", "json"]).await;
+    assert!(code != 0 && stderr.contains("the plan promised an encrypted snapshot"), "{code}: {stderr}");
+    assert_eq!(requests(&rig, "PutSnapshotBlock"), 0, "nothing is put in the clear");
+    assert!(rig.world.made_by_floe("prod", "eu-west-1").await.is_empty(), "no husk");
 }
 
 #[tokio::test(flavor = "multi_thread")]

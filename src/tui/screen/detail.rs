@@ -306,6 +306,14 @@ mod tests {
     }
 
     #[test]
+    fn the_volume_of_a_copy_is_not_called_gone() {
+        let mut row = crate::tui::testing::snapshot(&origin("us-east-1"), 3);
+        row.volume = "vol-ffffffff".parse().ok();
+        let (line, _) = volume_line(&Model::default(), &row);
+        assert!(line.ends_with(", a copy"), "{line}");
+    }
+
+    #[test]
     fn a_snapshot_whose_images_are_not_told_is_not_called_unused() {
         let model = Model::default();
         let row = crate::tui::testing::snapshot(&origin("us-east-1"), 3);

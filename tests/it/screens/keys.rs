@@ -111,6 +111,14 @@ fn a_plan_cannot_be_started_by_a_key_that_was_meant_for_the_screen_before() {
 }
 
 #[test]
+fn no_plan_is_started_in_a_read_only_deck() {
+    let mut hand = Hand::on(planned_with(cheap()));
+    hand.model.mode = Mode::ReadOnly;
+    assert!(hand.press("S").is_empty());
+    assert!(hand.said().contains("READ-ONLY"), "{}", hand.said());
+}
+
+#[test]
 fn what_runs_is_what_was_shown_and_only_once() {
     let mut hand = Hand::on(planned_with(cheap()));
     hand.key(KeyCode::Left);
