@@ -112,11 +112,13 @@ async fn list(
         entries.retain(|entry| entry.index.0 < end);
         let needed = job.keeper.page(segment.map(|id| (id, through)), entries, again).await?;
         hand_on(board, BlockRange::new(from, through), listed, needed, segment, permit, stop).await;
+        let came_on = through > from;
         from = through;
         if from >= end {
             return Ok(());
         }
-        if lock(&board.segments).has_one_cursor() {
+        // An empty page is followed by its token: asked by index again, it may be empty for ever.
+        if came_on && lock(&board.segments).has_one_cursor() {
             if again {
                 lock(&board.segments).put_back(BlockRange::new(from, end));
             }

@@ -13,7 +13,7 @@ use floe::units::Bytes;
 use crate::rig::{
     Rig, SMALL, at_rest, aws_of, end, engine, only, picture_when, retry_start, row_when, rule, start, submit,
 };
-use crate::support::assert_image;
+use crate::support::{assert_image, put};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_becomes_a_file() {
@@ -123,6 +123,31 @@ async fn rotating_tokens_cost_a_fifth_more_at_most() {
         assert_eq!(row.blocks_done.0, blocks);
         assert!(gets * 5 <= blocks * 6, "{rotate:?}: {gets} Gets for {blocks} blocks");
     }
+}
+
+/// 64 GiB are listed by several cursors at once, and each listing voids the tokens of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_that_void_each_other_end_in_one_cursor() {
+    const BLOCKS: i32 = 256;
+    let rig = Rig::calm().await;
+    let ebs = rig.world.ebs("prod", "us-west-2");
+    let id = ebs.start_snapshot().volume_size(64).send().await.expect("started").snapshot_id.expect("an id");
+    for nth in 0..BLOCKS {
+        put(&ebs, &id, nth * 512, 1).await;
+    }
+    ebs.complete_snapshot().snapshot_id(&id).changed_blocks_count(BLOCKS).send().await.expect("completed");
+    rig.world.completed(&id, "us-west-2").await;
+    let slow = only("GetSnapshotBlock", rule(Fault::Delay { ms: 20, jitter: 0 }, 1.0));
+    let void = Faults { rotate: Rotation::Listing, rules: vec![slow], ..Faults::default() };
+    rig.world.running.sandbox.set_faults(void);
+    let client = rig.engine(None).await;
+    let plan = rig.plan(&format!("us-west-2:{id}"), &["null:"], Options::default()).await;
+    assert!(plan.choices.cursors > 1, "{}", plan.choices.cursors);
+    let job = start(&client, &plan).await;
+    let row = end(&client, job).await;
+    assert_eq!((row.state, row.blocks_done.0), (JobState::Done, 256), "{:?}", row.error);
+    let journal = std::fs::read_to_string(rig.state.job(job).join("events.ndjson")).expect("the journal");
+    assert!(journal.contains("one cursor drains each page"), "{journal}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
