@@ -11,6 +11,7 @@ use jiff::Zoned;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
+use super::rate::Nap;
 use crate::bandwidth::Bandwidth;
 use crate::units::Bytes;
 
@@ -75,29 +76,13 @@ impl Throttle {
                 *turn = (*turn).max(now.checked_sub(LATE).unwrap_or(now)) + takes;
                 return;
             }
-            let _wait = Wait::new(&self.waits);
+            let _nap = Nap::new(&self.waits);
             let until = (*turn).min(now + LOOK_AGAIN);
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
                 _ = changed.changed() => *turn = now,
             }
         }
-    }
-}
-
-/// One wait for a turn, also when it is given up.
-struct Wait<'a>(&'a AtomicU64);
-
-impl<'a> Wait<'a> {
-    fn new(waits: &'a AtomicU64) -> Self {
-        waits.fetch_add(1, Ordering::Relaxed);
-        Self(waits)
-    }
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -252,10 +252,12 @@ impl Drop for Counted<'_> {
     }
 }
 
-struct Nap<'a>(&'a AtomicU64);
+/// One wait in a line, also when it is given up: counts its beginning and its end, so that the count is odd meanwhile.
+#[derive(Debug)]
+pub(super) struct Nap<'a>(&'a AtomicU64);
 
 impl<'a> Nap<'a> {
-    fn new(naps: &'a AtomicU64) -> Self {
+    pub(super) fn new(naps: &'a AtomicU64) -> Self {
         naps.fetch_add(1, Ordering::Relaxed);
         Self(naps)
     }
