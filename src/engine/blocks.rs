@@ -3,10 +3,12 @@
 //! Invariants: the pool never holds more than was ever in flight under the budget in force, a buffer goes back
 //! only when nobody else reads it, and every buffer begins where a disk can take it without a copy.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes as Buffer, BytesMut};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::units::{BLOCK_BYTES, Digest};
 
@@ -43,14 +45,42 @@ pub(super) fn digest_of(block: &[u8]) -> Digest {
     Digest(digest)
 }
 
+/// Blocks of this machine that are read and not yet sent: what keeps two cores and a network busy, and few enough to
+/// stay in the cache and beside the budget.
+const PLACES: usize = 32;
+/// Whoever has waited for a place this long does without: then it is the network that takes its time, and lanes are
+/// what keeps it busy.
+const PLACE_WAIT: Duration = Duration::from_millis(100);
+
 /// Buffers of one block each, used again instead of being allocated and page-faulted anew.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
     free: Mutex<Vec<BytesMut>>,
     keep: AtomicUsize,
+    places: Arc<Semaphore>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { free: Mutex::default(), keep: AtomicUsize::new(0), places: Arc::new(Semaphore::new(PLACES)) }
+    }
+}
+
+/// A place among the blocks that are read and not yet sent, if there was one.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Pool {
+    /// Waits until few of what is read is still to be sent; the place is given back with the block
+    /// ([`Pool::lend`]).
+    pub(super) async fn place(&self) -> Place {
+        let place = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.places).acquire_owned()).await;
+        // Nobody closes the semaphore.
+        Place { _permit: place.ok().and_then(std::result::Result::ok) }
+    }
+
     /// How many idle buffers are kept at most; the rest is freed at once.
     pub(super) fn keep(&self, buffers: usize) {
         self.keep.store(buffers, Ordering::Relaxed);
@@ -80,11 +110,9 @@ impl Pool {
         }
     }
 
-    /// Gives a block back; one that is still being read elsewhere is left to its reader.
-    pub(super) fn give(&self, block: Buffer) {
-        if let Ok(block) = block.try_into_mut() {
-            self.give_back(block);
-        }
+    /// A block for those who only read it: it comes back when the last of them lets go of it.
+    pub(super) fn lend(self: &Arc<Self>, block: BytesMut, place: Place) -> Buffer {
+        Buffer::from_owner(Lent { block, home: Arc::clone(self), _place: place })
     }
 
     /// Gives a buffer back.
@@ -98,6 +126,25 @@ impl Pool {
         if free.len() < self.keep.load(Ordering::Relaxed) {
             free.push(buffer);
         }
+    }
+}
+
+/// A block that somebody reads.
+struct Lent {
+    block: BytesMut,
+    home: Arc<Pool>,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.block
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.give_back(std::mem::take(&mut self.block));
     }
 }
 
@@ -118,22 +165,43 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_only_when_nobody_reads_it() {
-        let pool = Pool::default();
+        let pool = Arc::new(Pool::default());
         pool.keep(4);
         let mut first = pool.take();
         first.resize(BLOCK, 1);
         let at = first.as_ptr();
-        let block = first.freeze();
+        let block = pool.lend(first, Place::default());
         assert!(is_aligned(&block));
         let reader = block.clone();
-        pool.give(block);
+        drop(block);
         let second = pool.take();
         assert_ne!(second.as_ptr(), at, "still being read");
-        pool.give(reader);
+        drop(reader);
         let third = pool.take();
         assert_eq!(third.as_ptr(), at, "used again");
         pool.give_back(second);
         pool.keep(0);
         assert!(lock(&pool.free).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_are_read_ahead_but_nobody_waits_for_a_network() {
+        let pool = Arc::new(Pool::default());
+        let mut held = Vec::new();
+        for _ in 0..PLACES {
+            let block = pool.take();
+            held.push(pool.lend(block, pool.place().await));
+        }
+        let (begun, next) = (tokio::time::Instant::now(), Arc::clone(&pool));
+        let next = tokio::spawn(async move { next.place().await });
+        tokio::time::sleep(PLACE_WAIT / 2).await;
+        assert!(!next.is_finished(), "as many as there are places are read and not sent");
+        held.pop();
+        held.push(pool.lend(pool.take(), next.await.unwrap()));
+        assert_eq!(begun.elapsed(), PLACE_WAIT / 2, "the next one goes when one was sent");
+        held.push(pool.lend(pool.take(), pool.place().await));
+        assert_eq!(begun.elapsed(), PLACE_WAIT / 2 + PLACE_WAIT, "or without a place when sending takes long");
+        drop(held);
+        assert_eq!(pool.places.available_permits(), PLACES);
     }
 }

@@ -10,10 +10,11 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
-use super::blocks::lock;
+use super::blocks::{Place, lock};
 use super::call::{Route, retried};
 use super::keeper::Todo;
 use super::listing::Listing;
+use super::sink::Sink;
 use super::source::{Content, Routes};
 use super::telemetry::LaneLog;
 use super::transfer::{Board, Halt, Item, Job, halt_of};
@@ -95,9 +96,12 @@ async fn move_item(
             }
         }
     };
+    // What lies on this machine is read again rather than held until the answer comes.
+    let again = routes.is_none() && todo.is_one();
+    let place = if again { job.pool.place().await } else { Place::default() };
     let moving = log.moves(item.entry.index);
     let mut buffer = BytesMut::new();
-    let digest = match read(job, routes, log, &item, &mut buffer).await {
+    let mut digest = match read(job, routes, log, &item, &mut buffer).await {
         Ok(digest) => digest,
         Err(error) => {
             job.pool.give_back(buffer);
@@ -108,9 +112,8 @@ async fn move_item(
         }
     };
     log.read(item.segment, Bytes(BLOCK_BYTES));
-    let data = buffer.freeze();
-    let written = write_all(job, board, puts, log, &item, todo, &data, &digest).await;
-    job.pool.give(data);
+    let block = Block { data: Some(job.pool.lend(buffer, place)), again };
+    let written = write_all(job, board, puts, log, &item, todo, block, &mut digest).await;
     drop(permit);
     drop(moving);
     job.hub.item_done(began.elapsed());
@@ -131,6 +134,26 @@ async fn read(job: &Job, routes: Option<&Routes>, log: &LaneLog, item: &Item, in
     }
 }
 
+/// A block on its way to a destination.
+struct Block {
+    data: Option<Buffer>,
+    /// Whether a second attempt reads it again, so that the first gives its memory back once it is sent.
+    again: bool,
+}
+
+impl Block {
+    /// Its bytes for one attempt; `digest` becomes that of what is read again.
+    async fn bytes(&mut self, job: &Job, item: &Item, digest: &mut Digest) -> Result<Buffer> {
+        let held = if self.again { self.data.take() } else { self.data.clone() };
+        if let Some(data) = held {
+            return Ok(data);
+        }
+        let (mut buffer, place) = (BytesMut::new(), job.pool.place().await);
+        *digest = job.source.read(&item.entry, &job.pool, &mut buffer).await?;
+        Ok(job.pool.lend(buffer, place))
+    }
+}
+
 /// Writes a block to all that need it, at once; answers who acknowledged it.
 #[expect(clippy::too_many_arguments, reason = "the hot path: all of them are borrowed from the lane")]
 async fn write_all(
@@ -140,10 +163,9 @@ async fn write_all(
     log: &LaneLog,
     item: &Item,
     todo: Todo,
-    data: &Buffer,
-    digest: &Digest,
+    mut block: Block,
+    digest: &mut Digest,
 ) -> Todo {
-    let one = |dest: usize| async move { (dest, write(job, puts, log, item, dest, data, digest).await) };
     let mut written = Todo::default();
     let mut take = |(dest, outcome): (usize, Result<()>)| match outcome {
         Ok(()) => {
@@ -152,10 +174,15 @@ async fn write_all(
         }
         Err(error) => destination_trouble(job, board, dest, error),
     };
-    if todo.0.is_power_of_two() {
-        take(one(todo.0.trailing_zeros() as usize).await);
+    if todo.is_one() {
+        let dest = todo.0.trailing_zeros() as usize;
+        take((dest, write(job, puts, log, item, dest, &mut block, digest).await));
         return written;
     }
+    let one = |dest: usize| {
+        let (mut block, mut digest) = (Block { data: block.data.clone(), again: false }, *digest);
+        async move { (dest, write(job, puts, log, item, dest, &mut block, &mut digest).await) }
+    };
     let mut all: FuturesUnordered<_> = (0..job.sinks.len()).filter(|dest| todo.has(*dest)).map(one).collect();
     while let Some(outcome) = all.next().await {
         take(outcome);
@@ -170,8 +197,8 @@ async fn write(
     log: &LaneLog,
     item: &Item,
     dest: usize,
-    data: &Buffer,
-    digest: &Digest,
+    block: &mut Block,
+    digest: &mut Digest,
 ) -> Result<()> {
     let sink = &job.sinks[dest];
     if sink.omits_zeros() && *digest == ZERO_BLOCK_SHA256 {
@@ -183,10 +210,15 @@ async fn write(
     let _writing = log.writes(dest);
     match &puts.0[dest] {
         Some(route) => {
-            retried!(job.caller.tries(route, log, item.segment), sink.write(item.entry.index, data, digest))
+            retried!(job.caller.tries(route, log, item.segment), attempt(job, item, &**sink, block, digest))
         }
-        None => sink.write(item.entry.index, data, digest).await,
+        None => attempt(job, item, &**sink, block, digest).await,
     }
+}
+
+async fn attempt(job: &Job, item: &Item, sink: &dyn Sink, block: &mut Block, digest: &mut Digest) -> Result<()> {
+    let data = block.bytes(job, item, digest).await?;
+    sink.write(item.entry.index, data, digest).await
 }
 
 /// What a failed write means: the destination is left out for this pass, or for good.

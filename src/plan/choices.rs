@@ -15,9 +15,9 @@ pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + 65_536);
 pub const LISTED_ENTRY: Bytes = Bytes(400);
 /// Part of the budget that listing pages may hold: a reciprocal.
 pub const LISTING_SHARE: u64 = 8;
-/// The most that listing pages hold, however large the budget: 21,000 blocks ahead of the lanes are half a minute
+/// The most that listing pages hold, however large the budget: 7,800 blocks ahead of the lanes are eight seconds
 /// of the default quota. More would only make a large snapshot dearer in memory than a small one.
-pub const LISTING_MOST: Bytes = Bytes::mib(8);
+pub const LISTING_MOST: Bytes = Bytes::mib(3);
 /// Fewest and most blocks that a page may be asked for (ListSnapshotBlocks `MaxResults`).
 pub const PAGE_MIN: u16 = 100;
 /// See [`PAGE_MIN`].
@@ -58,7 +58,7 @@ pub(super) struct Quotas {
 #[must_use]
 pub const fn pace_lanes(pace: Pace) -> (u32, u32) {
     match pace {
-        Pace::Balanced => (32, 256),
+        Pace::Balanced => (64, 256),
         Pace::Aggressive => (64, 512),
         Pace::Conservative => (8, 64),
         Pace::CostEfficient => (8, 96),
@@ -141,7 +141,7 @@ mod tests {
         let options = Options::default();
         assert_eq!(choose(Blocks(2048), FETCHED_ITEM, Bytes::mib(256), &options).cursors, 1);
         let large = choose(Blocks(33_554_432), FETCHED_ITEM, Bytes::mib(256), &options);
-        assert_eq!((large.cursors, large.lanes_start), (16, 32));
+        assert_eq!((large.cursors, large.lanes_start), (16, 64));
         assert_eq!(large.lanes_max, 249);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use floe::sandbox::faults::{Faults, Limit, LimitOf, Rotation};
+use floe::sandbox::faults::{Fault, Faults, Limit, LimitOf, Rotation, Rule};
 
 use crate::support::{Contents, WEB_DATA, World, assert_image, sha256};
 
@@ -57,6 +57,26 @@ async fn an_image_goes_up_to_another_account_and_comes_back_the_same() {
     bytes.resize(4 * 524_288, 0);
     let wanted: Contents = (0..).zip(bytes.chunks(524_288).map(sha256)).collect();
     assert_eq!(copied, wanted, "a short last block is padded with zeros");
+}
+
+/// A block of a file gives its memory back once it is sent: whoever sends it again has read it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_of_a_file_that_are_sent_again_are_the_same_blocks() {
+    let failing = |fault| Rule { chance: 0.15, ..Rule::of(fault).on("PutSnapshotBlock") };
+    let faults = [Fault::ResetBefore, Fault::ResetAfter, Fault::InternalError].map(failing);
+    let world = World::with(Faults { seed: 7, rules: faults.into(), ..Faults::default() }).await;
+    let image = world.path("up.img");
+    let block = |index: u64| (0..524_288u64).map(move |at| (at / 7 + index * 31).to_le_bytes()[0]);
+    let bytes: Vec<u8> = (0..48).flat_map(block).collect();
+    std::fs::write(&image, &bytes).expect("an image");
+    let (code, json, stderr) =
+        world.json(&["copy", &image.display().to_string(), "eu-west-1:", "--yes", "-o", "json"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(json["retries"].as_u64() > Some(5), "{json}");
+    world.running.sandbox.set_faults(Faults::default());
+    let copied = world.contents("prod", "eu-west-1", &id_of(&json["destinations"][0])).await;
+    let wanted: Contents = (0..).zip(bytes.chunks(524_288).map(sha256)).collect();
+    assert!(copied == wanted, "the snapshot is the image");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,9 @@ impl Todo {
     pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
     }
+    pub(super) const fn is_one(self) -> bool {
+        self.0.is_power_of_two()
+    }
     pub(super) const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }

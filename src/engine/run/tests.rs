@@ -124,7 +124,7 @@ impl Sink for Failing {
     async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened> {
         self.inner.open(desk, known).await
     }
-    async fn write(&self, index: BlockIndex, data: &Buffer, digest: &Digest) -> Result<()> {
+    async fn write(&self, index: BlockIndex, data: Buffer, digest: &Digest) -> Result<()> {
         lock(&self.unsynced).push(index);
         *lock(&self.writes).entry(index.0).or_default() += 1;
         self.inner.write(index, data, digest).await

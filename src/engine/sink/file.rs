@@ -222,7 +222,7 @@ impl Sink for FileSink {
         Ok(Opened::Ready)
     }
 
-    async fn write(&self, index: BlockIndex, data: &Buffer, digest: &Digest) -> Result<()> {
+    async fn write(&self, index: BlockIndex, data: Buffer, digest: &Digest) -> Result<()> {
         let handle = self.0.handle()?;
         if handle.sparse && *digest == ZERO_BLOCK_SHA256 {
             return Ok(());
@@ -311,11 +311,13 @@ mod tests {
         let sink = made(dir.path(), length);
         for (index, fill) in [(3, 3), (0, 1)] {
             let data = block(&pool, fill).freeze();
-            sink.write(BlockIndex(index), &data, &digest_of(&data)).await.unwrap();
+            let digest = digest_of(&data);
+            sink.write(BlockIndex(index), data, &digest).await.unwrap();
         }
         // A buffer that begins anywhere, as one that did not come from the pool.
         let crooked = Buffer::from(vec![2; BLOCK_BYTES as usize + 1]).slice(1..);
-        sink.write(BlockIndex(1), &crooked, &digest_of(&crooked)).await.unwrap();
+        let digest = digest_of(&crooked);
+        sink.write(BlockIndex(1), crooked, &digest).await.unwrap();
         sink.sync().unwrap();
         sink.0.rename().unwrap();
         let found = fs::read(dir.path().join("disk.img")).unwrap();
@@ -337,7 +339,7 @@ mod tests {
             assert!(!Arc::ptr_eq(&before, &sink.0.handle().unwrap()), "the old one may tell no errors any more");
         }
         let data = block(&pool, 9).freeze();
-        sink.write(BlockIndex(0), &data, &digest_of(&data)).await.unwrap();
+        sink.write(BlockIndex(0), data.clone(), &digest_of(&data)).await.unwrap();
         sink.sync().unwrap();
         sink.0.rename().unwrap();
         assert!(fs::read(dir.path().join("disk.img")).unwrap() == data);

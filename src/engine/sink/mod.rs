@@ -91,11 +91,11 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
     /// As classified; [`crate::error::Class::Quota`] when it has to wait for its turn.
     async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened>;
 
-    /// Writes one block; may be called for the same block again.
+    /// Writes one block, and lets go of its bytes as soon as they are sent; may be called for the same block again.
     ///
     /// # Errors
     /// As classified.
-    async fn write(&self, index: BlockIndex, data: &Buffer, digest: &Digest) -> Result<()>;
+    async fn write(&self, index: BlockIndex, data: Buffer, digest: &Digest) -> Result<()>;
 
     /// Whether what is written goes anywhere at all.
     fn keeps(&self) -> bool {

@@ -37,7 +37,7 @@ impl Sink for NullSink {
         false
     }
 
-    async fn write(&self, _index: BlockIndex, _data: &Buffer, _digest: &Digest) -> Result<()> {
+    async fn write(&self, _index: BlockIndex, _data: Buffer, _digest: &Digest) -> Result<()> {
         Ok(())
     }
 

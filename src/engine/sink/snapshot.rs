@@ -275,9 +275,9 @@ impl Sink for SnapshotSink {
         }
     }
 
-    async fn write(&self, index: BlockIndex, data: &Buffer, digest: &Digest) -> Result<()> {
+    async fn write(&self, index: BlockIndex, data: Buffer, digest: &Digest) -> Result<()> {
         let (id, grant) = self.made.get()?;
-        self.turns.take(self.session.ebs().put_block(&grant, &id, index, data.clone(), digest)).await
+        self.turns.take(self.session.ebs().put_block(&grant, &id, index, data, digest)).await
     }
 
     fn route(&self, caller: &Caller) -> Option<Arc<Route>> {
