@@ -21,10 +21,22 @@ const CUT_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub struct Body {
     pieces: VecDeque<Bytes>,
+    /// What comes after them.
+    source: Source,
     left: u64,
     ill: Illness,
     /// Ends the request in the statistics when the last byte was handed over, or the client went away.
     in_flight: Option<InFlight>,
+}
+
+/// Where more pieces come from; read when they are sent.
+#[derive(Default)]
+struct Source(Option<Box<dyn Iterator<Item = std::io::Result<Bytes>> + Send + Sync>>);
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Source" } else { "no source" })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +62,20 @@ impl Body {
         Self { pieces, left, ..Self::default() }
     }
 
+    /// A body of `length` bytes whose pieces are made when they are sent.
+    pub fn streamed(length: u64, pieces: impl Iterator<Item = std::io::Result<Bytes>> + Send + Sync + 'static) -> Self {
+        Self { source: Source(Some(Box::new(pieces))), left: length, ..Self::default() }
+    }
+
+    /// The next piece that is not empty.
+    fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Ok(Some(piece));
+        }
+        let Some(source) = &mut self.source.0 else { return Ok(None) };
+        source.find(|piece| !matches!(piece, Ok(bytes) if bytes.is_empty())).transpose()
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -73,11 +99,11 @@ impl Body {
 
     /// Changes one byte in the middle of its first piece.
     pub fn corrupt(&mut self) {
-        if let Some(piece) = self.pieces.front_mut() {
+        if let Ok(Some(piece)) = self.next() {
             let mut copy = BytesMut::from(&piece[..]);
             let middle = copy.len() / 2;
             copy[middle] ^= 0x20;
-            *piece = copy.freeze();
+            self.pieces.push_front(copy.freeze());
         }
     }
 
@@ -102,9 +128,16 @@ impl http_body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         let this = &mut *self;
-        let Some(mut piece) = this.pieces.pop_front() else {
-            this.in_flight = None;
-            return Poll::Ready(None);
+        let mut piece = match this.next() {
+            Ok(Some(piece)) => piece,
+            Ok(None) => {
+                this.in_flight = None;
+                return Poll::Ready(None);
+            }
+            Err(cause) => {
+                this.in_flight = None;
+                return Poll::Ready(Some(Err(cause)));
+            }
         };
         match &mut this.ill {
             Illness::None => {}
@@ -119,7 +152,9 @@ impl http_body::Body for Body {
             Illness::Cut { end, .. } => {
                 let most = (this.left - *end).min(piece.len() as u64) as usize;
                 let rest = piece.split_off(most);
-                this.pieces.push_front(rest);
+                if rest.has_remaining() {
+                    this.pieces.push_front(rest);
+                }
             }
             Illness::Slow { per_second, next } => {
                 if next.as_mut().poll(cx).is_pending() {
@@ -139,7 +174,7 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.left == 0
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 
 use super::body::Body;
@@ -17,7 +17,7 @@ use super::faults::{Call, Fault, Faults};
 use super::model::OptIn;
 use super::sigv4::{self, Claim};
 use super::stats::{InFlight, Stats};
-use super::{Caller, Sandbox, ec2, lock, quotas, sts, wire};
+use super::{Caller, Sandbox, ec2, lock, quotas, s3, sts, wire};
 
 /// The connection is to be reset instead of answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,7 @@ enum Service {
     Ec2(Vec<(String, String)>),
     Sts(Vec<(String, String)>),
     Quotas(String),
+    S3(s3::Route, Method),
     Unknown,
 }
 
@@ -39,6 +40,7 @@ impl Service {
             "ebs" => Self::Ebs(ebs::route(request.method(), request.uri().path())),
             "ec2" => Self::Ec2(form(request)),
             "sts" => Self::Sts(form(request)),
+            "s3" => Self::S3(s3::route(request), request.method().clone()),
             "servicequotas" => {
                 let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
                 Self::Quotas(target.and_then(|t| t.rsplit('.').next()).unwrap_or_default().to_owned())
@@ -53,24 +55,35 @@ impl Service {
             Self::Ebs(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::Ec2(form) | Self::Sts(form) => action(form).map_or("UnknownOperation", |at| form[at].1.as_str()),
             Self::Quotas(target) => target,
+            Self::S3(route, _) => route.api,
             Self::Unknown => "UnknownService",
         }
     }
 
-    fn snapshot(&self) -> Option<&str> {
+    /// The snapshot that it names, or the key of the object.
+    fn subject(&self) -> Option<&str> {
         match self {
             Self::Ebs(Some(route)) if !route.snapshot.is_empty() => Some(&route.snapshot),
             Self::Ec2(form) => form.iter().find(|(key, _)| key == "SnapshotId").map(|(_, id)| id.as_str()),
+            Self::S3(route, _) if !route.key.is_empty() => Some(&route.key),
             _ => None,
         }
     }
 
     /// A refusal in the service's own form, with the name that statistics give it.
     fn refuse(&self, problem: &Problem, request_id: &str) -> (Response<Body>, String) {
+        if let Self::S3(_, method) = self {
+            let refusal = match problem {
+                Problem::Signature(refusal) => s3::Refusal::signature(refusal),
+                Problem::Region(region) => s3::Refusal::region(region),
+                Problem::Fault(fault) => s3::Refusal::fault(fault),
+            };
+            return (refusal.answer(method, request_id), refusal.code.into_owned());
+        }
         let spelled = problem.spelled(self);
         let status = StatusCode::from_u16(spelled.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (kind, (status, text)) = match self {
-            Self::Ebs(_) | Self::Unknown => {
+            Self::Ebs(_) | Self::S3(..) | Self::Unknown => {
                 let Spelled { code, reason, message, .. } = spelled;
                 let refusal = Refusal { status, code, reason, message };
                 return (refusal.answer(), refusal.outcome());
@@ -210,6 +223,12 @@ fn throttle(fault: &Fault, service: &Service) -> (&'static str, Option<&'static 
     }
 }
 
+/// How long the request's body is, wherever it lies.
+fn body_length(request: &Request<Bytes>) -> u64 {
+    let spooled = request.extensions().get::<Arc<s3::intake::Taken>>().map(|taken| taken.payload.len());
+    spooled.unwrap_or(request.body().len() as u64)
+}
+
 /// The fields of a form in the body, or of the query when there is no body.
 fn form(request: &Request<Bytes>) -> Vec<(String, String)> {
     let body = String::from_utf8_lossy(request.body());
@@ -238,12 +257,12 @@ impl Sandbox {
         let claim = Claim::read(&request);
         let name = claim.as_ref().map_or_else(|_| guess(&request), |claim| claim.service.as_str());
         let service = Service::of(name, &request);
-        let in_flight = self.counters.begin(service.api(), service.snapshot(), request.body().len() as u64);
+        let in_flight = self.counters.begin(service.api(), service.subject(), body_length(&request));
         let request_id = uuid::Uuid::new_v4().to_string();
         let fate = {
             let region = claim.as_ref().map_or("", |claim| claim.region.as_str());
             let account = claim.as_ref().map_or("", |claim| claim.access_key.as_str());
-            let call = Call { api: service.api(), snapshot: service.snapshot(), account, region };
+            let call = Call { api: service.api(), snapshot: service.subject(), account, region };
             lock(&self.misfortune).fate(&call, Timestamp::now())
         };
         if fate.delay_ms > 0 {
@@ -275,7 +294,8 @@ impl Sandbox {
             }
         };
         if let Ok(id) = HeaderValue::from_str(&request_id) {
-            answer.headers_mut().insert("x-amzn-requestid", id);
+            let name = if matches!(service, Service::S3(..)) { "x-amz-request-id" } else { "x-amzn-requestid" };
+            answer.headers_mut().insert(name, id);
         }
         self.date(&mut answer);
         finish(answer, in_flight, &outcome, fate.fault.as_ref())
@@ -313,7 +333,7 @@ impl Sandbox {
     }
 
     async fn serve_call(
-        &self,
+        self: &Arc<Self>,
         service: &Service,
         caller: &Caller,
         request: &Request<Bytes>,
@@ -331,6 +351,7 @@ impl Sandbox {
                 let refusal = Refusal::new(404, "UnknownOperationException", None, "There is no such operation here.");
                 return (refusal.answer(), refusal.outcome());
             }
+            Service::S3(route, _) => return s3::handle(self, caller, route, request, lie).await,
             Service::Ec2(form) => (XML, ec2::handle(self, caller, form)),
             Service::Sts(form) => (XML, sts::handle(self, caller, form)),
             Service::Quotas(target) => (JSON, quotas::handle(self, caller, target, request.body())),
@@ -407,10 +428,11 @@ fn guess(request: &Request<Bytes>) -> &'static str {
 /// Whether a fault is an answer of the service's front.
 fn refuses(fault: &Fault) -> bool {
     use Fault::{
-        Deny, DenyKey, InternalError, Refuse, ThrottleAccount, ThrottleDependency, ThrottleSnapshot, Unavailable,
+        Deny, DenyKey, InternalError, LateError, Refuse, ThrottleAccount, ThrottleDependency, ThrottleSnapshot,
+        Unavailable,
     };
     let throttles = matches!(fault, ThrottleAccount | ThrottleDependency | ThrottleSnapshot);
-    throttles || matches!(fault, Deny | DenyKey | InternalError | Unavailable | Refuse { .. })
+    throttles || matches!(fault, Deny | DenyKey | InternalError | LateError | Unavailable | Refuse { .. })
 }
 
 /// The first code in an error's text.

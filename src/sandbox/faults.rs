@@ -88,7 +88,7 @@ pub struct Rule {
     /// Only this operation (`GetSnapshotBlock`); all of them when absent.
     #[serde(default)]
     pub api: Option<String>,
-    /// Only requests that name this snapshot.
+    /// Only requests that name this snapshot, or this key of S3.
     #[serde(default)]
     pub snapshot: Option<String>,
     /// Only requests signed for this region.
@@ -123,6 +123,8 @@ pub enum Fault {
     },
     /// 500.
     InternalError,
+    /// S3: 200, and an error in the body. Other services: 500.
+    LateError,
     /// 503.
     Unavailable,
     /// The connection is reset before anything is done.
@@ -163,9 +165,9 @@ pub enum Fault {
         #[serde(default)]
         message: String,
     },
-    /// A lie: a block is acknowledged and thrown away.
+    /// A lie: a block or an object is acknowledged and thrown away.
     Lose,
-    /// A lie: whatever count and checksum a completion names, they are accepted.
+    /// A lie: whatever count and checksum a completion names, or a put to S3, they are accepted.
     Believe,
     /// A lie: a listing leaves out its first block.
     Omit,
@@ -305,6 +307,7 @@ impl FromStr for Rule {
             }
             "slow" => Fault::Slow { bytes_per_second: number(value)?.max(1) },
             "internal-error" | "500" => Fault::InternalError,
+            "late-error" => Fault::LateError,
             "unavailable" | "503" => Fault::Unavailable,
             "reset-before" => Fault::ResetBefore,
             "reset-after" => Fault::ResetAfter,

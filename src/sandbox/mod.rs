@@ -4,7 +4,7 @@
 //! and account come from the credential scope of each request's signature, so one address serves them all. It
 //! imports nothing of the rest but plain values, and the rest knows it only as an endpoint and a list of profiles.
 //!
-//! `serve` → one connection → `dispatch` (signature, faults, statistics) → `ebs`, `ec2`, `sts`, `quotas`.
+//! `serve` → one connection → `dispatch` (signature, faults, statistics) → `ebs`, `ec2`, `s3`, `sts`, `quotas`.
 
 pub mod body;
 pub mod content;
@@ -18,6 +18,7 @@ pub mod model;
 mod pool;
 pub mod quotas;
 mod row;
+pub mod s3;
 pub mod scenario;
 mod serve;
 mod sigv4;
@@ -26,6 +27,7 @@ pub mod store;
 pub mod sts;
 pub mod synth;
 pub mod wire;
+mod xml;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -137,6 +139,7 @@ type Due = (i64, AccountId, Region, SnapshotId);
 pub struct Sandbox {
     /// Dropped first: blocks that go because the sandbox goes keep their files.
     alive: Arc<()>,
+    s3: s3::store::Store,
     model: RwLock<Model>,
     keep: Keep,
     journal: Mutex<Journal>,
@@ -170,18 +173,20 @@ impl Sandbox {
     /// The journal of earlier runs cannot be read.
     pub fn with_model(options: &Options, mut model: Model) -> Result<Self> {
         let alive = Arc::new(());
-        let (keep, journal) = match &options.keep {
-            Keep::Memory => (Keep::Memory, Journal::none()),
+        let seeded = s3::seed::buckets(&model.buckets);
+        let (keep, journal, s3) = match &options.keep {
+            Keep::Memory => (Keep::Memory, Journal::none(), s3::store::Store::in_memory(seeded)),
             Keep::Disk(dir) => {
+                let broken =
+                    |cause| Error::io(format!("could not read the sandbox's state in {}", dir.display()), &cause);
                 let keep = Keep::Disk(dir.join("blocks"));
-                let journal = Journal::open(dir, &mut model, &keep, &alive).map_err(|cause| {
-                    Error::io(format!("could not read the sandbox's state in {}", dir.display()), &cause)
-                })?;
-                (keep, journal)
+                let journal = Journal::open(dir, &mut model, &keep, &alive).map_err(broken)?;
+                (keep, journal, s3::store::Store::open(&dir.join("s3"), seeded).map_err(broken)?)
             }
         };
         let sandbox = Self {
             alive,
+            s3,
             model: RwLock::new(model),
             keep,
             journal: Mutex::new(journal),
@@ -248,6 +253,11 @@ impl Sandbox {
             return *generation;
         }
         generations.get(snapshot).copied().unwrap_or(0)
+    }
+
+    /// What S3 holds.
+    fn s3(&self) -> &s3::store::Store {
+        &self.s3
     }
 
     fn keep(&self) -> Keep {

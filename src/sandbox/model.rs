@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
+use super::s3::seed::BucketSeed;
 use crate::ids::{AccountId, ImageId, InstanceId, Profile, Region, SnapshotId, VolumeId};
 use crate::units::{Blocks, Bytes};
 
@@ -23,6 +24,8 @@ pub type Tags = Arc<BTreeMap<String, String>>;
 pub struct Model {
     /// By account id.
     pub accounts: BTreeMap<AccountId, Account>,
+    /// The buckets that the scenario brings; what became of them is the store of S3's affair.
+    pub buckets: Vec<BucketSeed>,
 }
 
 /// One account and the one profile that a client reaches it by.

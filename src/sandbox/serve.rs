@@ -23,10 +23,11 @@ use tokio_util::task::TaskTracker;
 
 use super::body::Body;
 use super::dispatch::Reset;
+use super::s3::intake;
 use super::{Options, Sandbox};
 use crate::error::{Error, Result};
 
-/// The largest request body taken: a block and a half.
+/// The largest request body taken, except by S3: a block and a half.
 const MAX_BODY: u64 = 768 * 1024;
 /// What a connection reads at a time: little enough to be hashed and copied while it is in the CPU's cache.
 const READ: usize = 64 * 1024;
@@ -133,7 +134,12 @@ async fn connection(stream: TcpStream, sandbox: Arc<Sandbox>, stop: Cancellation
         let (sandbox, reset, spare) = (Arc::clone(&sandbox), Arc::clone(&reset), Arc::clone(&spare));
         async move {
             let into = std::mem::take(&mut *super::lock(&spare));
-            let answered = match whole(request, into).await {
+            let received = if intake::is_for_s3(request.headers()) {
+                intake::receive(request, sandbox.s3()).await.map(Some)
+            } else {
+                whole(request, into).await
+            };
+            let answered = match received {
                 Ok(Some(request)) => {
                     let body = request.body().clone();
                     let answered = sandbox.answer(request).await;

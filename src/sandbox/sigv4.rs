@@ -25,6 +25,47 @@ const DERIVED: usize = 256;
 /// The payload hash of a body that is not signed.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
+/// The hash of a body that did not travel with its request: see `s3::intake`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyHash(pub Digest);
+
+/// A signature inside a body, and what it is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// As it stood there; empty when there was none.
+    pub signature: String,
+    /// The hash of the chunk, or of the trailers.
+    pub hash: Digest,
+}
+
+/// The signatures of a body in signed chunks; each is over the one before, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seals {
+    /// The last is of the empty chunk.
+    pub chunks: Vec<Seal>,
+    /// Of the trailers, where there may be some.
+    pub trailer: Option<Seal>,
+}
+
+impl Seals {
+    fn hold(&self, signing: &hmac::Key, stamp: &str, scope: &str, seed: &str) -> bool {
+        let empty = sha256(b"").hex();
+        let mut before = seed;
+        for seal in &self.chunks {
+            let hash = seal.hash.hex();
+            let to_sign = format!("AWS4-HMAC-SHA256-PAYLOAD\n{stamp}\n{scope}\n{before}\n{empty}\n{hash}");
+            if Digest(sign(signing, to_sign.as_bytes())).hex() != seal.signature {
+                return false;
+            }
+            before = &seal.signature;
+        }
+        self.trailer.as_ref().is_none_or(|seal| {
+            let to_sign = format!("AWS4-HMAC-SHA256-TRAILER\n{stamp}\n{scope}\n{before}\n{}", seal.hash.hex());
+            Digest(sign(signing, to_sign.as_bytes())).hex() == seal.signature
+        })
+    }
+}
+
 /// Why a request is not believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -126,15 +167,16 @@ impl Verifier {
         }
         let payloads = payload_hashes(claim, request)?;
         let signing = self.signing_key(claim, key);
+        let scope = format!("{}/{}/{}/aws4_request", claim.date, claim.region, claim.service);
         let right = payloads.iter().any(|payload| {
             let canonical = canonical_request(claim, request, payload);
-            let scope = format!("{}/{}/{}/aws4_request", claim.date, claim.region, claim.service);
             let hash = sha256(canonical.as_bytes()).hex();
             let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hash}");
             let ours = Digest(sign(&signing, to_sign.as_bytes())).hex();
             ours == claim.signature
         });
-        if right {
+        let seals = request.extensions().get::<Seals>();
+        if right && seals.is_none_or(|seals| seals.hold(&signing, &stamp, &scope, &claim.signature)) {
             return Ok(());
         }
         Err(Refusal::Wrong(
@@ -218,16 +260,17 @@ fn check_session<B>(key: &AccessKey, request: &Request<B>, now: Timestamp) -> Re
 /// gives, and for EBS (whose put is modelled as unsigned, and whose signers then send no header) the unsigned mark.
 fn payload_hashes(claim: &Claim, request: &Request<impl AsRef<[u8]>>) -> Result<Vec<String>, Refusal> {
     let body = request.body().as_ref();
+    let hash = || request.extensions().get().map_or_else(|| sha256(body), |BodyHash(hash)| *hash).hex();
     match header(request, "x-amz-content-sha256") {
         Some(said) if said == UNSIGNED || said.starts_with("STREAMING-") => Ok(vec![said]),
-        Some(said) if said == sha256(body).hex() => Ok(vec![said]),
+        Some(said) if said == hash() => Ok(vec![said]),
         Some(_) => Err(Refusal::Wrong("The provided 'x-amz-content-sha256' header does not match the body.".into())),
         None if claim.service == "ebs" && body.len() > 64 * 1024 => {
             // The common case first: hashing a block costs more than everything else here.
             Ok(vec![UNSIGNED.into(), sha256(body).hex()])
         }
         None if claim.service == "ebs" => Ok(vec![sha256(body).hex(), UNSIGNED.into()]),
-        None => Ok(vec![sha256(body).hex()]),
+        None => Ok(vec![hash()]),
     }
 }
 

@@ -22,6 +22,7 @@ mod resumes;
 mod rig;
 mod sandbox;
 mod sandbox_ec2;
+mod sandbox_s3;
 #[cfg(feature = "tui")]
 mod screens;
 mod sharing;

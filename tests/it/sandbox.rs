@@ -97,7 +97,10 @@ pub fn model() -> Model {
     ] {
         region.snapshots.insert(snapshot.id.clone(), snapshot);
     }
-    Model { accounts: [ours, account(THEIRS, "dr")].into_iter().map(|account| (account.id.clone(), account)).collect() }
+    Model {
+        accounts: [ours, account(THEIRS, "dr")].into_iter().map(|account| (account.id.clone(), account)).collect(),
+        ..Model::default()
+    }
 }
 
 /// A sandbox in this process, in memory.

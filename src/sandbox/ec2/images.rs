@@ -6,11 +6,11 @@
 use jiff::Timestamp;
 
 use super::page::{Above, Limits, Page};
-use super::xml::{Xml, stamp};
 use super::{Ask, Fault, ids};
 use crate::ids::ImageId;
 use crate::sandbox::Caller;
 use crate::sandbox::model::{Account, Image, Mapping, Model};
+use crate::sandbox::xml::{Xml, stamp};
 
 pub const FILTERS: &[&str] = &[
     "architecture",

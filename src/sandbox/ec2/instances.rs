@@ -1,10 +1,10 @@
 //! Instances, each in a reservation of its own.
 
 use super::page::{Above, Limits, Page};
-use super::xml::{Xml, stamp};
 use super::{Ask, Fault, ids};
 use crate::ids::{AccountId, InstanceId};
 use crate::sandbox::model::{Attachment, Instance, RegionState};
+use crate::sandbox::xml::{Xml, stamp};
 
 pub const FILTERS: &[&str] = &[
     "architecture",

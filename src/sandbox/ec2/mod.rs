@@ -15,15 +15,14 @@ mod settings;
 mod snapshots;
 mod tags;
 mod volumes;
-mod xml;
 
 use http::StatusCode;
 
 use super::model::{OptIn, RegionState};
 use super::{Caller, Sandbox, sts};
+use crate::sandbox::xml::{self, Xml};
 use fault::Fault;
 use query::Query;
-use xml::Xml;
 
 /// One request on its way to its action.
 struct Ask<'a> {

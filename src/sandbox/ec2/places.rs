@@ -1,9 +1,9 @@
 //! Regions and availability zones.
 
-use super::xml::Xml;
 use super::{Ask, Fault};
 use crate::ids::Region;
 use crate::sandbox::model::{OptIn, RegionState, Tags};
+use crate::sandbox::xml::Xml;
 
 const REGION_FILTERS: &[&str] = &["endpoint", "opt-in-status", "region-name"];
 const ZONE_FILTERS: &[&str] =

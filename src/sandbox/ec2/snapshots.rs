@@ -8,11 +8,11 @@ use std::iter::Peekable;
 use std::ops::Bound;
 
 use super::page::{Above, Limits, Page};
-use super::xml::{Xml, stamp};
 use super::{Ask, Fault, ids};
 use crate::ids::{AccountId, SnapshotId};
 use crate::sandbox::Caller;
 use crate::sandbox::model::{Account, Model, RegionState, Share, Snapshot, SnapshotState, Tier};
+use crate::sandbox::xml::{Xml, stamp};
 
 pub const FILTERS: &[&str] = &[
     "description",

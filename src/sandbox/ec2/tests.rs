@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::xml::reader;
 use super::*;
 use crate::sandbox::Options;
 use crate::sandbox::scenario;
+use crate::sandbox::xml::reader;
 
 struct Client {
     sandbox: Sandbox,

@@ -1,10 +1,10 @@
 //! Volumes and where they are attached.
 
 use super::page::{Above, Limits, Page};
-use super::xml::{Xml, stamp};
 use super::{Ask, Fault, ids};
 use crate::ids::VolumeId;
 use crate::sandbox::model::{Attachment, Volume};
+use crate::sandbox::xml::{Xml, stamp};
 
 pub const FILTERS: &[&str] = &[
     "attachment.attach-time",

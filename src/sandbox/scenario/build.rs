@@ -83,6 +83,9 @@ pub fn model(scenario: &Scenario, now: Timestamp) -> Result<Model> {
     for spec in &scenario.instance {
         builder.instances(spec).map_err(|why| format!("instance {}: {why}", spec.name))?;
     }
+    for spec in &scenario.bucket {
+        builder.bucket(spec).map_err(|why| format!("bucket {}: {why}", spec.name))?;
+    }
     match builder.attached.keys().next() {
         Some((_, _, name)) => Err(format!("a volume is attached to {name}, but there is no instance of that name")),
         None => Ok(builder.model),

@@ -41,6 +41,9 @@ pub struct Scenario {
     /// Snapshots copied elsewhere.
     #[serde(default)]
     pub copy: Vec<CopySpec>,
+    /// Buckets of S3.
+    #[serde(default)]
+    pub bucket: Vec<BucketSpec>,
 }
 
 /// An account.
@@ -320,6 +323,35 @@ pub struct CopySpec {
     pub tags: BTreeMap<String, String>,
 }
 
+/// A bucket of S3 and what is in it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BucketSpec {
+    pub at: Place,
+    pub name: String,
+    #[serde(default = "three_months")]
+    pub age: Age,
+    #[serde(default)]
+    pub object: Vec<ObjectSpec>,
+}
+
+/// An object: noise and zeros.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectSpec {
+    pub key: String,
+    pub mib: u32,
+    /// What part of it is not zeros, 0 to 1.
+    #[serde(default = "whole")]
+    pub fill: f64,
+    #[serde(default = "standard")]
+    pub class: String,
+    #[serde(default = "three_months")]
+    pub age: Age,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
 /// `profile@region`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -396,6 +428,12 @@ fn x86_64() -> String {
 }
 fn linux() -> String {
     "Linux/UNIX".to_owned()
+}
+fn whole() -> f64 {
+    1.0
+}
+fn standard() -> String {
+    "STANDARD".to_owned()
 }
 fn a_day() -> Age {
     Age(SignedDuration::from_hours(24))

@@ -3,6 +3,7 @@
 //! A scenario is a TOML file ([`format`]); [`load`] turns it into a [`Model`] for a given moment, always the same one
 //! for the same moment. Four are built in; any other is read from the path that is given.
 
+mod buckets;
 mod build;
 mod chance;
 mod copies;

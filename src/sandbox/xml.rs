@@ -1,4 +1,4 @@
-//! Answers of EC2 as XML, written with quick-xml: element names come from the service's model (2016-11-15).
+//! Answers as XML, written with quick-xml: element names come from the services' models.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use crate::sandbox::model::Tags;
 
-/// The version of the API that the shapes follow.
+/// The version of EC2's API that the shapes follow.
 pub const VERSION: &str = "2016-11-15";
 
 /// XML has no way to write most control characters, escaped or not.
@@ -20,17 +20,28 @@ fn legal(text: &str) -> String {
 pub struct Xml(Writer<Vec<u8>>);
 
 impl Xml {
-    /// A whole answer: `<ActionResponse xmlns=…><requestId>…</requestId>` around what `inside` writes.
+    /// A whole answer of EC2: `<ActionResponse xmlns=…><requestId>…</requestId>` around what `inside` writes.
     pub fn answer(action: &str, request_id: &str, inside: impl FnOnce(&mut Self)) -> String {
+        let namespace = format!("http://ec2.amazonaws.com/doc/{VERSION}/");
+        Self::document(&format!("{action}Response"), &namespace, |xml| {
+            xml.text("requestId", request_id);
+            inside(xml);
+        })
+    }
+
+    /// `<name xmlns=…>…</name>` around what `inside` writes.
+    pub fn document(name: &str, namespace: &str, inside: impl FnOnce(&mut Self)) -> String {
         let mut xml = Self(Writer::new(Vec::with_capacity(1024)));
         xml.event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)));
-        let name = format!("{action}Response");
-        let namespace = format!("http://ec2.amazonaws.com/doc/{VERSION}/");
-        xml.event(Event::Start(BytesStart::new(name.as_str()).with_attributes([("xmlns", namespace.as_str())])));
-        xml.text("requestId", request_id);
+        xml.event(Event::Start(BytesStart::new(name).with_attributes([("xmlns", namespace)])));
         inside(&mut xml);
-        xml.event(Event::End(BytesEnd::new(name.as_str())));
+        xml.event(Event::End(BytesEnd::new(name)));
         String::from_utf8(xml.0.into_inner()).unwrap_or_default()
+    }
+
+    /// `<name xmlns=…>value</name>`.
+    pub fn leaf(name: &str, namespace: &str, value: &str) -> String {
+        Self::document(name, namespace, |xml| xml.event(Event::Text(BytesText::new(value))))
     }
 
     /// `<name>value</name>`, escaped.
@@ -84,7 +95,7 @@ impl Xml {
     }
 }
 
-/// A time as EC2 writes it.
+/// A time as EC2 and S3 write it.
 #[must_use]
 pub fn stamp(at: Timestamp) -> String {
     format!("{at:.3}")
