@@ -96,6 +96,9 @@ fn destination(to: &DestinationPlan) -> String {
             let replaces = if *replaces { ", replacing what is there" } else { "" };
             format!("{} a file of {length}{replaces}", to.address)
         }
+        DestinationKind::Device { length, size, .. } => {
+            format!("{} a device of {size}: its first {length} are overwritten", to.address)
+        }
         DestinationKind::Null => "null: read, check, throw away".to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::blocks::Pool;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
-use super::sink::{FileSink, Made, NullSink, Provenance, Sink, SnapshotSink};
+use super::sink::{DeviceSink, FileSink, Made, NullSink, Provenance, Sink, SnapshotSink};
 use super::source::{Content, Entry, FileSource, Holes, SnapshotSource, Source};
 use super::spec::Spec;
 use super::turns::Turns;
@@ -81,6 +81,9 @@ async fn sink(spec: &Spec, aws: &Aws, dest: usize, plan: &DestinationPlan) -> Re
         DestinationKind::Null => Arc::new(NullSink),
         DestinationKind::File { path, length, .. } => {
             Arc::new(FileSink::new(&spec.unique, dest, path, *length, options.force))
+        }
+        DestinationKind::Device { path, length, device, inode, .. } => {
+            Arc::new(DeviceSink::new(path, *length, (*device, *inode)))
         }
         DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
             let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;

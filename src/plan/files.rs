@@ -5,23 +5,31 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::address::Address;
 use crate::error::{Error, Result};
+use crate::plan::devices;
 use crate::plan::model::{
     DestinationKind, DestinationPlan, Finding, Level, OmitZeros, Options, SourceKind, SourcePlan, Strategy,
 };
 use crate::units::{Bytes, Quantity};
 
-/// Magic bytes of image formats that are not raw, with the command that makes them raw (NixOS/amis#123).
-const FORMATS: [(&[u8], &str, &str); 4] = [
+/// Magic bytes of image formats that are not raw, with qemu's name of the format (NixOS/amis#123).
+const FORMATS: [(&[u8], &str, &str); 6] = [
     (b"QFI\xfb", "qcow2", "qcow2"),
-    (b"conectix", "VHD", "vpc"),
+    (VHD, "VHD", "vpc"),
     (b"vhdxfile", "VHDX", "vhdx"),
     (b"KDMV", "VMDK", "vmdk"),
+    (b"# Disk DescriptorFile", "VMDK", "vmdk"),
+    (b"<<< Oracle VM VirtualBox Disk Image", "VDI", "vdi"),
 ];
+/// A dynamic VHD has it in front, a fixed one only in its last 512 bytes.
+const VHD: &[u8] = b"conectix";
+/// Compressed files, with the command that makes an image of them.
+const COMPRESSED: [(&[u8], &str); 3] =
+    [(b"\x1f\x8b\x08", "gunzip"), (b"\xfd7zXZ\0", "unxz"), (b"\x28\xb5\x2f\xfd", "unzstd")];
 
 /// `~/x` as the shell would have it; everything else as it is; absolute either way.
 fn absolute(path: &Path) -> Result<PathBuf> {
@@ -53,53 +61,66 @@ pub(super) fn source(path: &Path, options: &Options, findings: &mut Vec<Finding>
             Error::usage(format!("`{shown}` is a directory, not a disk image")).todo("name the image file in it")
         );
     }
+    if meta.file_type().is_block_device() {
+        return devices::source(&path, options, findings);
+    }
     if !meta.is_file() {
-        return Err(Error::usage(format!("`{shown}` is not a regular file; devices cannot be read yet"))
-            .todo("make an image of it first, from a snapshot or a frozen file system"));
+        return Err(Error::usage(format!("`{shown}` is neither a file nor a block device")));
     }
     if meta.len() == 0 {
         return Err(Error::usage(format!("`{shown}` is empty")));
     }
     refuse_formats(&path)?;
     findings.push(Finding { level: Level::Passed, text: format!("{shown} is a raw image"), todo: None });
-    let blocks = Bytes(meta.len()).blocks();
     let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
-    Ok(SourcePlan {
-        address: Address::Path(path.clone()),
+    let kind = SourceKind::File {
+        device: meta.dev(),
+        inode: meta.ino(),
+        length: Bytes(meta.len()),
+        mtime_ns: nanos(meta.mtime(), meta.mtime_nsec()),
+        ctime_ns: nanos(meta.ctime(), meta.ctime_nsec()),
+        path: path.clone(),
+    };
+    Ok(planned(path, kind, Bytes(meta.len()), options))
+}
+
+/// The plan of what lies on this machine.
+pub(super) fn planned(path: PathBuf, kind: SourceKind, length: Bytes, options: &Options) -> SourcePlan {
+    SourcePlan {
+        address: Address::Path(path),
         profile: None,
         region: None,
         account: None,
-        kind: SourceKind::File {
-            device: meta.dev(),
-            inode: meta.ino(),
-            length: Bytes(meta.len()),
-            mtime_ns: nanos(meta.mtime(), meta.mtime_nsec()),
-            ctime_ns: nanos(meta.ctime(), meta.ctime_nsec()),
-            path,
-        },
+        kind,
         name: None,
         tags: options.tags.clone(),
-        volume: Bytes(meta.len()),
+        volume: length,
         blocks: match options.omit_zeros {
-            OmitZeros::Off => Quantity::exact(blocks),
-            OmitZeros::Holes | OmitZeros::All => Quantity::at_most(blocks),
+            OmitZeros::Off => Quantity::exact(length.blocks()),
+            OmitZeros::Holes | OmitZeros::All => Quantity::at_most(length.blocks()),
         },
-    })
+    }
 }
 
 fn refuse_formats(path: &Path) -> Result<()> {
-    let mut head = [0u8; 8];
-    let mut file = fs::File::open(path).map_err(|e| Error::io(format!("`{}` cannot be opened", path.display()), &e))?;
-    let read = file.read(&mut head).map_err(|e| Error::io(format!("`{}` cannot be read", path.display()), &e))?;
-    let Some((_, name, format)) = FORMATS.iter().find(|(magic, ..)| head[..read].starts_with(magic)) else {
-        return Ok(());
-    };
+    let shown = path.display();
+    let mut head = [0u8; 64];
+    let mut file = fs::File::open(path).map_err(|e| Error::io(format!("`{shown}` cannot be opened"), &e))?;
+    let failed = |e: std::io::Error| Error::io(format!("`{shown}` cannot be read"), &e);
+    let read = file.read(&mut head).map_err(failed)?;
+    let head = &head[..read];
+    if let Some((_, command)) = COMPRESSED.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Err(Error::usage(format!("`{shown}` is compressed; a snapshot holds raw blocks"))
+            .todo(format!("{command} --keep {shown}")));
+    }
+    let foot = file.metadata().map_err(failed)?.len().saturating_sub(512);
+    let mut last = [0u8; 8];
+    let fixed = foot > 0 && file.read_exact_at(&mut last, foot).is_ok() && last == *VHD;
+    let format = FORMATS.iter().find(|(magic, ..)| head.starts_with(magic) || fixed && *magic == VHD);
+    let Some((_, name, format)) = format else { return Ok(()) };
     let raw = path.with_extension("raw");
-    Err(Error::usage(format!("`{}` is a {name} image; a snapshot holds raw blocks", path.display())).todo(format!(
-        "qemu-img convert -f {format} -O raw {} {}",
-        path.display(),
-        raw.display()
-    )))
+    Err(Error::usage(format!("`{shown}` is a {name} image; a snapshot holds raw blocks"))
+        .todo(format!("qemu-img convert -f {format} -O raw {shown} {}", raw.display())))
 }
 
 /// Checks that a file can be made there without losing anything.
@@ -129,8 +150,8 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
     }
     let mut replaces = false;
     if let Ok(meta) = fs::metadata(&path) {
-        if meta.file_type().is_block_device() || meta.file_type().is_char_device() {
-            return Err(device(&path));
+        if meta.file_type().is_block_device() {
+            return devices::destination(path, source, options);
         }
         if !meta.is_file() {
             return Err(Error::refused(format!("`{shown}` is neither a file nor a device")));
@@ -156,35 +177,6 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
     })
 }
 
-fn device(path: &Path) -> Error {
-    let shown = path.display();
-    match mounted_at(path) {
-        Some(at) => Error::refused(format!("`{shown}` is mounted at {at}: a mounted device is never written to"))
-            .todo(format!("umount {at}, if nothing on it is needed")),
-        None => Error::refused(format!("`{shown}` is a device; floe writes files and snapshots, devices not yet"))
-            .todo("copy to a file; a file can be written to the device with dd"),
-    }
-}
-
-/// Where a device, or a partition of it, is mounted.
-fn mounted_at(device: &Path) -> Option<String> {
-    let real = fs::canonicalize(device).unwrap_or_else(|_| device.to_owned());
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mounted_in(&mounts, &real, |what| fs::canonicalize(what).ok())
-}
-
-/// The same in a given table of mounts; `resolve` follows links (`/dev/root`, `/dev/mapper/…`).
-fn mounted_in(mounts: &str, real: &Path, resolve: impl Fn(&str) -> Option<PathBuf>) -> Option<String> {
-    mounts.lines().find_map(|line| {
-        let mut words = line.split(' ');
-        let (what, at) = (words.next()?, words.next()?);
-        let what = resolve(what)?;
-        let partition = what.to_str()?.strip_prefix(real.to_str()?)?;
-        let number = partition.strip_prefix('p').unwrap_or(partition);
-        (number.is_empty() || number.bytes().all(|b| b.is_ascii_digit())).then(|| at.to_owned())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,28 +189,23 @@ mod tests {
     }
 
     #[test]
-    fn a_mounted_device_is_found_by_itself_and_by_its_partitions() {
-        let mounts = "/dev/root / ext4 rw 0 0\nproc /proc proc rw 0 0\n/dev/nvme1n1p2 /data xfs rw 0 0\n/dev/sdb /b ext4 rw 0 0\n";
-        let resolve = |what: &str| match what {
-            "/dev/root" => Some(PathBuf::from("/dev/nvme0n1p1")),
-            what if what.starts_with("/dev/") => Some(PathBuf::from(what)),
-            _ => None,
-        };
-        let at = |device: &str| mounted_in(mounts, Path::new(device), resolve);
-        assert_eq!(at("/dev/nvme0n1").as_deref(), Some("/"));
-        assert_eq!(at("/dev/nvme1n1").as_deref(), Some("/data"));
-        assert_eq!(at("/dev/nvme1n1p2").as_deref(), Some("/data"));
-        assert_eq!(at("/dev/sdb").as_deref(), Some("/b"));
-        assert_eq!(at("/dev/nvme1n1p1"), None);
-        assert_eq!(at("/dev/sd"), None, "sdb is no partition of it");
-        assert_eq!(at("/dev/nvme2n1"), None);
-    }
-
-    #[test]
     fn only_raw_images_are_sources() {
         let (_dir, path) = image(b"QFI\xfb\0\0\0\x03");
         let error = source(&path, &Options::default(), &mut Vec::new()).expect_err("qcow2");
         assert!(error.todo.is_some_and(|t| t.starts_with("qemu-img convert -f qcow2 -O raw ")));
+        let fixed = [vec![0; 5_000], [VHD, &[0; 504]].concat()].concat();
+        for (bytes, command) in [
+            (&b"vhdxfile"[..], "qemu-img convert -f vhdx "),
+            (b"conectix\0\0", "qemu-img convert -f vpc "),
+            (&fixed, "qemu-img convert -f vpc "),
+            (b"KDMV\x01", "qemu-img convert -f vmdk "),
+            (b"# Disk DescriptorFile\nversion=1", "qemu-img convert -f vmdk "),
+            (b"\x1f\x8b\x08\0\0", "gunzip --keep "),
+        ] {
+            let (_dir, path) = image(bytes);
+            let error = source(&path, &Options::default(), &mut Vec::new()).expect_err("not raw");
+            assert!(error.todo.as_deref().is_some_and(|todo| todo.starts_with(command)), "{error:?}");
+        }
         let (_dir, path) = image(&[7; 5_000]);
         let plan = source(&path, &Options::default(), &mut Vec::new()).expect("raw");
         assert_eq!((plan.volume, plan.blocks.value.0), (Bytes(5_000), 1));

@@ -7,6 +7,7 @@ mod accept;
 mod alternatives;
 pub mod choices;
 pub mod count;
+pub mod devices;
 mod files;
 mod machine;
 mod make;

@@ -129,13 +129,13 @@ pub enum SourceKind {
         /// Its key.
         kms_key: Option<String>,
     },
-    /// A file or device, pinned by what `stat` says.
+    /// A file, pinned by what `stat` says, or a block device, pinned by which one it is.
     File {
         /// Where it is, absolute.
         path: PathBuf,
-        /// Device number.
+        /// Device number; of a block device with a serial number 0.
         device: u64,
-        /// Inode.
+        /// Inode; of a block device a digest of its serial number, or the number of its attachment.
         inode: u64,
         /// Its length in bytes.
         length: Bytes,
@@ -194,6 +194,19 @@ pub enum DestinationKind {
         length: Bytes,
         /// Whether something is replaced.
         replaces: bool,
+    },
+    /// A block device, written in place.
+    Device {
+        /// Where, absolute.
+        path: PathBuf,
+        /// What is written of it, from its start; the rest is left as it is.
+        length: Bytes,
+        /// Its own size.
+        size: Bytes,
+        /// Which device that is, as [`SourceKind::File`] names it.
+        device: u64,
+        /// See `device`.
+        inode: u64,
     },
     /// Nowhere.
     Null,

@@ -84,7 +84,7 @@ async fn what_is_not_offered_is_refused_with_a_sentence() {
         (vec!["s3://vault/disk.img", "eu-west-1:"], ["S3 cannot be read yet", "snapshots and files"]),
         (vec![&boot, "s3://vault/ebs/"], ["S3 cannot be written yet", "snapshots and files"]),
         (vec![&boot, "eu-west-1:", "--strategy", "native"], ["does not run them yet", "copy-snapshot"]),
-        (vec!["/dev/zero", "eu-west-1:"], ["devices cannot be read yet", "frozen file system"]),
+        (vec!["/dev/zero", "eu-west-1:"], ["neither a file", "nor a block device"]),
     ] {
         for verb in ["plan", "copy"] {
             let mut all = vec![verb];
@@ -92,7 +92,8 @@ async fn what_is_not_offered_is_refused_with_a_sentence() {
             refused(&world.run(&all).await, 2, &words);
         }
     }
-    refused(&world.run(&["copy", &boot, "/dev/full", "--yes", "--force"]).await, 5, &["/dev/full` is a device", "dd"]);
+    let full = world.run(&["copy", &boot, "/dev/full", "--yes", "--force"]).await;
+    refused(&full, 5, &["/dev/full` is neither a file", "nor a device"]);
     assert!(!world.path("out.img").exists());
     assert_eq!(requests(&world, "StartSnapshot"), 0);
 }

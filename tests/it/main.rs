@@ -6,6 +6,7 @@ mod aws;
 mod background;
 mod cli;
 mod crash;
+mod devices;
 mod disk;
 mod doctor;
 mod engine;

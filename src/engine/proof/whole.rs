@@ -103,11 +103,11 @@ impl Whole<'_> {
     }
 
     async fn open(&self) -> Result<Opened> {
-        let path = self.path.clone();
+        let (path, length) = (self.path.clone(), self.length);
         let opened = tokio::task::spawn_blocking(move || {
             let pinned = pin_file(&path)?;
             // Its changes are looked for at the end, where they are told as what they are.
-            let source = FileSource::open(&pinned, Holes::Listed, true)?;
+            let source = FileSource::open(&pinned, Holes::Listed, true)?.upto(length);
             Ok(Opened { source: Arc::new(source), which: which(&pinned) })
         });
         opened.await.map_err(|e| Error::failed(format!("work on {}: {e}", self.path.display())))?

@@ -28,7 +28,7 @@ use crate::store::atomic::sync_dir;
 use crate::units::{Bytes, Digest, ZERO_BLOCK_SHA256};
 
 /// Blocks written at once: 8 MiB keep any disk busy, and each one holds a thread.
-const WRITERS: usize = 16;
+pub(super) const WRITERS: usize = 16;
 
 /// One file. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -175,7 +175,7 @@ impl FileSink {
 }
 
 /// A full disk is waited for; anything else of a disk is final.
-fn disk(what: String, cause: &io::Error) -> Error {
+pub(super) fn disk(what: String, cause: &io::Error) -> Error {
     let mut error = Error::io(what, cause);
     if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         error.class = Class::Quota;

@@ -1,4 +1,5 @@
-//! An image file as a source: its holes are known without reading, its identity is pinned by `stat`.
+//! An image file or a block device as a source: a file's holes are known without reading; a file is pinned by `stat`, a
+//! device by which one it is, and held so that nobody mounts it meanwhile.
 //!
 //! Invariant: what is read belongs to the file that the plan saw, or the job hears that it changed (unless
 //! the user allowed that). The last block is padded with zeros.
@@ -7,7 +8,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,9 +21,9 @@ use super::{Content, Entry, Page, Routes, Source};
 use crate::engine::blocks::{Pool, digest_of, zeros};
 use crate::engine::call::Caller;
 use crate::engine::direct::Direct;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ids::BlockIndex;
-use crate::plan::SourceKind;
+use crate::plan::{SourceKind, devices};
 use crate::units::{BLOCK_BYTES, Bytes, Digest, ZERO_BLOCK_SHA256};
 
 /// One open file and what the plan said of it.
@@ -31,6 +32,8 @@ pub(in crate::engine) struct FileSource {
     file: Arc<Direct>,
     path: PathBuf,
     pinned: Pin,
+    /// As much of it as is wanted.
+    length: u64,
     holes: Holes,
     allow_changed: bool,
     turns: Semaphore,
@@ -61,6 +64,10 @@ struct Pin {
 impl Pin {
     fn of(file: &File) -> io::Result<Self> {
         let meta = file.metadata()?;
+        if meta.file_type().is_block_device() {
+            let (device, inode) = devices::which(file)?;
+            return Ok(Self { device, inode, length: devices::size(file)?.0, mtime_ns: 0, ctime_ns: 0 });
+        }
         let ns = |seconds: i64, part: i64| seconds.saturating_mul(1_000_000_000).saturating_add(part);
         Ok(Self {
             device: meta.dev(),
@@ -74,7 +81,7 @@ impl Pin {
     /// What differs, in words; `None` when nothing does.
     fn differs(&self, now: &Self) -> Option<&'static str> {
         if (self.device, self.inode) != (now.device, now.inode) {
-            Some("another file has taken its place")
+            Some("another one has taken its place")
         } else if self.length != now.length {
             Some("its length changed")
         } else if self.mtime_ns != now.mtime_ns {
@@ -96,12 +103,24 @@ impl FileSource {
         let SourceKind::File { path, device, inode, length, mtime_ns, ctime_ns } = kind else {
             return Err(Error::failed("the plan's source is not a file"));
         };
-        let file = File::open(path).map_err(|e| Error::io(format!("could not open {}", path.display()), &e))?;
+        let open = || File::open(path).map_err(|e| Error::io(format!("could not open {}", path.display()), &e));
+        let file = match path.metadata() {
+            Ok(meta) if meta.file_type().is_block_device() => match devices::hold(path, false) {
+                Err(error) if error.kind == Kind::Refused && allow_changed => open()?,
+                held => held?,
+            },
+            _ => open()?,
+        };
         let pinned = Pin { device: *device, inode: *inode, length: length.0, mtime_ns: *mtime_ns, ctime_ns: *ctime_ns };
         let (file, turns) = (Arc::new(Direct::reader(file)), Semaphore::new(READS));
-        let source = Self { file, path: path.clone(), pinned, holes, allow_changed, turns };
+        let source = Self { file, path: path.clone(), pinned, length: length.0, holes, allow_changed, turns };
         source.compare()?;
         Ok(source)
+    }
+
+    /// Only its first `length` bytes: a device may be larger than what was written to it.
+    pub(in crate::engine) fn upto(self, length: Bytes) -> Self {
+        Self { length: self.length.min(length.0), ..self }
     }
 
     /// What differs from the pinned file, and whether its length does.
@@ -127,7 +146,7 @@ impl FileSource {
 #[async_trait]
 impl Source for FileSource {
     fn blocks(&self) -> u32 {
-        u32::try_from(Bytes(self.pinned.length).blocks().0).unwrap_or(u32::MAX)
+        u32::try_from(Bytes(self.length).blocks().0).unwrap_or(u32::MAX)
     }
 
     async fn page(&self, from: u32, _token: Option<&str>, max: u16) -> Result<Page> {
@@ -150,7 +169,7 @@ impl Source for FileSource {
             return Ok(ZERO_BLOCK_SHA256);
         }
         let (file, index, mut buffer) = (Arc::clone(&self.file), entry.index, std::mem::take(into));
-        let length = self.pinned.length;
+        let length = self.length;
         let (buffer, outcome) = tokio::task::spawn_blocking(move || {
             let outcome = read_block(&file, index, length, &mut buffer);
             let outcome = outcome.map(|()| digest_of(&buffer));

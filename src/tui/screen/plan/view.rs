@@ -165,6 +165,7 @@ fn destination(kind: &DestinationKind) -> String {
         }
         DestinationKind::File { length, replaces: true, .. } => format!("replaces the file there · {length}"),
         DestinationKind::File { length, .. } => format!("new file · {length} exactly"),
+        DestinationKind::Device { length, size, .. } => format!("overwrites {length} of this device · {size}"),
         DestinationKind::Null => "read and checked, kept nowhere".to_owned(),
     }
 }
@@ -257,6 +258,10 @@ pub fn consequence(plan: &Plan) -> String {
         let s = if files == 1 { "" } else { "s" };
         let over = if replaced > 0 { format!(" ({replaced} replaced)") } else { String::new() };
         parts.push(format!("write {files} file{s}{over}"));
+    }
+    let devices = all().filter(|to| matches!(to.kind, DestinationKind::Device { .. })).count();
+    if devices > 0 {
+        parts.push(format!("overwrite {devices} device{}", if devices == 1 { "" } else { "s" }));
     }
     if parts.is_empty() {
         parts.push("make nothing".to_owned());
