@@ -8,7 +8,7 @@ use super::signals::Ends;
 use super::{Code, follow, receipt, say, table};
 use crate::engine::protocol::{Command, JobState, JobStatus, Lanes, LeftOvers};
 use crate::engine::{self, Client};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ids::JobId;
 
 /// Runs one of them.
@@ -19,8 +19,11 @@ pub async fn run(args: Jobs, resolved: &Resolved) -> Result<Code> {
     let world = resolved.open().await?;
     match args.verb.unwrap_or(JobsVerb::Ls) {
         JobsVerb::Ls => {
-            let jobs = all(&world).await?;
+            let (jobs, unheard) = seen(&world).await?;
             ls(&jobs, resolved.output)?;
+            if let Some(error) = unheard {
+                resolved.say.note(&format!("this is what lies on disk: {error}"));
+            }
             if let Some(note) = left_overs_note(&jobs) {
                 resolved.say.note(&note);
             }
@@ -35,19 +38,29 @@ pub async fn run(args: Jobs, resolved: &Resolved) -> Result<Code> {
     }
 }
 
-/// Every job as it stands: what lies on disk, and of what runs the engine's own picture.
-async fn all(world: &World) -> Result<Vec<JobStatus>> {
+/// Every job as it stands: what lies on disk, and of what runs the engine's own picture. An engine that cannot be asked
+/// does not hide what is on disk; why it cannot comes beside it.
+async fn seen(world: &World) -> Result<(Vec<JobStatus>, Option<Error>)> {
     let mut rows = engine::jobs(&world.state)?;
-    // An engine that cannot be asked does not hide what is on disk.
-    if let Ok(Some(attached)) = attach::running(world).await {
-        let picture = attached.engine.status().borrow().clone();
-        for row in &mut rows {
-            if let Some(live) = picture.jobs.iter().find(|live| live.job == row.job) {
-                row.clone_from(live);
+    match attach::running(world).await {
+        Ok(Some(attached)) => {
+            let picture = attached.engine.status().borrow().clone();
+            for row in &mut rows {
+                if let Some(live) = picture.jobs.iter().find(|live| live.job == row.job) {
+                    row.clone_from(live);
+                }
             }
+            Ok((rows, None))
         }
+        Ok(None) => Ok((rows, None)),
+        // An engine in the foreground of another command is asked by nobody.
+        Err(error) if error.kind == Kind::Refused => Ok((rows, None)),
+        Err(error) => Ok((rows, Some(error))),
     }
-    Ok(rows)
+}
+
+async fn all(world: &World) -> Result<Vec<JobStatus>> {
+    seen(world).await.map(|(rows, _)| rows)
 }
 
 /// The job that was named, or the only one that fits.

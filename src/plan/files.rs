@@ -149,7 +149,12 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
             .todo(format!("mkdir -p {}", parent.display())));
     }
     let mut replaces = false;
-    if let Ok(meta) = fs::metadata(&path) {
+    let there = match fs::metadata(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        // A loop of links, a name that is too long, a directory that may not be entered.
+        there => Some(there.map_err(|e| Error::usage(format!("`{shown}` cannot be a file: {e}")))?),
+    };
+    if let Some(meta) = there {
         if meta.file_type().is_block_device() {
             return devices::destination(path, source, options);
         }
@@ -233,6 +238,10 @@ mod tests {
         assert_eq!(directory.kind.exit_code(), 2);
         assert!(directory.todo.is_some_and(|t| t.starts_with("floe copy ")));
         assert_eq!(refuse(&dir.path().join("no/such/disk.img"), &force).kind.exit_code(), 2);
+        let ring = dir.path().join("ring");
+        std::os::unix::fs::symlink(&ring, &ring).expect("a link onto itself");
+        assert_eq!(refuse(&ring, &force).kind.exit_code(), 2);
+        assert_eq!(refuse(&dir.path().join("x".repeat(300)), &force).kind.exit_code(), 2);
         let itself = source(&path, &Options::default(), &mut Vec::new()).expect("source");
         assert!(destination(&path, &itself, &force).is_err(), "a file onto itself");
     }

@@ -383,3 +383,24 @@ async fn lanes_are_turned_from_another_process() {
     let output = world.run(&["jobs", "cancel", "--yes"]).await;
     assert!(output.status.success(), "{}", text(&output));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_does_not_answer_hides_no_job_and_is_told() {
+    let world = World::calm().await;
+    let source = format!("us-east-1:{WEB_DATA}");
+    let (code, _, stderr) = world.json(&["copy", &source, "null:", "--yes", "--foreground", "-o", "json"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let lock = state(&world).join("engine.lock");
+    let mut holder = holder(&world).expect("who had it");
+    let socket = world.path("deaf.sock");
+    holder["socket"] = socket.display().to_string().into();
+    std::fs::write(&lock, holder.to_string()).expect("a lock");
+    let held = std::fs::File::open(&lock).expect("the lock");
+    held.try_lock().expect("held");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let deaf = std::thread::spawn(move || drop(listener.accept()));
+    let (code, rows, stderr) = world.json(&["jobs", "ls", "-o", "json"]).await;
+    deaf.join().expect("it hung up");
+    assert_eq!((code, rows.as_array().map(Vec::len)), (0, Some(1)), "{stderr}");
+    assert!(stderr.contains("this is what lies on disk"), "{stderr}");
+}
