@@ -13,7 +13,7 @@
 //!         |
 //!       aws/     store/            aws: the only room that names an SDK crate; store: config, state, atomic files
 //!         |        |
-//!      address, ids, units, error, grant, …   plain values, no I/O
+//!      address, archive, ids, units, …   plain values, no I/O
 //!
 //!    sandbox/                      stands apart: an embedded AWS that speaks only HTTP to the rest
 //! ```
@@ -22,6 +22,7 @@
 //! builds without a terminal library (`cargo check --lib --no-default-features`).
 
 pub mod address;
+pub mod archive;
 pub mod bandwidth;
 pub mod error;
 pub mod grant;
