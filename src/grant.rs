@@ -23,6 +23,12 @@ pub enum Call {
     CreateTags,
     /// `ec2:DeleteSnapshot`: of what the job made or the plan listed.
     DeleteSnapshot,
+    /// `s3:PutObject`: objects under a root that the plan names, and uploads of them in parts.
+    PutObject,
+    /// `s3:AbortMultipartUpload`, of uploads of this job.
+    AbortMultipartUpload,
+    /// `s3:DeleteObject`: of what the job made and did not complete.
+    DeleteObject,
 }
 
 impl Call {
@@ -35,6 +41,9 @@ impl Call {
             Self::CompleteSnapshot => "ebs:CompleteSnapshot",
             Self::CreateTags => "ec2:CreateTags",
             Self::DeleteSnapshot => "ec2:DeleteSnapshot",
+            Self::PutObject => "s3:PutObject",
+            Self::AbortMultipartUpload => "s3:AbortMultipartUpload",
+            Self::DeleteObject => "s3:DeleteObject",
         }
     }
 }

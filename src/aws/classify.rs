@@ -80,6 +80,9 @@ const TABLE: &[Row] = &[
     row(ANY, &["ValidationException"], &["WRITE_REQUEST_TIMEOUT"], "", Class::Congestion),
     row(ANY, &["ValidationException"], ANY, "failed to read block data", Class::Congestion),
     row(ANY, &["RequestTimeout", "RequestTimeoutException"], ANY, "", Class::Congestion),
+    // S3: two writers of one key met, or what came is not what was sent.
+    row(ANY, &["ConditionalRequestConflict", "OperationAborted"], ANY, "", Class::Transient),
+    row(ANY, &["BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody"], ANY, "", Class::Transient),
     // Two puts of one block met, usually ours and its retry.
     row(ANY, &["ValidationException"], &["CONFLICTING_BLOCK_UPDATE"], "", Class::Transient),
     // Tokens that ended.
@@ -251,6 +254,18 @@ fn todo(said: &Said, class: Class, mend: &dyn Fn() -> String) -> Option<String> 
                 let verb = verb(said.operation);
                 format!("allow {} (floe iam {verb} prints the least policy)", said.operation)
             }
+            ("NoSuchBucket", _) => "check the name of the bucket; floe makes no buckets".to_owned(),
+            ("NoSuchKey", _) => "check the key: floe ls archives s3://BUCKET/PREFIX/".to_owned(),
+            ("InvalidObjectState", _) => {
+                "bring it back first: aws s3api restore-object --restore-request Days=1, and try again hours later"
+                    .to_owned()
+            }
+            ("PreconditionFailed", _) if said.operation == "s3:GetObject" => {
+                "it was changed meanwhile: make a new plan".to_owned()
+            }
+            ("PermanentRedirect" | "AuthorizationHeaderMalformed", _) => {
+                "the bucket is in another region: make a new plan".to_owned()
+            }
             ("OptInRequired", _) => "enable the region in the account, or leave it out".to_owned(),
             ("InvalidSnapshot.NotFound" | "ResourceNotFoundException", _) => NOT_THERE.to_owned(),
             ("InvalidSnapshot.InUse", _) => "deregister the image that uses it first".to_owned(),
@@ -302,6 +317,7 @@ fn verb(operation: &str) -> &'static str {
         | "ec2:CreateTags" => "copy",
         "ebs:ListSnapshotBlocks" | "ebs:ListChangedBlocks" => "size",
         "ec2:DeleteSnapshot" => "delete",
+        "s3:PutObject" | "s3:GetObject" | "s3:AbortMultipartUpload" | "s3:DeleteObject" => "copy",
         _ => "ls",
     }
 }
@@ -376,6 +392,18 @@ mod tests {
             (START, 400, "PendingSnapshotLimitExceeded", "", "", Quota),
             (START, 400, "ConcurrentSnapshotLimitExceeded", "", "", Quota),
             ("ec2:CopySnapshot", 400, "ResourceLimitExceeded", "", "Too many snapshot copies in progress", Quota),
+            ("s3:PutObject", 503, "SlowDown", "", "Please reduce your request rate.", Throttled(Level::Account)),
+            ("s3:PutObject", 503, "ServiceUnavailable", "", "", Transient),
+            ("s3:PutObject", 500, "InternalError", "", "", Transient),
+            ("s3:PutObject", 409, "ConditionalRequestConflict", "", "", Transient),
+            ("s3:PutObject", 412, "PreconditionFailed", "", "", Permanent),
+            ("s3:PutObject", 400, "BadDigest", "", "", Transient),
+            ("s3:PutObject", 400, "RequestTimeout", "", "", Congestion),
+            ("s3:GetObject", 404, "NoSuchKey", "", "", Permanent),
+            ("s3:GetObject", 403, "InvalidObjectState", "", "", Permanent),
+            ("s3:GetObject", 403, "AccessDenied", "", "", Permanent),
+            ("s3:ListBucket", 404, "NoSuchBucket", "", "", Permanent),
+            ("s3:ListBucket", 403, "RequestTimeTooSkewed", "", "", ClockSkew),
             (START, 409, "ConflictException", "", "", Permanent),
             (START, 400, "ValidationException", "INVALID_CUSTOMER_KEY", "", Permanent),
             (START, 400, "ValidationException", "INVALID_VOLUME_SIZE", "", Permanent),

@@ -104,6 +104,17 @@ impl Context {
         Ok(resolved.url().trim_end_matches('/').to_owned())
     }
 
+    /// Where S3 is asked, when not at AWS's own names: the one endpoint of the settings, else the standard variables and
+    /// profile keys.
+    pub(super) fn s3_endpoint(&self) -> Option<String> {
+        let base = &self.inner.own.base;
+        let of_service = || {
+            let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            base.service_config()?.load_config(key.build().ok()?)
+        };
+        self.inner.own.endpoint.clone().or_else(of_service).or_else(|| base.endpoint_url().map(str::to_owned))
+    }
+
     /// The gate of every mutating call: nothing is sent when it closes.
     pub(super) fn allow(&self, grant: &Grant, call: Call, resource: Option<&str>) -> Result<()> {
         if self.inner.own.read_only {

@@ -1,4 +1,4 @@
-//! The only room that names an SDK crate: sessions, EC2, EBS direct, quotas.
+//! The only room that names an SDK crate: sessions, EC2, EBS direct, S3, quotas.
 //!
 //! Everything above sees plain values. One [`Aws`] is one *world* (real AWS, a custom endpoint, or the
 //! sandbox) with one shared HTTP client; a [`Session`] is one profile in one region, pinned to the account
@@ -16,6 +16,7 @@ mod http;
 mod metadata;
 mod plain;
 mod profiles;
+mod s3;
 mod session;
 mod settings;
 mod surroundings;
@@ -27,6 +28,10 @@ pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapsh
 pub use ec2::{Ec2, EncryptionDefault, Page, SnapshotState};
 pub use metadata::host_region;
 pub use profiles::ProfilesVersion;
+pub use s3::{
+    KEYS_A_PAGE, Keep, PART_LEAST, PARTS_MAX, Root, S3, S3Bytes, S3Head, S3Object, S3Page, S3Part, is_precondition,
+    needs_restore,
+};
 pub use session::{Aws, Session};
 pub use settings::{FixedProfile, Introduction, ProfileInfo, ProfileKind, Profiles, Settings, ShellKeys, WorldId};
 pub use surroundings::{Shell, Surroundings};

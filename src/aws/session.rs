@@ -19,7 +19,7 @@ use super::http::{CONNECT_TIMEOUT, Http};
 use super::profiles::{self, Files, ProfilesVersion};
 use super::settings::{FixedProfile, Introduction, ProfileInfo, Profiles, Settings, ShellKeys, WorldId};
 use super::surroundings::{Endpoints, Shell, Surroundings};
-use super::{Ebs, Ec2};
+use super::{Ebs, Ec2, S3};
 use crate::error::{Class, Error, Result};
 use crate::ids::{AccountId, Profile, Region};
 use crate::rows::{Origin, RegionRow};
@@ -371,7 +371,7 @@ impl Aws {
             base: identity.base.clone(),
         });
         let (ebs, ec2) = (Ebs::new(context.clone()).await?, Ec2::new(context.clone()));
-        Ok(Session { inner: Arc::new(SessionInner { context, ebs, ec2 }) })
+        Ok(Session { inner: Arc::new(SessionInner { s3: S3::new(context.clone()), context, ebs, ec2 }) })
     }
 }
 
@@ -390,6 +390,7 @@ struct SessionInner {
     context: Context,
     ebs: Ebs,
     ec2: Ec2,
+    s3: S3,
 }
 
 impl Session {
@@ -422,6 +423,11 @@ impl Session {
     #[must_use]
     pub fn ec2(&self) -> &Ec2 {
         &self.inner.ec2
+    }
+    /// S3 here.
+    #[must_use]
+    pub fn s3(&self) -> &S3 {
+        &self.inner.s3
     }
     /// When the credentials that are held now end, if they do.
     #[must_use]

@@ -50,6 +50,10 @@ enum On {
     Keys,
     /// Grants on keys, for AWS resources only.
     Grants,
+    /// Buckets of archives.
+    Buckets,
+    /// Objects of archives.
+    Objects,
 }
 
 use Need::{Copy as CopyVerb, Deck, Doctor, Ls, Plan, Size, Verify};
@@ -120,6 +124,30 @@ const TABLE: &[Row] = &[
         ],
         on: On::Keys,
     },
+    Row {
+        sid: "FindArchives",
+        verbs: &[Ls, Plan, CopyVerb, Verify, Deck],
+        actions: &["s3:ListBucket"],
+        on: On::Buckets,
+    },
+    Row {
+        sid: "ReadArchives",
+        verbs: &[Ls, Plan, CopyVerb, Verify, Deck],
+        actions: &["s3:GetObject"],
+        on: On::Objects,
+    },
+    Row {
+        sid: "WriteArchives",
+        verbs: &[CopyVerb, Deck],
+        actions: &["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject", "s3:PutObjectTagging"],
+        on: On::Objects,
+    },
+    Row {
+        sid: "FindUnfinishedUploads",
+        verbs: &[CopyVerb, Deck],
+        actions: &["s3:ListBucketMultipartUploads"],
+        on: On::Buckets,
+    },
     Row { sid: "LetEbsUseThoseKeys", verbs: &[CopyVerb, Deck], actions: &["kms:CreateGrant"], on: On::Grants },
 ];
 
@@ -147,12 +175,14 @@ impl On {
             Self::Everything => "*",
             Self::Snapshots | Self::OwnSnapshots => "arn:*:ec2:*::snapshot/*",
             Self::Keys | Self::Grants => "arn:*:kms:*:*:key/*",
+            Self::Buckets => "arn:*:s3:::*",
+            Self::Objects => "arn:*:s3:::*/*",
         }
     }
 
     fn condition(self) -> Map<String, Value> {
         let condition = match self {
-            Self::Everything | Self::Snapshots | Self::Keys => return Map::new(),
+            Self::Everything | Self::Snapshots | Self::Keys | Self::Buckets | Self::Objects => return Map::new(),
             Self::OwnSnapshots => ("StringLike", json!({ "aws:ResourceTag/floe:job": "*" })),
             Self::Grants => ("Bool", json!({ "kms:GrantIsForAWSResource": "true" })),
         };
@@ -215,6 +245,9 @@ mod tests {
             Call::CompleteSnapshot,
             Call::CreateTags,
             Call::DeleteSnapshot,
+            Call::PutObject,
+            Call::AbortMultipartUpload,
+            Call::DeleteObject,
         ];
         for call in calls {
             assert!(copy.contains(&call.action()), "{}", call.action());
