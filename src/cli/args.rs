@@ -130,7 +130,7 @@ pub struct Ls {
     /// What to list
     #[arg(value_enum, value_name = "WHAT")]
     pub what: What,
-    /// Where: [PROFILE@]REGION:, or one id there
+    /// Where: [PROFILE@]REGION:, or one id there; for archives s3://bucket/prefix/
     #[arg(value_name = "ADDRESS")]
     pub address: Option<String>,
     /// Every region of the account, not only the one in force
@@ -155,6 +155,8 @@ pub enum What {
     Images,
     /// Instances
     Instances,
+    /// Archives in S3, under s3://bucket/prefix/
+    Archives,
 }
 
 /// `floe size`.
@@ -241,6 +243,12 @@ pub struct OperationArgs {
     /// Allow an unencrypted copy of an encrypted source
     #[arg(long)]
     pub allow_decrypt: bool,
+    /// Restore an archive though objects of it are missing: what they held is left out
+    #[arg(long)]
+    pub allow_gaps: bool,
+    /// Storage class of what is written to S3, as GLACIER_IR
+    #[arg(long, value_name = "CLASS")]
+    pub storage_class: Option<String>,
     /// Where this machine stands, for the price of transfer
     #[arg(long, value_name = "REGION|outside")]
     pub runs_in: Option<String>,
@@ -249,7 +257,7 @@ pub struct OperationArgs {
 /// `floe verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// A snapshot or an image file
+    /// A snapshot, an image file, or an archive in S3
     #[arg(value_name = "ADDRESS", value_hint = ValueHint::AnyPath)]
     pub first: String,
     /// What it is compared with
@@ -562,7 +570,6 @@ mod tests {
         for verb in ["verify", "orphans", "delete", "restore", "inspect", "prices", "audit", "accuracy"] {
             assert!(Cli::try_parse_from(["floe", verb]).is_err(), "{verb}");
         }
-        assert!(Cli::try_parse_from(["floe", "ls", "archives"]).is_err());
     }
 
     #[test]

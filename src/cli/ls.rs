@@ -29,6 +29,9 @@ struct Scope {
 /// # Errors
 /// Usage for an address or a filter that cannot be; the region's own error when none answered.
 pub async fn run(args: Ls, resolved: &Resolved) -> Result<Code> {
+    if args.what == What::Archives {
+        return super::archives::ls(&args, resolved).await;
+    }
     let scope = scope(&args)?;
     let world = resolved.open().await?;
     let kind = match args.what {
@@ -37,6 +40,7 @@ pub async fn run(args: Ls, resolved: &Resolved) -> Result<Code> {
         What::Volumes => Kind::Volumes,
         What::Images => Kind::Images,
         What::Instances => Kind::Instances,
+        What::Archives => return Err(Error::usage("archives are listed under s3://bucket/prefix/")),
     };
     let session = resolved.session(&world, &scope.place).await?;
     let wanted = Wanted {

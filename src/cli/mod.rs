@@ -4,6 +4,7 @@
 //! is one file that turns it into calls of the rooms below and their answers into rows or JSON. Stdout carries
 //! results only; [`say`] is the one place that writes.
 
+mod archives;
 pub mod args;
 pub mod attach;
 pub mod copy;

@@ -48,6 +48,8 @@ pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation>
             kms_key: args.kms_key.clone(),
             description: args.description.clone(),
             wait_timeout_seconds: args.wait_timeout,
+            allow_gaps: args.allow_gaps,
+            storage_class: args.storage_class.clone(),
         },
     })
 }

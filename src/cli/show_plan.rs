@@ -82,7 +82,9 @@ fn source(item: &ItemPlan) -> String {
     let name = from.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
     let encrypted = match &from.kind {
         SourceKind::Snapshot { encrypted: true, .. } => ", encrypted",
-        SourceKind::Snapshot { .. } | SourceKind::File { .. } => "",
+        SourceKind::Archive { encrypted: true, .. } => ", of an encrypted source",
+        SourceKind::Fsp { .. } => ", of flexible-snapshot-proxy",
+        SourceKind::Snapshot { .. } | SourceKind::File { .. } | SourceKind::Archive { .. } => "",
     };
     format!("{}{name}: {}, {} blocks{encrypted}", from.address, from.volume, from.blocks)
 }
@@ -98,6 +100,10 @@ fn destination(to: &DestinationPlan) -> String {
         }
         DestinationKind::Device { length, size, .. } => {
             format!("{} a device of {size}: its first {length} are overwritten", to.address)
+        }
+        DestinationKind::Archive { archive, encryption, keep, .. } => {
+            let class = keep.class.as_deref().map_or_else(String::new, |class| format!(", in {class}"));
+            format!("{} an archive named {archive}{class}, encrypted {encryption}", to.address)
         }
         DestinationKind::Null => "null: read, check, throw away".to_owned(),
     }

@@ -1,4 +1,4 @@
-//! `floe verify`: any two of snapshots and image files, compared block by block; both are read in full.
+//! `floe verify`: any two of snapshots, image files and archives, compared block by block; both are read in full.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -56,9 +56,9 @@ pub async fn run(args: VerifyArgs, resolved: &Resolved) -> Result<Code> {
 
 fn comparable(text: &str) -> Result<Address> {
     match Address::source(text)? {
-        address @ (Address::Snapshot(..) | Address::Path(_)) => Ok(address),
+        address @ (Address::Snapshot(..) | Address::Path(_) | Address::Archive(..)) => Ok(address),
         other => Err(Error::usage(format!("`{other}` cannot be compared"))
-            .todo("verify compares two of: a snapshot, [PROFILE@][REGION:]snap-…; an image file, ./disk.img")),
+            .todo("verify compares two of: a snapshot, [PROFILE@][REGION:]snap-…; an image file, ./disk.img; an archive, s3://bucket/prefix/snap-…/")),
     }
 }
 
@@ -76,6 +76,13 @@ async fn side(world: &World, resolved: &Resolved, address: &mut Address) -> Resu
             Ok(Side::Snapshot(session, id.clone()))
         }
         Address::Path(path) => Ok(Side::File(absolute(path)?)),
+        Address::Archive(..) => {
+            let (session, plan) = plan::archive_whole(&world.aws, address).await?;
+            if resolved.sandbox.is_none() {
+                resolved.limits.check_account(session.account())?;
+            }
+            Ok(Side::Archive(session, plan.kind, plan.volume))
+        }
         other => Err(Error::usage(format!("`{other}` cannot be compared"))),
     }
 }

@@ -33,6 +33,9 @@ pub(super) const SILENT: Duration = Duration::from_secs(60);
 /// ListSnapshotBlocks per account (L-18E976AB), CompleteSnapshot per account (L-1D4D9345).
 const LIST_PER_SECOND: f64 = 50.0;
 const COMPLETE_PER_SECOND: f64 = 10.0;
+/// S3 takes so many requests a second per prefix before it scales further; SlowDown says when it has not yet.
+const FETCH_PER_SECOND: f64 = 5500.0;
+const STORE_PER_SECOND: f64 = 3500.0;
 
 type RouteKey = (Api, Option<SnapshotId>, AccountId, Region);
 
@@ -167,6 +170,8 @@ impl Caller {
             Api::Put => (quotas.put_per_account, Some(quotas.put_per_snapshot)),
             Api::List | Api::Changed => (PerSecond(LIST_PER_SECOND), None),
             Api::Complete => (PerSecond(COMPLETE_PER_SECOND), None),
+            Api::Fetch => (PerSecond(FETCH_PER_SECOND), None),
+            Api::Store => (PerSecond(STORE_PER_SECOND), None),
         };
         let account = Scope::Account(session.account().clone(), session.region().clone());
         let account = self.limiters.get(Key { scope: account, api }, quota);

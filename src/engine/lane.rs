@@ -4,6 +4,7 @@
 //! the block is read, and serves the put's checksum, the ledger and the LINEAR checksum.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes as Buffer, BytesMut};
 use futures_util::StreamExt;
@@ -101,6 +102,7 @@ async fn move_item(
     let place = if again { job.pool.place().await } else { Place::default() };
     let moving = log.moves(item.entry.index);
     let mut buffer = BytesMut::new();
+    let reading = Reading::of(&job.reading);
     let mut digest = match read(job, routes, log, &item, &mut buffer).await {
         Ok(digest) => digest,
         Err(error) => {
@@ -111,6 +113,7 @@ async fn move_item(
             return job.halt(halt_of(error));
         }
     };
+    drop(reading);
     log.read(item.segment, Bytes(BLOCK_BYTES));
     let block = Block { data: Some(job.pool.lend(buffer, place)), again };
     let written = write_all(job, board, puts, log, &item, todo, block, &mut digest).await;
@@ -122,6 +125,22 @@ async fn move_item(
         if let Err(error) = job.keeper.done(dest, item.entry.index, digest).await {
             return job.halt(Halt::Fail(error));
         }
+    }
+}
+
+/// One block that is being read, also when that is given up.
+struct Reading<'a>(&'a AtomicUsize);
+
+impl<'a> Reading<'a> {
+    fn of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -256,6 +275,10 @@ pub(super) async fn canary(job: &Arc<Job>, board: &Arc<Board>, routes: Option<&R
             let log = job.hub.lane_log();
             move_item(job, board, routes, &Puts::of(job), &log, item, &stop).await;
             Board::handed_on(&page);
+        }
+        // What needs a sync counts as done only after it: without one the cursors would send this block again.
+        if job.sinks.iter().any(|sink| sink.needs_sync()) {
+            job.keeper.commit().await.map_err(Halt::Fail)?;
         }
     }
     let halted = lock(&job.halt).take();

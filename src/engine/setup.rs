@@ -2,21 +2,22 @@
 //!
 //! Invariant: the account that STS names now is the one that the plan was made with; otherwise nothing runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::blocks::Pool;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
-use super::sink::{DeviceSink, FileSink, Made, NullSink, Provenance, Sink, SnapshotSink};
-use super::source::{Content, Entry, FileSource, Holes, SnapshotSource, Source};
-use super::spec::Spec;
+use super::sink::{ArchiveSink, DeviceSink, Facts, FileSink, Made, NullSink, Provenance, Sink, SnapshotSink};
+use super::source::{ArchiveSource, Content, Entry, FileSource, FspSource, Holes, SnapshotSource, Source};
+use super::spec::{JobDir, Spec};
 use super::turns::Turns;
-use crate::aws::{Aws, Session};
+use crate::archive::{Encryption, Origin, level_of};
+use crate::aws::{Aws, Root, Session};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, BlockIndex, Profile, Region};
-use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, SourceKind};
+use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, Pace, SourceKind, SourcePlan};
 use crate::units::{Bytes, Digest};
 
 /// The ends of a job.
@@ -32,14 +33,14 @@ pub(super) fn identity(spec: &Spec) -> Result<String> {
 }
 
 /// Sessions, accounts, and what the plan says, as objects.
-pub(super) async fn ends(spec: &Spec, aws: &Aws) -> Result<Ends> {
+pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
     let item = spec.item()?;
     if item.destinations.len() > MAX_DESTINATIONS {
         return Err(Error::usage(format!("a copy has at most {MAX_DESTINATIONS} destinations")));
     }
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::with_capacity(item.destinations.len());
     for (dest, plan) in item.destinations.iter().enumerate() {
-        sinks.push(sink(spec, aws, dest, plan).await?);
+        sinks.push(sink(spec, aws, dir, dest, plan).await?);
     }
     let source = &item.source;
     let source: Arc<dyn Source> = match &source.kind {
@@ -47,6 +48,27 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws) -> Result<Ends> {
             let session =
                 session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
             Arc::new(SnapshotSource::new(session, id.clone(), source.volume))
+        }
+        SourceKind::Archive { bucket, layers, .. } => {
+            let session =
+                session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
+            let gaps = layers.iter().any(|layer| !layer.gaps.is_empty());
+            if gaps && !spec.plan.operation.options.allow_gaps {
+                return Err(
+                    Error::refused("objects of this archive are missing").todo("--allow-gaps restores the rest")
+                );
+            }
+            Arc::new(ArchiveSource::open(session, bucket, layers).await?)
+        }
+        SourceKind::Fsp { bucket, folder, listing, gaps, .. } => {
+            let session =
+                session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
+            if *gaps && !spec.plan.operation.options.allow_gaps {
+                return Err(
+                    Error::refused("no segment covers some of this volume").todo("--allow-gaps restores the rest")
+                );
+            }
+            Arc::new(FspSource::open(session, bucket, folder, *listing).await?)
         }
         kind @ SourceKind::File { .. } => {
             let holes = if sinks.iter().any(|sink| sink.wants_holes()) { Holes::Listed } else { Holes::LeftOut };
@@ -74,7 +96,7 @@ async fn session(
     }
 }
 
-async fn sink(spec: &Spec, aws: &Aws, dest: usize, plan: &DestinationPlan) -> Result<Arc<dyn Sink>> {
+async fn sink(spec: &Spec, aws: &Aws, dir: &JobDir, dest: usize, plan: &DestinationPlan) -> Result<Arc<dyn Sink>> {
     let options = &spec.plan.operation.options;
     let source = &spec.item()?.source;
     Ok(match &plan.kind {
@@ -84,6 +106,29 @@ async fn sink(spec: &Spec, aws: &Aws, dest: usize, plan: &DestinationPlan) -> Re
         }
         DestinationKind::Device { path, length, device, inode, .. } => {
             Arc::new(DeviceSink::new(path, *length, (*device, *inode)))
+        }
+        DestinationKind::Archive { bucket, root, archive, base, keep, .. } => {
+            let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
+            Arc::new(ArchiveSink {
+                session,
+                root: Root { bucket: bucket.clone(), prefix: root.clone() },
+                keep: keep.clone(),
+                facts: Facts {
+                    archive: archive.clone(),
+                    made: spec.created,
+                    origin: origin(source),
+                    base: base.clone(),
+                    volume: source.volume,
+                    encryption: encryption(source),
+                    tags: source.tags.clone(),
+                },
+                grant: Arc::new(spec.grant.clone()),
+                level: level_of(options.pace == Pace::CostEfficient, options.pace == Pace::Aggressive),
+                unique: spec.unique.clone(),
+                share: options.memory,
+                places: dir.places(dest),
+                open: Mutex::default(),
+            })
         }
         DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
             let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
@@ -109,6 +154,25 @@ async fn sink(spec: &Spec, aws: &Aws, dest: usize, plan: &DestinationPlan) -> Re
             })
         }
     })
+}
+
+/// What the manifest of an archive says of its source.
+fn origin(source: &SourcePlan) -> Origin {
+    let snapshot = match &source.kind {
+        SourceKind::Snapshot { id, .. } => Some(id.clone()),
+        SourceKind::Archive { snapshot, .. } => snapshot.clone(),
+        SourceKind::Fsp { snapshot, .. } => Some(snapshot.clone()),
+        SourceKind::File { .. } => None,
+    };
+    Origin { address: source.address.to_string(), snapshot, name: source.name.clone() }
+}
+
+fn encryption(source: &SourcePlan) -> Encryption {
+    match &source.kind {
+        SourceKind::Snapshot { encrypted, kms_key, .. } => Encryption { encrypted: *encrypted, key: kms_key.clone() },
+        SourceKind::Archive { encrypted, .. } => Encryption { encrypted: *encrypted, key: None },
+        SourceKind::File { .. } | SourceKind::Fsp { .. } => Encryption { encrypted: false, key: None },
+    }
 }
 
 /// Reads again what earlier runs read of a source that can change, and compares it with the ledger.

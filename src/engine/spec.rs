@@ -96,6 +96,10 @@ impl JobDir {
     pub(super) fn events(&self) -> PathBuf {
         self.0.join("events.ndjson")
     }
+    /// Where the blocks of an archive are, for one destination.
+    pub(super) fn places(&self, dest: usize) -> PathBuf {
+        self.0.join(format!("places-{dest}"))
+    }
     pub(super) fn job(&self) -> PathBuf {
         self.0.join("job.json")
     }

@@ -20,7 +20,7 @@ use super::spec::{JobDir, Spec};
 use super::stall::cause_of;
 use crate::error::{Error, Result};
 use crate::ids::{BlockIndex, JobId};
-use crate::plan::{Api, DestinationKind, Prices, SourceKind};
+use crate::plan::{Api, DestinationKind, DestinationPlan, Prices, SourceKind};
 use crate::units::{Blocks, Bytes, Quantity, Rate, Sure, Usd};
 
 /// A row of a running job.
@@ -252,6 +252,9 @@ pub(super) fn left_overs(spec: &Spec, picture: &Picture) -> Vec<LeftOver> {
             DestinationKind::Snapshot { .. } if known.state == DestinationState::Starting => {
                 found.push(LeftOver::Unanswered(plan.address.to_string()));
             }
+            DestinationKind::Archive { bucket, root, .. } => {
+                found.push(LeftOver::Objects(format!("s3://{bucket}/{root}")));
+            }
             DestinationKind::File { path, .. } => {
                 let part = partial(path, &spec.unique, dest);
                 found.extend(part.symlink_metadata().is_ok().then_some(LeftOver::File(part)));
@@ -442,13 +445,26 @@ fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
         usd += prices.request(Api::Get, region).value.0 * requests.get as f64;
         usd += prices.request(Api::List, region).value.0 * requests.list as f64;
     }
-    if let Some(region) = item.destinations.iter().find_map(|d| d.region.as_ref()) {
+    let to_snapshot = |d: &&DestinationPlan| matches!(d.kind, DestinationKind::Snapshot { .. });
+    if let (SourceKind::Archive { .. } | SourceKind::Fsp { .. }, Some(region)) =
+        (&item.source.kind, &item.source.region)
+    {
+        usd += prices.s3("STANDARD", region).get.value.0 * requests.get as f64;
+    }
+    if let Some(region) = item.destinations.iter().filter(to_snapshot).find_map(|d| d.region.as_ref()) {
         usd += prices.request(Api::Put, region).value.0 * requests.put as f64;
-        // What was listed and read of a copy whose source is no snapshot is the copy itself.
-        if !matches!(item.source.kind, SourceKind::Snapshot { .. }) {
+        // What was listed and read of a copy whose source is a file is the copy itself.
+        if matches!(item.source.kind, SourceKind::File { .. }) {
             usd += prices.request(Api::Get, region).value.0 * requests.get as f64;
             usd += prices.request(Api::List, region).value.0 * requests.list as f64;
         }
+    }
+    let archive = item.destinations.iter().find_map(|to| match (&to.kind, &to.region) {
+        (DestinationKind::Archive { keep, .. }, Some(region)) => Some((keep.class.as_deref(), region)),
+        _ => None,
+    });
+    if let Some((class, region)) = archive.filter(|_| !item.destinations.iter().any(|to| to_snapshot(&to))) {
+        usd += prices.s3(class.unwrap_or("STANDARD"), region).put.value.0 * requests.put as f64;
     }
     // Transfer as the plan priced it, by what went over each leg.
     for part in spec.plan.cost.parts.iter().filter(|part| part.unit == "GiB" && !part.monthly && part.quantity > 0.0) {

@@ -70,6 +70,8 @@ pub(super) struct Job {
     pub halt: Mutex<Option<Halt>>,
     /// Failures of destinations, to be journaled by the run.
     pub failed: Mutex<Vec<(usize, Error)>>,
+    /// Blocks that lanes are reading now: what gathers blocks waits for them.
+    pub reading: Arc<AtomicUsize>,
 }
 
 impl Job {

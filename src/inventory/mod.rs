@@ -3,6 +3,7 @@
 //! A region that fails is one [`Update::RegionFailed`] with its reason; the rest goes on. Called by the
 //! fronts (lists) and by `plan/` (facts of one snapshot).
 
+pub mod archives;
 mod denied;
 pub mod filter;
 mod find;

@@ -60,7 +60,13 @@ impl Plan {
         let mut accounts: Vec<_> = destinations().filter_map(|to| to.account.clone()).collect();
         accounts.sort();
         accounts.dedup();
-        let calls = if makes_snapshots {
+        let roots = destinations().filter_map(|to| match &to.kind {
+            DestinationKind::Archive { bucket, root, .. } => Some(format!("s3://{bucket}/{root}")),
+            _ => None,
+        });
+        let mut ids: Vec<String> = roots.collect();
+        ids.dedup();
+        let mut calls = if makes_snapshots {
             vec![
                 Call::StartSnapshot,
                 Call::PutSnapshotBlock,
@@ -71,12 +77,15 @@ impl Plan {
         } else {
             Vec::new()
         };
+        if !ids.is_empty() {
+            calls.extend([Call::PutObject, Call::AbortMultipartUpload, Call::DeleteObject]);
+        }
         Ok(Grant {
             plan_hash: self.hash()?,
             accounts,
             endpoint: self.world.endpoint.clone(),
             calls,
-            ids: Vec::new(),
+            ids,
             who: who.into(),
             when,
         })
@@ -113,15 +122,20 @@ impl Plan {
             put_snapshot: Some(known.put_per_second),
         };
         let volume: Blocks = self.items.iter().map(|item| item.source.volume.blocks()).max().unwrap_or_default();
-        let heaviest = self.items.iter().map(|item| weigh::item_weight(&item.source.kind)).max().unwrap_or_default();
+        let heaviest = self.items.iter().map(weigh::whole_weight).max().unwrap_or_default();
         self.choices = choose(volume, heaviest, budget, &self.operation.options);
+        let share = self.operation.options.memory.map_or(budget, |own| own.min(budget));
+        let kept = self.items.iter().map(|item| weigh::kept(item, share)).max().unwrap_or_default();
+        self.choices.keep(kept, heaviest, share);
+        if self.items.iter().any(|item| weigh::archives(item) > 0) {
+            self.choices.for_archives(self.operation.options.pace);
+        }
         self.choices.limit(quotas);
         self.memory = weigh::memory(&self.items, &self.choices, machine);
         self.cost = weigh::cost(&self.items, &self.operation.options, &self.choices, &machine.runs_in, prices);
         self.time = weigh::time(&self.items, &self.operation.options, &self.choices);
         self.alternatives = alternatives::of(self, &machine.runs_in, prices);
-        let share = self.operation.options.memory.map_or(budget, |own| own.min(budget));
-        let least = floor(heaviest);
+        let least = self.items.iter().map(|item| floor(weigh::least(item))).max().unwrap_or_default();
         if share < least {
             self.findings.push(Finding {
                 level: Level::Refused,

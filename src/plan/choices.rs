@@ -3,6 +3,7 @@
 //! Weights are the measured cost of what an item holds on its whole way: its block, and the read buffer
 //! that its connection keeps (hyper's adaptive buffer grows to 417,792 bytes and block bodies do fill it).
 
+use crate::archive::FRAME_MAX;
 use crate::plan::model::{Choices, Options, Pace};
 use crate::units::{BLOCK_BYTES, Blocks, Bytes};
 
@@ -10,6 +11,23 @@ use crate::units::{BLOCK_BYTES, Blocks, Bytes};
 pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + 417_792);
 /// What one block in flight weighs when it is read from a file: its bytes and the put's small buffers.
 pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + 65_536);
+/// What the frame of one block weighs, compressed or stored, until its object was acknowledged.
+pub const FRAME: Bytes = Bytes(FRAME_MAX as u64);
+/// Tables and scratch of one compressor at the default level, rounded up.
+pub const COMPRESSOR: Bytes = Bytes::mib(3);
+/// What the index of an archive holds while it is written: a part of an upload (S3 takes none below 5 MiB), and a chunk.
+pub const INDEX: Bytes = Bytes::mib(6);
+/// Segments of flexible-snapshot-proxy that are unpacked at a time: blocks come in order, so lanes read of two at most.
+pub const FSP_OPEN: usize = 2;
+/// Compressors at once, at most: eight write more than a snapshot gives.
+const COMPRESSORS_MAX: u64 = 8;
+/// Part of the budget that compressors may hold: a reciprocal.
+const COMPRESSORS_SHARE: u64 = 24;
+/// The most blocks of one object: 32 MiB of volume.
+const RUN_MAX: u32 = 64;
+/// Lanes that an archive starts with: four runs of half the length are on their way at once.
+const ARCHIVE_START: u32 = 128;
+
 /// One listed block while it waits: index, token (60 to 216 characters), allocation, and its share of the
 /// page's JSON while that is parsed.
 pub const LISTED_ENTRY: Bytes = Bytes(400);
@@ -31,6 +49,22 @@ const BLOCKS_PER_CURSOR: u64 = 8_192;
 pub const REQUESTS_PER_SECOND: f64 = 1000.0;
 
 impl Choices {
+    /// What a job keeps all the time leaves less for its lanes.
+    pub(super) fn keep(&mut self, kept: Bytes, item: Bytes, share: Bytes) {
+        self.lanes_max = self.lanes_max.min(lanes_for(share.less(kept), item));
+        self.lanes_start = self.lanes_start.min(self.lanes_max);
+    }
+
+    /// What changes where blocks go to archives: one cursor, so that what is on its way is nearly contiguous and
+    /// objects span little; lanes enough for runs that are worth a request.
+    pub(super) fn for_archives(&mut self, pace: Pace) {
+        if !matches!(pace, Pace::Conservative) {
+            self.lanes_start = self.lanes_start.max(ARCHIVE_START);
+        }
+        self.lanes_start = self.lanes_start.min(self.lanes_max);
+        self.cursors = 1;
+    }
+
     /// Takes over the quotas in force; what is not known keeps AWS's default.
     pub(super) fn limit(&mut self, quotas: Quotas) {
         let known = |quota: Option<f64>| quota.unwrap_or(REQUESTS_PER_SECOND);
@@ -52,6 +86,36 @@ pub(super) struct Quotas {
     pub put_account: Option<f64>,
     /// L-1774F84A, not adjustable.
     pub put_snapshot: Option<f64>,
+}
+
+/// Compressors that a budget has room for.
+#[must_use]
+pub fn compressors(budget: Bytes) -> u32 {
+    u32::try_from((budget.0 / COMPRESSORS_SHARE / COMPRESSOR.0).clamp(1, COMPRESSORS_MAX)).unwrap_or(1)
+}
+
+/// What the compressors of that many archives hold all the time.
+#[must_use]
+pub fn compressing(archives: u64, budget: Bytes) -> Bytes {
+    Bytes(archives * u64::from(compressors(budget)) * COMPRESSOR.0)
+}
+
+/// Blocks of an object that is begun while so many lanes are open: a quarter of them, so that others are sent
+/// meanwhile; with few lanes more of them wait for one object, because a request costs as much for one block as for many.
+#[must_use]
+pub const fn run_blocks(lanes: u32) -> u32 {
+    let blocks = match lanes {
+        0..=8 => lanes,
+        9..=32 => 8,
+        _ => lanes / 4,
+    };
+    if blocks == 0 {
+        1
+    } else if blocks > RUN_MAX {
+        RUN_MAX
+    } else {
+        blocks
+    }
 }
 
 /// Where lanes start and where they may go, by pace: (start, top).
@@ -134,6 +198,13 @@ mod tests {
                 prop_assert!(u64::from(c.lanes_max) * FETCHED_ITEM.0 + pages <= budget.0);
             }
         }
+    }
+
+    #[test]
+    fn objects_follow_the_lanes_and_are_never_empty() {
+        let runs = [0, 1, 8, 9, 32, 64, 128, 256, 512].map(run_blocks);
+        assert_eq!(runs, [1, 1, 8, 8, 8, 16, 32, 64, 64]);
+        assert_eq!([1, 64, 256, 4096].map(|mib| compressors(Bytes::mib(mib))), [1, 1, 3, 8]);
     }
 
     #[test]

@@ -133,7 +133,9 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
     if path.is_dir() || shown.ends_with('/') {
         let stem = source.name.clone().unwrap_or_else(|| match &source.kind {
             SourceKind::Snapshot { id, .. } => id.to_string(),
-            SourceKind::File { .. } => "disk".to_owned(),
+            SourceKind::Archive { snapshot: Some(id), .. } => id.to_string(),
+            SourceKind::Fsp { snapshot, .. } => snapshot.to_string(),
+            SourceKind::File { .. } | SourceKind::Archive { .. } => "disk".to_owned(),
         });
         let stem: String =
             stem.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();

@@ -17,7 +17,7 @@ use crate::plan::model::{
     SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use crate::plan::prices::Prices;
-use crate::plan::{files, weigh};
+use crate::plan::{archives, files, weigh};
 use crate::units::{Bytes, Quantity, Sure};
 
 /// Reads the facts of an operation and weighs it.
@@ -123,7 +123,7 @@ fn note_route(plan: &mut Plan, machine: &Machine) {
     });
 }
 
-fn passed(text: impl Into<String>) -> Finding {
+pub(super) fn passed(text: impl Into<String>) -> Finding {
     Finding { level: Level::Passed, text: text.into(), todo: None }
 }
 
@@ -185,9 +185,11 @@ impl Maker<'_> {
                 .todo(format!("floe size {address}"))),
             Address::Image(..) => Err(Error::usage(format!("`{address}`: images cannot be copied yet"))
                 .todo("copy the snapshot of its root device: floe ls images names it")),
-            Address::Archive(..) | Address::Object(..) => {
-                Err(Error::usage(format!("`{address}`: S3 cannot be read yet")).todo("snapshots and files can"))
+            Address::Archive(..) => {
+                archives::source(self.aws, address, &self.operation.options, &mut self.findings).await
             }
+            Address::Object(..) => Err(Error::usage(format!("`{address}`: objects cannot be read yet"))
+                .todo("archives can: s3://bucket/prefix/")),
             Address::NewSnapshot(_) | Address::OnParent(..) | Address::Null => {
                 Err(Error::usage(format!("`{address}` is a destination, not a source")))
             }
@@ -251,9 +253,11 @@ impl Maker<'_> {
                 Err(Error::usage(format!("`{address}`: snapshots on a parent cannot be made yet"))
                     .todo("a new snapshot without a parent is `REGION:`"))
             }
-            Address::Archive(..) | Address::Object(..) => {
-                Err(Error::usage(format!("`{address}`: S3 cannot be written yet")).todo("new snapshots and files can"))
+            Address::Archive(..) => {
+                archives::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
             }
+            Address::Object(..) => Err(Error::usage(format!("`{address}`: objects cannot be written yet"))
+                .todo("archives can: s3://bucket/prefix/")),
             other => Err(Error::usage(format!("`{other}` is a source, not a destination"))),
         }
     }
@@ -297,7 +301,10 @@ impl Maker<'_> {
         }
         let default = session.ec2().encryption_default().await?;
         let key = default.key.as_deref().unwrap_or("alias/aws/ebs");
-        let from_encrypted = matches!(source.kind, SourceKind::Snapshot { encrypted: true, .. });
+        let from_encrypted = matches!(
+            source.kind,
+            SourceKind::Snapshot { encrypted: true, .. } | SourceKind::Archive { encrypted: true, .. }
+        );
         Ok(match (default.on, from_encrypted) {
             (true, _) => (None, true, format!("encrypted by default there, with {key}")),
             (false, true) if self.operation.options.allow_decrypt => {

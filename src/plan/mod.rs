@@ -5,6 +5,7 @@
 
 mod accept;
 mod alternatives;
+mod archives;
 pub mod choices;
 pub mod count;
 pub mod devices;
@@ -17,12 +18,13 @@ mod weigh;
 
 pub use accept::Knobs;
 pub use alternatives::{clock, span};
+pub use archives::{archive_whole, bucket_session};
 pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
-    Alternative, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level,
-    MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Plan, SourceKind, SourcePlan, Strategy,
-    TimeEstimate, Verify,
+    Alternative, ArchiveLayer, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Finding, Fit,
+    ItemPlan, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Plan, SourceKind, SourcePlan,
+    Strategy, TimeEstimate, Verify,
 };
 pub use prices::{Api, Prices};
-pub use weigh::{Records, item_weight, records};
+pub use weigh::{Records, frames_weight, item_weight, records};

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
-use crate::aws::WorldId;
+use crate::archive::ArchiveId;
+use crate::aws::{Keep, WorldId};
 use crate::bandwidth::Bandwidth;
-use crate::ids::{AccountId, Profile, Region, SnapshotId};
+use crate::ids::{AccountId, BlockRange, Profile, Region, SnapshotId};
 use crate::inventory::Tag;
-use crate::units::{Blocks, Bytes, Quantity, Usd};
+use crate::units::{Blocks, Bytes, Digest, Quantity, Usd};
 
 /// How far a copy is proved beyond what the service checks itself (DESIGN §4, `--verify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -103,6 +104,12 @@ pub struct Options {
     pub description: Option<String>,
     /// How long to wait for AWS at most, in seconds; unlimited while it reports health.
     pub wait_timeout_seconds: Option<u64>,
+    /// Restore an archive though objects of it are missing.
+    #[serde(default)]
+    pub allow_gaps: bool,
+    /// Storage class of what is written to S3.
+    #[serde(default)]
+    pub storage_class: Option<String>,
 }
 
 /// One or many sources, one or many destinations (many sources are a group: `--each`).
@@ -144,6 +151,43 @@ pub enum SourceKind {
         /// Change time, nanoseconds since the epoch.
         ctime_ns: i64,
     },
+    /// A folder that flexible-snapshot-proxy wrote, pinned by the names in it.
+    Fsp {
+        /// The bucket.
+        bucket: String,
+        /// The folder: ends with a slash.
+        folder: String,
+        /// The snapshot that it is of.
+        snapshot: SnapshotId,
+        /// SHA-256 over its names and lengths.
+        listing: Digest,
+        /// Its longest segment, packed and unpacked together.
+        largest: Bytes,
+        /// Whether some of the volume is covered by no segment.
+        gaps: bool,
+    },
+    /// Archives in S3, pinned by their manifests: a whole one, and the deltas that go onto it.
+    Archive {
+        /// The bucket.
+        bucket: String,
+        /// The oldest first.
+        layers: Vec<ArchiveLayer>,
+        /// Whether what was archived was encrypted.
+        encrypted: bool,
+        /// The snapshot whose content it is.
+        snapshot: Option<SnapshotId>,
+    },
+}
+
+/// One archive of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveLayer {
+    /// Where it is: ends with a slash.
+    pub root: String,
+    /// SHA-256 of its manifest.
+    pub manifest: Digest,
+    /// Ranges that hold the blocks whose objects are missing, left out because the user said so.
+    pub gaps: Vec<BlockRange>,
 }
 
 /// A source with its facts.
@@ -207,6 +251,21 @@ pub enum DestinationKind {
         device: u64,
         /// See `device`.
         inode: u64,
+    },
+    /// An archive in S3.
+    Archive {
+        /// The bucket.
+        bucket: String,
+        /// Everything of it begins with this; ends with a slash.
+        root: String,
+        /// Its name.
+        archive: ArchiveId,
+        /// For a delta, the snapshot that it goes onto.
+        base: Option<SnapshotId>,
+        /// How its objects are kept.
+        keep: Keep,
+        /// With what they are encrypted and why, in words.
+        encryption: String,
     },
     /// Nowhere.
     Null,

@@ -22,7 +22,29 @@ pub struct Prices {
     internet: Internet,
     pairs: BTreeMap<String, f64>,
     volume: Volume,
+    s3: BTreeMap<String, S3Row>,
     regions: BTreeMap<Region, Row>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct S3Row {
+    month: f64,
+    put: f64,
+    get: f64,
+    #[serde(default)]
+    approx: bool,
+}
+
+/// What one storage class of S3 costs: a GiB-month, a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct S3Price {
+    /// One GiB for a month.
+    pub month: Quantity<Usd>,
+    /// One object or part written.
+    pub put: Quantity<Usd>,
+    /// One read.
+    pub get: Quantity<Usd>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -101,6 +123,17 @@ impl Prices {
             Api::Put => self.requests.put,
         });
         if self.requests.certain_in.contains(region) { Quantity::exact(price) } else { Quantity::estimate(price) }
+    }
+
+    /// A storage class of S3. List prices in us-east-1, approximate elsewhere; a class that is not in the table is unknown.
+    #[must_use]
+    pub fn s3(&self, class: &str, region: &Region) -> S3Price {
+        let Some(row) = self.s3.get(class) else {
+            return S3Price { month: Quantity::unknown(), put: Quantity::unknown(), get: Quantity::unknown() };
+        };
+        let certain = self.requests.certain_in.contains(region) && !row.approx;
+        let price = |usd: f64| if certain { Quantity::exact(Usd(usd)) } else { Quantity::estimate(Usd(usd)) };
+        S3Price { month: price(row.month), put: price(row.put), get: price(row.get) }
     }
 
     fn cell(&self, region: &Region, name: &str, pick: fn(&Row) -> Option<f64>) -> Quantity<Usd> {

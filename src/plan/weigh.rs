@@ -4,7 +4,9 @@
 
 use crate::bandwidth::Bandwidth;
 use crate::ids::Region;
-use crate::plan::choices::{FETCHED_ITEM, LISTED_ENTRY, LOCAL_ITEM};
+use crate::plan::choices::{
+    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LISTED_ENTRY, LOCAL_ITEM, compressing, run_blocks,
+};
 use crate::plan::machine::{Machine, RunsIn};
 use crate::plan::model::{
     Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart,
@@ -29,15 +31,57 @@ const SLACK: f64 = 1.19;
 pub const fn item_weight(source: &SourceKind) -> Bytes {
     match source {
         SourceKind::Snapshot { .. } => FETCHED_ITEM,
-        SourceKind::File { .. } => LOCAL_ITEM,
+        SourceKind::File { .. } | SourceKind::Fsp { .. } => LOCAL_ITEM,
+        // A block and the frame that it comes out of.
+        SourceKind::Archive { .. } => Bytes(FETCHED_ITEM.0 + FRAME.0),
     }
+}
+
+/// What one item weighs beside that: a frame for each archive that it goes to.
+#[must_use]
+pub fn frames_weight(item: &ItemPlan) -> Bytes {
+    Bytes(archives(item) * FRAME.0)
+}
+
+/// How many archives an item makes.
+#[must_use]
+pub(super) fn archives(item: &ItemPlan) -> u64 {
+    item.destinations.iter().filter(|to| matches!(to.kind, DestinationKind::Archive { .. })).count() as u64
+}
+
+/// What a job keeps all the time it runs: the tables of compressors, unpacked segments.
+#[must_use]
+pub(super) fn kept(item: &ItemPlan, share: Bytes) -> Bytes {
+    compressing(archives(item), share) + unpacked(item)
+}
+
+/// Segments of flexible-snapshot-proxy that are unpacked at a time.
+fn unpacked(item: &ItemPlan) -> Bytes {
+    match &item.source.kind {
+        SourceKind::Fsp { largest, .. } => Bytes(largest.0 * FSP_OPEN as u64),
+        _ => Bytes::ZERO,
+    }
+}
+
+/// The least that a job holds at a time: an item and what it keeps, or the index of an archive that is being written.
+#[must_use]
+pub(super) fn least(item: &ItemPlan) -> Bytes {
+    let index = if archives(item) > 0 { INDEX } else { Bytes::ZERO };
+    Bytes(archives(item) * COMPRESSOR.0) + unpacked(item) + whole_weight(item).max(index)
+}
+
+/// What one item of this job weighs on its whole way.
+#[must_use]
+pub(super) fn whole_weight(item: &ItemPlan) -> Bytes {
+    item_weight(&item.source.kind) + frames_weight(item)
 }
 
 /// Memory at the peak, by part.
 #[must_use]
 pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> MemoryEstimate {
     let blocks: Blocks = items.iter().map(|item| item.source.blocks.value).sum();
-    let fetched = items.iter().any(|item| matches!(item.source.kind, SourceKind::Snapshot { .. }));
+    let fetched =
+        items.iter().any(|item| !matches!(item.source.kind, SourceKind::File { .. } | SourceKind::Fsp { .. }));
     let lanes = u64::from(choices.lanes_max);
     let in_flight = Bytes(lanes * crate::units::BLOCK_BYTES);
     let weight = items.iter().map(|item| item_weight(&item.source.kind)).max().unwrap_or(LOCAL_ITEM);
@@ -48,13 +92,17 @@ pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> Memor
         Bytes::ZERO
     };
     let part = |name: &str, bytes: Bytes, in_budget: bool| MemoryPart { name: name.to_owned(), bytes, in_budget };
-    let parts = vec![
+    let mut parts = vec![
         part("listing pages", pages, true),
         part("blocks in flight", in_flight, true),
         part("connections", connections, true),
-        part("ledger cache", LEDGER_CACHE, false),
-        part("process", PROCESS_BASE, false),
     ];
+    let frames = items.iter().map(frames_weight).max().unwrap_or_default();
+    let kept = items.iter().map(|item| kept(item, choices.budget)).max().unwrap_or_default();
+    if frames + kept > Bytes::ZERO {
+        parts.push(part("compression", Bytes(lanes * frames.0) + kept, true));
+    }
+    parts.extend([part("ledger cache", LEDGER_CACHE, false), part("process", PROCESS_BASE, false)]);
     let total: Bytes = parts.iter().map(|part| part.bytes).sum();
     let budgeted: Bytes = parts.iter().filter(|part| part.in_budget).map(|part| part.bytes).sum();
     let (limit, limit_name) = machine.limit();
@@ -209,7 +257,18 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
         bill.line(format!("List in {region}"), pages, "requests", list, None);
         bill.transfer(Some(region), here, gib, None);
     }
+    if let (SourceKind::Archive { .. } | SourceKind::Fsp { .. }, Some(region)) =
+        (&item.source.kind, &item.source.region)
+    {
+        let get = bill.prices.s3("STANDARD", region).get;
+        bill.line(format!("S3 GET in {region}"), count, "requests", get, None);
+        bill.transfer(Some(region), here, gib, None);
+    }
     for (at, to) in item.destinations.iter().enumerate() {
+        if let (DestinationKind::Archive { keep, .. }, Some(region)) = (&to.kind, &to.region) {
+            archive_cost(bill, at, keep.class.as_deref(), region, choices, options, (count, gib), here);
+            continue;
+        }
         let (DestinationKind::Snapshot { .. }, Some(region)) = (&to.kind, &to.region) else { continue };
         let put = bill.prices.request(Api::Put, region);
         bill.line(format!("Put in {region}"), count, "requests", put, Some(at));
@@ -228,6 +287,33 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
         let stored = Quantity { value: gib.value, sure: gib.sure.and(Sure::AtMost) };
         bill.push(format!("snapshot storage in {region}"), stored, "GiB-month", month, true, Some(at));
     }
+}
+
+/// What an archive costs: at most, because nothing says before how far its blocks compress.
+#[expect(clippy::too_many_arguments, reason = "one line of a bill each")]
+fn archive_cost(
+    bill: &mut Bill<'_>,
+    at: usize,
+    class: Option<&str>,
+    region: &Region,
+    choices: &Choices,
+    options: &Options,
+    (count, gib): (Quantity<f64>, Quantity<f64>),
+    here: Option<&Region>,
+) {
+    let price = bill.prices.s3(class.unwrap_or("STANDARD"), region);
+    let most = |quantity: Quantity<f64>| Quantity { value: quantity.value, sure: quantity.sure.and(Sure::AtMost) };
+    let objects = Quantity {
+        value: (count.value / f64::from(run_blocks(choices.lanes_start))).ceil() + 2.0,
+        sure: count.sure.and(Sure::Estimate),
+    };
+    bill.line(format!("S3 PUT in {region}"), objects, "requests", price.put, Some(at));
+    bill.transfer(here, Some(region), most(gib), Some(at));
+    if options.verify == Verify::Full {
+        bill.line(format!("S3 GET back in {region}"), count, "requests", price.get, Some(at));
+        bill.transfer(Some(region), here, most(gib), Some(at));
+    }
+    bill.push(format!("S3 storage in {region}"), most(gib), "GiB-month", price.month, true, Some(at));
 }
 
 /// How long: the slowest of the quotas and what the lanes can carry.

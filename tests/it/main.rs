@@ -2,6 +2,7 @@
 #![recursion_limit = "256"]
 
 mod address;
+mod archives;
 mod aws;
 mod background;
 mod cli;

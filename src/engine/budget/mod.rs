@@ -340,6 +340,12 @@ impl JobBudget {
         Bytes(part.min(state.pages.limit().saturating_sub(state.pages.used())))
     }
 
+    /// The limit that is in force for all jobs together.
+    #[must_use]
+    pub fn limit(&self) -> Bytes {
+        Bytes(self.0.budget.lock().limit)
+    }
+
     /// The most that this job's items may hold (`--memory` on a copy); `None` for no limit of its own.
     pub fn set_share(&self, share: Option<Bytes>) {
         self.0.budget.set_share(self.0.job, share);

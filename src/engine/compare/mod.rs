@@ -23,17 +23,17 @@ use super::hub::Hub;
 use super::listing::Listing;
 use super::protocol::Lanes;
 use super::rate::{Limiters, PerSecond};
-use super::source::{Entry, FileSource, Holes, Routes, SnapshotSource, Source, pin_file};
+use super::source::{ArchiveSource, Entry, FileSource, FspSource, Holes, Routes, SnapshotSource, Source, pin_file};
 use super::telemetry::{LaneLog, Process};
 use super::window::Bounds;
 use crate::aws::Session;
 use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, JobId, SnapshotId};
-use crate::plan::SourceKind;
 use crate::plan::choices::{
     FETCHED_ITEM, LISTED_ENTRY, LISTING_SHARE, LOCAL_ITEM, PAGE_MIN, REQUESTS_PER_SECOND, floor, lanes_for,
     listing_share,
 };
+use crate::plan::{SourceKind, item_weight};
 use crate::units::{BLOCK_BYTES, Blocks, Bytes, ZERO_BLOCK_SHA256};
 
 /// Requests in flight where nobody asks for a number.
@@ -50,6 +50,8 @@ pub enum Side {
     Snapshot(Session, SnapshotId),
     /// An image file or a device.
     File(PathBuf),
+    /// An archive, and what it goes onto, in the session of its bucket; and how long its volume is.
+    Archive(Session, SourceKind, Bytes),
 }
 
 /// How it is done.
@@ -132,8 +134,13 @@ struct Cursor<'a> {
 /// # Errors
 /// A side cannot be listed or read, changes meanwhile, or the memory is too little for one block of each.
 pub async fn compare(sides: [Side; 2], knobs: Knobs, watch: Arc<Watch>) -> Result<Compared> {
-    let remote = sides.iter().filter(|side| matches!(side, Side::Snapshot(..))).count();
-    let pair = Bytes((0..2).map(|nth| if nth < remote { FETCHED_ITEM.0 } else { LOCAL_ITEM.0 }).sum());
+    let remote = sides.iter().filter(|side| !matches!(side, Side::File(_))).count();
+    let item = |side: &Side| match side {
+        Side::Snapshot(..) => FETCHED_ITEM,
+        Side::File(_) => LOCAL_ITEM,
+        Side::Archive(_, kind, _) => item_weight(kind),
+    };
+    let pair: Bytes = sides.iter().map(item).sum();
     let least = Bytes(floor(pair).0 + LISTING_SHARE * 2 * u64::from(PAGE_MIN) * LISTED_ENTRY.0);
     if knobs.memory < least {
         return Err(Error::usage(format!("{} of memory is too little to compare two blocks", knobs.memory))
@@ -195,9 +202,21 @@ async fn open(side: Side, caller: &Caller) -> Result<End> {
             let kind = pin_file(&path)?;
             let length = match &kind {
                 SourceKind::File { length, .. } => *length,
-                SourceKind::Snapshot { .. } => Bytes::ZERO,
+                _ => Bytes::ZERO,
             };
             (Arc::new(FileSource::open(&kind, Holes::LeftOut, false)?), length)
+        }
+        Side::Archive(session, kind, length) => {
+            let source: Arc<dyn Source> = match &kind {
+                SourceKind::Archive { bucket, layers, .. } => {
+                    Arc::new(ArchiveSource::open(session, bucket, layers).await?)
+                }
+                SourceKind::Fsp { bucket, folder, listing, .. } => {
+                    Arc::new(FspSource::open(session, bucket, folder, *listing).await?)
+                }
+                _ => return Err(Error::failed("one of the two is no archive")),
+            };
+            (source, length)
         }
         Side::Snapshot(session, id) => {
             let route = caller.route(super::rate::Api::List, &session, Some(&id));

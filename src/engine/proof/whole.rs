@@ -140,6 +140,6 @@ fn which(pinned: &SourceKind) -> String {
         SourceKind::File { device, inode, length, mtime_ns, ctime_ns, .. } => {
             format!("{device}:{inode}:{}:{mtime_ns}:{ctime_ns}", length.0)
         }
-        SourceKind::Snapshot { .. } => String::new(),
+        _ => String::new(),
     }
 }

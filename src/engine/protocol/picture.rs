@@ -396,6 +396,8 @@ pub enum LeftOver {
     Unanswered(String),
     /// A part of a file.
     File(PathBuf),
+    /// Objects of an archive that has no manifest yet, by its address.
+    Objects(String),
 }
 
 impl fmt::Display for LeftOver {
@@ -404,6 +406,7 @@ impl fmt::Display for LeftOver {
             Self::Snapshot(address) => write!(f, "pending snapshot {address}"),
             Self::Unanswered(place) => write!(f, "a snapshot asked for in {place}, its answer lost"),
             Self::File(path) => write!(f, "partial file {}", path.display()),
+            Self::Objects(place) => write!(f, "objects of an unfinished archive under {place}"),
         }
     }
 }

@@ -55,6 +55,10 @@ pub enum Api {
     Put,
     /// CompleteSnapshot: 10 a second.
     Complete,
+    /// GetObject of S3.
+    Fetch,
+    /// PutObject and parts of uploads.
+    Store,
 }
 
 impl Api {
@@ -67,6 +71,8 @@ impl Api {
             Self::Get => "Get",
             Self::Put => "Put",
             Self::Complete => "Complete",
+            Self::Fetch => "S3 GET",
+            Self::Store => "S3 PUT",
         }
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 pub(super) use self::ready::{Ready, weight_of};
 use self::wait::{WAIT_FIRST, WAIT_MOST, WAITED, but_full, ends, is_pending_quota, resting, told};
 use super::blocks::{Pool, lock};
-use super::budget::{JobBudget, Weight};
+use super::budget::{JobBudget, Part, Weight};
 use super::call::Caller;
 use super::hub::Hub;
 use super::journal::{Cut, Journal, Record};
@@ -41,7 +41,7 @@ use super::worlds::Worlds;
 use crate::error::{Class, Error, Result};
 use crate::ids::BlockRange;
 use crate::plan::choices::{LISTED_ENTRY, PAGE_MIN};
-use crate::units::Blocks;
+use crate::units::{Blocks, Bytes};
 
 /// What the supervisor wants of a running job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,8 @@ struct Given {
 async fn start(given: Given, mut journal: Journal) -> Result<Ended> {
     given.hub.set_state(JobState::Starting, "opening", None);
     journal.append_sync(Timestamp::now(), Record::State { to: JobState::Starting, why: "opening".to_owned() })?;
-    match ends(&given.spec, &given.worlds, &given.hub, &mut journal, given.control.clone()).await? {
+    let Given { spec, worlds, dir, hub, control, .. } = &given;
+    match ends(spec, worlds, dir, hub, &mut journal, control.clone()).await? {
         Ok(ends) => between(given, journal, ends).await,
         Err(ended) => Ok(ended),
     }
@@ -154,6 +155,7 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
         stop: Mutex::default(),
         halt: Mutex::default(),
         failed: Mutex::default(),
+        reading: Arc::default(),
     });
     *lock(&trouble) = Some(Arc::downgrade(&job));
     let wait = spec.plan.operation.options.wait_timeout_seconds.map(Duration::from_secs);
@@ -334,7 +336,19 @@ impl Run {
         let segments = self.segments().await.map_err(halt_of)?;
         self.job.budget.set_active(true);
         self.state(JobState::Running, "").await?;
+        let kept = Weight::of(Part::Compression, self.job.source.keeps());
+        let kept = match kept.total() {
+            Bytes::ZERO => None,
+            _ => Some(
+                self.job
+                    .budget
+                    .acquire(kept)
+                    .await
+                    .map_err(|e| Halt::Wait(Error { class: Class::Quota, ..e.into() }))?,
+            ),
+        };
         let stalled = pass(&self.job, segments).await?;
+        drop(kept);
         if let Some(error) = stalled {
             return Err(Halt::Wait(error));
         }

@@ -19,8 +19,8 @@ use crate::engine::throttle::Throttle;
 use crate::engine::window::Bounds;
 use crate::engine::worlds::Worlds;
 use crate::error::{Error, Result};
-use crate::plan::choices::{FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN};
-use crate::plan::{DestinationKind, DestinationPlan, Verify, item_weight};
+use crate::plan::choices::{COMPRESSOR, FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN};
+use crate::plan::{DestinationKind, DestinationPlan, Verify, frames_weight, item_weight};
 use crate::units::{BLOCK_BYTES, Bytes};
 
 /// A job that is about to run: its lock is held, its journal open, its hub can be shown.
@@ -121,7 +121,10 @@ impl Ready {
 /// What an item of this job weighs on its way.
 pub(in crate::engine) fn weight_of(spec: &Spec) -> Weight {
     let whole = spec.plan.items.first().map_or(Bytes(BLOCK_BYTES), |item| item_weight(&item.source.kind));
-    Weight::of(Part::Blocks, Bytes(BLOCK_BYTES)).and(Part::Connections, whole.less(Bytes(BLOCK_BYTES)))
+    let frames = spec.plan.items.first().map_or(Bytes::ZERO, frames_weight);
+    Weight::of(Part::Blocks, Bytes(BLOCK_BYTES))
+        .and(Part::Connections, whole.less(Bytes(BLOCK_BYTES)))
+        .and(Part::Compression, frames)
 }
 
 /// The heaviest item of a job: what it moves, or a block that is read back from a snapshot it made.
@@ -129,7 +132,11 @@ fn heaviest(spec: &Spec, moved: Weight) -> Bytes {
     let to_snapshot = |to: &DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { .. });
     let reads_back = spec.plan.operation.options.verify == Verify::Full
         && spec.plan.items.iter().flat_map(|item| &item.destinations).any(to_snapshot);
-    if reads_back { moved.total().max(FETCHED_ITEM) } else { moved.total() }
+    let item = if reads_back { moved.total().max(FETCHED_ITEM) } else { moved.total() };
+    // An archive keeps one compressor at least, whatever becomes of the budget.
+    let to_archive = |to: &&DestinationPlan| matches!(to.kind, DestinationKind::Archive { .. });
+    let archives = spec.plan.items.iter().flat_map(|item| &item.destinations).filter(to_archive).count();
+    item + Bytes(COMPRESSOR.0 * archives as u64)
 }
 
 /// Refuses a journal of another job: its ids and steps are not ours.

@@ -14,7 +14,7 @@ use crate::engine::hub::Hub;
 use crate::engine::journal::{Journal, Record};
 use crate::engine::protocol::{JobState, LeftOvers, Tone};
 use crate::engine::setup;
-use crate::engine::spec::Spec;
+use crate::engine::spec::{JobDir, Spec};
 use crate::engine::stall::cause_of;
 use crate::engine::transfer::Halt;
 use crate::engine::worlds::Worlds;
@@ -25,6 +25,7 @@ use crate::error::{Class, Error, Result};
 pub(super) async fn ends(
     spec: &Arc<Spec>,
     worlds: &Worlds,
+    dir: &JobDir,
     hub: &Hub,
     journal: &mut Journal,
     mut control: watch::Receiver<Control>,
@@ -35,7 +36,7 @@ pub(super) async fn ends(
     let since = Instant::now();
     loop {
         fresh.mark_unchanged();
-        let opened = async { setup::ends(spec, &worlds.of(spec)?).await };
+        let opened = async { setup::ends(spec, &worlds.of(spec)?, dir).await };
         let error = match opened.await {
             Ok(ends) => return Ok(Ok(ends)),
             Err(error) => error,

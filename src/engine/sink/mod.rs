@@ -4,6 +4,7 @@
 //! the destination acknowledged the block; nothing is put after `complete` was begun. One source feeds any
 //! number of these in one read, and the failure of one does not touch the others.
 
+mod archive;
 mod device;
 mod file;
 mod null;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 
+pub(super) use self::archive::{ArchiveSink, Facts};
 pub(super) use self::device::DeviceSink;
 pub(super) use self::file::{FileSink, partial};
 pub(super) use self::null::NullSink;

@@ -4,7 +4,9 @@
 //! start again anywhere; a read returns the digest of exactly what it put into the buffer. Called by the
 //! lister (pages) and the lanes (blocks) of one job.
 
+mod archive;
 mod file;
+mod fsp;
 mod snapshot;
 
 use std::sync::Arc;
@@ -12,14 +14,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::BytesMut;
 
+pub(super) use self::archive::{ArchiveSource, Stored};
 pub use self::file::pin as pin_file;
 pub(super) use self::file::{FileSource, Holes};
+pub(super) use self::fsp::FspSource;
 pub(super) use self::snapshot::SnapshotSource;
 use super::blocks::Pool;
 use super::call::{Caller, Route};
 use crate::error::Result;
 use crate::ids::BlockIndex;
-use crate::units::Digest;
+use crate::units::{Bytes, Digest};
 
 /// One listed block.
 #[derive(Debug, Clone)]
@@ -37,6 +41,8 @@ pub(super) enum Content {
     Token(Box<str>),
     /// By reading the file.
     File,
+    /// By asking for its frame in an object of an archive.
+    Stored(Box<Stored>),
     /// Not at all: a hole, all zeros.
     Hole,
 }
@@ -87,6 +93,11 @@ pub(super) trait Source: std::fmt::Debug + Send + Sync {
     /// What changed since the plan was made, where that was allowed: it labels the result.
     fn changed(&self) -> Option<String> {
         None
+    }
+
+    /// What it keeps in memory all the time it is read from.
+    fn keeps(&self) -> Bytes {
+        Bytes::ZERO
     }
 
     /// Whether what was read before a resume has to be read and compared again before a destination is

@@ -77,7 +77,7 @@ impl Source for SnapshotSource {
                 };
                 self.turns.take(taken).await
             }
-            Content::File | Content::Hole => {
+            Content::File | Content::Stored(_) | Content::Hole => {
                 Err(Error::failed("a block of a snapshot has no token").at_block(entry.index))
             }
         }

@@ -37,7 +37,7 @@ impl Seen<'_> {
         });
         let cut = rates(routes).into_iter().filter(|rate| rate.limit < CUT * rate.cap);
         let limiter = cut.min_by(|a, b| (a.limit / a.cap).total_cmp(&(b.limit / b.cap)));
-        let get = routes.iter().find(|route| route.api() == Api::Get);
+        let get = routes.iter().find(|route| matches!(route.api(), Api::Get | Api::Fetch));
         let source = End {
             name: get.map_or_else(|| "reading it".to_owned(), |route| route.name().to_owned()),
             blocks: telemetry.reading(),

@@ -236,7 +236,7 @@ impl Watch {
 
     /// A target that does answer, but takes longer for it than the silence has lasted.
     fn still_at_work<'a>(&self, facts: &'a Facts, silent: &Silent) -> Option<(&'a End, f64)> {
-        let ends = facts.targets.iter().filter(|end| end.blocks > 0 && silent.api == Api::Put);
+        let ends = facts.targets.iter().filter(|end| end.blocks > 0 && matches!(silent.api, Api::Put | Api::Store));
         let slow = ends.filter_map(|end| end.takes.map(|takes| (end, takes))).max_by(|a, b| a.1.total_cmp(&b.1));
         slow.filter(|(_, takes)| *takes >= SLOW && silent.lasted.as_secs_f64() < 2.0 * takes)
     }

@@ -95,8 +95,8 @@ impl LaneLog {
         let mut pad = self.pad();
         match api {
             Api::List | Api::Changed => pad.requests.list += 1,
-            Api::Get => pad.requests.get += 1,
-            Api::Put => pad.requests.put += 1,
+            Api::Get | Api::Fetch => pad.requests.get += 1,
+            Api::Put | Api::Store => pad.requests.put += 1,
             Api::Complete => {}
         }
         let id = pad.next;
@@ -335,8 +335,8 @@ impl JobTelemetry {
         for (api, id, took) in pad.took {
             self.answers += 1;
             match api {
-                Api::Get => self.get.record(took, now),
-                Api::Put => self.put.record(took, now),
+                Api::Get | Api::Fetch => self.get.record(took, now),
+                Api::Put | Api::Store => self.put.record(took, now),
                 Api::List | Api::Changed | Api::Complete => self.list.record(took, now),
             }
             self.segment(id, now).latency.record(took, now);

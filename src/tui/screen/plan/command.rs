@@ -42,6 +42,9 @@ pub fn command_of(operation: &Operation) -> String {
     if let Some(text) = &options.description {
         flag("--description", text.clone());
     }
+    if let Some(class) = &options.storage_class {
+        flag("--storage-class", class.clone());
+    }
     for (key, value) in &options.tags {
         flag("--tag", format!("{key}={value}"));
     }
@@ -49,6 +52,7 @@ pub fn command_of(operation: &Operation) -> String {
         (options.force, "--force"),
         (options.allow_changed, "--allow-changed"),
         (options.allow_decrypt, "--allow-decrypt"),
+        (options.allow_gaps, "--allow-gaps"),
     ] {
         if on {
             words.push(name.to_owned());

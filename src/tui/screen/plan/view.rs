@@ -125,7 +125,11 @@ fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let Some(item) = plan.items.first() else { return };
     let name = item.source.name.as_ref().map(|n| format!("{n} · ")).unwrap_or_default();
     let more = if plan.items.len() > 1 { format!(" · + {} more", plan.items.len() - 1) } else { String::new() };
-    let kind = if matches!(item.source.kind, SourceKind::Snapshot { .. }) { "volume" } else { "file" };
+    let kind = match item.source.kind {
+        SourceKind::Snapshot { .. } => "volume",
+        SourceKind::Archive { .. } | SourceKind::Fsp { .. } => "archive",
+        SourceKind::File { .. } => "file",
+    };
     let blocks = item.source.blocks;
     let size = Quantity { value: blocks.value.bytes(), sure: blocks.sure };
     let facts = format!("{name}{} {kind} · {size} in {} blocks{more}", item.source.volume, blocks.value);
@@ -166,6 +170,7 @@ fn destination(kind: &DestinationKind) -> String {
         DestinationKind::File { length, replaces: true, .. } => format!("replaces the file there · {length}"),
         DestinationKind::File { length, .. } => format!("new file · {length} exactly"),
         DestinationKind::Device { length, size, .. } => format!("overwrites {length} of this device · {size}"),
+        DestinationKind::Archive { archive, encryption, .. } => format!("archive {archive} · encrypted {encryption}"),
         DestinationKind::Null => "read and checked, kept nowhere".to_owned(),
     }
 }
@@ -262,6 +267,11 @@ pub fn consequence(plan: &Plan) -> String {
     let devices = all().filter(|to| matches!(to.kind, DestinationKind::Device { .. })).count();
     if devices > 0 {
         parts.push(format!("overwrite {devices} device{}", if devices == 1 { "" } else { "s" }));
+    }
+    let archives = all().filter(|to| matches!(to.kind, DestinationKind::Archive { .. })).count();
+    if archives > 0 {
+        let s = if archives == 1 { "" } else { "s" };
+        parts.push(format!("write {archives} archive{s} to S3"));
     }
     if parts.is_empty() {
         parts.push("make nothing".to_owned());

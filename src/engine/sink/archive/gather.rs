@@ -1,0 +1,273 @@
+//! Blocks of many lanes become runs: each run is one object.
+//!
+//! A lane that brings a block waits until the object that holds it was acknowledged, so the memory of its item is held
+//! its whole way and the budget stays true. The lane that opened a run owns it: it waits until the run is full, or until
+//! nobody else can bring more, writes the object, and tells the others. Invariants: nobody waits for a lane that waits
+//! itself (a run ends when for a whole [`TICK`] nobody was reading or compressing anything); an owner that is dropped
+//! leaves no run behind and nobody waiting.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes as Buffer;
+use tokio::sync::{Notify, oneshot};
+
+use crate::archive::Piece;
+use crate::engine::blocks::lock;
+use crate::error::{Class, Error, Result};
+
+/// How long nobody may have been on the way with a block before a run is closed that is not full.
+const TICK: Duration = Duration::from_millis(20);
+/// A run that got nothing for so long is closed though somebody is still reading: a source may hang.
+const MOST: Duration = Duration::from_secs(2);
+
+/// One block of a run, and who waits for it; the owner waits for nobody.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub piece: Piece,
+    pub frame: Buffer,
+    told: Option<oneshot::Sender<Result<()>>>,
+}
+
+impl Held {
+    /// Tells the lane that brought it; one that is gone is not told.
+    pub(super) fn tell(self, outcome: &Result<()>) {
+        if let Some(told) = self.told {
+            let _ = told.send(outcome.clone());
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Run {
+    held: Mutex<Vec<Held>>,
+    most: usize,
+    full: Notify,
+    arrived: AtomicUsize,
+}
+
+/// The run that blocks are brought to now.
+#[derive(Debug)]
+pub(super) struct Gather {
+    open: Mutex<Option<Arc<Run>>>,
+    /// Blocks that are being compressed.
+    compressing: AtomicUsize,
+    /// Blocks that lanes of this job are reading.
+    reading: Arc<AtomicUsize>,
+}
+
+/// One block on its way to a run.
+#[derive(Debug)]
+pub(super) struct Coming<'a>(&'a AtomicUsize);
+
+impl<'a> Coming<'a> {
+    pub(super) fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What a lane has to do with the run that it brought its block to.
+#[derive(Debug)]
+pub(super) enum Joined<'a> {
+    /// Close it and write it.
+    Owns(Owner<'a>),
+    /// Wait for who does.
+    Waits(oneshot::Receiver<Result<()>>),
+}
+
+impl Gather {
+    pub(super) fn new(reading: Arc<AtomicUsize>) -> Self {
+        Self { open: Mutex::default(), compressing: AtomicUsize::new(0), reading }
+    }
+
+    /// Somebody compresses a block.
+    pub(super) fn comes(&self) -> Coming<'_> {
+        Coming::new(&self.compressing)
+    }
+
+    fn nobody_comes(&self) -> bool {
+        self.compressing.load(Ordering::SeqCst) == 0 && self.reading.load(Ordering::SeqCst) == 0
+    }
+
+    /// Brings a block; a run that it opens gets up to `most`.
+    pub(super) fn join(&self, piece: Piece, frame: Buffer, most: usize) -> Joined<'_> {
+        let mut open = lock(&self.open);
+        let (run, joined, told) = match &*open {
+            None => {
+                let run = Arc::new(Run {
+                    held: Mutex::default(),
+                    most: most.max(1),
+                    full: Notify::new(),
+                    arrived: AtomicUsize::new(0),
+                });
+                *open = Some(Arc::clone(&run));
+                (Arc::clone(&run), Joined::Owns(Owner { gather: self, run }), None)
+            }
+            Some(run) => {
+                let (told, heard) = oneshot::channel();
+                (Arc::clone(run), Joined::Waits(heard), Some(told))
+            }
+        };
+        let mut held = lock(&run.held);
+        held.push(Held { piece, frame, told });
+        run.arrived.store(held.len(), Ordering::SeqCst);
+        if held.len() >= run.most {
+            *open = None;
+            run.full.notify_one();
+        }
+        drop(held);
+        joined
+    }
+}
+
+/// The right, and the duty, to write a run.
+#[derive(Debug)]
+pub(super) struct Owner<'a> {
+    gather: &'a Gather,
+    run: Arc<Run>,
+}
+
+impl Owner<'_> {
+    /// Waits until nobody else brings anything to it, and takes it: in index order.
+    pub(super) async fn close(self) -> Vec<Held> {
+        let mut quiet = Duration::ZERO;
+        let mut before = self.run.arrived.load(Ordering::SeqCst);
+        let mut nobody = self.gather.nobody_comes();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.run.full.notified() => break,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            let now = self.run.arrived.load(Ordering::SeqCst);
+            quiet = if now == before { quiet + TICK } else { Duration::ZERO };
+            let nobody_now = self.gather.nobody_comes();
+            if now == before && (nobody && nobody_now || quiet >= MOST) {
+                break;
+            }
+            (before, nobody) = (now, nobody_now);
+        }
+        self.leave();
+        let mut held = std::mem::take(&mut *lock(&self.run.held));
+        held.sort_by_key(|held| held.piece.index);
+        held
+    }
+
+    /// From here on nobody joins this run.
+    fn leave(&self) {
+        let mut open = lock(&self.gather.open);
+        if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &self.run)) {
+            *open = None;
+        }
+    }
+}
+
+impl Drop for Owner<'_> {
+    fn drop(&mut self) {
+        self.leave();
+        // Whoever waits hears that nobody writes it.
+        lock(&self.run.held).clear();
+    }
+}
+
+/// What a lane hears whose run was given up: nothing is wrong with the destination, the pass ends.
+pub(super) fn given_up() -> Error {
+    Error::classed(Class::Congestion, "the run of this block was given up")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::BlockIndex;
+    use crate::units::Digest;
+
+    fn piece(index: u32) -> Piece {
+        Piece { index: BlockIndex(index), length: 3, digest: Digest([0; 32]) }
+    }
+
+    fn gather() -> (Gather, Arc<AtomicUsize>) {
+        let reading = Arc::new(AtomicUsize::new(0));
+        (Gather::new(Arc::clone(&reading)), reading)
+    }
+
+    fn bring(gather: &Gather, index: u32, most: usize) -> Joined<'_> {
+        gather.join(piece(index), Buffer::from_static(b"abc"), most)
+    }
+
+    fn owns(joined: Joined<'_>) -> Owner<'_> {
+        match joined {
+            Joined::Owns(owner) => owner,
+            Joined::Waits(_) => panic!("it waits"),
+        }
+    }
+
+    fn waits(joined: Joined<'_>) -> oneshot::Receiver<Result<()>> {
+        match joined {
+            Joined::Waits(heard) => heard,
+            Joined::Owns(_) => panic!("it owns"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_run_is_closed_at_once_and_in_order() {
+        let (gather, reading) = gather();
+        reading.store(5, Ordering::SeqCst);
+        let owner = owns(bring(&gather, 9, 3));
+        let (first, second) = (waits(bring(&gather, 2, 3)), waits(bring(&gather, 5, 3)));
+        let next = owns(bring(&gather, 11, 3));
+        let begun = tokio::time::Instant::now();
+        let held = owner.close().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(held.iter().map(|held| held.piece.index.0).collect::<Vec<_>>(), [2, 5, 9]);
+        held.into_iter().for_each(|held| held.tell(&Ok(())));
+        assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
+        drop(next);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_waits_for_who_reads_and_not_for_who_does_not_come() {
+        let (gather, reading) = gather();
+        reading.store(1, Ordering::SeqCst);
+        let owner = owns(bring(&gather, 0, 8));
+        let begun = tokio::time::Instant::now();
+        let close = async {
+            let held = owner.close().await;
+            (held.len(), begun.elapsed())
+        };
+        let other = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let heard = waits(bring(&gather, 1, 8));
+            reading.store(0, Ordering::SeqCst);
+            drop(heard);
+        };
+        let ((held, took), ()) = tokio::join!(close, other);
+        assert_eq!(held, 2, "the one that was being read came along");
+        assert!((Duration::from_millis(300)..Duration::from_millis(400)).contains(&took), "{took:?}");
+
+        // Somebody reads for ever: the run goes without that block.
+        reading.store(1, Ordering::SeqCst);
+        let owner = owns(bring(&gather, 2, 8));
+        let begun = tokio::time::Instant::now();
+        assert_eq!(owner.close().await.len(), 1);
+        assert!((MOST..MOST * 2).contains(&begun.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_is_dropped_leaves_nobody_waiting() {
+        let (gather, reading) = gather();
+        reading.store(1, Ordering::SeqCst);
+        let owner = owns(bring(&gather, 0, 8));
+        let heard = waits(bring(&gather, 1, 8));
+        drop(owner);
+        assert!(heard.await.is_err());
+        drop(owns(bring(&gather, 2, 8)));
+    }
+}
