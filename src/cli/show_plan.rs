@@ -83,6 +83,7 @@ fn source(item: &ItemPlan) -> String {
     let encrypted = match &from.kind {
         SourceKind::Snapshot { encrypted: true, .. } => ", encrypted",
         SourceKind::Archive { encrypted: true, .. } => ", of an encrypted source",
+        SourceKind::Object { .. } => ", a raw image",
         SourceKind::Fsp { .. } => ", of flexible-snapshot-proxy",
         SourceKind::Snapshot { .. } | SourceKind::File { .. } | SourceKind::Archive { .. } => "",
     };

@@ -10,7 +10,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::blocks::Pool;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
 use super::sink::{ArchiveSink, DeviceSink, Facts, FileSink, Made, NullSink, Provenance, Sink, SnapshotSink};
-use super::source::{ArchiveSource, Content, Entry, FileSource, FspSource, Holes, SnapshotSource, Source};
+use super::source::{
+    ArchiveSource, Content, Entry, FileSource, FspSource, Holes, ObjectSource, SnapshotSource, Source,
+};
 use super::spec::{JobDir, Spec};
 use super::turns::Turns;
 use crate::archive::{Encryption, Origin, level_of};
@@ -69,6 +71,11 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
                 );
             }
             Arc::new(FspSource::open(session, bucket, folder, *listing).await?)
+        }
+        SourceKind::Object { bucket, key, etag, length } => {
+            let session =
+                session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
+            Arc::new(ObjectSource::new(session, bucket, key, etag, *length))
         }
         kind @ SourceKind::File { .. } => {
             let holes = if sinks.iter().any(|sink| sink.wants_holes()) { Holes::Listed } else { Holes::LeftOut };
@@ -132,7 +139,7 @@ async fn sink(spec: &Spec, aws: &Aws, dir: &JobDir, dest: usize, plan: &Destinat
         }
         DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
             let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
-            let is_file = matches!(source.kind, SourceKind::File { .. });
+            let is_file = matches!(source.kind, SourceKind::File { .. } | SourceKind::Object { .. });
             let mut tags = source.tags.clone();
             for tag in &options.tags {
                 tags.retain(|(key, _)| *key != tag.0);
@@ -162,7 +169,7 @@ fn origin(source: &SourcePlan) -> Origin {
         SourceKind::Snapshot { id, .. } => Some(id.clone()),
         SourceKind::Archive { snapshot, .. } => snapshot.clone(),
         SourceKind::Fsp { snapshot, .. } => Some(snapshot.clone()),
-        SourceKind::File { .. } => None,
+        SourceKind::File { .. } | SourceKind::Object { .. } => None,
     };
     Origin { address: source.address.to_string(), snapshot, name: source.name.clone() }
 }
@@ -171,7 +178,9 @@ fn encryption(source: &SourcePlan) -> Encryption {
     match &source.kind {
         SourceKind::Snapshot { encrypted, kms_key, .. } => Encryption { encrypted: *encrypted, key: kms_key.clone() },
         SourceKind::Archive { encrypted, .. } => Encryption { encrypted: *encrypted, key: None },
-        SourceKind::File { .. } | SourceKind::Fsp { .. } => Encryption { encrypted: false, key: None },
+        SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. } => {
+            Encryption { encrypted: false, key: None }
+        }
     }
 }
 

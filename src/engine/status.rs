@@ -446,7 +446,7 @@ fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
         usd += prices.request(Api::List, region).value.0 * requests.list as f64;
     }
     let to_snapshot = |d: &&DestinationPlan| matches!(d.kind, DestinationKind::Snapshot { .. });
-    if let (SourceKind::Archive { .. } | SourceKind::Fsp { .. }, Some(region)) =
+    if let (SourceKind::Archive { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. }, Some(region)) =
         (&item.source.kind, &item.source.region)
     {
         usd += prices.s3("STANDARD", region).get.value.0 * requests.get as f64;

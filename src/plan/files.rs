@@ -102,6 +102,15 @@ pub(super) fn planned(path: PathBuf, kind: SourceKind, length: Bytes, options: &
     }
 }
 
+/// What bytes from both ends of something show it to be, when that is no raw image.
+pub(super) fn format_of(head: &[u8], last: &[u8]) -> Option<&'static str> {
+    if COMPRESSED.iter().any(|(magic, _)| head.starts_with(magic)) {
+        return Some("compressed");
+    }
+    let fixed = last.starts_with(VHD);
+    FORMATS.iter().find(|(magic, ..)| head.starts_with(magic) || fixed && *magic == VHD).map(|(_, name, _)| *name)
+}
+
 fn refuse_formats(path: &Path) -> Result<()> {
     let shown = path.display();
     let mut head = [0u8; 64];
@@ -135,7 +144,7 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
             SourceKind::Snapshot { id, .. } => id.to_string(),
             SourceKind::Archive { snapshot: Some(id), .. } => id.to_string(),
             SourceKind::Fsp { snapshot, .. } => snapshot.to_string(),
-            SourceKind::File { .. } | SourceKind::Archive { .. } => "disk".to_owned(),
+            SourceKind::File { .. } | SourceKind::Archive { .. } | SourceKind::Object { .. } => "disk".to_owned(),
         });
         let stem: String =
             stem.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();

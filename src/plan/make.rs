@@ -17,7 +17,7 @@ use crate::plan::model::{
     SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use crate::plan::prices::Prices;
-use crate::plan::{archives, files, weigh};
+use crate::plan::{archives, files, objects, weigh};
 use crate::units::{Bytes, Quantity, Sure};
 
 /// Reads the facts of an operation and weighs it.
@@ -188,8 +188,9 @@ impl Maker<'_> {
             Address::Archive(..) => {
                 archives::source(self.aws, address, &self.operation.options, &mut self.findings).await
             }
-            Address::Object(..) => Err(Error::usage(format!("`{address}`: objects cannot be read yet"))
-                .todo("archives can: s3://bucket/prefix/")),
+            Address::Object(..) => {
+                objects::source(self.aws, address, &self.operation.options, &mut self.findings).await
+            }
             Address::NewSnapshot(_) | Address::OnParent(..) | Address::Null => {
                 Err(Error::usage(format!("`{address}` is a destination, not a source")))
             }

@@ -151,6 +151,17 @@ pub enum SourceKind {
         /// Change time, nanoseconds since the epoch.
         ctime_ns: i64,
     },
+    /// A raw image in S3, pinned by its ETag.
+    Object {
+        /// The bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+        /// Its ETag, sent with every read.
+        etag: String,
+        /// Its length.
+        length: Bytes,
+    },
     /// A folder that flexible-snapshot-proxy wrote, pinned by the names in it.
     Fsp {
         /// The bucket.

@@ -32,8 +32,8 @@ pub const fn item_weight(source: &SourceKind) -> Bytes {
     match source {
         SourceKind::Snapshot { .. } => FETCHED_ITEM,
         SourceKind::File { .. } | SourceKind::Fsp { .. } => LOCAL_ITEM,
-        // A block and the frame that it comes out of.
-        SourceKind::Archive { .. } => Bytes(FETCHED_ITEM.0 + FRAME.0),
+        // A block and the frame that it comes out of, or the answer that it is taken from.
+        SourceKind::Archive { .. } | SourceKind::Object { .. } => Bytes(FETCHED_ITEM.0 + FRAME.0),
     }
 }
 
@@ -257,7 +257,7 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
         bill.line(format!("List in {region}"), pages, "requests", list, None);
         bill.transfer(Some(region), here, gib, None);
     }
-    if let (SourceKind::Archive { .. } | SourceKind::Fsp { .. }, Some(region)) =
+    if let (SourceKind::Archive { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. }, Some(region)) =
         (&item.source.kind, &item.source.region)
     {
         let get = bill.prices.s3("STANDARD", region).get;

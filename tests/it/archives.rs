@@ -400,3 +400,33 @@ async fn a_folder_of_another_tool_is_read_and_its_gaps_are_told() {
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("notes.txt"), "{stderr}");
 }
+
+/// A raw image in S3 becomes a snapshot; one that is replaced meanwhile, or is no raw image, does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raw_image_in_s3_becomes_a_snapshot_and_stays_the_one_that_was_planned() {
+    let rig = Rig::calm().await;
+    let mut image: Vec<u8> = (0..20u8).flat_map(|block| vec![block + 1; BLOCK]).collect();
+    image.extend_from_slice(&[7; 77]);
+    replace(&rig.world, "images/mine.raw", image.clone()).await;
+    let from = format!("s3://{BUCKET}/images/mine.raw");
+    let client = rig.engine(None).await;
+    let back = rig.world.path("back.raw");
+    let plan = rig.plan(&from, &["eu-west-1:", back.to_str().expect("text")], Options::default()).await;
+    let row = end(&client, start(&client, &plan).await).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    assert!(std::fs::read(&back).expect("the copy") == image);
+    image.resize(21 * BLOCK, 0);
+    let truth: Contents = (0u32..).zip(image.chunks(BLOCK).map(sha256)).collect();
+    assert!(rig.copied(&row, 0).await == truth);
+
+    let plan = rig.plan(&from, &["null:"], Options::default()).await;
+    replace(&rig.world, "images/mine.raw", vec![9; 21 * BLOCK]).await;
+    let row = end(&client, start(&client, &plan).await).await;
+    assert_eq!(row.state, JobState::Failed);
+    assert!(row.error.is_some_and(|error| error.what.contains("replaced")));
+
+    replace(&rig.world, "images/not.raw", b"QFI\xfb and the rest".to_vec()).await;
+    let (code, _, stderr) = rig.world.json(&["plan", &format!("s3://{BUCKET}/images/not.raw"), "null:"]).await;
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("qcow2"), "{stderr}");
+}

@@ -7,6 +7,7 @@
 mod archive;
 mod file;
 mod fsp;
+mod object;
 mod snapshot;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub(super) use self::archive::{ArchiveSource, Stored};
 pub use self::file::pin as pin_file;
 pub(super) use self::file::{FileSource, Holes};
 pub(super) use self::fsp::FspSource;
+pub(super) use self::object::ObjectSource;
 pub(super) use self::snapshot::SnapshotSource;
 use super::blocks::Pool;
 use super::call::{Caller, Route};

@@ -128,6 +128,7 @@ fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let kind = match item.source.kind {
         SourceKind::Snapshot { .. } => "volume",
         SourceKind::Archive { .. } | SourceKind::Fsp { .. } => "archive",
+        SourceKind::Object { .. } => "object",
         SourceKind::File { .. } => "file",
     };
     let blocks = item.source.blocks;

@@ -1,0 +1,80 @@
+//! A raw image in S3 as a source: every block is a ranged read of that very object.
+//!
+//! Invariant: each read asks for the ETag that the plan pinned, so no two blocks are of two objects. S3 says nothing of
+//! holes: every index is listed. The last block is padded with zeros.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+
+use super::{Content, Entry, Page, Routes, Source};
+use crate::aws::Session;
+use crate::engine::blocks::{Pool, digest_of, zeros};
+use crate::engine::call::Caller;
+use crate::engine::rate::Api;
+use crate::error::{Error, Result};
+use crate::ids::BlockIndex;
+use crate::units::{BLOCK_BYTES, Bytes, Digest};
+
+/// One object.
+#[derive(Debug)]
+pub(in crate::engine) struct ObjectSource {
+    session: Session,
+    bucket: String,
+    key: String,
+    etag: String,
+    length: Bytes,
+}
+
+impl ObjectSource {
+    pub(in crate::engine) fn new(session: Session, bucket: &str, key: &str, etag: &str, length: Bytes) -> Self {
+        let (bucket, key, etag) = (bucket.to_owned(), key.to_owned(), etag.to_owned());
+        Self { session, bucket, key, etag, length }
+    }
+}
+
+#[async_trait]
+impl Source for ObjectSource {
+    fn blocks(&self) -> u32 {
+        u32::try_from(self.length.blocks().0).unwrap_or(u32::MAX)
+    }
+
+    async fn page(&self, from: u32, _token: Option<&str>, max: u16) -> Result<Page> {
+        let through = from.saturating_add(u32::from(max)).min(self.blocks());
+        let entry = |index| Entry { index: BlockIndex(index), content: Content::File };
+        Ok(Page { entries: (from..through).map(entry).collect(), through, next: None })
+    }
+
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+        let from = entry.index.offset();
+        let length = BLOCK_BYTES.min(self.length.0.saturating_sub(from));
+        let read = self.session.s3().read(&self.bucket, &self.key, from, length, Some(&self.etag)).await;
+        let read = read.map_err(|error| error.at_block(entry.index))?;
+        pool.provide(into);
+        into.clear();
+        into.extend_from_slice(&read.data);
+        into.extend_from_slice(&zeros()[read.data.len()..]);
+        Ok(digest_of(into))
+    }
+
+    async fn unchanged(&self) -> Result<()> {
+        let what = || format!("s3://{}/{}", self.bucket, self.key);
+        match self.session.s3().head(&self.bucket, &self.key).await? {
+            Some(head) if head.etag == self.etag => Ok(()),
+            Some(_) => {
+                Err(Error::failed(format!("{} was replaced since the plan was made", what())).todo("make a new plan"))
+            }
+            None => Err(Error::failed(format!("{} is not there any more", what()))),
+        }
+    }
+
+    fn is_mutable(&self) -> bool {
+        false
+    }
+
+    fn routes(&self, caller: &Caller) -> Option<Routes> {
+        let route = caller.route(Api::Fetch, &self.session, None);
+        Some(Routes { list: Arc::clone(&route), get: route })
+    }
+}
