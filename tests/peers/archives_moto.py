@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""An S3 that is not ours (moto) under floe's archives: python3 archives_moto.py ENDPOINT (unused)
+
+An image goes into an archive there and comes back; boto3 lists what `floe ls archives` lists, and the zstandard
+package reads every segment, knowing nothing but zstd and the layout of the header.
+"""
+import hashlib
+import json
+import logging
+import os
+import random
+import socket
+import struct
+import subprocess
+import tempfile
+
+import boto3
+import zstandard
+from moto.server import ThreadedMotoServer
+
+BLOCK = 524288
+FLOE = os.environ["FLOE_BIN"]
+
+
+def main():
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    try:
+        with tempfile.TemporaryDirectory() as home:
+            archives(f"http://127.0.0.1:{port}", home)
+    finally:
+        server.stop()
+    print("   what was archived there came back the same")
+
+
+def archives(endpoint, home):
+    keys = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+    env = {"PATH": os.environ["PATH"], "HOME": home, "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", **keys}
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+    )
+    s3.create_bucket(Bucket="vault")
+
+    def floe(*args):
+        command = [FLOE, "--endpoint-url", endpoint, "--state-dir", f"{home}/state", *args]
+        done = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    image = disk(f"{home}/disk.img")
+    floe("copy", "./disk.img", "s3://vault/ebs/", "--yes", "--foreground", "--verify", "full")
+    rows = json.loads(floe("ls", "archives", "s3://vault/ebs/", "-o", "json"))
+    folders = [found["Prefix"] for found in s3.list_objects_v2(Bucket="vault", Prefix="ebs/", Delimiter="/")["CommonPrefixes"]]
+    assert [row["address"] for row in rows] == [f"s3://vault/{folder}" for folder in folders], (rows, folders)
+    read_by_another(s3, folders[0], image)
+    floe("copy", rows[0]["address"], "./back.img", "--yes", "--foreground")
+    with open(f"{home}/back.img", "rb") as back:
+        assert back.read() == image
+
+
+def disk(path):
+    """Noise, text and holes, and a tail that is no whole block."""
+    noise, blocks = random.Random(7), []
+    for index in range(40):
+        kind = index % 4
+        blocks.append(noise.randbytes(BLOCK) if kind == 0 else bytes(BLOCK) if kind == 1 else (b"line %d\n" % index * BLOCK)[:BLOCK])
+    image = b"".join(blocks) + b"tail" * 100
+    with open(path, "wb") as file:
+        file.write(image)
+    return image
+
+
+def read_by_another(s3, root, image):
+    segments = 0
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket="vault", Prefix=root):
+        for key in (found["Key"] for found in page["Contents"]):
+            if not key.endswith(".zst") or key.endswith("index.zst"):
+                continue
+            segments += 1
+            data = s3.get_object(Bucket="vault", Key=key)["Body"].read()
+            magic, length, name, count = struct.unpack_from("<II8sI", data)
+            assert (magic, name) == (0x184D2A5F, b"floeseg1") and length + 8 == 24 + 40 * count
+            at = length + 8
+            for nth in range(count):
+                index, frame, digest = struct.unpack_from("<II32s", data, 20 + 40 * nth)
+                block = zstandard.ZstdDecompressor().decompress(data[at : at + frame], max_output_size=BLOCK)
+                at += frame
+                assert hashlib.sha256(block).digest() == digest, f"{key}: block {index}"
+                assert block == image[index * BLOCK : (index + 1) * BLOCK].ljust(BLOCK, b"\0")
+            assert at == len(data)
+    assert segments > 0
+
+
+if __name__ == "__main__":
+    main()
