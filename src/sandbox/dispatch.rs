@@ -17,7 +17,7 @@ use super::faults::{Call, Fault, Faults};
 use super::model::OptIn;
 use super::sigv4::{self, Claim};
 use super::stats::{InFlight, Stats};
-use super::{Caller, Sandbox, ec2, lock, quotas, s3, sts, wire};
+use super::{Caller, Sandbox, ec2, kms, lock, quotas, s3, sts, wire};
 
 /// The connection is to be reset instead of answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,7 @@ enum Service {
     Ec2(Vec<(String, String)>),
     Sts(Vec<(String, String)>),
     Quotas(String),
+    Kms(String),
     S3(s3::Route, Method),
     Unknown,
 }
@@ -41,10 +42,8 @@ impl Service {
             "ec2" => Self::Ec2(form(request)),
             "sts" => Self::Sts(form(request)),
             "s3" => Self::S3(s3::route(request), request.method().clone()),
-            "servicequotas" => {
-                let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
-                Self::Quotas(target.and_then(|t| t.rsplit('.').next()).unwrap_or_default().to_owned())
-            }
+            "servicequotas" => Self::Quotas(target(request)),
+            "kms" => Self::Kms(target(request)),
             _ => Self::Unknown,
         }
     }
@@ -54,7 +53,7 @@ impl Service {
         match self {
             Self::Ebs(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::Ec2(form) | Self::Sts(form) => action(form).map_or("UnknownOperation", |at| form[at].1.as_str()),
-            Self::Quotas(target) => target,
+            Self::Quotas(target) | Self::Kms(target) => target,
             Self::S3(route, _) => route.api,
             Self::Unknown => "UnknownService",
         }
@@ -90,7 +89,7 @@ impl Service {
             }
             Self::Ec2(_) => (XML, wire::ec2_error(status, &spelled.code, &spelled.message, request_id)),
             Self::Sts(_) => (XML, wire::query_error(status, &spelled.code, &spelled.message, request_id)),
-            Self::Quotas(_) => (JSON, wire::json_error(status, &spelled.code, &spelled.message)),
+            Self::Quotas(_) | Self::Kms(_) => (JSON, wire::json_error(status, &spelled.code, &spelled.message)),
         };
         (answer(status, text, kind), spelled.code.into_owned())
     }
@@ -229,6 +228,12 @@ fn body_length(request: &Request<Bytes>) -> u64 {
     spooled.unwrap_or(request.body().len() as u64)
 }
 
+/// The operation that a JSON service is asked for.
+fn target(request: &Request<Bytes>) -> String {
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+    target.and_then(|t| t.rsplit('.').next()).unwrap_or_default().to_owned()
+}
+
 /// The fields of a form in the body, or of the query when there is no body.
 fn form(request: &Request<Bytes>) -> Vec<(String, String)> {
     let body = String::from_utf8_lossy(request.body());
@@ -352,9 +357,10 @@ impl Sandbox {
                 return (refusal.answer(), refusal.outcome());
             }
             Service::S3(route, _) => return s3::handle(self, caller, route, request, lie).await,
-            Service::Ec2(form) => (XML, ec2::handle(self, caller, form)),
+            Service::Ec2(form) => (XML, ec2::handle(self, caller, form, lie)),
             Service::Sts(form) => (XML, sts::handle(self, caller, form)),
             Service::Quotas(target) => (JSON, quotas::handle(self, caller, target, request.body())),
+            Service::Kms(target) => (JSON, kms::handle(self, caller, target, request.body())),
         };
         let outcome = if status.is_success() { "ok".to_owned() } else { code_in(&text) };
         (answer(status, text, kind), outcome)

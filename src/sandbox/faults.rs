@@ -38,6 +38,9 @@ pub struct Faults {
     pub unseen_ms: u64,
     /// How long a snapshot stays pending after CompleteSnapshot, in milliseconds.
     pub completing_ms: u64,
+    /// How long CopySnapshot takes, in milliseconds.
+    #[serde(default = "copying")]
+    pub copying_ms: u64,
     /// How far the server's clock is ahead, in milliseconds.
     pub clock_ms: i64,
     /// How far states and expiries are ahead of that, in milliseconds; signatures do not see it.
@@ -59,6 +62,7 @@ impl Default for Faults {
             empty_pages_permille: 20,
             unseen_ms: 0,
             completing_ms: 300,
+            copying_ms: copying(),
             clock_ms: 0,
             advance_ms: 0,
             keep_bytes: false,
@@ -103,6 +107,10 @@ pub struct Rule {
     /// How many requests are hit at most.
     #[serde(default)]
     pub times: Option<u64>,
+}
+
+fn copying() -> u64 {
+    1500
 }
 
 fn certain() -> f64 {
@@ -171,6 +179,8 @@ pub enum Fault {
     Believe,
     /// A lie: a listing leaves out its first block.
     Omit,
+    /// A copy of AWS's own is taken on, and ends in error.
+    FailLater,
 }
 
 /// A rate above which requests are throttled.
@@ -331,6 +341,7 @@ impl FromStr for Rule {
             "lose" => Fault::Lose,
             "believe" => Fault::Believe,
             "omit" => Fault::Omit,
+            "fail-later" => Fault::FailLater,
             _ => return Err(wrong("its name is unknown")),
         };
         Ok(Self { fault, api, snapshot, region: None, chance, skip: 0, times })

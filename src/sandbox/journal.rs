@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
-use super::model::{Model, Settings, Snapshot, SnapshotState, Tags};
+use super::model::{Image, Model, Settings, Snapshot, SnapshotState, Tags};
 use super::store::{Keep, Written};
 use super::synth::Synthetic;
 use crate::ids::{AccountId, Region, SnapshotId};
@@ -44,6 +44,8 @@ pub(super) enum Change {
     },
     /// The tags of a volume, image or instance.
     Tags { resource: String, tags: Tags },
+    /// An image that was copied here.
+    Image(Box<Image>),
     /// The settings of the account in the region.
     Settings(Settings),
 }
@@ -71,6 +73,7 @@ impl Line {
         let what = match &self.change {
             Change::Snapshot { snapshot, .. } => snapshot.id.as_str(),
             Change::Tags { resource, .. } => resource,
+            Change::Image(image) => return format!("{}/{}/image/{}", self.account, self.region, image.id),
             Change::Settings(_) => "settings",
         };
         format!("{}/{}/{what}", self.account, self.region)
@@ -147,6 +150,9 @@ fn replay(lines: Vec<Line>, model: &mut Model, keep: &Keep, alive: &Arc<()>) -> 
         };
         match &line.change {
             Change::Settings(settings) => region.settings = settings.clone(),
+            Change::Image(image) => {
+                region.images.insert(image.id.clone(), (**image).clone());
+            }
             Change::Tags { resource, tags } => {
                 retag(region, resource, tags);
             }

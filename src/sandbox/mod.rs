@@ -4,7 +4,7 @@
 //! and account come from the credential scope of each request's signature, so one address serves them all. It
 //! imports nothing of the rest but plain values, and the rest knows it only as an endpoint and a list of profiles.
 //!
-//! `serve` → one connection → `dispatch` (signature, faults, statistics) → `ebs`, `ec2`, `s3`, `sts`, `quotas`.
+//! `serve` → one connection → `dispatch` (signature, faults, statistics) → `ebs`, `ec2`, `s3`, `sts`, `kms`, `quotas`.
 
 pub mod body;
 pub mod content;
@@ -14,6 +14,7 @@ pub mod ec2;
 pub mod faults;
 mod join;
 mod journal;
+mod kms;
 pub mod model;
 mod pool;
 pub mod quotas;
@@ -39,7 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, Profile, Region, SnapshotId};
+use crate::ids::{AccountId, ImageId, Profile, Region, SnapshotId};
 use content::Content;
 use faults::{Faults, Misfortune};
 use journal::{Change, Journal, Saved};
@@ -328,6 +329,21 @@ impl Sandbox {
         }
     }
 
+    /// Writes a new image to the journal.
+    ///
+    /// # Errors
+    /// As [`Sandbox::save_snapshot`].
+    pub fn save_image(&self, account: &AccountId, region: &Region, id: &ImageId) -> io::Result<()> {
+        let mut journal = lock(&self.journal);
+        let image = self.model().region(account, region).and_then(|r| r.images.get(id).cloned());
+        image.map_or(Ok(()), |image| journal.append(account, region, Change::Image(Box::new(image))))
+    }
+
+    /// How long a copy takes, in milliseconds.
+    fn copying_ms(&self) -> u64 {
+        self.with_faults(|faults| faults.copying_ms)
+    }
+
     /// Writes the present settings of an account in a region to the journal.
     ///
     /// # Errors
@@ -398,6 +414,9 @@ fn snapshot_line(snapshot: Snapshot, removed: bool) -> Change {
 
 /// When a pending snapshot changes by itself, in milliseconds.
 fn due(snapshot: &Snapshot) -> Option<i64> {
+    if let Some(copying) = snapshot.copying.as_ref().filter(|_| snapshot.state == SnapshotState::Pending) {
+        return Some(copying.settles.as_millisecond());
+    }
     let upload = snapshot.upload.as_ref().filter(|_| snapshot.state == SnapshotState::Pending)?;
     if let Some((at, _)) = &upload.settles {
         return Some(at.as_millisecond());
@@ -415,7 +434,8 @@ fn advance(snapshot: &mut Snapshot, now: i64) -> bool {
     if due(snapshot).is_none_or(|at| at > now) {
         return false;
     }
-    match snapshot.upload.as_mut().and_then(|upload| upload.settles.take()) {
+    let copied = snapshot.copying.take().map(|copying| (copying.settles, copying.into));
+    match copied.or_else(|| snapshot.upload.as_mut().and_then(|upload| upload.settles.take())) {
         Some((at, state)) => {
             if state == SnapshotState::Completed {
                 snapshot.completed = Some(at);

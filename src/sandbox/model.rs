@@ -202,6 +202,19 @@ pub struct Upload {
     pub completed_with: Option<u64>,
 }
 
+/// A copy under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copying {
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub settles: Timestamp,
+    /// What becomes of it then.
+    pub into: SnapshotState,
+    /// The minutes that were asked for.
+    pub minutes: Option<u32>,
+}
+
 /// One snapshot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -235,6 +248,9 @@ pub struct Snapshot {
     pub shared: Vec<Share>,
     /// Set when EBS direct started it.
     pub upload: Option<Upload>,
+    /// Set for as long as AWS copies it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copying: Option<Copying>,
     /// Its blocks.
     #[serde(skip)]
     pub content: Content,
@@ -245,6 +261,15 @@ impl Snapshot {
     #[must_use]
     pub fn full_size(&self) -> Bytes {
         self.content.listed().bytes()
+    }
+    /// How much of it is there at `now`, 0 to 100.
+    #[must_use]
+    pub fn progress_at(&self, now: Timestamp) -> u8 {
+        let Some(copying) = self.copying.as_ref().filter(|_| self.state == SnapshotState::Pending) else {
+            return self.progress;
+        };
+        let ms = |at: Timestamp| at.as_millisecond() - copying.since.as_millisecond();
+        u8::try_from(ms(now) * 100 / ms(copying.settles).max(1)).unwrap_or(0).min(99)
     }
     /// The blocks of the volume.
     #[must_use]
@@ -327,6 +352,9 @@ pub struct Image {
     pub public: bool,
     /// The instance that it was made of.
     pub source_instance: Option<InstanceId>,
+    /// The client token of the CopyImage that made it.
+    #[serde(default)]
+    pub client_token: Option<String>,
     /// What it would attach.
     pub mappings: Vec<Mapping>,
     /// Its tags.

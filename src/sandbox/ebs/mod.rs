@@ -9,6 +9,7 @@ mod start;
 mod tokens;
 mod write;
 
+pub(in crate::sandbox) use start::default_key;
 use std::borrow::Cow;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode};

@@ -9,7 +9,7 @@ use super::page::{Above, Limits, Page};
 use super::{Ask, Fault, ids};
 use crate::ids::ImageId;
 use crate::sandbox::Caller;
-use crate::sandbox::model::{Account, Image, Mapping, Model};
+use crate::sandbox::model::{Account, Image, Mapping, Model, RegionState, SnapshotState};
 use crate::sandbox::xml::{Xml, stamp};
 
 pub const FILTERS: &[&str] = &[
@@ -61,7 +61,7 @@ pub fn describe(ask: &Ask<'_>) -> Result<String, Fault> {
     let mut rows = all(&model, ask.caller);
     let missing = wanted.iter().find(|id| !rows.iter().any(|row| row.image.id == **id && shown(row)));
     if let Some(id) = missing {
-        return Err(Fault::bad("InvalidAMIID.NotFound", format!("The image id '[{id}]' does not exist")));
+        return Err(not_found(id));
     }
     rows.retain(|row| page.after().is_none_or(|after| row.image.id.as_str() > after));
     let rows = rows.iter().map(|row| (row.image.id.as_str(), row));
@@ -81,13 +81,26 @@ pub fn describe(ask: &Ask<'_>) -> Result<String, Fault> {
 struct Row<'m> {
     image: &'m Image,
     account: &'m Account,
+    region: &'m RegionState,
+}
+
+pub fn not_found(id: &ImageId) -> Fault {
+    Fault::bad("InvalidAMIID.NotFound", format!("The image id '[{id}]' does not exist"))
+}
+
+/// An image that the caller may launch.
+pub fn find_image<'m>(model: &'m Model, caller: &Caller, id: &ImageId) -> Option<&'m Image> {
+    let rows = all(model, caller);
+    let row = rows.into_iter().find(|row| row.image.id == *id)?;
+    let usable = row.state() == "available" && (row.image.public || row.image.owner == caller.account);
+    usable.then_some(row.image)
 }
 
 /// Every account's images in the region, by id. There are few: images are made by hand and by pipelines.
 fn all<'m>(model: &'m Model, caller: &Caller) -> Vec<Row<'m>> {
     let of = |account: &'m Account| {
         let region = account.regions.get(&caller.region)?;
-        Some(region.images.values().map(move |image| Row { image, account }))
+        Some(region.images.values().map(move |image| Row { image, account, region }))
     };
     let mut rows: Vec<Row<'m>> = model.accounts.values().filter_map(of).flatten().collect();
     rows.sort_unstable_by(|a, b| a.image.id.cmp(&b.image.id));
@@ -95,6 +108,17 @@ fn all<'m>(model: &'m Model, caller: &Caller) -> Vec<Row<'m>> {
 }
 
 impl Row<'_> {
+    /// A copy is there when its snapshots are.
+    fn state(&self) -> &str {
+        let snapshots = self.image.mappings.iter().filter_map(|mapping| mapping.snapshot.as_ref());
+        let states = || snapshots.clone().filter_map(|id| self.region.snapshots.get(id)).map(|row| &row.state);
+        match self.image.state.as_str() {
+            "pending" if states().any(|state| matches!(state, SnapshotState::Error(_))) => "failed",
+            "pending" if states().all(|state| *state == SnapshotState::Completed) => "available",
+            state => state,
+        }
+    }
+
     fn alias(&self) -> Option<&str> {
         self.account.profile.is_none().then_some(self.account.alias.as_str())
     }
@@ -145,7 +169,7 @@ impl Row<'_> {
             "root-device-name" => test(&image.root_device),
             "root-device-type" => test("ebs"),
             "source-instance-id" => image.source_instance.as_ref().is_some_and(|id| test(id.as_str())),
-            "state" => test(&image.state),
+            "state" => test(self.state()),
             "virtualization-type" => test("hvm"),
             _ => false,
         }
@@ -155,7 +179,13 @@ impl Row<'_> {
         let image = self.image;
         xml.text("imageId", &image.id);
         xml.text("imageLocation", format_args!("{}/{}", image.owner, image.name));
-        xml.text("imageState", &image.state);
+        xml.text("imageState", self.state());
+        if self.state() == "failed" {
+            xml.nest("stateReason", |xml| {
+                xml.text("code", "Client.InternalError");
+                xml.text("message", "A snapshot of the image could not be copied.");
+            });
+        }
         xml.text("imageOwnerId", &image.owner);
         xml.maybe("imageOwnerAlias", self.alias());
         xml.time("creationDate", image.created);

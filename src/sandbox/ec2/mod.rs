@@ -4,6 +4,7 @@
 //! the organisation's policy, parameters, then the resources. Each action lives with its resource; none holds the
 //! model's lock for longer than it takes to write one page.
 
+mod copy;
 mod fault;
 mod filter;
 mod images;
@@ -18,6 +19,7 @@ mod volumes;
 
 use http::StatusCode;
 
+use super::faults::Fault as Mischief;
 use super::model::{OptIn, RegionState};
 use super::{Caller, Sandbox, sts};
 use crate::sandbox::xml::{self, Xml};
@@ -29,15 +31,19 @@ struct Ask<'a> {
     sandbox: &'a Sandbox,
     caller: &'a Caller,
     query: Query<'a>,
+    /// A lie that its answer is to tell.
+    lie: Option<&'a Mischief>,
 }
 
 type Action = fn(&Ask<'_>) -> Result<String, Fault>;
 
 /// What this EC2 can do.
-const ACTIONS: [(&str, Action); 11] = [
+const ACTIONS: [(&str, Action); 13] = [
     ("DescribeRegions", places::describe_regions),
     ("DescribeAvailabilityZones", places::describe_availability_zones),
     ("DescribeSnapshots", snapshots::describe),
+    ("CopySnapshot", copy::snapshot),
+    ("CopyImage", copy::image),
     ("DescribeSnapshotAttribute", snapshots::describe_attribute),
     ("DeleteSnapshot", snapshots::delete),
     ("DescribeVolumes", volumes::describe),
@@ -49,14 +55,24 @@ const ACTIONS: [(&str, Action); 11] = [
 ];
 
 /// Answers one EC2 request: `params` are the decoded form fields, in order.
-pub fn handle(sandbox: &Sandbox, caller: &Caller, params: &[(String, String)]) -> (StatusCode, String) {
-    match answer(sandbox, caller, params) {
+pub fn handle(
+    sandbox: &Sandbox,
+    caller: &Caller,
+    params: &[(String, String)],
+    lie: Option<&Mischief>,
+) -> (StatusCode, String) {
+    match answer(sandbox, caller, params, lie) {
         Ok(body) => (StatusCode::OK, body),
         Err(fault) => fault.reply(&caller.request_id),
     }
 }
 
-fn answer(sandbox: &Sandbox, caller: &Caller, params: &[(String, String)]) -> Result<String, Fault> {
+fn answer(
+    sandbox: &Sandbox,
+    caller: &Caller,
+    params: &[(String, String)],
+    lie: Option<&Mischief>,
+) -> Result<String, Fault> {
     let query = Query::new(params);
     let user = admit(sandbox, caller)?;
     let name = query.text("Action").filter(|name| !name.is_empty());
@@ -73,7 +89,7 @@ fn answer(sandbox: &Sandbox, caller: &Caller, params: &[(String, String)]) -> Re
     if let Some(user) = user {
         return Err(Fault::unauthorized(&user, name, "with an explicit deny in a service control policy"));
     }
-    action(&Ask { sandbox, caller, query })
+    action(&Ask { sandbox, caller, query, lie })
 }
 
 /// Refuses callers whom the region does not know; answers the caller's ARN where policy denies it everything.

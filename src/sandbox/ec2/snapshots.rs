@@ -7,6 +7,8 @@ use std::collections::btree_map;
 use std::iter::Peekable;
 use std::ops::Bound;
 
+use jiff::Timestamp;
+
 use super::page::{Above, Limits, Page};
 use super::{Ask, Fault, ids};
 use crate::ids::{AccountId, SnapshotId};
@@ -34,13 +36,13 @@ const LIMITS: Limits = Limits { min: 5, max: 1000, above: Above::Clamped };
 /// What AWS Backup puts on the snapshots that only it may delete.
 const BACKUP_TAG: &str = "aws:backup:source-resource";
 
-fn not_found(id: &str) -> Fault {
+pub fn not_found(id: &str) -> Fault {
     Fault::bad("InvalidSnapshot.NotFound", format!("The snapshot '{id}' does not exist."))
 }
 
 /// A snapshot as one caller sees it.
-struct Row<'m> {
-    snapshot: &'m Snapshot,
+pub struct Row<'m> {
+    pub snapshot: &'m Snapshot,
     /// `amazon` and the like, for accounts that have an alias instead of a profile.
     owner_alias: Option<&'m str>,
 }
@@ -56,11 +58,11 @@ pub fn describe(ask: &Ask<'_>) -> Result<String, Fault> {
     let page = Page::of(&ask.query, ask.caller, LIMITS, (!wanted.is_empty()).then_some("snapshotIds"))?;
     ask.ready()?;
 
-    let model = ask.sandbox.model();
+    let (model, now) = (ask.sandbox.model(), ask.sandbox.now());
     let pass = |row: &Row<'_>| {
         owned(row, ask.caller, &owners)
             && (restorable.is_empty() || restorable.iter().any(|who| restorable_by(row.snapshot, ask.caller, who)))
-            && filters.pass(&row.snapshot.tags, |name, test| row.field(name, test))
+            && filters.pass(&row.snapshot.tags, |name, test| row.field(name, now, test))
     };
     let (rows, token) = if wanted.is_empty() {
         page.take(visible(&model, ask.caller, &owners, page.after()), pass)
@@ -73,7 +75,7 @@ pub fn describe(ask: &Ask<'_>) -> Result<String, Fault> {
         (rows, None)
     };
     Ok(ask.answer("DescribeSnapshots", |xml| {
-        xml.set("snapshotSet", rows, |xml, row| row.write(xml));
+        xml.set("snapshotSet", rows, |xml, row| row.write(xml, now));
         xml.maybe("nextToken", token);
     }))
 }
@@ -113,7 +115,7 @@ fn alias(account: &Account) -> Option<&str> {
     account.profile.is_none().then_some(account.alias.as_str())
 }
 
-fn find<'m>(model: &'m Model, caller: &Caller, id: &SnapshotId) -> Option<Row<'m>> {
+pub fn find<'m>(model: &'m Model, caller: &Caller, id: &SnapshotId) -> Option<Row<'m>> {
     model.accounts.values().find_map(|account| {
         let snapshot = account.regions.get(&caller.region)?.snapshots.get(id)?;
         may_see(snapshot, caller).then_some(Row { snapshot, owner_alias: alias(account) })
@@ -162,14 +164,14 @@ impl Row<'_> {
         }
     }
 
-    fn field(&self, name: &str, test: &mut dyn FnMut(&str) -> bool) -> bool {
+    fn field(&self, name: &str, now: Timestamp, test: &mut dyn FnMut(&str) -> bool) -> bool {
         let snapshot = self.snapshot;
         match name {
             "description" => test(&snapshot.description),
             "encrypted" => test(if snapshot.encryption.is_some() { "true" } else { "false" }),
             "owner-alias" => self.owner_alias.is_some_and(test),
             "owner-id" => test(snapshot.owner.as_str()),
-            "progress" => test(&format!("{}%", snapshot.progress)),
+            "progress" => test(&format!("{}%", snapshot.progress_at(now))),
             "snapshot-id" => test(snapshot.id.as_str()),
             "start-time" => test(&stamp(snapshot.started)),
             "status" => test(snapshot.state.as_str()),
@@ -181,7 +183,7 @@ impl Row<'_> {
         }
     }
 
-    fn write(&self, xml: &mut Xml) {
+    fn write(&self, xml: &mut Xml, now: Timestamp) {
         let snapshot = self.snapshot;
         xml.text("snapshotId", &snapshot.id);
         xml.text("volumeId", &snapshot.volume_id);
@@ -190,7 +192,7 @@ impl Row<'_> {
             xml.text("statusMessage", message);
         }
         xml.time("startTime", snapshot.started);
-        xml.text("progress", format_args!("{}%", snapshot.progress));
+        xml.text("progress", format_args!("{}%", snapshot.progress_at(now)));
         xml.text("ownerId", &snapshot.owner);
         xml.maybe("ownerAlias", self.owner_alias);
         xml.text("volumeSize", snapshot.size_gib);
@@ -202,6 +204,9 @@ impl Row<'_> {
         }
         xml.text("storageTier", self.tier());
         xml.maybe("transferType", snapshot.transfer_type.as_deref());
+        if let Some(minutes) = snapshot.copying.as_ref().and_then(|copying| copying.minutes) {
+            xml.text("completionDurationMinutes", minutes);
+        }
         if let Some(completed) = snapshot.completed {
             xml.time("completionTime", completed);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::query::Query;
 use super::{Ask, Fault, ids};
 use crate::ids::{ImageId, InstanceId, SnapshotId, VolumeId};
 use crate::sandbox::model::{RegionState, Tags};
@@ -12,6 +13,7 @@ const MAX_TAGS: usize = 50;
 const MAX_RESOURCES: usize = 1000;
 const MAX_KEY: usize = 128;
 const MAX_VALUE: usize = 256;
+const MAX_SPECIFICATIONS: usize = 4;
 
 /// Adds tags to resources, overwriting the values of keys that they have.
 pub fn create(ask: &Ask<'_>) -> Result<String, Fault> {
@@ -52,6 +54,28 @@ pub fn create(ask: &Ask<'_>) -> Result<String, Fault> {
         saved.map_err(|cause| Fault::internal(&cause))?;
     }
     Ok(ask.answer("CreateTags", |xml| xml.text("return", true)))
+}
+
+/// The tags that `TagSpecification.N` gives to what is made, of one kind; other kinds of `TagSpecification` must be read too.
+pub fn specified(query: &Query<'_>, kind: &str) -> Result<Tags, Fault> {
+    let mut all = std::collections::BTreeMap::new();
+    for number in 1..=MAX_SPECIFICATIONS {
+        let prefix = format!("TagSpecification.{number}");
+        let Some(of) = query.text(&format!("{prefix}.ResourceType")) else { continue };
+        let tags = query.tags(&format!("{prefix}.Tag"))?;
+        if !matches!(of, "snapshot" | "image") {
+            let message = format!("'{of}' is not a valid taggable resource type for this operation.");
+            return Err(Fault::bad("InvalidParameterValue", message));
+        }
+        if of == kind {
+            check(&tags)?;
+            all.extend(tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        }
+    }
+    if all.len() > MAX_TAGS {
+        return Err(Fault::bad("TagLimitExceeded", "The maximum number of Tags for a resource has been reached."));
+    }
+    Ok(Arc::new(all))
 }
 
 fn check(tags: &[(&str, &str)]) -> Result<(), Fault> {

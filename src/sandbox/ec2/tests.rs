@@ -30,7 +30,7 @@ fn client(name: &str, profile: &str, region: &str) -> Client {
 impl Client {
     fn raw(&self, params: &[(&str, &str)]) -> (StatusCode, String) {
         let params: Vec<(String, String)> = params.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        handle(&self.sandbox, &self.caller, &params)
+        handle(&self.sandbox, &self.caller, &params, None)
     }
 
     fn call(&self, action: &str, rest: &[(&str, &str)]) -> (StatusCode, String) {
@@ -94,6 +94,10 @@ fn every_action_honours_a_dry_run() {
         let rest: &[(&str, &str)] = match action {
             "DeleteSnapshot" => &[("SnapshotId", WEB)],
             "DescribeSnapshotAttribute" => &[("SnapshotId", WEB), ("Attribute", "createVolumePermission")],
+            "CopySnapshot" => &[("SourceRegion", "us-east-1"), ("SourceSnapshotId", WEB)],
+            "CopyImage" => {
+                &[("SourceRegion", "us-east-1"), ("SourceImageId", "ami-0c1d4e8855b0f77a2"), ("Name", "copied")]
+            }
             "CreateTags" => &[("ResourceId.1", WEB), ("Tag.1.Key", "k"), ("Tag.1.Value", "v")],
             _ => &[],
         };

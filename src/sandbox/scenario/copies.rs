@@ -44,6 +44,7 @@ impl Builder<'_> {
                 transfer_type: Some(if spec.time_based { "time-based" } else { "standard" }.to_owned()),
                 shared: shared.clone(),
                 upload: None,
+                copying: None,
                 ..source
             };
             copies.push(id);

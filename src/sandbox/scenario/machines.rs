@@ -67,6 +67,7 @@ impl Builder<'_> {
             root_device: DEVICES[0].to_owned(),
             public: spec.public,
             source_instance: source,
+            client_token: None,
             mappings,
             tags: Arc::new(tags),
         };

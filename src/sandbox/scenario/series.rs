@@ -133,6 +133,7 @@ impl Builder<'_> {
                 transfer_type: None,
                 shared: Vec::new(),
                 upload: None,
+                copying: None,
                 content: Content::Synthetic(Synthetic { seed: disk.chance.bits(), version: count - 1 - n, shape }),
             };
             if let Some(special) = special {
