@@ -19,6 +19,8 @@ pub enum Call {
     PutSnapshotBlock,
     /// `ebs:CompleteSnapshot`, on a snapshot of this job.
     CompleteSnapshot,
+    /// `ec2:CopySnapshot`: makes something new.
+    CopySnapshot,
     /// `ec2:CreateTags`, on results of this job.
     CreateTags,
     /// `ec2:DeleteSnapshot`: of what the job made or the plan listed.
@@ -39,6 +41,7 @@ impl Call {
             Self::StartSnapshot => "ebs:StartSnapshot",
             Self::PutSnapshotBlock => "ebs:PutSnapshotBlock",
             Self::CompleteSnapshot => "ebs:CompleteSnapshot",
+            Self::CopySnapshot => "ec2:CopySnapshot",
             Self::CreateTags => "ec2:CreateTags",
             Self::DeleteSnapshot => "ec2:DeleteSnapshot",
             Self::PutObject => "s3:PutObject",

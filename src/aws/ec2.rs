@@ -4,13 +4,14 @@
 //! Rows come back as plain values, so no SDK type leaves this room.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Tag as Ec2Tag;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::types::{Filter, ResourceType, Tag as Ec2Tag, TagSpecification};
 
 use super::context::Context;
 use super::describe::{image_row, instance_row, keep, snapshot_row, volume_row};
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
-use crate::ids::SnapshotId;
+use crate::ids::{Region, SnapshotId};
 use crate::rows::{ImageRow, InstanceRow, RegionRow, SnapshotRow, State, Tag, VolumeRow};
 
 /// What EC2 gives at most: calls grow with pages, not with rows.
@@ -45,6 +46,23 @@ pub enum SnapshotState {
     Error(String),
     /// In the Recycle Bin or being brought back from it.
     Recoverable,
+}
+
+/// What CopySnapshot is asked for; it is asked in the region that the copy goes to.
+#[derive(Debug, Clone)]
+pub struct CopySnapshot {
+    /// What is copied.
+    pub source: SnapshotId,
+    /// From which region.
+    pub from: Region,
+    /// Free text.
+    pub description: String,
+    /// Tags of the copy.
+    pub tags: Vec<Tag>,
+    /// Whether it is asked to be encrypted; else its source and the account's default decide.
+    pub encrypted: bool,
+    /// The key, when it is asked for.
+    pub kms_key: Option<String>,
 }
 
 /// EC2 in one session. Cheap to clone.
@@ -238,6 +256,53 @@ impl Ec2 {
             .await
             .map_err(|error| self.context.sdk_error("ec2:CreateTags", &error, format!("could not tag {id}")))?;
         Ok(())
+    }
+
+    /// The account's own snapshots with this tag; there are few.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn snapshots_tagged(&self, key: &str, value: &str) -> Result<Vec<SnapshotRow>> {
+        let answer = self
+            .client
+            .describe_snapshots()
+            .owner_ids("self")
+            .filters(Filter::builder().name(format!("tag:{key}")).values(value).build())
+            .send()
+            .await
+            .map_err(|error| {
+                let what = format!("could not look for the snapshot with the tag {key}={value}");
+                self.context.sdk_error("ec2:DescribeSnapshots", &error, what)
+            })?;
+        Ok(keep(answer.snapshots, |snapshot| snapshot_row(snapshot, self.context.origin())))
+    }
+
+    /// Asks AWS to copy a snapshot to this region, once: the call has no token, and a second one is a second copy.
+    ///
+    /// # Errors
+    /// Refused outside the grant; `ResourceLimitExceeded` waits for its turn; else as classified.
+    pub async fn copy_snapshot(&self, grant: &Grant, request: &CopySnapshot) -> Result<SnapshotId> {
+        self.context.allow(grant, Call::CopySnapshot, None)?;
+        let tags = request.tags.iter().map(|(key, value)| Ec2Tag::builder().key(&**key).value(&**value).build());
+        let tags = TagSpecification::builder().resource_type(ResourceType::Snapshot).set_tags(Some(tags.collect()));
+        let once = aws_sdk_ec2::config::Builder::default().retry_config(RetryConfig::disabled());
+        let what = || format!("could not have {} copied from {}", request.source, request.from);
+        let answer = self
+            .client
+            .copy_snapshot()
+            .source_region(request.from.as_str())
+            .source_snapshot_id(request.source.as_str())
+            .description(&request.description)
+            .set_encrypted(request.encrypted.then_some(true))
+            .set_kms_key_id(request.kms_key.clone())
+            .tag_specifications(tags.build())
+            .customize()
+            .config_override(once)
+            .send()
+            .await
+            .map_err(|error| self.context.sdk_error("ec2:CopySnapshot", &error, what()))?;
+        let id = answer.snapshot_id.as_deref().and_then(|id| id.parse().ok());
+        id.ok_or_else(|| Error::transient(format!("{}: the answer names no snapshot", what())))
     }
 
     /// Deletes a snapshot that the grant names.

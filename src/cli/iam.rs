@@ -101,6 +101,7 @@ const TABLE: &[Row] = &[
         actions: &["ebs:CompleteSnapshot", "ebs:PutSnapshotBlock", "ebs:StartSnapshot"],
         on: On::Snapshots,
     },
+    Row { sid: "LetAwsCopy", verbs: &[CopyVerb, Deck], actions: &["ec2:CopySnapshot"], on: On::Snapshots },
     Row { sid: "TagResults", verbs: &[CopyVerb, Deck], actions: &["ec2:CreateTags"], on: On::Snapshots },
     Row {
         sid: "CleanUpAfterACancel",
@@ -243,6 +244,7 @@ mod tests {
             Call::StartSnapshot,
             Call::PutSnapshotBlock,
             Call::CompleteSnapshot,
+            Call::CopySnapshot,
             Call::CreateTags,
             Call::DeleteSnapshot,
             Call::PutObject,

@@ -7,7 +7,7 @@ use super::resolve::Resolved;
 use super::{Code, operation, say, table};
 use crate::error::Result;
 use crate::plan::{
-    DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Plan, SourceKind, Strategy, records, span,
+    DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Plan, SourceKind, Strategy, records,
 };
 use crate::units::{Quantity, Sure, Usd, grouped};
 
@@ -60,7 +60,7 @@ pub fn text(plan: &Plan) -> String {
     ));
     lines.extend(cost(plan));
     let glyph = plan.time.sure.glyph();
-    let time = span(plan.time.low_seconds, plan.time.high_seconds);
+    let time = plan.time.text();
     lines.push(format!("Time     {glyph} {time}, bound by {}", plan.time.bound_by));
     for other in plan.alternatives.iter().filter(|other| !other.chosen) {
         let why = other.unavailable.as_ref().map_or_else(String::new, |why| format!(" ({why})"));

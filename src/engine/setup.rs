@@ -9,7 +9,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::blocks::Pool;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
-use super::sink::{ArchiveSink, DeviceSink, Facts, FileSink, Made, NullSink, Provenance, Sink, SnapshotSink};
+use super::sink::{
+    ArchiveSink, DeviceSink, Facts, FileSink, Made, NativeSink, NullSink, Provenance, Sink, SnapshotSink,
+};
 use super::source::{
     ArchiveSource, Content, Entry, FileSource, FspSource, Holes, ObjectSource, SnapshotSource, Source,
 };
@@ -19,7 +21,7 @@ use crate::archive::{Encryption, Origin, level_of};
 use crate::aws::{Aws, Root, Session};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, BlockIndex, Profile, Region};
-use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, Pace, SourceKind, SourcePlan};
+use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, Pace, SourceKind, SourcePlan, Strategy};
 use crate::units::{Bytes, Digest};
 
 /// The ends of a job.
@@ -140,10 +142,28 @@ async fn sink(spec: &Spec, aws: &Aws, dir: &JobDir, dest: usize, plan: &Destinat
         DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
             let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
             let is_file = matches!(source.kind, SourceKind::File { .. } | SourceKind::Object { .. });
+            let description = options.description.clone().unwrap_or_else(|| format!("floe copy of {}", source.address));
+            let provenance = Provenance { source: source.address.to_string(), unique: spec.unique.clone() };
             let mut tags = source.tags.clone();
             for tag in &options.tags {
                 tags.retain(|(key, _)| *key != tag.0);
                 tags.push(tag.clone());
+            }
+            if let (Strategy::Native, SourceKind::Snapshot { id, .. }) = (plan.strategy, &source.kind) {
+                let there =
+                    self::session(aws, plan.profile.as_ref(), source.region.as_ref(), plan.account.as_ref()).await?;
+                return Ok(Arc::new(NativeSink {
+                    session,
+                    from: there,
+                    source: id.clone(),
+                    ask_encrypted: *ask_encrypted,
+                    ask_key: ask_key.clone(),
+                    encrypted: *encrypted,
+                    tags,
+                    description,
+                    provenance,
+                    made: Made::new(spec.grant.clone()),
+                }));
             }
             Arc::new(SnapshotSink {
                 session,
@@ -152,8 +172,8 @@ async fn sink(spec: &Spec, aws: &Aws, dir: &JobDir, dest: usize, plan: &Destinat
                 ask_key: ask_key.clone(),
                 encrypted: *encrypted,
                 tags,
-                description: options.description.clone().unwrap_or_else(|| format!("floe copy of {}", source.address)),
-                provenance: Provenance { source: source.address.to_string(), unique: spec.unique.clone() },
+                description,
+                provenance,
                 omit_zeros: is_file && options.omit_zeros == OmitZeros::All,
                 write_holes: options.omit_zeros == OmitZeros::Off,
                 made: Made::new(spec.grant.clone()),

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
 use crate::plan::choices::{Quotas, choose, floor};
 use crate::plan::machine::Machine;
-use crate::plan::model::{DestinationKind, Level, Pace, Plan, Verify};
+use crate::plan::model::{DestinationKind, DestinationPlan, Level, Pace, Plan, Strategy, Verify};
 use crate::plan::prices::Prices;
 use crate::plan::weigh;
 use crate::plan::{Finding, alternatives};
@@ -56,7 +56,7 @@ impl Plan {
             return Err(refusal);
         }
         let destinations = || self.items.iter().flat_map(|item| &item.destinations);
-        let makes_snapshots = destinations().any(|to| matches!(to.kind, DestinationKind::Snapshot { .. }));
+        let makes_snapshot = |to: &DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { .. });
         let mut accounts: Vec<_> = destinations().filter_map(|to| to.account.clone()).collect();
         accounts.sort();
         accounts.dedup();
@@ -66,17 +66,17 @@ impl Plan {
         });
         let mut ids: Vec<String> = roots.collect();
         ids.dedup();
-        let mut calls = if makes_snapshots {
-            vec![
-                Call::StartSnapshot,
-                Call::PutSnapshotBlock,
-                Call::CompleteSnapshot,
-                Call::CreateTags,
-                Call::DeleteSnapshot,
-            ]
-        } else {
-            Vec::new()
-        };
+        let is_native = |to: &DestinationPlan| to.strategy == Strategy::Native;
+        let mut calls = Vec::new();
+        if destinations().any(|to| makes_snapshot(to) && !is_native(to)) {
+            calls.extend([Call::StartSnapshot, Call::PutSnapshotBlock, Call::CompleteSnapshot]);
+        }
+        if destinations().any(is_native) {
+            calls.push(Call::CopySnapshot);
+        }
+        if destinations().any(makes_snapshot) {
+            calls.extend([Call::CreateTags, Call::DeleteSnapshot]);
+        }
         if !ids.is_empty() {
             calls.extend([Call::PutObject, Call::AbortMultipartUpload, Call::DeleteObject]);
         }

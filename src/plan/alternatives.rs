@@ -1,8 +1,9 @@
 //! Other ways to the same result, each with its price and what it keeps.
 
 use crate::plan::machine::RunsIn;
-use crate::plan::model::{Alternative, DestinationKind, Plan, SourceKind, Verify};
+use crate::plan::model::{Alternative, DestinationKind, ItemPlan, Plan, SourceKind, Strategy, Verify};
 use crate::plan::prices::Prices;
+use crate::plan::{native, weigh};
 use crate::units::{Quantity, Sure, Usd};
 
 /// Surcharge of a time-based copy per GiB at its fastest that a large snapshot can have (8 h to 15 h 45 min).
@@ -11,19 +12,28 @@ const TIME_BASED_PER_GIB: f64 = 0.010;
 const TIME_BASED_MIB_PER_SECOND: f64 = 500.0;
 
 /// The chosen way first, then what else there is.
-pub(super) fn of(plan: &Plan, _runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {
-    let keeps = match plan.operation.options.verify {
+pub(super) fn of(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {
+    let options = &plan.operation.options;
+    let by_aws = plan.items.iter().flat_map(|item| &item.destinations).any(|to| to.strategy == Strategy::Native);
+    let (cost, time) = if by_aws {
+        let items = direct(&plan.items);
+        let cost = weigh::cost(&items, options, &plan.choices, runs_in, prices);
+        (cost, weigh::time(&items, options, &plan.choices))
+    } else {
+        (plan.cost.clone(), plan.time.clone())
+    };
+    let keeps = match options.verify {
         Verify::None => "count",
         _ => "proof",
     };
     let mut ways = vec![Alternative {
         name: "direct, whole".to_owned(),
-        once: plan.cost.once,
-        monthly: plan.cost.monthly,
-        time: span(plan.time.low_seconds, plan.time.high_seconds),
+        once: cost.once,
+        monthly: cost.monthly,
+        time: span(time.low_seconds, time.high_seconds),
         keeps: keeps.to_owned(),
         unavailable: None,
-        chosen: true,
+        chosen: !by_aws,
     }];
     if let [item] = plan.items.as_slice()
         && let SourceKind::Snapshot { .. } = item.source.kind
@@ -35,15 +45,14 @@ pub(super) fn of(plan: &Plan, _runs_in: &RunsIn, prices: &Prices) -> Vec<Alterna
         let sure = item.source.blocks.sure;
         let price = prices.between(from, region);
         let once = Quantity { value: Usd(price.value.0 * gib), sure: price.sure.and(sure) };
-        let not_yet = Some("floe prices it, but does not run native copies yet: aws ec2 copy-snapshot".to_owned());
         ways.push(Alternative {
             name: "native CopySnapshot".to_owned(),
             once,
             monthly: plan.cost.monthly,
             time: "unknown".to_owned(),
             keeps: "key".to_owned(),
-            unavailable: not_yet.clone(),
-            chosen: false,
+            unavailable: native::refusal(&item.source, to, options),
+            chosen: by_aws,
         });
         let seconds = (item.source.blocks.value.bytes().as_mib() / TIME_BASED_MIB_PER_SECOND).max(900.0);
         let quarters = (seconds / 900.0).ceil();
@@ -56,11 +65,24 @@ pub(super) fn of(plan: &Plan, _runs_in: &RunsIn, prices: &Prices) -> Vec<Alterna
             monthly: plan.cost.monthly,
             time: clock(quarters * 900.0),
             keeps: "key".to_owned(),
-            unavailable: not_yet,
+            unavailable: Some(format!(
+                "floe prices time-based copies, but does not ask for them: aws ec2 copy-snapshot \
+                 --completion-duration-minutes {}",
+                quarters * 15.0
+            )),
             chosen: false,
         });
     }
     ways
+}
+
+/// The same items with every destination filled by floe.
+fn direct(items: &[ItemPlan]) -> Vec<ItemPlan> {
+    let mut items = items.to_vec();
+    for to in items.iter_mut().flat_map(|item| &mut item.destinations) {
+        to.strategy = Strategy::Direct;
+    }
+    items
 }
 
 /// Surcharge per GiB by duration in quarters of an hour (fixed in all regions).

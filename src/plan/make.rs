@@ -17,7 +17,7 @@ use crate::plan::model::{
     SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use crate::plan::prices::Prices;
-use crate::plan::{archives, files, objects, weigh};
+use crate::plan::{archives, files, native, objects, weigh};
 use crate::units::{Bytes, Quantity, Sure};
 
 /// Reads the facts of an operation and weighs it.
@@ -30,10 +30,6 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
         return Err(Error::usage("a copy has a source and at least one destination"));
     }
     no_twins(&operation.destinations)?;
-    if matches!(operation.options.strategy, Strategy::Native) {
-        return Err(Error::usage("native copies are priced, but floe does not run them yet")
-            .todo("leave --strategy out; or aws ec2 copy-snapshot"));
-    }
     if operation.sources.len() > 1 && operation.destinations.iter().any(|to| matches!(to, Address::Path(_))) {
         return Err(
             Error::usage("many sources cannot share one file").todo("copy them to `REGION:`, one at a time to files")
@@ -74,13 +70,9 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
         alternatives: Vec::new(),
         findings,
     };
-    if plan.operation.options.strategy == Strategy::Auto {
-        plan.findings.push(Finding {
-            level: Level::Note,
-            text: "auto takes direct: native copies are priced, but floe does not run them yet".to_owned(),
-            todo: None,
-        });
-    }
+    let asked = plan.operation.options.clone();
+    let findings = native::choose(aws, &mut plan.items, &asked, &plan.choices, machine).await?;
+    plan.findings.extend(findings);
     note_route(&mut plan, machine);
     plan.weigh(machine, Prices::bundled());
     Ok(plan)

@@ -13,6 +13,7 @@ mod files;
 mod machine;
 mod make;
 mod model;
+mod native;
 mod objects;
 mod prices;
 mod weigh;

@@ -395,6 +395,17 @@ pub struct TimeEstimate {
     pub sure: crate::units::Sure,
 }
 
+impl TimeEstimate {
+    /// `8 h 42 m – 10 h 20 m`; `unknown` where AWS sets the pace.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self.sure {
+            crate::units::Sure::Unknown => "unknown".to_owned(),
+            _ => crate::plan::span(self.low_seconds, self.high_seconds),
+        }
+    }
+}
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -10,7 +10,7 @@ use crate::plan::choices::{
 use crate::plan::machine::{Machine, RunsIn};
 use crate::plan::model::{
     Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart,
-    Options, SourceKind, TimeEstimate, Verify,
+    Options, SourceKind, Strategy, TimeEstimate, Verify,
 };
 use crate::plan::prices::{Api, Prices};
 use crate::units::{Blocks, Bytes, Quantity, Sure, Usd};
@@ -251,7 +251,8 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
         sure: blocks.sure.and(Sure::Estimate),
     };
     let here = runs_in.region();
-    if let (SourceKind::Snapshot { .. }, Some(region)) = (&item.source.kind, &item.source.region) {
+    let is_read = item.destinations.iter().any(|to| to.strategy != Strategy::Native);
+    if let (SourceKind::Snapshot { .. }, Some(region), true) = (&item.source.kind, &item.source.region, is_read) {
         let (get, list) = (bill.prices.request(Api::Get, region), bill.prices.request(Api::List, region));
         bill.line(format!("Get in {region}"), count, "requests", get, None);
         bill.line(format!("List in {region}"), pages, "requests", list, None);
@@ -270,17 +271,10 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
             continue;
         }
         let (DestinationKind::Snapshot { .. }, Some(region)) = (&to.kind, &to.region) else { continue };
-        let put = bill.prices.request(Api::Put, region);
-        bill.line(format!("Put in {region}"), count, "requests", put, Some(at));
-        bill.transfer(here, Some(region), gib, Some(at));
-        if options.verify != Verify::None {
-            let list = bill.prices.request(Api::List, region);
-            bill.line(format!("List back in {region}"), pages, "requests", list, Some(at));
-        }
-        if options.verify == Verify::Full {
-            let get = bill.prices.request(Api::Get, region);
-            bill.line(format!("Get back in {region}"), count, "requests", get, Some(at));
-            bill.transfer(Some(region), here, gib, Some(at));
+        if to.strategy == Strategy::Native {
+            bill.transfer(item.source.region.as_ref(), Some(region), gib, Some(at));
+        } else {
+            direct(bill, (at, region), options, (count, pages, gib), here);
         }
         // Incremental storage cannot be known before: at most the whole.
         let month = bill.prices.snapshot_month(region);
@@ -316,6 +310,28 @@ fn archive_cost(
     bill.push(format!("S3 storage in {region}"), most(gib), "GiB-month", price.month, true, Some(at));
 }
 
+/// What it costs to put the blocks of one destination, and to look at them again.
+fn direct(
+    bill: &mut Bill<'_>,
+    (at, region): (usize, &Region),
+    options: &Options,
+    (count, pages, gib): (Quantity<f64>, Quantity<f64>, Quantity<f64>),
+    here: Option<&Region>,
+) {
+    let put = bill.prices.request(Api::Put, region);
+    bill.line(format!("Put in {region}"), count, "requests", put, Some(at));
+    bill.transfer(here, Some(region), gib, Some(at));
+    if options.verify != Verify::None {
+        let list = bill.prices.request(Api::List, region);
+        bill.line(format!("List back in {region}"), pages, "requests", list, Some(at));
+    }
+    if options.verify == Verify::Full {
+        let get = bill.prices.request(Api::Get, region);
+        bill.line(format!("Get back in {region}"), count, "requests", get, Some(at));
+        bill.transfer(Some(region), here, gib, Some(at));
+    }
+}
+
 /// How long: the slowest of the quotas and what the lanes can carry.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
@@ -323,7 +339,11 @@ pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices) -> TimeEst
     let lanes = f64::from(choices.lanes_max) / ASSUMED_LATENCY;
     let mut low = 0.0;
     let mut bound = (f64::INFINITY, String::new());
-    for item in items {
+    if !items.iter().flat_map(|item| &item.destinations).any(|to| to.strategy != Strategy::Native) {
+        let bound_by = "AWS, which copies at its own pace".to_owned();
+        return TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by, sure: Sure::Unknown };
+    }
+    for item in items.iter().filter(|item| item.destinations.iter().any(|to| to.strategy != Strategy::Native)) {
         let blocks = item.source.blocks.value.0 as f64;
         let mut candidates = vec![(lanes, format!("{} lanes at an assumed 100 ms", choices.lanes_max))];
         if matches!(item.source.kind, SourceKind::Snapshot { .. }) {
@@ -384,6 +404,7 @@ fn per_second(rate: f64) -> String {
     crate::units::grouped(rate.max(0.0) as u64)
 }
 
-const fn is_snapshot(to: &DestinationPlan) -> bool {
-    matches!(to.kind, DestinationKind::Snapshot { .. })
+/// Whether blocks are put to it.
+fn is_snapshot(to: &DestinationPlan) -> bool {
+    matches!(to.kind, DestinationKind::Snapshot { .. }) && to.strategy != Strategy::Native
 }

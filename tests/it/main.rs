@@ -17,12 +17,14 @@ mod house;
 mod inventory;
 mod lying;
 mod matrix;
+mod native;
 mod plan;
 mod prove;
 mod records;
 mod resumes;
 mod rig;
 mod sandbox;
+mod sandbox_copies;
 mod sandbox_ec2;
 mod sandbox_s3;
 #[cfg(feature = "tui")]

@@ -89,7 +89,8 @@ impl Run {
             Evidence::ReRead => "read back",
             Evidence::Claimed | Evidence::None => "written and synced",
         };
-        desk.say(sink.address(), format!("completed: {} blocks, {how}", written.blocks), Tone::Good);
+        let what = if sink.takes_blocks() { format!("{} blocks", written.blocks) } else { "copied by AWS".to_owned() };
+        desk.say(sink.address(), format!("completed: {what}, {how}"), Tone::Good);
         Ok(())
     }
 

@@ -123,6 +123,7 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
     let alive = open.iter().fold(Todo::default(), |all, dest| all.with(*dest));
     let done_before = open
         .iter()
+        .filter(|dest| ends.sinks[**dest].takes_blocks())
         .map(|dest| ledger.done(super::ledger::Dest(u16::try_from(*dest).unwrap_or(u16::MAX))))
         .min()
         .unwrap_or_default();

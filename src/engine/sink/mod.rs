@@ -7,6 +7,7 @@
 mod archive;
 mod device;
 mod file;
+mod native;
 mod null;
 mod snapshot;
 
@@ -19,6 +20,7 @@ use bytes::Bytes as Buffer;
 pub(super) use self::archive::{ArchiveSink, Facts};
 pub(super) use self::device::DeviceSink;
 pub(super) use self::file::{FileSink, partial};
+pub(super) use self::native::NativeSink;
 pub(super) use self::null::NullSink;
 pub(super) use self::snapshot::{Made, Provenance, SnapshotSink, dies_at};
 use super::call::{Caller, Route};
@@ -103,6 +105,11 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
 
     /// Whether what is written goes anywhere at all.
     fn keeps(&self) -> bool {
+        true
+    }
+
+    /// Whether blocks are written to it at all; AWS fills the others itself.
+    fn takes_blocks(&self) -> bool {
         true
     }
 

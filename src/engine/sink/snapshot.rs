@@ -33,11 +33,11 @@ use crate::units::{Bytes, Digest};
 /// AWS gives a pending snapshot up after this many minutes without a put: the most that can be asked for.
 pub(in crate::engine) const TIMEOUT_MINUTES: u32 = 4320;
 /// A snapshot is not visible everywhere for up to two minutes after its start (coldsnap#43): a third for luck.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(180);
+pub(super) const VISIBLE_WITHIN: Duration = Duration::from_secs(180);
 /// A CompleteSnapshot whose answer was lost shows its effect within this.
 const LOST_ANSWER: Duration = Duration::from_secs(10);
 /// Tags that a snapshot may have.
-const TAGS_MAX: usize = 50;
+pub(super) const TAGS_MAX: usize = 50;
 
 /// Where the data came from: written into the snapshot's tags.
 #[derive(Debug, Clone)]
@@ -82,44 +82,53 @@ impl Made {
         Self { grant: Mutex::new(Arc::new(grant)), id: Mutex::new(None) }
     }
 
-    fn set(&self, id: &SnapshotId) {
+    pub(super) fn set(&self, id: &SnapshotId) {
         Arc::make_mut(&mut lock(&self.grant)).extend(id.as_str());
         *lock(&self.id) = Some(id.clone());
     }
 
-    fn get(&self) -> Result<(SnapshotId, Arc<Grant>)> {
+    pub(super) fn id(&self) -> Option<SnapshotId> {
+        lock(&self.id).clone()
+    }
+
+    pub(super) fn forget(&self) {
+        *lock(&self.id) = None;
+    }
+
+    pub(super) fn get(&self) -> Result<(SnapshotId, Arc<Grant>)> {
         let id = lock(&self.id).clone().ok_or_else(|| Error::failed("the destination snapshot was not started"))?;
         Ok((id, Arc::clone(&lock(&self.grant))))
     }
 
-    fn grant(&self) -> Arc<Grant> {
+    pub(super) fn grant(&self) -> Arc<Grant> {
         Arc::clone(&lock(&self.grant))
     }
 }
 
 /// What AWS keeps and gives back as it is: a file may have any name, and a control character in a description makes
 /// every later answer about its snapshot unreadable.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().take(TEXT_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-impl SnapshotSink {
-    fn tags(&self) -> Vec<Tag> {
-        let mut tags: Vec<Tag> = vec![
-            ("floe:source".to_owned(), printable(&self.provenance.source)),
-            ("floe:job".to_owned(), self.provenance.unique.clone()),
-            ("floe:version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ];
-        for (key, value) in &self.tags {
-            if !key.starts_with("aws:") && !key.starts_with("floe:") {
-                tags.retain(|(known, _)| known != key);
-                tags.push((key.clone(), value.clone()));
-            }
+/// The tags of a result: where it came from, and what was asked for.
+pub(super) fn tagged(provenance: &Provenance, asked: &[Tag]) -> Vec<Tag> {
+    let mut tags: Vec<Tag> = vec![
+        ("floe:source".to_owned(), printable(&provenance.source)),
+        ("floe:job".to_owned(), provenance.unique.clone()),
+        ("floe:version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    for (key, value) in asked {
+        if !key.starts_with("aws:") && !key.starts_with("floe:") {
+            tags.retain(|(known, _)| known != key);
+            tags.push((key.clone(), value.clone()));
         }
-        tags.truncate(TAGS_MAX);
-        tags
     }
+    tags.truncate(TAGS_MAX);
+    tags
+}
 
+impl SnapshotSink {
     /// Asks for the snapshot under `token`; asked again with the same one, AWS answers with the same snapshot.
     ///
     /// A resume that finds only the intent asks again: nothing is started twice.
@@ -127,7 +136,7 @@ impl SnapshotSink {
         let request = StartSnapshot {
             volume_gib: self.volume_gib,
             parent: None,
-            tags: self.tags(),
+            tags: tagged(&self.provenance, &self.tags),
             description: printable(&self.description),
             client_token: token.to_owned(),
             encrypted: self.ask_encrypted,

@@ -238,12 +238,14 @@ fn strategies_say_why_they_cannot_be_taken() {
     let mut hand = Hand::on(planned());
     hand.press("1");
     assert!(hand.said().contains("the one that is shown"), "{}", hand.said());
-    assert!(hand.press("2").is_empty());
-    assert!(hand.said().contains("does not run native copies yet"), "{}", hand.said());
+    assert!(hand.press("3").is_empty());
+    assert!(hand.said().contains("does not ask for them"), "{}", hand.said());
     hand.press("5");
     assert_eq!(hand.said(), "there is no alternative 5");
     hand.press("Q");
     assert!(hand.said().contains("S starts it"), "{}", hand.said());
+    assert_eq!(hand.press("2").len(), 1, "the native copy: the plan is made again with it");
+    assert!(matches!(hand.model.plan.stage, Stage::Making));
 }
 
 #[test]

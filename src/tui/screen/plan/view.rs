@@ -220,7 +220,7 @@ fn estimate(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let time = &plan.time;
     let mut spans = vec![label("TIME")];
     spans.extend(gauge::range(theme, time.low_seconds, time.high_seconds, bar));
-    spans.push(figure(crate::plan::span(time.low_seconds, time.high_seconds), Role::Text));
+    spans.push(figure(time.text(), Role::Text));
     spans.push(words(bound(&time.bound_by, room.saturating_sub(25)), 0));
     put(inner, 2, spans, buf);
 }
