@@ -90,14 +90,14 @@ fn requests_pass_the_doors_in_order() {
 #[test]
 fn every_action_honours_a_dry_run() {
     let prod = client("default", "prod", "us-east-1");
+    let images = prod.get("DescribeImages", &[("Owner.1", "self")], "imagesSet/item/imageId");
+    let image = images[0].as_str();
     for (action, _) in ACTIONS {
         let rest: &[(&str, &str)] = match action {
             "DeleteSnapshot" => &[("SnapshotId", WEB)],
             "DescribeSnapshotAttribute" => &[("SnapshotId", WEB), ("Attribute", "createVolumePermission")],
             "CopySnapshot" => &[("SourceRegion", "us-east-1"), ("SourceSnapshotId", WEB)],
-            "CopyImage" => {
-                &[("SourceRegion", "us-east-1"), ("SourceImageId", "ami-0c1d4e8855b0f77a2"), ("Name", "copied")]
-            }
+            "CopyImage" => &[("SourceRegion", "us-east-1"), ("SourceImageId", image), ("Name", "copied")],
             "CreateTags" => &[("ResourceId.1", WEB), ("Tag.1.Key", "k"), ("Tag.1.Value", "v")],
             _ => &[],
         };
