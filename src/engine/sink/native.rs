@@ -137,7 +137,7 @@ impl NativeSink {
                         if row.progress != shown {
                             shown = row.progress;
                             let percent = shown.unwrap_or(0);
-                            desk.hub.set_state(JobState::Completing, &format!("AWS copies, {percent} %"), None);
+                            desk.hub.set_state(JobState::Completing, format!("AWS copies, {percent} %"), None);
                         }
                     }
                     State::Error => return Err(self.broke(desk, id, row.state_message.unwrap_or_default()).await),
