@@ -19,19 +19,20 @@ fn code<T: std::fmt::Debug, E: ProvideErrorMetadata, R>(answer: Result<T, SdkErr
 }
 
 async fn seen(ec2: &Ec2, id: &str) -> Snapshot {
-    ec2.describe_snapshots().snapshot_ids(id).send().await.unwrap().snapshots()[0].clone()
+    ec2.describe_snapshots().snapshot_ids(id).send().await.expect("described").snapshots()[0].clone()
 }
 
 /// Waits until the sandbox has made up its mind.
 async fn settled(ec2: &Ec2, id: &str) -> Snapshot {
-    for _ in 0..500 {
+    let begun = std::time::Instant::now();
+    loop {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{id} is pending for ever");
         let row = seen(ec2, id).await;
         if row.state() != Some(&SnapshotState::Pending) {
             return row;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    panic!("{id} is pending for ever");
 }
 
 #[tokio::test]
