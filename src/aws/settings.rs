@@ -119,6 +119,14 @@ pub struct WorldId {
     pub partition: String,
 }
 
+impl WorldId {
+    /// In one word or two, for records.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{} ({})", self.endpoint.as_deref().unwrap_or("AWS"), self.partition)
+    }
+}
+
 impl FixedProfile {
     pub(super) fn info(&self) -> ProfileInfo {
         ProfileInfo {

@@ -17,6 +17,7 @@ Addresses:
   [PROFILE@][REGION:]snap-ID           a snapshot (source)
   [PROFILE@][REGION:]snap-A..snap-B    the changes from A to B (source)
   [PROFILE@]REGION:                    a new snapshot there (destination)
+  [PROFILE@]REGION:snap-C+             a new snapshot on the parent C (destination)
   ./disk.img  /srv/disk.img  file:NAME a file
   null:                                nowhere: read, check, throw away (destination)
 An address counts before a flag, a flag before the environment (AWS_PROFILE, AWS_REGION,
@@ -222,9 +223,12 @@ pub struct OperationArgs {
     /// Which zero blocks are left out, where that is safe
     #[arg(long, value_enum, default_value_t)]
     pub omit_zeros: OmitZeros,
-    /// Overwrite a file that is not empty
+    /// Overwrite a file that is not empty; take a delta onto a base that nobody has proved
     #[arg(long)]
     pub force: bool,
+    /// Copy every snapshot from the first to the last of a delta, each one on its copied parent: snap-A..snap-Z REGION:
+    #[arg(long, conflicts_with = "each")]
+    pub chain: bool,
     /// Tag the results; may be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
     pub tags: Vec<(String, String)>,

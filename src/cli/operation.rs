@@ -9,6 +9,7 @@ use crate::address::{Address, Place};
 use crate::error::{Error, Result};
 use crate::plan::{self, Machine, Operation, Options, Plan};
 use crate::store::config::Clamp;
+use crate::store::copies::Copies;
 
 /// Sources of one group at most: a plan of more is a mistake, or wants to be several.
 const MOST_SOURCES: usize = 10_000;
@@ -42,6 +43,7 @@ pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation>
             verify: args.verify,
             omit_zeros: args.omit_zeros,
             force: args.force,
+            chain: args.chain,
             allow_changed: args.allow_changed,
             allow_decrypt: args.allow_decrypt,
             tags: args.tags.clone(),
@@ -134,7 +136,8 @@ fn listed(text: &str, from: &str) -> Result<Vec<Address>> {
 /// As [`plan::make`]; refused (exit 5) for an account that the machine's file does not allow.
 pub async fn make(args: &OperationArgs, world: &World, resolved: &Resolved) -> Result<(Plan, Machine)> {
     let operation = operation(args, resolved)?;
-    let machine = resolved.machine(args.runs_in.as_deref(), args.memory)?;
+    let mut machine = resolved.machine(args.runs_in.as_deref(), args.memory)?;
+    machine.copies = Some(Copies::of(&world.state));
     let plan = match plan::make(&world.aws, operation, &machine).await {
         Ok(plan) => plan,
         Err(error) => return Err(world.explain(&Place::default(), error).await),

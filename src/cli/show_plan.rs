@@ -7,7 +7,7 @@ use super::resolve::Resolved;
 use super::{Code, operation, say, table};
 use crate::error::Result;
 use crate::plan::{
-    DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Plan, SourceKind, Strategy, records,
+    DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Parent, Plan, SourceKind, Strategy, records,
 };
 use crate::units::{Quantity, Sure, Usd, grouped};
 
@@ -81,19 +81,27 @@ fn source(item: &ItemPlan) -> String {
     let from = &item.source;
     let name = from.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
     let encrypted = match &from.kind {
-        SourceKind::Snapshot { encrypted: true, .. } => ", encrypted",
+        kind if kind.is_encrypted() && kind.is_snapshot() => ", encrypted",
         SourceKind::Archive { encrypted: true, .. } => ", of an encrypted source",
         SourceKind::Object { .. } => ", a raw image",
         SourceKind::Fsp { .. } => ", of flexible-snapshot-proxy",
-        SourceKind::Snapshot { .. } | SourceKind::File { .. } | SourceKind::Archive { .. } => "",
+        _ => "",
     };
     format!("{}{name}: {}, {} blocks{encrypted}", from.address, from.volume, from.blocks)
 }
 
 fn destination(to: &DestinationPlan) -> String {
     match &to.kind {
-        DestinationKind::Snapshot { volume_gib, encryption, .. } => {
-            format!("{} a new snapshot of {} GiB, {encryption}", to.address, grouped(u64::from(*volume_gib)))
+        DestinationKind::Snapshot { volume_gib, encryption, on, .. } => {
+            let on = match on {
+                None => String::new(),
+                Some(Parent { id: Some(id), .. }) => format!(" on {id}"),
+                Some(Parent { id: None, .. }) => " on the one before".to_owned(),
+            };
+            format!("{} a new snapshot{on} of {} GiB, {encryption}", to.address, grouped(u64::from(*volume_gib)))
+        }
+        DestinationKind::File { length, onto: Some(_), .. } => {
+            format!("{} changed in its place: a file of {length}", to.address)
         }
         DestinationKind::File { length, replaces, .. } => {
             let replaces = if *replaces { ", replacing what is there" } else { "" };

@@ -14,6 +14,7 @@ use crate::address::{Address, Place};
 use crate::engine::compare::{self, Compared, Knobs, Side, Watch};
 use crate::error::{Error, Result};
 use crate::plan;
+use crate::store::copies::{Copied, Copies, FileId, Held, Holds, Spot, Witness};
 use crate::units::{Blocks, grouped};
 
 /// The exit code of "they differ".
@@ -31,6 +32,7 @@ pub async fn run(args: VerifyArgs, resolved: &Resolved) -> Result<Code> {
     let (world, began, watch) = (resolved.open().await?, Instant::now(), Arc::new(Watch::default()));
     let knobs = Knobs { concurrency: args.concurrency, memory: machine.budget() };
     let mut named = [first.clone(), second.clone()];
+    let files = [file_of(&first), file_of(&second)];
     let compared = match sides(&world, resolved, &mut named).await {
         Ok(sides) => shown(compare::compare(sides, knobs, Arc::clone(&watch)), &watch, resolved).await,
         Err(error) => Err(error),
@@ -43,6 +45,9 @@ pub async fn run(args: VerifyArgs, resolved: &Resolved) -> Result<Code> {
         table::json(&Outcome::compared(&named, compared.as_ref(), &watch, began.elapsed()))?;
     }
     let compared = compared?;
+    if compared.different.count == Blocks::ZERO && compared.lengths[0] == compared.lengths[1] {
+        remember(&world, &named, &files);
+    }
     match resolved.output {
         Format::Json => {}
         Format::Csv => table::csv(
@@ -89,6 +94,47 @@ async fn side(world: &World, resolved: &Resolved, address: &mut Address) -> Resu
 
 fn absolute(path: &Path) -> Result<std::path::PathBuf> {
     std::path::absolute(path).map_err(|e| Error::io(format!("could not find {}", path.display()), &e))
+}
+
+/// Which file it is, before it is read.
+fn file_of(address: &Address) -> Option<FileId> {
+    match address {
+        Address::Path(path) => FileId::of(path).ok(),
+        _ => None,
+    }
+}
+
+/// Writes down that one holds the other, so that deltas may go onto it.
+fn remember(world: &World, named: &[Address; 2], files: &[Option<FileId>; 2]) {
+    let copies = Copies::of(&world.state);
+    let name = world.aws.world().text();
+    for (nth, other) in [(0, 1), (1, 0)] {
+        let Some(held) = held(&named[other]) else { continue };
+        let spot = match (&named[nth], &files[nth]) {
+            (Address::Path(path), Some(before)) => match absolute(path) {
+                // What was read is what was there at first, untouched since.
+                Ok(path) if FileId::of(&path).is_ok_and(|now| now == *before) => {
+                    Spot::File { path, id: before.clone() }
+                }
+                _ => continue,
+            },
+            (address, _) => match self::held(address) {
+                Some(held) => Spot::Snapshot(held),
+                None => continue,
+            },
+        };
+        let record = Copied::new(name.clone(), spot, Holds::Proved(held), Witness::Verified);
+        if let Err(error) = copies.keep(&record) {
+            tracing::warn!(%error, "what was proved could not be written down");
+        }
+    }
+}
+
+fn held(address: &Address) -> Option<Held> {
+    match address {
+        Address::Snapshot(place, id) => Some(Held { region: place.region.clone()?, id: id.clone() }),
+        _ => None,
+    }
 }
 
 /// A snapshot that is not there: names the place where it is.

@@ -8,12 +8,16 @@ use bytes::BytesMut;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::blocks::Pool;
+use super::journal;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
+use super::protocol::DestinationState;
 use super::sink::{
-    ArchiveSink, DeviceSink, Facts, FileSink, Made, NativeSink, NullSink, Provenance, Sink, SnapshotSink,
+    ArchiveSink, DeviceSink, Facts, FileSink, InPlaceSink, Made, Mark, NativeSink, NullSink, Provenance, Sink,
+    SnapshotSink, Under,
 };
 use super::source::{
-    ArchiveSource, Content, Entry, FileSource, FspSource, Holes, ObjectSource, SnapshotSource, Source,
+    ArchiveSource, Content, DeltaSource, Entry, FileSource, FspSource, Holes, ObjectSource, Parents, SnapshotSource,
+    Source,
 };
 use super::spec::{JobDir, Spec};
 use super::turns::Turns;
@@ -27,6 +31,8 @@ use crate::units::{Bytes, Digest};
 /// The ends of a job.
 pub(super) struct Ends {
     pub source: Arc<dyn Source>,
+    /// What whole results lie on: where these have a block and the source has none, zeros are written.
+    pub parents: Vec<Parents>,
     pub sinks: Vec<Arc<dyn Sink>>,
 }
 
@@ -43,8 +49,14 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
         return Err(Error::usage(format!("a copy has at most {MAX_DESTINATIONS} destinations")));
     }
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::with_capacity(item.destinations.len());
+    let mut parents = Vec::new();
     for (dest, plan) in item.destinations.iter().enumerate() {
-        sinks.push(sink(spec, aws, dir, dest, plan).await?);
+        let under = under(spec, dir, dest, plan)?;
+        if let (Some(under), None) = (&under, item.source.kind.base()) {
+            let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
+            parents.push(Parents { session, id: under.id.clone(), volume: under.volume });
+        }
+        sinks.push(sink(spec, aws, dir, dest, plan, under).await?);
     }
     let source = &item.source;
     let source: Arc<dyn Source> = match &source.kind {
@@ -52,6 +64,11 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
             let session =
                 session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
             Arc::new(SnapshotSource::new(session, id.clone(), source.volume))
+        }
+        SourceKind::Delta { first, second, .. } => {
+            let session =
+                session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
+            Arc::new(DeltaSource::new(session, first.clone(), second.clone(), source.volume))
         }
         SourceKind::Archive { bucket, layers, .. } => {
             let session =
@@ -84,7 +101,25 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
             Arc::new(FileSource::open(kind, holes, spec.plan.operation.options.allow_changed)?)
         }
     };
-    Ok(Ends { source, sinks })
+    Ok(Ends { source, parents, sinks })
+}
+
+/// The parent of a destination: planned, or what the job before has made there.
+fn under(spec: &Spec, dir: &JobDir, dest: usize, plan: &DestinationPlan) -> Result<Option<Under>> {
+    let DestinationKind::Snapshot { on: Some(parent), .. } = &plan.kind else { return Ok(None) };
+    let id = match (&parent.id, spec.after) {
+        (Some(id), _) => id.clone(),
+        (None, None) => return Err(Error::failed("the plan names no parent").todo("make a new plan")),
+        (None, Some(before)) => {
+            let picture = journal::replay(&dir.beside(before).events())?;
+            let made = picture.destinations.get(dest).filter(|known| known.state == DestinationState::Completed);
+            made.and_then(|known| known.id.as_deref()?.parse().ok()).ok_or_else(|| {
+                Error::failed(format!("job {before}, which makes the parent, has not completed it"))
+                    .todo(format!("floe jobs resume {before}, then this one"))
+            })?
+        }
+    };
+    Ok(Some(Under { id, volume: parent.volume }))
 }
 
 async fn session(
@@ -105,11 +140,30 @@ async fn session(
     }
 }
 
-async fn sink(spec: &Spec, aws: &Aws, dir: &JobDir, dest: usize, plan: &DestinationPlan) -> Result<Arc<dyn Sink>> {
+async fn sink(
+    spec: &Spec,
+    aws: &Aws,
+    dir: &JobDir,
+    dest: usize,
+    plan: &DestinationPlan,
+    under: Option<Under>,
+) -> Result<Arc<dyn Sink>> {
     let options = &spec.plan.operation.options;
     let source = &spec.item()?.source;
     Ok(match &plan.kind {
         DestinationKind::Null => Arc::new(NullSink),
+        DestinationKind::File { path, length, onto: Some(planned), .. } => {
+            let SourceKind::Delta { first, second, .. } = &source.kind else {
+                return Err(Error::failed("only a delta is written into a file in its place"));
+            };
+            let mark = Mark {
+                world: spec.plan.world.text(),
+                from: first.clone(),
+                to: second.clone(),
+                unique: spec.unique.clone(),
+            };
+            Arc::new(InPlaceSink::new(path.clone(), *length, planned.clone(), mark))
+        }
         DestinationKind::File { path, length, .. } => {
             Arc::new(FileSink::new(&spec.unique, dest, path, *length, options.force))
         }
@@ -168,6 +222,7 @@ async fn sink(spec: &Spec, aws: &Aws, dir: &JobDir, dest: usize, plan: &Destinat
             Arc::new(SnapshotSink {
                 session,
                 volume_gib: *volume_gib,
+                parent: under,
                 ask_encrypted: *ask_encrypted,
                 ask_key: ask_key.clone(),
                 encrypted: *encrypted,
@@ -186,7 +241,7 @@ async fn sink(spec: &Spec, aws: &Aws, dir: &JobDir, dest: usize, plan: &Destinat
 /// What the manifest of an archive says of its source.
 fn origin(source: &SourcePlan) -> Origin {
     let snapshot = match &source.kind {
-        SourceKind::Snapshot { id, .. } => Some(id.clone()),
+        SourceKind::Snapshot { id, .. } | SourceKind::Delta { second: id, .. } => Some(id.clone()),
         SourceKind::Archive { snapshot, .. } => snapshot.clone(),
         SourceKind::Fsp { snapshot, .. } => Some(snapshot.clone()),
         SourceKind::File { .. } | SourceKind::Object { .. } => None,
@@ -196,7 +251,9 @@ fn origin(source: &SourcePlan) -> Origin {
 
 fn encryption(source: &SourcePlan) -> Encryption {
     match &source.kind {
-        SourceKind::Snapshot { encrypted, kms_key, .. } => Encryption { encrypted: *encrypted, key: kms_key.clone() },
+        SourceKind::Snapshot { encrypted, kms_key, .. } | SourceKind::Delta { encrypted, kms_key, .. } => {
+            Encryption { encrypted: *encrypted, key: kms_key.clone() }
+        }
         SourceKind::Archive { encrypted, .. } => Encryption { encrypted: *encrypted, key: None },
         SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. } => {
             Encryption { encrypted: false, key: None }

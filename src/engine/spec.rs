@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::grant::Grant;
 use crate::ids::JobId;
 use crate::plan::{ItemPlan, Plan};
+use crate::store::copies::Copies;
 use crate::store::{StateDir, atomic};
 use crate::units::{Blocks, Usd};
 
@@ -45,6 +46,9 @@ pub struct Spec {
     /// The world it was made in, for an engine of its own process; `None` in a sandbox.
     #[serde(default)]
     pub settings: Option<Settings>,
+    /// Of a chain: the job that makes the parents of this one's results.
+    #[serde(default)]
+    pub after: Option<JobId>,
     /// Whether an engine of its own process took it on: then the next one goes on with it unasked.
     #[serde(default)]
     pub background: bool,
@@ -76,7 +80,7 @@ impl Spec {
     /// # Errors
     /// Names both.
     pub fn must_be_in(&self, world: &WorldId) -> Result<()> {
-        let name = |w: &WorldId| format!("{} ({})", w.endpoint.as_deref().unwrap_or("AWS"), w.partition);
+        let name = WorldId::text;
         if self.plan.world == *world {
             return Ok(());
         }
@@ -102,6 +106,15 @@ impl JobDir {
     }
     pub(super) fn job(&self) -> PathBuf {
         self.0.join("job.json")
+    }
+
+    /// The directory of another job beside it.
+    pub(super) fn beside(&self, job: JobId) -> Self {
+        Self(self.0.with_file_name(job.to_string()))
+    }
+    /// What floe knows of copies, in the state directory that this is in.
+    pub(super) fn copies(&self) -> Copies {
+        Copies::at(self.0.parent().and_then(Path::parent).unwrap_or(Path::new(".")))
     }
 
     /// Takes the job's lock; it is held as long as the file lives.
@@ -182,6 +195,7 @@ pub(super) fn create(
             grant: grant.clone(),
             share,
             settings: settings.map(Settings::without_secrets),
+            after: (plan.operation.options.chain && nth > 0).then(|| JobId(first + nth - 1)),
             background,
         };
         write(state, &spec)?;

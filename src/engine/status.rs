@@ -18,6 +18,7 @@ use super::protocol::{
 use super::sink::{dies_at, partial};
 use super::spec::{JobDir, Spec};
 use super::stall::cause_of;
+use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::ids::{BlockIndex, JobId};
 use crate::plan::{Api, DestinationKind, DestinationPlan, Prices, SourceKind};
@@ -295,7 +296,11 @@ fn address(spec: &Spec, dest: usize, known: &DestinationPicture) -> String {
     let planned = spec.plan.items.first().and_then(|item| item.destinations.get(dest));
     match (planned, &known.id) {
         (Some(plan), Some(id)) if matches!(plan.kind, DestinationKind::Snapshot { .. }) => {
-            format!("{}{id}", plan.address)
+            let place = match &plan.address {
+                Address::OnParent(place, _) => Address::NewSnapshot(place.clone()),
+                other => other.clone(),
+            };
+            format!("{place}{id}")
         }
         (Some(plan), _) => plan.address.to_string(),
         (None, _) => String::new(),
@@ -441,7 +446,7 @@ fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
     let Some(item) = spec.plan.items.first() else { return Usd(0.0) };
     let prices = Prices::bundled();
     let mut usd = 0.0;
-    if let (SourceKind::Snapshot { .. }, Some(region)) = (&item.source.kind, &item.source.region) {
+    if let (true, Some(region)) = (item.source.kind.is_snapshot(), &item.source.region) {
         usd += prices.request(Api::Get, region).value.0 * requests.get as f64;
         usd += prices.request(Api::List, region).value.0 * requests.list as f64;
     }

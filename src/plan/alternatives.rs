@@ -26,8 +26,9 @@ pub(super) fn of(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternat
         Verify::None => "count",
         _ => "proof",
     };
+    let delta = plan.items.iter().any(|item| item.source.kind.base().is_some());
     let mut ways = vec![Alternative {
-        name: "direct, whole".to_owned(),
+        name: if delta { "direct, changes only" } else { "direct, whole" }.to_owned(),
         once: cost.once,
         monthly: cost.monthly,
         time: span(time.low_seconds, time.high_seconds),

@@ -47,6 +47,7 @@ fn keep(options: &Options) -> Result<Keep> {
 fn name(source: &SourcePlan) -> ArchiveId {
     match &source.kind {
         SourceKind::Snapshot { id, .. } | SourceKind::Fsp { snapshot: id, .. } => ArchiveId::whole(id),
+        SourceKind::Delta { first, second, .. } => ArchiveId::delta(first, second),
         SourceKind::Archive { snapshot: Some(id), .. } => ArchiveId::whole(id),
         SourceKind::Archive { layers, .. } => {
             let last = layers.last().map_or("", |layer| archives::last_folder(&layer.root));
@@ -88,11 +89,7 @@ pub(super) async fn destination(
         None => "as the bucket's default says".to_owned(),
     };
     findings.push(passed(format!("s3://{bucket}/{root} is free; the bucket is in {}", session.region())));
-    let is_encrypted = matches!(
-        source.kind,
-        SourceKind::Snapshot { encrypted: true, .. } | SourceKind::Archive { encrypted: true, .. }
-    );
-    if is_encrypted && options.kms_key.is_none() {
+    if source.kind.is_encrypted() && options.kms_key.is_none() {
         findings.push(Finding {
             level: Level::Warning,
             text: "the source is encrypted with a key of its own; the archive is encrypted by S3, as the bucket's default says"
@@ -116,7 +113,14 @@ pub(super) async fn destination(
         profile: session.profile().cloned(),
         region: Some(session.region().clone()),
         account: Some(session.account().clone()),
-        kind: DestinationKind::Archive { bucket: bucket.clone(), root, archive, base: None, keep, encryption },
+        kind: DestinationKind::Archive {
+            bucket: bucket.clone(),
+            root,
+            archive,
+            base: source.kind.base().cloned(),
+            keep,
+            encryption,
+        },
         strategy: Strategy::Direct,
     })
 }

@@ -32,7 +32,7 @@ const COMPRESSED: [(&[u8], &str); 3] =
     [(b"\x1f\x8b\x08", "gunzip"), (b"\xfd7zXZ\0", "unxz"), (b"\x28\xb5\x2f\xfd", "unzstd")];
 
 /// `~/x` as the shell would have it; everything else as it is; absolute either way.
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
     let expanded = match path.strip_prefix("~") {
         Ok(rest) => {
             use etcetera::BaseStrategy;
@@ -141,7 +141,7 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
     let shown = path.display().to_string();
     if path.is_dir() || shown.ends_with('/') {
         let stem = source.name.clone().unwrap_or_else(|| match &source.kind {
-            SourceKind::Snapshot { id, .. } => id.to_string(),
+            SourceKind::Snapshot { id, .. } | SourceKind::Delta { second: id, .. } => id.to_string(),
             SourceKind::Archive { snapshot: Some(id), .. } => id.to_string(),
             SourceKind::Fsp { snapshot, .. } => snapshot.to_string(),
             SourceKind::File { .. } | SourceKind::Archive { .. } | SourceKind::Object { .. } => "disk".to_owned(),
@@ -188,7 +188,7 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
         profile: None,
         region: None,
         account: None,
-        kind: DestinationKind::File { path, length: source.volume, replaces },
+        kind: DestinationKind::File { path, length: source.volume, replaces, onto: None },
         strategy: Strategy::Direct,
     })
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Region;
+use crate::store::copies::Copies;
 use crate::units::Bytes;
 
 /// The default budget: enough for 240 blocks in flight, small beside anything that floe would run on.
@@ -72,6 +73,8 @@ pub struct Machine {
     pub runs_in: RunsIn,
     /// The engine's budget, when the command or the config says so.
     pub budget: Option<Bytes>,
+    /// What floe knows of the copies it made here; nothing without it.
+    pub copies: Option<Copies>,
 }
 
 impl Machine {
@@ -89,7 +92,7 @@ impl Machine {
             // Nothing is known: a plan then has no outer limit to compare with, and the default budget.
             Err(_) => (Bytes(u64::MAX), Bytes(u64::MAX), None),
         };
-        Self { memory, available, cgroup, cores, runs_in, budget }
+        Self { memory, available, cgroup, cores, runs_in, budget, copies: None }
     }
 
     /// The tightest outer limit and its name.
@@ -110,7 +113,7 @@ mod tests {
     use super::*;
 
     fn machine(memory: Bytes, cgroup: Option<Bytes>) -> Machine {
-        Machine { memory, available: memory, cgroup, cores: 2, runs_in: RunsIn::Assumed, budget: None }
+        Machine { memory, available: memory, cgroup, cores: 2, runs_in: RunsIn::Assumed, budget: None, copies: None }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::plan::model::{
     SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use crate::plan::prices::Prices;
-use crate::plan::{archives, files, native, objects, weigh};
+use crate::plan::{archives, files, native, objects, onto, weigh};
 use crate::units::{Bytes, Quantity, Sure};
 
 /// Reads the facts of an operation and weighs it.
@@ -35,15 +35,16 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
             Error::usage("many sources cannot share one file").todo("copy them to `REGION:`, one at a time to files")
         );
     }
-    let mut maker = Maker { aws, operation: &operation, findings: Vec::new(), quotas: Quotas::default() };
-    let mut items = Vec::new();
-    for source in &operation.sources {
-        items.push(maker.item(source).await?);
-    }
+    let mut maker = Maker { aws, operation: &operation, machine, findings: Vec::new(), quotas: Quotas::default() };
+    let items = maker.items().await?;
     let quotas = maker.quotas;
     let findings = maker.findings;
     let operation = Operation {
-        sources: items.iter().map(|item| item.source.address.clone()).collect(),
+        sources: match operation.options.chain {
+            // As it was asked for, in full: its items say what that is.
+            true => chain_of(&items),
+            false => items.iter().map(|item| item.source.address.clone()).collect(),
+        },
         destinations: items.first().map_or(Vec::new(), |i| i.destinations.iter().map(|d| d.address.clone()).collect()),
         options: operation.options,
     };
@@ -76,6 +77,15 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
     note_route(&mut plan, machine);
     plan.weigh(machine, Prices::bundled());
     Ok(plan)
+}
+
+/// From the first to the last of a chain.
+fn chain_of(items: &[ItemPlan]) -> Vec<Address> {
+    let ends = items.first().zip(items.last()).and_then(|(first, last)| {
+        let place = last.source.address.place()?.clone();
+        Some(Address::Delta(place, first.source.kind.snapshot()?.clone(), last.source.kind.snapshot()?.clone()))
+    });
+    ends.into_iter().collect()
 }
 
 fn empty_memory(budget: Bytes) -> MemoryEstimate {
@@ -135,24 +145,53 @@ pub async fn elsewhere(aws: &Aws, place: &Place, session: &Session, id: &Snapsho
     }
 }
 
-struct Maker<'a> {
-    aws: &'a Aws,
-    operation: &'a Operation,
-    findings: Vec<Finding>,
-    quotas: Quotas,
+pub(super) struct Maker<'a> {
+    pub aws: &'a Aws,
+    pub operation: &'a Operation,
+    pub machine: &'a Machine,
+    pub findings: Vec<Finding>,
+    pub quotas: Quotas,
 }
 
 impl Maker<'_> {
-    async fn item(&mut self, source: &Address) -> Result<ItemPlan> {
-        let source = self.source(source).await?;
-        let mut destinations = Vec::new();
-        for to in &self.operation.destinations {
-            destinations.push(self.destination(to, &source).await?);
+    async fn items(&mut self) -> Result<Vec<ItemPlan>> {
+        let chained = self.operation.options.chain;
+        let sources = if chained { self.chain().await? } else { self.operation.sources.clone() };
+        let mut items: Vec<ItemPlan> = Vec::with_capacity(sources.len());
+        for source in &sources {
+            let source = self.source(source).await?;
+            let mut destinations = Vec::new();
+            for (nth, to) in self.operation.destinations.iter().enumerate() {
+                destinations.push(match items.last().and_then(|before| before.destinations.get(nth)) {
+                    Some(before) if chained => self.on_before(before, &source)?,
+                    _ => self.destination(to, &source).await?,
+                });
+            }
+            items.push(ItemPlan { source, destinations });
         }
-        Ok(ItemPlan { source, destinations })
+        Ok(items)
     }
 
-    async fn session(&self, place: &Place) -> Result<Session> {
+    /// Names the world in records.
+    pub(super) fn world(&self) -> String {
+        self.aws.world().text()
+    }
+
+    /// The quotas of reading there.
+    pub(super) async fn read_quotas(&mut self, session: &Session) {
+        let (account, own) = tokio::join!(session.quota("L-C125AE42"), session.quota("L-028ACFB9"));
+        self.quotas.get_account = lower(self.quotas.get_account, account);
+        self.quotas.get_snapshot = lower(self.quotas.get_snapshot, own);
+    }
+
+    /// The quotas of writing there.
+    pub(super) async fn write_quotas(&mut self, session: &Session) {
+        let (account, own) = tokio::join!(session.quota("L-AFAE1BE8"), session.quota("L-1774F84A"));
+        self.quotas.put_account = lower(self.quotas.put_account, account);
+        self.quotas.put_snapshot = lower(self.quotas.put_snapshot, own);
+    }
+
+    pub(super) async fn session(&self, place: &Place) -> Result<Session> {
         self.aws.session(place.profile.as_ref(), place.region.as_ref()).await
     }
 
@@ -167,14 +206,11 @@ impl Maker<'_> {
                     }
                     Err(error) => return Err(error),
                 };
-                let (account, own) = tokio::join!(session.quota("L-C125AE42"), session.quota("L-028ACFB9"));
-                self.quotas.get_account = lower(self.quotas.get_account, account);
-                self.quotas.get_snapshot = lower(self.quotas.get_snapshot, own);
+                self.read_quotas(&session).await;
                 self.snapshot(&session, row)
             }
             Address::Path(path) => files::source(path, &self.operation.options, &mut self.findings),
-            Address::Delta(..) => Err(Error::usage(format!("`{address}`: deltas can be sized, but not copied yet"))
-                .todo(format!("floe size {address}"))),
+            Address::Delta(place, first, second) => self.delta(place, first, second).await,
             Address::Image(..) => Err(Error::usage(format!("`{address}`: images cannot be copied yet"))
                 .todo("copy the snapshot of its root device: floe ls images names it")),
             Address::Archive(..) => {
@@ -189,7 +225,8 @@ impl Maker<'_> {
         }
     }
 
-    fn snapshot(&mut self, session: &Session, row: SnapshotRow) -> Result<SourcePlan> {
+    /// Refuses what cannot be read as it is.
+    pub(super) fn readable(&mut self, row: &SnapshotRow) -> Result<()> {
         match row.state {
             State::Completed => {}
             state => {
@@ -205,6 +242,11 @@ impl Maker<'_> {
                 .todo(format!("aws ec2 restore-snapshot-tier --snapshot-id {} --temporary-restore-days 1", row.id)));
         }
         self.findings.push(passed(format!("{} is completed and in the standard tier", row.id)));
+        Ok(())
+    }
+
+    /// The tags that are carried over; says how many are not.
+    pub(super) fn kept_tags(&mut self, row: &SnapshotRow) -> Vec<Tag> {
         let kept: Vec<Tag> = row.tags.iter().filter(|(key, _)| !key.starts_with("aws:")).cloned().collect();
         let left_out = row.tags.len() - kept.len();
         if !row.tags.is_empty() {
@@ -215,6 +257,12 @@ impl Maker<'_> {
                 Finding { level: Level::Note, text: format!("{text}; aws:* cannot be set by hand"), todo: None }
             });
         }
+        kept
+    }
+
+    fn snapshot(&mut self, session: &Session, row: SnapshotRow) -> Result<SourcePlan> {
+        self.readable(&row)?;
+        let kept = self.kept_tags(&row);
         let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
         let whole = row.size.blocks();
         Ok(SourcePlan {
@@ -232,7 +280,14 @@ impl Maker<'_> {
 
     async fn destination(&mut self, address: &Address, source: &SourcePlan) -> Result<DestinationPlan> {
         match address {
+            Address::NewSnapshot(place) if source.kind.base().is_some() => Err(onto::no_base(place, source)),
             Address::NewSnapshot(place) => self.new_snapshot(place, source).await,
+            Address::OnParent(place, id) => self.on_parent(place, id, source).await,
+            Address::Path(path) if source.kind.base().is_some() => {
+                let world = self.world();
+                let known = onto::Known { copies: self.machine.copies.as_ref(), world: &world };
+                onto::file(path, source, &self.operation.options, known, &mut self.findings)
+            }
             Address::Path(path) => files::destination(path, source, &self.operation.options),
             Address::Null => Ok(DestinationPlan {
                 address: Address::Null,
@@ -242,9 +297,9 @@ impl Maker<'_> {
                 kind: DestinationKind::Null,
                 strategy: Strategy::Direct,
             }),
-            Address::OnParent(..) => {
-                Err(Error::usage(format!("`{address}`: snapshots on a parent cannot be made yet"))
-                    .todo("a new snapshot without a parent is `REGION:`"))
+            Address::Archive(..) if source.kind.base().is_some() => {
+                Err(Error::usage(format!("`{address}`: deltas cannot be archived yet"))
+                    .todo("archive its second snapshot whole"))
             }
             Address::Archive(..) => {
                 archives::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
@@ -257,13 +312,8 @@ impl Maker<'_> {
 
     async fn new_snapshot(&mut self, place: &Place, source: &SourcePlan) -> Result<DestinationPlan> {
         let session = self.session(place).await?;
-        let (account, own) = tokio::join!(session.quota("L-AFAE1BE8"), session.quota("L-1774F84A"));
-        self.quotas.put_account = lower(self.quotas.put_account, account);
-        self.quotas.put_snapshot = lower(self.quotas.put_snapshot, own);
-        let gib = source.volume.0.div_ceil(Bytes::gib(1).0).max(1);
-        let volume_gib = u32::try_from(gib).ok().filter(|gib| *gib <= 65_536).ok_or_else(|| {
-            Error::usage(format!("a snapshot holds at most 64 TiB, and {} is {}", source.address, source.volume))
-        })?;
+        self.write_quotas(&session).await;
+        let volume_gib = volume_gib(source)?;
         let (ask_encrypted, encrypted, encryption) = self.encryption(&session, source).await?;
         self.findings.push(passed(format!("{}: {encryption}", session.region())));
         let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
@@ -278,6 +328,7 @@ impl Maker<'_> {
                 ask_key: self.operation.options.kms_key.clone(),
                 encrypted,
                 encryption,
+                on: None,
             },
             strategy: Strategy::Direct,
         })
@@ -294,10 +345,7 @@ impl Maker<'_> {
         }
         let default = session.ec2().encryption_default().await?;
         let key = default.key.as_deref().unwrap_or("alias/aws/ebs");
-        let from_encrypted = matches!(
-            source.kind,
-            SourceKind::Snapshot { encrypted: true, .. } | SourceKind::Archive { encrypted: true, .. }
-        );
+        let from_encrypted = source.kind.is_encrypted();
         Ok(match (default.on, from_encrypted) {
             (true, _) => (None, true, format!("encrypted by default there, with {key}")),
             (false, true) if self.operation.options.allow_decrypt => {
@@ -307,6 +355,14 @@ impl Maker<'_> {
             (false, false) => (None, false, "not encrypted, like the source".to_owned()),
         })
     }
+}
+
+/// The size that a snapshot of it has.
+pub(super) fn volume_gib(source: &SourcePlan) -> Result<u32> {
+    let gib = source.volume.0.div_ceil(Bytes::gib(1).0).max(1);
+    u32::try_from(gib).ok().filter(|gib| *gib <= 65_536).ok_or_else(|| {
+        Error::usage(format!("a snapshot holds at most 64 TiB, and {} is {}", source.address, source.volume))
+    })
 }
 
 /// The lower of what is known.

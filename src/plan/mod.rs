@@ -8,6 +8,7 @@ mod alternatives;
 mod archives;
 pub mod choices;
 pub mod count;
+mod delta;
 pub mod devices;
 mod files;
 mod machine;
@@ -15,6 +16,7 @@ mod make;
 mod model;
 mod native;
 mod objects;
+mod onto;
 mod prices;
 mod weigh;
 
@@ -24,9 +26,9 @@ pub use archives::{archive_whole, bucket_session};
 pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
-    Alternative, ArchiveLayer, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Finding, Fit,
-    ItemPlan, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Plan, SourceKind, SourcePlan,
-    Strategy, TimeEstimate, Verify,
+    Alternative, ArchiveLayer, Basis, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Finding, Fit,
+    InPlace, ItemPlan, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Parent, Plan,
+    SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
 };
 pub use prices::{Api, Prices};
 pub use weigh::{Records, frames_weight, item_weight, records};

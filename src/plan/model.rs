@@ -14,6 +14,7 @@ use crate::aws::{Keep, WorldId};
 use crate::bandwidth::Bandwidth;
 use crate::ids::{AccountId, BlockRange, Profile, Region, SnapshotId};
 use crate::inventory::Tag;
+use crate::store::copies::FileId;
 use crate::units::{Blocks, Bytes, Digest, Quantity, Usd};
 
 /// How far a copy is proved beyond what the service checks itself (DESIGN §4, `--verify`).
@@ -92,6 +93,9 @@ pub struct Options {
     pub omit_zeros: OmitZeros,
     /// Overwrite a non-empty file.
     pub force: bool,
+    /// A delta is every snapshot of its lineage from the first to the last, each on its copied parent.
+    #[serde(default)]
+    pub chain: bool,
     /// Go on with a source that changed, labelled.
     pub allow_changed: bool,
     /// Allow an unencrypted copy of an encrypted source.
@@ -132,6 +136,17 @@ pub enum SourceKind {
         /// Its id.
         id: SnapshotId,
         /// Whether it is encrypted.
+        encrypted: bool,
+        /// Its key.
+        kms_key: Option<String>,
+    },
+    /// What changed from one snapshot to a later one of its lineage: pinned by both ids.
+    Delta {
+        /// The snapshot that whoever takes it must hold.
+        first: SnapshotId,
+        /// What it holds afterwards.
+        second: SnapshotId,
+        /// Whether the second is encrypted.
         encrypted: bool,
         /// Its key.
         kms_key: Option<String>,
@@ -201,6 +216,44 @@ pub struct ArchiveLayer {
     pub gaps: Vec<BlockRange>,
 }
 
+impl SourceKind {
+    /// Whether its blocks come from a snapshot, over the network.
+    #[must_use]
+    pub const fn is_snapshot(&self) -> bool {
+        matches!(self, Self::Snapshot { .. } | Self::Delta { .. })
+    }
+
+    /// Whether what it reads is encrypted at rest.
+    #[must_use]
+    pub const fn is_encrypted(&self) -> bool {
+        matches!(
+            self,
+            Self::Snapshot { encrypted: true, .. }
+                | Self::Delta { encrypted: true, .. }
+                | Self::Archive { encrypted: true, .. }
+        )
+    }
+
+    /// The snapshot that a destination holds once it has taken all of this.
+    #[must_use]
+    pub const fn snapshot(&self) -> Option<&SnapshotId> {
+        match self {
+            Self::Snapshot { id, .. } | Self::Delta { second: id, .. } => Some(id),
+            // Of an archive, the region that its snapshot was in is not known any more.
+            _ => None,
+        }
+    }
+
+    /// The snapshot that a destination must hold before it takes this.
+    #[must_use]
+    pub const fn base(&self) -> Option<&SnapshotId> {
+        match self {
+            Self::Delta { first, .. } => Some(first),
+            _ => None,
+        }
+    }
+}
+
 /// A source with its facts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourcePlan {
@@ -224,11 +277,47 @@ pub struct SourcePlan {
     pub blocks: Quantity<Blocks>,
 }
 
+/// Why a destination is believed to hold what a delta begins with (DESIGN §3, rule 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// floe copied it there itself, and nothing touched it since.
+    Copied,
+    /// `floe verify` read both, every block.
+    Verified,
+    /// The job before this one makes it (`--chain`).
+    Before,
+    /// Nobody knows: `--force` says so, and the result is only claimed.
+    Forced,
+}
+
+/// What lies under what is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The parent; `None` for the result of the job before this one.
+    pub id: Option<SnapshotId>,
+    /// The size of its volume.
+    pub volume: Bytes,
+    /// Blocks that it holds at most.
+    pub blocks: Blocks,
+    /// Of a delta: why the parent is believed to hold its first snapshot.
+    pub basis: Option<Basis>,
+}
+
+/// A file that is changed in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InPlace {
+    /// Which file, in which state.
+    pub file: FileId,
+    /// Why it is believed to hold the delta's first snapshot.
+    pub basis: Basis,
+}
+
 /// What a destination will be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum DestinationKind {
-    /// A new snapshot without a parent.
+    /// A new snapshot, perhaps on a parent.
     Snapshot {
         /// Volume size in GiB.
         volume_gib: u32,
@@ -240,8 +329,11 @@ pub enum DestinationKind {
         encrypted: bool,
         /// With what and why, in words.
         encryption: String,
+        /// What it lies on.
+        #[serde(default)]
+        on: Option<Parent>,
     },
-    /// A file, exact length, renamed when complete.
+    /// A file, exact length, renamed when complete; a delta changes one in its place.
     File {
         /// Where, absolute.
         path: PathBuf,
@@ -249,6 +341,9 @@ pub enum DestinationKind {
         length: Bytes,
         /// Whether something is replaced.
         replaces: bool,
+        /// What is changed in its place, instead of made anew.
+        #[serde(default)]
+        onto: Option<InPlace>,
     },
     /// A block device, written in place.
     Device {

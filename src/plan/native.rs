@@ -16,9 +16,12 @@ use crate::units::Usd;
 
 /// Why AWS cannot make this destination itself, as far as the plan's own facts say.
 pub(super) fn refusal(source: &SourcePlan, to: &DestinationPlan, options: &Options) -> Option<String> {
-    let DestinationKind::Snapshot { encrypted, .. } = &to.kind else {
+    let DestinationKind::Snapshot { encrypted, on, .. } = &to.kind else {
         return Some("only new snapshots can be copied by AWS".to_owned());
     };
+    if on.is_some() {
+        return Some("CopySnapshot takes no parent".to_owned());
+    }
     let SourceKind::Snapshot { id, encrypted: from_encrypted, .. } = &source.kind else {
         return Some("AWS copies snapshots, and the source is none".to_owned());
     };

@@ -30,7 +30,7 @@ const SLACK: f64 = 1.19;
 #[must_use]
 pub const fn item_weight(source: &SourceKind) -> Bytes {
     match source {
-        SourceKind::Snapshot { .. } => FETCHED_ITEM,
+        SourceKind::Snapshot { .. } | SourceKind::Delta { .. } => FETCHED_ITEM,
         SourceKind::File { .. } | SourceKind::Fsp { .. } => LOCAL_ITEM,
         // A block and the frame that it comes out of, or the answer that it is taken from.
         SourceKind::Archive { .. } | SourceKind::Object { .. } => Bytes(FETCHED_ITEM.0 + FRAME.0),
@@ -252,7 +252,7 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
     };
     let here = runs_in.region();
     let is_read = item.destinations.iter().any(|to| to.strategy != Strategy::Native);
-    if let (SourceKind::Snapshot { .. }, Some(region), true) = (&item.source.kind, &item.source.region, is_read) {
+    if let (true, Some(region), true) = (item.source.kind.is_snapshot(), &item.source.region, is_read) {
         let (get, list) = (bill.prices.request(Api::Get, region), bill.prices.request(Api::List, region));
         bill.line(format!("Get in {region}"), count, "requests", get, None);
         bill.line(format!("List in {region}"), pages, "requests", list, None);
@@ -270,11 +270,17 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
             archive_cost(bill, at, keep.class.as_deref(), region, choices, options, (count, gib), here);
             continue;
         }
-        let (DestinationKind::Snapshot { .. }, Some(region)) = (&to.kind, &to.region) else { continue };
+        let (DestinationKind::Snapshot { on, .. }, Some(region)) = (&to.kind, &to.region) else { continue };
         if to.strategy == Strategy::Native {
             bill.transfer(item.source.region.as_ref(), Some(region), gib, Some(at));
         } else {
-            direct(bill, (at, region), options, (count, pages, gib), here);
+            // A whole source writes zeros where only the parent has a block.
+            let covered = on.as_ref().filter(|_| item.source.kind.base().is_none());
+            let puts = covered.map_or(count, |parent| {
+                let most = (blocks.value + parent.blocks).min(item.source.volume.max(parent.volume).blocks());
+                Quantity { value: most.0 as f64, sure: blocks.sure.and(Sure::AtMost) }
+            });
+            direct(bill, (at, region), options, (puts, pages, gib), here, on.is_some());
         }
         // Incremental storage cannot be known before: at most the whole.
         let month = bill.prices.snapshot_month(region);
@@ -317,13 +323,16 @@ fn direct(
     options: &Options,
     (count, pages, gib): (Quantity<f64>, Quantity<f64>, Quantity<f64>),
     here: Option<&Region>,
+    on_parent: bool,
 ) {
     let put = bill.prices.request(Api::Put, region);
     bill.line(format!("Put in {region}"), count, "requests", put, Some(at));
     bill.transfer(here, Some(region), gib, Some(at));
     if options.verify != Verify::None {
         let list = bill.prices.request(Api::List, region);
-        bill.line(format!("List back in {region}"), pages, "requests", list, Some(at));
+        // On a parent: the result's list, its parent's, and what differs between them.
+        let lists = Quantity { value: if on_parent { 3.0 * pages.value } else { pages.value }, sure: pages.sure };
+        bill.line(format!("List back in {region}"), lists, "requests", list, Some(at));
     }
     if options.verify == Verify::Full {
         let get = bill.prices.request(Api::Get, region);
@@ -346,7 +355,7 @@ pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices) -> TimeEst
     for item in items.iter().filter(|item| item.destinations.iter().any(|to| to.strategy != Strategy::Native)) {
         let blocks = item.source.blocks.value.0 as f64;
         let mut candidates = vec![(lanes, format!("{} lanes at an assumed 100 ms", choices.lanes_max))];
-        if matches!(item.source.kind, SourceKind::Snapshot { .. }) {
+        if item.source.kind.is_snapshot() {
             let get = choices.get_per_second;
             candidates.push((get, format!("Get/s per snapshot, {} (L-028ACFB9, fixed)", per_second(get))));
         }

@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod config;
+pub mod copies;
 pub mod hook;
 mod state;
 

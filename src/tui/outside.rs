@@ -23,6 +23,7 @@ use crate::ids::{Profile, Region};
 use crate::inventory::{self, Kind, Regions, Wanted};
 use crate::plan::{Machine, Operation};
 use crate::store::StateDir;
+use crate::store::copies::Copies;
 
 /// Answers that may wait for the deck: a page each at most.
 pub const WAITING: usize = 256;
@@ -174,7 +175,8 @@ impl Outside {
     }
 
     fn make_plan(&mut self, number: u64, operation: Operation) {
-        let (aws, machine) = (self.world.aws.clone(), self.machine.clone());
+        let copies = Some(Copies::of(&self.world.state));
+        let (aws, machine) = (self.world.aws.clone(), Machine { copies, ..self.machine.clone() });
         let plan = self.answer(async move {
             Msg::Planned(number, crate::plan::make(&aws, operation, &machine).await.map(Box::new))
         });

@@ -35,6 +35,7 @@ fn machine() -> Machine {
         cores: 2,
         runs_in: RunsIn::Region("eu-west-1".parse().expect("a region")),
         budget: None,
+        copies: None,
     }
 }
 

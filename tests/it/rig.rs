@@ -13,6 +13,7 @@ use floe::ids::JobId;
 use floe::plan::{self, Machine, Operation, Options, Plan, RunsIn};
 use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::store::StateDir;
+use floe::store::copies::Copies;
 use floe::units::Bytes;
 use jiff::Timestamp;
 
@@ -65,7 +66,8 @@ impl Rig {
             destinations: to.iter().map(|to| Address::destination(to).expect("a destination")).collect(),
             options,
         };
-        let machine = Machine { budget, ..Machine::read(RunsIn::Outside, None) };
+        let copies = Some(Copies::of(&self.state));
+        let machine = Machine { budget, copies, ..Machine::read(RunsIn::Outside, None) };
         plan::make(&self.aws, operation, &machine).await.expect("a plan")
     }
 

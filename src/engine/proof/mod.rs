@@ -7,11 +7,13 @@
 mod course;
 mod image;
 mod listed;
+mod on_parent;
 mod read;
 mod whole;
 
 pub(super) use self::course::inside;
 pub(super) use self::listed::Listed;
+pub(super) use self::on_parent::OnParent;
 pub(super) use self::whole::Whole;
 use crate::engine::protocol::Evidence;
 use crate::units::Digest;

@@ -82,6 +82,12 @@ impl Run {
             let text = format!("the source changed while it was copied ({change}): the result is only claimed");
             desk.say(sink.address(), text, Tone::Warning);
         }
+        if self.base_is_claimed(dest) {
+            evidence = Evidence::Claimed;
+            let text = "what was there before is only claimed to be the delta's first snapshot, and so is the result";
+            desk.say(sink.address(), text, Tone::Warning);
+        }
+        self.remember(dest);
         desk.step(Step::Completed { evidence, image }).await?;
         self.job.alive.fetch_and(!(1 << dest), Ordering::Relaxed);
         let how = match evidence {

@@ -6,6 +6,7 @@
 
 mod finish;
 mod ready;
+mod remember;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -34,6 +35,7 @@ use super::retry::Tokens;
 use super::segments::Segments;
 use super::setup;
 use super::sink::{Desk, Opened, dies_at};
+use super::source::onto_parents;
 use super::spec::{JobDir, Spec, open_ledger};
 use super::throttle::Throttle;
 use super::transfer::{Halt, Job, halt_of, pass};
@@ -41,6 +43,7 @@ use super::worlds::Worlds;
 use crate::error::{Class, Error, Result};
 use crate::ids::BlockRange;
 use crate::plan::choices::{LISTED_ENTRY, PAGE_MIN};
+use crate::store::copies::Copies;
 use crate::units::{Blocks, Bytes};
 
 /// What the supervisor wants of a running job.
@@ -74,6 +77,8 @@ struct Run {
     fresh: watch::Receiver<u64>,
     resumed: Blocks,
     wait: Option<Duration>,
+    /// What floe knows of copies.
+    copies: Copies,
 }
 
 /// What a run is given by the engine around it.
@@ -105,11 +110,12 @@ async fn start(given: Given, mut journal: Journal) -> Result<Ended> {
 async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Result<Ended> {
     let Given { spec, hub, caller, resumed, dir, worlds, member, throttle, weight, control } = given;
     let before = journal.picture().clone();
+    let source = onto_parents(ends.source, ends.parents, &caller);
     let header = Header {
         job: spec.job,
         unique: spec.unique.clone(),
         source: setup::identity(&spec)?,
-        blocks: ends.source.blocks(),
+        blocks: source.blocks(),
         destinations: spec.item()?.destinations.iter().map(|d| d.address.to_string()).collect(),
     };
     let ledger = open_ledger(&dir, header)?;
@@ -143,7 +149,7 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
         hub: Arc::clone(&hub),
         keeper,
         caller,
-        source: ends.source,
+        source,
         sinks: ends.sinks,
         budget: member,
         throttle,
@@ -160,7 +166,8 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
     });
     *lock(&trouble) = Some(Arc::downgrade(&job));
     let wait = spec.plan.operation.options.wait_timeout_seconds.map(Duration::from_secs);
-    let run = Run { spec, job: Arc::clone(&job), control, fresh: worlds.fresh(), resumed: done_before, wait };
+    let (fresh, copies) = (worlds.fresh(), dir.copies());
+    let run = Run { spec, job: Arc::clone(&job), control, fresh, resumed: done_before, wait, copies };
     let ended = run.to_the_end().await;
     drop(run);
     drop(job);
@@ -275,6 +282,7 @@ impl Run {
             work: Arc::clone(&self.job),
             verify: self.spec.plan.operation.options.verify,
             wait: self.wait,
+            copies: self.copies.clone(),
         }
     }
 

@@ -130,8 +130,11 @@ pub(in crate::engine) fn weight_of(spec: &Spec) -> Weight {
 /// The heaviest item of a job: what it moves, or a block that is read back from a snapshot it made.
 fn heaviest(spec: &Spec, moved: Weight) -> Bytes {
     let to_snapshot = |to: &DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { .. });
-    let reads_back = spec.plan.operation.options.verify == Verify::Full
-        && spec.plan.items.iter().flat_map(|item| &item.destinations).any(to_snapshot);
+    let on_parent = |to: &DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { on: Some(_), .. });
+    let mut destinations = spec.plan.items.iter().flat_map(|item| &item.destinations);
+    let full = spec.plan.operation.options.verify == Verify::Full;
+    // What a result on a parent does not show as changed is read back in any case.
+    let reads_back = destinations.any(|to| full && to_snapshot(to) || on_parent(to));
     let item = if reads_back { moved.total().max(FETCHED_ITEM) } else { moved.total() };
     // An archive keeps one compressor at least, whatever becomes of the budget.
     let to_archive = |to: &&DestinationPlan| matches!(to.kind, DestinationKind::Archive { .. });

@@ -181,7 +181,7 @@ async fn a_sync_that_fails_once_loses_nothing() {
             lost: Mutex::default(),
         });
         let sinks: Vec<Arc<dyn Sink>> = vec![Arc::clone(&sink) as Arc<dyn Sink>];
-        let (running, _) = bench.run(ready, setup::Ends { source: bench.file_source(), sinks });
+        let (running, _) = bench.run(ready, setup::Ends { source: bench.file_source(), parents: Vec::new(), sinks });
         assert_eq!(running.await.unwrap().unwrap(), Ended::In(JobState::Done), "{errno}: it goes on by itself");
         let lost = lock(&sink.lost).clone();
         let writes = lock(&sink.writes);
@@ -243,7 +243,7 @@ async fn keys_that_come_during_a_failing_attempt_end_the_wait_at_once() {
     let bench = Bench::new(4);
     let (ready, _) = bench.ready("null:", Options::default()).await;
     let odd = Odd { blocks: 4, ended: AtomicBool::new(true), worlds: bench.worlds.clone() };
-    let ends = setup::Ends { source: Arc::new(odd), sinks: vec![Arc::new(NullSink)] };
+    let ends = setup::Ends { source: Arc::new(odd), parents: Vec::new(), sinks: vec![Arc::new(NullSink)] };
     let (running, _) = bench.run(ready, ends);
     until("it goes on without the clock", || running.is_finished()).await;
     assert_eq!(running.await.unwrap().unwrap(), Ended::In(JobState::Done));
@@ -258,7 +258,7 @@ async fn who_waits_for_bandwidth_holds_no_memory() {
     let hub = Arc::clone(&ready.hub);
     let one = weight_of(&spec).total();
     let odd = Odd { blocks: 40, ended: AtomicBool::new(false), worlds: bench.worlds.clone() };
-    let ends = setup::Ends { source: Arc::new(odd), sinks: vec![Arc::new(NullSink)] };
+    let ends = setup::Ends { source: Arc::new(odd), parents: Vec::new(), sinks: vec![Arc::new(NullSink)] };
     let (running, member) = bench.run(ready, ends);
     // The canary had its turn, nobody else gets one while the clock stands.
     until("lanes wait", || hub.gate.in_flight() > 4).await;
@@ -316,6 +316,7 @@ async fn what_was_read_in_an_earlier_run_is_read_again_and_has_to_be_the_same() 
         let mut blocks: Vec<u8> = (1..=60).collect();
         let ends = |blocks: &[u8], stuck| setup::Ends {
             source: Arc::new(Shifting { blocks: blocks.to_vec(), stuck }),
+            parents: Vec::new(),
             sinks: vec![Arc::new(NullSink)],
         };
         let (running, _) = bench.run(ready, ends(&blocks, Some(40)));

@@ -25,6 +25,7 @@ use crate::error::{Class, Error, Result};
 use crate::ids::BlockIndex;
 use crate::plan::Verify;
 use crate::store::atomic::sync_dir;
+use crate::store::copies::{FileId, Spot};
 use crate::units::{Bytes, Digest, ZERO_BLOCK_SHA256};
 
 /// Blocks written at once: 8 MiB keep any disk busy, and each one holds a thread.
@@ -271,6 +272,12 @@ impl Sink for FileSink {
             Verify::Checksum => whole.prove(written.blocks).await.map(|()| Evidence::ReRead.into()),
             Verify::Full => Ok(Proof { evidence: Evidence::ReRead, image: whole.prove_all().await? }),
         }
+    }
+
+    fn spot(&self) -> Result<Option<Spot>> {
+        let path = self.0.target.clone();
+        let id = FileId::of(&path).map_err(|e| disk(format!("could not look at {}", path.display()), &e))?;
+        Ok(Some(Spot::File { path, id }))
     }
 
     async fn discard(&self, _desk: &Desk, _known: &DestinationPicture) -> Result<()> {

@@ -7,6 +7,7 @@
 mod archive;
 mod device;
 mod file;
+mod inplace;
 mod native;
 mod null;
 mod snapshot;
@@ -20,9 +21,10 @@ use bytes::Bytes as Buffer;
 pub(super) use self::archive::{ArchiveSink, Facts};
 pub(super) use self::device::DeviceSink;
 pub(super) use self::file::{FileSink, partial};
+pub(super) use self::inplace::{InPlaceSink, Mark};
 pub(super) use self::native::NativeSink;
 pub(super) use self::null::NullSink;
-pub(super) use self::snapshot::{Made, Provenance, SnapshotSink, dies_at};
+pub(super) use self::snapshot::{Made, Provenance, SnapshotSink, Under, dies_at};
 use super::call::{Caller, Route};
 use super::hub::Hub;
 use super::journal::{DestinationPicture, Record, Step};
@@ -34,6 +36,7 @@ use super::transfer::Job;
 use crate::error::Result;
 use crate::ids::{BlockIndex, JobId};
 use crate::plan::Verify;
+use crate::store::copies::{Copies, Spot};
 use crate::units::Digest;
 
 /// What a destination found when it was opened.
@@ -58,6 +61,8 @@ pub(super) struct Desk {
     pub verify: Verify,
     /// How long a wait for the service may take, when the user bounded it.
     pub wait: Option<Duration>,
+    /// What floe knows of copies.
+    pub copies: Copies,
 }
 
 impl Desk {
@@ -167,6 +172,14 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// A difference, named; or as classified.
     async fn check(&self, desk: &Desk, written: &Linear) -> Result<Proof>;
+
+    /// Where it is, for the record of what it holds; `None` for what nothing can be written onto later.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn spot(&self) -> Result<Option<Spot>> {
+        Ok(None)
+    }
 
     /// Removes what was made and not completed.
     ///

@@ -1,4 +1,4 @@
-//! A new snapshot as a destination: start, put, complete, wait, list back.
+//! A new snapshot as a destination, perhaps on a parent: start, put, complete, wait, list back.
 //!
 //! Invariants: the intent and its ClientToken are on disk before StartSnapshot is sent, so a crash finds the
 //! same snapshot again; `completing` is on disk before CompleteSnapshot, and whoever resumes there asks
@@ -18,16 +18,17 @@ use crate::engine::call::{Caller, Route, retried};
 use crate::engine::crash::{self, Point};
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
-use crate::engine::proof::{Listed, Proof};
+use crate::engine::proof::{Listed, OnParent, Proof};
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
 use crate::engine::rate::Api;
-use crate::engine::source::SnapshotSource;
+use crate::engine::source::{DeltaSource, SnapshotSource, Source};
 use crate::engine::turns::Turns;
 use crate::error::{Class, Error, Result};
 use crate::grant::Grant;
 use crate::ids::{BlockIndex, SnapshotId};
 use crate::inventory::Tag;
 use crate::plan::Verify;
+use crate::store::copies::{Held, Spot};
 use crate::units::{Bytes, Digest};
 
 /// AWS gives a pending snapshot up after this many minutes without a put: the most that can be asked for.
@@ -53,6 +54,8 @@ pub(in crate::engine) struct Provenance {
 pub(in crate::engine) struct SnapshotSink {
     pub session: Session,
     pub volume_gib: u32,
+    /// What it lies on.
+    pub parent: Option<Under>,
     pub ask_encrypted: Option<bool>,
     pub ask_key: Option<String>,
     /// Whether the plan promised encryption.
@@ -65,6 +68,15 @@ pub(in crate::engine) struct SnapshotSink {
     pub write_holes: bool,
     pub made: Made,
     pub turns: Turns,
+}
+
+/// The snapshot that a result lies on.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Under {
+    /// Its id.
+    pub id: SnapshotId,
+    /// The size of its volume.
+    pub volume: Bytes,
 }
 
 /// Characters of a description, and of a tag's value.
@@ -129,14 +141,23 @@ pub(super) fn tagged(provenance: &Provenance, asked: &[Tag]) -> Vec<Tag> {
 }
 
 impl SnapshotSink {
+    fn tags(&self) -> Vec<Tag> {
+        let mut tags = tagged(&self.provenance, &self.tags);
+        if let Some(parent) = &self.parent {
+            tags.truncate(TAGS_MAX - 1);
+            tags.push(("floe:parent".to_owned(), parent.id.to_string()));
+        }
+        tags
+    }
+
     /// Asks for the snapshot under `token`; asked again with the same one, AWS answers with the same snapshot.
     ///
     /// A resume that finds only the intent asks again: nothing is started twice.
     async fn start(&self, desk: &Desk, token: &str) -> Result<Started> {
         let request = StartSnapshot {
             volume_gib: self.volume_gib,
-            parent: None,
-            tags: tagged(&self.provenance, &self.tags),
+            parent: self.parent.as_ref().map(|parent| parent.id.clone()),
+            tags: self.tags(),
             description: printable(&self.description),
             client_token: token.to_owned(),
             encrypted: self.ask_encrypted,
@@ -299,11 +320,12 @@ impl Sink for SnapshotSink {
     }
 
     fn omits_zeros(&self) -> bool {
-        self.omit_zeros && !self.encrypted
+        // On a parent, what is left out would be what the parent has.
+        self.omit_zeros && !self.encrypted && self.parent.is_none()
     }
 
     fn wants_holes(&self) -> bool {
-        self.encrypted || self.write_holes
+        self.encrypted || self.write_holes || self.parent.is_some()
     }
 
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
@@ -349,10 +371,26 @@ impl Sink for SnapshotSink {
             return Ok(Evidence::Service.into());
         }
         // Completed, as one part of AWS says, is not listable at once everywhere (coldsnap#141).
-        for api in [Api::List, Api::Get] {
+        for api in [Api::List, Api::Get, Api::Changed] {
             desk.caller.route(api, &self.session, Some(&id)).just_started();
         }
-        let volume = Bytes::gib(u64::from(self.volume_gib));
+        let (volume, reads) = (Bytes::gib(u64::from(self.volume_gib)), desk.verify == Verify::Full);
+        if let Some(parent) = &self.parent {
+            let snapshot = |id: &SnapshotId, volume| -> Arc<dyn Source> {
+                Arc::new(SnapshotSource::new(self.session.clone(), id.clone(), volume))
+            };
+            let proof = OnParent {
+                desk,
+                name: id.to_string(),
+                region: self.session.region(),
+                result: snapshot(&id, volume),
+                parent: snapshot(&parent.id, parent.volume),
+                changed: Arc::new(DeltaSource::new(self.session.clone(), parent.id.clone(), id.clone(), volume)),
+                volume,
+            };
+            proof.prove(written.blocks, reads).await?;
+            return Ok(if reads { Evidence::ReRead } else { Evidence::Service }.into());
+        }
         let listed = Listed {
             desk,
             name: id.to_string(),
@@ -361,9 +399,13 @@ impl Sink for SnapshotSink {
             volume,
             omits_zeros: self.omits_zeros(),
         };
-        let reads = desk.verify == Verify::Full;
         listed.prove(written.blocks, reads).await?;
         Ok(if reads { Evidence::ReRead } else { Evidence::Service }.into())
+    }
+
+    fn spot(&self) -> Result<Option<Spot>> {
+        let region = self.session.region().clone();
+        Ok(Some(Spot::Snapshot(Held { region, id: self.made.get()?.0 })))
     }
 
     async fn discard(&self, desk: &Desk, known: &DestinationPicture) -> Result<()> {

@@ -5,9 +5,11 @@
 //! lister (pages) and the lanes (blocks) of one job.
 
 mod archive;
+mod delta;
 mod file;
 mod fsp;
 mod object;
+mod parents;
 mod snapshot;
 
 use std::sync::Arc;
@@ -16,10 +18,12 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 
 pub(super) use self::archive::{ArchiveSource, Stored};
+pub(super) use self::delta::DeltaSource;
 pub use self::file::pin as pin_file;
 pub(super) use self::file::{FileSource, Holes};
 pub(super) use self::fsp::FspSource;
 pub(super) use self::object::ObjectSource;
+pub(super) use self::parents::{Parents, onto_parents};
 pub(super) use self::snapshot::SnapshotSource;
 use super::blocks::Pool;
 use super::call::{Caller, Route};
@@ -45,7 +49,7 @@ pub(super) enum Content {
     File,
     /// By asking for its frame in an object of an archive.
     Stored(Box<Stored>),
-    /// Not at all: a hole, all zeros.
+    /// Not at all: a hole, or a block that is gone; all zeros.
     Hole,
 }
 

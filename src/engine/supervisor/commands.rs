@@ -69,7 +69,8 @@ impl Supervisor {
             self.worlds.check(&spec)?;
             let dir = JobDir(self.state.job(spec.job));
             let mut row = status::resting(&spec, &dir)?;
-            (row.state, row.why) = (JobState::Queued, "its turn".to_owned());
+            let turn = spec.after.map_or_else(|| "its turn".to_owned(), |before| format!("after job {before}"));
+            (row.state, row.why) = (JobState::Queued, turn);
             let job = spec.job;
             jobs.push(job);
             lock(&self.shelf.jobs).insert(job, Shelved::resting(dir, row));
@@ -101,7 +102,7 @@ impl Supervisor {
         }
     }
 
-    fn is_queued(&self, job: JobId) -> bool {
+    pub(super) fn is_queued(&self, job: JobId) -> bool {
         self.queue.iter().any(|queued| queued.job == job)
     }
 

@@ -5,6 +5,7 @@
 //! that is not on disk.
 
 mod commands;
+mod order;
 mod picture;
 mod share;
 
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::order::Before;
 use super::blocks::lock;
 use super::budget::{Budget, Holding};
 use super::call::Caller;
@@ -353,15 +355,26 @@ impl Supervisor {
             let now = Instant::now();
             let due = queued.not_before.is_none_or(|when| when <= now);
             let spec = lock(&self.shelf.jobs).get_mut(&queued.job).map(Shelved::spec);
-            let small = spec.is_some_and(|spec| spec.is_ok_and(|spec| spec.blocks() <= SMALL));
+            let spec = spec.and_then(Result::ok);
+            let small = spec.as_ref().is_some_and(|spec| spec.blocks() <= SMALL);
             // The last place is for whoever will leave it soon.
             let allowed = small || places == 1 || self.running.len() + 1 < places || queued.control != Control::Go;
             if !(due && allowed) {
                 at += 1;
                 continue;
             }
-            self.queue.remove(at);
-            self.begin(queued);
+            let after = spec.and_then(|spec| spec.after).filter(|_| queued.control == Control::Go);
+            match after.map(|before| (before, self.before(before))) {
+                Some((_, Before::Coming)) => at += 1,
+                Some((before, Before::Stopped(word))) => {
+                    self.queue.remove(at);
+                    self.hold_back(queued.job, before, word);
+                }
+                Some((_, Before::Done)) | None => {
+                    self.queue.remove(at);
+                    self.begin(queued);
+                }
+            }
         }
     }
 

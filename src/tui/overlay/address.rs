@@ -8,9 +8,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
-use crate::address::Address;
+use crate::address::{Address, Place};
 use crate::error::Error;
+use crate::ids::{Region, SnapshotId};
+use crate::inventory::{self, SnapshotRow};
 use crate::plan::{Operation, Options};
+use crate::tui::catalog::Seen;
 use crate::tui::clock::Now;
 use crate::tui::effect::{Effect, Memory};
 use crate::tui::model::Model;
@@ -25,12 +28,14 @@ use crate::tui::widget::table::put;
 const SHOWN: usize = 6;
 
 /// One open address line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct State {
     /// What is copied.
     pub sources: Vec<Address>,
     /// The same in words: `snap-01c5… db-data` or `3 snapshots`.
     pub what: String,
+    /// Of a delta: snapshots that are copies of its first one, as parents; nothing else takes a delta there.
+    pub bases: Vec<String>,
     /// What was typed.
     pub text: String,
     /// The completion under the cursor.
@@ -61,6 +66,11 @@ pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
     if word.starts_with(['.', '/', '~']) {
         return out;
     }
+    if let Some(Overlay::Address(state)) = model.overlays.last() {
+        for base in state.bases.iter().filter(|base| base.starts_with(word)) {
+            add(base.clone(), ON_A_COPY);
+        }
+    }
     for known in model.memory.destinations.iter().filter(|d| d.starts_with(word)) {
         add(known.clone(), "used before");
     }
@@ -90,6 +100,32 @@ pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
     }
     out
 }
+
+/// Snapshots that say by floe's own tags that they are copies of this one, as parents for what changed since. The
+/// plan decides whether that is proved.
+#[must_use]
+pub fn bases(model: &Model, region: &Region, id: &SnapshotId) -> Vec<String> {
+    let whole = format!("{region}:{id}");
+    let is_copy = |row: &&SnapshotRow| {
+        let source = row.tags.iter().find(|(key, _)| key == "floe:source").map(|(_, value)| value.as_str());
+        source.is_some_and(|source| {
+            let source = source.rsplit_once('@').map_or(source, |(_, place)| place);
+            let delta = source.strip_suffix(id.as_str()).is_some_and(|before| before.ends_with(".."));
+            source == whole || delta && source.starts_with(&format!("{region}:"))
+        })
+    };
+    let slots = model.catalog.snapshots.shards.iter().flat_map(|shard| &shard.rows);
+    let rows = slots.filter(|slot| slot.seen != Seen::Gone).map(|slot| &slot.row);
+    let parent = |row: &SnapshotRow| {
+        let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
+        Address::OnParent(place, row.id.clone()).to_string()
+    };
+    let completed = |row: &&SnapshotRow| row.state == inventory::State::Completed;
+    rows.filter(completed).filter(is_copy).take(SHOWN).map(parent).collect()
+}
+
+/// What a parent for a delta is called.
+const ON_A_COPY: &str = "on the copy of its first";
 
 /// The words before the last one, and the last one.
 fn split(text: &str) -> (&str, &str) {
@@ -128,7 +164,7 @@ fn accept(model: &mut Model, found: &[Candidate], now: Now) -> Vec<Effect> {
     let codes: Vec<(String, String)> = model.known_regions.iter().map(|r| (r.short(), format!("{r}:"))).collect();
     let Some(Overlay::Address(state)) = model.overlays.last_mut() else { return Vec::new() };
     let text = match (state.text.trim(), found.get(state.cursor)) {
-        ("", Some(first)) if first.what == "used before" => first.word.clone(),
+        ("", Some(first)) if first.what == "used before" || first.what == ON_A_COPY => first.word.clone(),
         (text, _) => text.to_owned(),
     };
     let mut destinations = Vec::new();
@@ -181,7 +217,7 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
     put(inner.x + 1, "to", theme.style(Role::Dim), line(0), buf);
     put(inner.x + 4, &format!("{}_", text::tail(&state.text, room)), theme.style(Role::Accent), line(0), buf);
     if state.text.is_empty()
-        && let Some(first) = found.first().filter(|c| c.what == "used before")
+        && let Some(first) = found.first().filter(|c| c.what == "used before" || c.what == ON_A_COPY)
     {
         put(inner.x + 6, &format!("{}   enter takes it", first.word), theme.style(Role::Dim), line(0), buf);
     }

@@ -127,6 +127,16 @@ pub const ACTIONS: &[Action] = &[
         copy,
     ),
     action(
+        "snapshots.delta",
+        "delta",
+        &["="],
+        Danger::Make,
+        0,
+        "Copy the changes between two marked snapshots onto a copy of the older.",
+        no_delta,
+        delta,
+    ),
+    action(
         "snapshots.open",
         "open",
         &["enter"],
@@ -188,9 +198,40 @@ fn cannot_copy(model: &Model) -> Option<String> {
     })
 }
 
+fn chosen(model: &Model) -> Vec<&SnapshotRow> {
+    model.snapshots.list.chosen().into_iter().filter_map(|at| model.catalog.snapshots.get(at)).collect()
+}
+
+fn no_delta(model: &Model) -> Option<String> {
+    if let Some(why) = cannot_copy(model) {
+        return Some(why);
+    }
+    match chosen(model).as_slice() {
+        [a, b] if a.origin == b.origin => None,
+        [_, _] => Some("changes are listed only between two snapshots of one region".to_owned()),
+        _ => Some("mark two snapshots of one lineage (space marks a row)".to_owned()),
+    }
+}
+
+/// From the older to the newer, whatever order they were marked in.
+fn delta(model: &mut Model, _: Now) -> Vec<Effect> {
+    let rows = chosen(model);
+    let [one, other] = rows.as_slice() else { return Vec::new() };
+    let (first, second) = if one.started <= other.started { (one, other) } else { (other, one) };
+    let place = Place { profile: first.origin.profile.clone(), region: Some(first.origin.region.clone()) };
+    let what = format!("{}..{} {}", first.id, second.id, second.name.as_deref().unwrap_or(""));
+    let state = address::State {
+        sources: vec![Address::Delta(place, first.id.clone(), second.id.clone())],
+        what: what.trim_end().to_owned(),
+        bases: address::bases(model, &first.origin.region, &first.id),
+        ..address::State::default()
+    };
+    model.overlays.push(Overlay::Address(state));
+    Vec::new()
+}
+
 fn copy(model: &mut Model, _: Now) -> Vec<Effect> {
-    let rows: Vec<&SnapshotRow> =
-        model.snapshots.list.chosen().into_iter().filter_map(|at| model.catalog.snapshots.get(at)).collect();
+    let rows = chosen(model);
     let what = match rows.as_slice() {
         [one] => format!("{} {}", one.id, one.name.as_deref().unwrap_or("")).trim_end().to_owned(),
         many => format!("{} snapshots", many.len()),
@@ -200,13 +241,7 @@ fn copy(model: &mut Model, _: Now) -> Vec<Effect> {
         Address::Snapshot(place, row.id.clone())
     };
     let sources = rows.iter().map(address).collect();
-    model.overlays.push(Overlay::Address(address::State {
-        sources,
-        what,
-        text: String::new(),
-        cursor: 0,
-        error: None,
-    }));
+    model.overlays.push(Overlay::Address(address::State { sources, what, ..address::State::default() }));
     Vec::new()
 }
 

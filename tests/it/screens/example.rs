@@ -39,6 +39,7 @@ pub fn machine() -> Machine {
         cores: 4,
         runs_in: RunsIn::parse("eu-west-1").unwrap(),
         budget: Some(Bytes::mib(256)),
+        copies: None,
     }
 }
 
@@ -79,6 +80,7 @@ pub fn plan_of(blocks: u64, machine: &Machine) -> Plan {
                 ask_key: Some("alias/ebs-dr".to_owned()),
                 encrypted: true,
                 encryption: "key alias/ebs-dr (source: alias/ebs-prod)".to_owned(),
+                on: None,
             },
             strategy: Strategy::Direct,
         }],

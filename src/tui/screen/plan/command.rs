@@ -50,6 +50,7 @@ pub fn command_of(operation: &Operation) -> String {
     }
     for (on, name) in [
         (options.force, "--force"),
+        (options.chain, "--chain"),
         (options.allow_changed, "--allow-changed"),
         (options.allow_decrypt, "--allow-decrypt"),
         (options.allow_gaps, "--allow-gaps"),

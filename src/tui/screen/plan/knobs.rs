@@ -112,7 +112,15 @@ fn machine_of(plan: &Plan) -> Machine {
         Err(_) => RunsIn::Assumed,
     };
     let cgroup = (plan.memory.limit_name == "cgroup").then_some(limit);
-    Machine { memory: limit, available: limit, cgroup, cores: 1, runs_in, budget: Some(plan.choices.budget) }
+    Machine {
+        memory: limit,
+        available: limit,
+        cgroup,
+        cores: 1,
+        runs_in,
+        budget: Some(plan.choices.budget),
+        copies: None,
+    }
 }
 
 /// `109 MiB, same money, + 12 m (128 lanes at an assumed 100 ms)`.

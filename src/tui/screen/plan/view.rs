@@ -9,7 +9,7 @@ use super::checks::{check_lines, checks_panel, what_if};
 use super::parts::{alternatives, part_rows, parts};
 use super::{Sheet, Stage, command_of, formula, knobs};
 use crate::error::Error;
-use crate::plan::{DestinationKind, Fit, Level, Plan, SourceKind};
+use crate::plan::{DestinationKind, Fit, Level, Parent, Plan, SourceKind};
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
 use crate::tui::screen::transfers::engine::clip_parts;
@@ -126,7 +126,7 @@ fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let name = item.source.name.as_ref().map(|n| format!("{n} · ")).unwrap_or_default();
     let more = if plan.items.len() > 1 { format!(" · + {} more", plan.items.len() - 1) } else { String::new() };
     let kind = match item.source.kind {
-        SourceKind::Snapshot { .. } => "volume",
+        SourceKind::Snapshot { .. } | SourceKind::Delta { .. } => "volume",
         SourceKind::Archive { .. } | SourceKind::Fsp { .. } => "archive",
         SourceKind::Object { .. } => "object",
         SourceKind::File { .. } => "file",
@@ -165,9 +165,15 @@ fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
 
 fn destination(kind: &DestinationKind) -> String {
     match kind {
-        DestinationKind::Snapshot { volume_gib, encryption, .. } => {
-            format!("new snapshot of {} · {encryption}", Bytes::gib(u64::from(*volume_gib)))
+        DestinationKind::Snapshot { volume_gib, encryption, on, .. } => {
+            let on = match on {
+                None => String::new(),
+                Some(Parent { id: Some(id), .. }) => format!(" on {id}"),
+                Some(Parent { id: None, .. }) => " on the one before".to_owned(),
+            };
+            format!("new snapshot{on} of {} · {encryption}", Bytes::gib(u64::from(*volume_gib)))
         }
+        DestinationKind::File { length, onto: Some(_), .. } => format!("changed in its place · {length}"),
         DestinationKind::File { length, replaces: true, .. } => format!("replaces the file there · {length}"),
         DestinationKind::File { length, .. } => format!("new file · {length} exactly"),
         DestinationKind::Device { length, size, .. } => format!("overwrites {length} of this device · {size}"),
@@ -260,9 +266,14 @@ pub fn consequence(plan: &Plan) -> String {
     }
     let files = all().filter(|to| matches!(to.kind, DestinationKind::File { .. })).count();
     let replaced = all().filter(|to| matches!(to.kind, DestinationKind::File { replaces: true, .. })).count();
+    let changed = all().filter(|to| matches!(to.kind, DestinationKind::File { onto: Some(_), .. })).count();
     if files > 0 {
         let s = if files == 1 { "" } else { "s" };
-        let over = if replaced > 0 { format!(" ({replaced} replaced)") } else { String::new() };
+        let over = match (replaced, changed) {
+            (0, 0) => String::new(),
+            (0, changed) => format!(" ({changed} changed in place)"),
+            (replaced, _) => format!(" ({replaced} replaced)"),
+        };
         parts.push(format!("write {files} file{s}{over}"));
     }
     let devices = all().filter(|to| matches!(to.kind, DestinationKind::Device { .. })).count();

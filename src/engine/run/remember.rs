@@ -1,0 +1,38 @@
+//! What a completed destination holds now, written down for the deltas that come later.
+
+use super::Run;
+use crate::engine::protocol::Tone;
+use crate::error::Result;
+use crate::plan::{Basis, DestinationKind};
+use crate::store::copies::{Copied, Held, Holds, Witness};
+
+impl Run {
+    /// Whether a delta was written onto what nobody has proved to be its first snapshot.
+    pub(super) fn base_is_claimed(&self, dest: usize) -> bool {
+        let plan = self.spec.plan.items.first().and_then(|item| item.destinations.get(dest));
+        let basis = plan.and_then(|plan| match &plan.kind {
+            DestinationKind::File { onto, .. } => onto.as_ref().map(|onto| onto.basis),
+            DestinationKind::Snapshot { on, .. } => on.as_ref().and_then(|parent| parent.basis),
+            _ => None,
+        });
+        basis == Some(Basis::Forced)
+    }
+
+    /// Keeps the record. Without it a later delta has to be proved another way, so it costs no copy its success.
+    pub(super) fn remember(&self, dest: usize) {
+        if let Err(error) = self.keep_record(dest) {
+            let text = format!("floe could not write down what it holds: {error}");
+            self.job.hub.say(self.job.sinks[dest].address(), text, Tone::Warning);
+        }
+    }
+
+    fn keep_record(&self, dest: usize) -> Result<()> {
+        let source = &self.spec.item()?.source;
+        let (Some(id), Some(region)) = (source.kind.snapshot().cloned(), source.region.clone()) else { return Ok(()) };
+        let Some(spot) = self.job.sinks[dest].spot()? else { return Ok(()) };
+        let held = Held { region, id };
+        let holds = if self.base_is_claimed(dest) { Holds::Claimed(held) } else { Holds::Proved(held) };
+        let witness = Witness::Copied { job: self.spec.job, unique: self.spec.unique.clone() };
+        self.copies.keep(&Copied::new(self.spec.plan.world.text(), spot, holds, witness))
+    }
+}
