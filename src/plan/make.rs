@@ -297,10 +297,6 @@ impl Maker<'_> {
                 kind: DestinationKind::Null,
                 strategy: Strategy::Direct,
             }),
-            Address::Archive(..) if source.kind.base().is_some() => {
-                Err(Error::usage(format!("`{address}`: deltas cannot be archived yet"))
-                    .todo("archive its second snapshot whole"))
-            }
             Address::Archive(..) => {
                 archives::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
             }

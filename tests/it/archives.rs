@@ -18,7 +18,7 @@ const VAULT: &str = "s3://floe-vault-us-east-1/ebs/";
 const ARCHIVE: &str = "s3://floe-vault-us-east-1/ebs/snap-0feed000000b00701/";
 const ROOT: &str = "ebs/snap-0feed000000b00701/";
 
-fn s3(world: &World) -> aws_sdk_s3::Client {
+pub fn s3(world: &World) -> aws_sdk_s3::Client {
     let keys = world.running.sandbox.profiles().into_iter().find(|keys| keys.name.as_str() == "prod").expect("prod");
     let credentials =
         aws_credential_types::Credentials::new(keys.access_key_id, keys.secret, keys.session_token, None, "test");

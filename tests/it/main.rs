@@ -2,6 +2,7 @@
 #![recursion_limit = "256"]
 
 mod address;
+mod archive_chains;
 mod archives;
 mod aws;
 mod background;
