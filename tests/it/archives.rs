@@ -32,9 +32,15 @@ pub fn s3(world: &World) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(config)
 }
 
-async fn keys(world: &World, prefix: &str) -> Vec<String> {
+pub async fn keys(world: &World, prefix: &str) -> Vec<String> {
     let listed = s3(world).list_objects_v2().bucket(BUCKET).prefix(prefix).send().await.expect("a listing");
     listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
+}
+
+/// The bytes of everything that begins so.
+pub async fn stored(world: &World, prefix: &str) -> u64 {
+    let listed = s3(world).list_objects_v2().bucket(BUCKET).prefix(prefix).send().await.expect("a listing");
+    listed.contents().iter().filter_map(|object| u64::try_from(object.size()?).ok()).sum()
 }
 
 async fn bytes_of(world: &World, key: &str) -> Vec<u8> {
@@ -53,7 +59,7 @@ async fn segments(world: &World, root: &str) -> Vec<String> {
 }
 
 /// What is in an archive, by somebody who knows only zstd and the layout of the header.
-async fn archived(world: &World, root: &str) -> Contents {
+pub async fn archived(world: &World, root: &str) -> Contents {
     let mut contents = Contents::new();
     for key in segments(world, root).await {
         let bytes = bytes_of(world, &key).await;

@@ -22,6 +22,7 @@ mod lying;
 mod matrix;
 mod native;
 mod parents;
+mod pairs;
 mod plan;
 mod prove;
 mod records;

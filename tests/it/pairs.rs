@@ -1,0 +1,191 @@
+//! Every source to every destination, alone and three at once; each result is read by somebody who is not floe.
+//!
+//! A source is a snapshot, an image file, an archive or a delta; a destination a new snapshot, one on a parent, a file,
+//! an archive, or nowhere. What a pair cannot do is refused with a sentence.
+
+use aws_sdk_ebs::primitives::ByteStream;
+use aws_sdk_ebs::types::ChecksumAlgorithm;
+use floe::engine::Client;
+use floe::engine::protocol::{JobState, JobStatus};
+use floe::plan::Options;
+
+use crate::archives::{archived, keys, stored};
+use crate::chains::{HERE, THERE, assert_holds, grown, id_of, without_zeros};
+use crate::rig::Rig;
+use crate::support::{BLOCK, Contents, sha256};
+
+const VAULT: &str = "s3://floe-vault-us-east-1/pairs";
+
+/// Where one copy went, as it was asked for.
+struct Went<'a> {
+    to: &'a str,
+    dest: usize,
+}
+
+async fn copied(rig: &Rig, client: &Client, source: &str, to: &[&str]) -> JobStatus {
+    let row = rig.copy(client, source, to, Options::default()).await;
+    assert_eq!(row.state, JobState::Done, "{source} to {to:?}: {:?}", row.error);
+    row
+}
+
+/// Whether a destination reads as `truth`, by an independent reader.
+async fn assert_there(rig: &Rig, row: &JobStatus, went: Went<'_>, truth: &Contents) {
+    let Went { to, dest } = went;
+    let plain = without_zeros(truth);
+    if to == "null:" {
+        assert_eq!(row.blocks_done, row.blocks_total.value, "{to}");
+    } else if let Some(prefix) = to.strip_prefix("s3://floe-vault-us-east-1/") {
+        let found = keys(&rig.world, prefix).await;
+        let root = found.iter().find_map(|key| key.strip_suffix("manifest.json")).expect("a manifest");
+        assert_eq!(without_zeros(&archived(&rig.world, root).await), plain, "{to}");
+    } else if to.ends_with(':') || to.ends_with('+') {
+        let region = to.split(':').next().expect("a region");
+        let made = rig.world.contents("prod", region, &id_of(row, dest)).await;
+        assert_eq!(without_zeros(&made), plain, "{to}");
+    } else {
+        assert_holds(to.as_ref(), 1, truth);
+    }
+}
+
+async fn go(rig: &Rig, client: &Client, source: &str, to: &[&str], truth: &Contents) {
+    let row = copied(rig, client, source, to).await;
+    for (dest, to) in to.iter().enumerate() {
+        assert_there(rig, &row, Went { to, dest }, truth).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_whole_source_goes_to_every_destination_alone_and_three_at_once() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let whole = grown(&rig.world, HERE, None, 1, &[(0, 1), (3, 2), (7, 0), (2047, 4)]).await;
+    let other = grown(&rig.world, HERE, None, 1, &[(1, 9), (3, 9), (2046, 9)]).await;
+    let truth = rig.world.contents("prod", HERE, &whole).await;
+    let image = rig.world.path("source.img").display().to_string();
+    let snapshot = format!("{HERE}:{whole}");
+    go(&rig, &client, &snapshot, &[&image, &format!("{VAULT}/")], &truth).await;
+
+    let on_parent = format!("{HERE}:{other}+");
+    for (nth, source) in [snapshot, image, format!("{VAULT}/{whole}/")].iter().enumerate() {
+        let file = |what: &str| rig.world.path(&format!("{what}-{nth}.img")).display().to_string();
+        let archive = |what: &str| format!("{VAULT}-{what}-{nth}/");
+        for to in [format!("{THERE}:"), on_parent.clone(), file("alone"), "null:".to_owned(), archive("alone")] {
+            go(&rig, &client, source, &[&to], &truth).await;
+        }
+        go(&rig, &client, source, &[&format!("{THERE}:"), &file("three"), &archive("three")], &truth).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_goes_onto_what_holds_its_first_snapshot_and_nowhere_else() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let first = grown(&rig.world, HERE, None, 1, &[(0, 1), (3, 2), (7, 3)]).await;
+    let second = grown(&rig.world, HERE, Some(&first), 1, &[(3, 5), (9, 6)]).await;
+    let other = grown(&rig.world, HERE, None, 1, &[(0, 1), (3, 2), (7, 3)]).await;
+    let truth = rig.world.contents("prod", HERE, &second).await;
+    let delta = format!("{HERE}:{first}..{second}");
+    let file = |what: &str| rig.world.path(&format!("{what}.img")).display().to_string();
+    let (alone, three, stranger) = (file("alone"), file("three"), file("stranger"));
+    std::fs::write(&stranger, b"somebody's").expect("a file");
+
+    for (to, code, said) in [
+        (format!("{THERE}:"), 2, "without a parent"),
+        (file("missing"), 2, "does not exist"),
+        (format!("{HERE}:{other}+"), 5, "not proved"),
+        (stranger, 5, "not proved"),
+    ] {
+        let (found, text) = rig.refused(&delta, &to, Options::default()).await;
+        assert!(found == code && text.contains(said), "{to}: {found} {text}");
+    }
+
+    // Its first snapshot goes ahead, twice; then the changes follow, alone and to three at once.
+    let base = format!("{HERE}:{first}");
+    let row = copied(&rig, &client, &base, &[&format!("{THERE}:"), &alone, &three]).await;
+    let on_copy = format!("{THERE}:{}+", id_of(&row, 0));
+    for to in [on_copy.as_str(), &alone, "null:"] {
+        let row = copied(&rig, &client, &delta, &[to]).await;
+        if to != "null:" {
+            assert_there(&rig, &row, Went { to, dest: 0 }, &truth).await;
+        }
+    }
+    let chain = format!("{VAULT}-chain/");
+    copied(&rig, &client, &base, &[&chain]).await;
+    let row = copied(&rig, &client, &delta, &[&on_copy, &three, &chain]).await;
+    assert_there(&rig, &row, Went { to: &on_copy, dest: 0 }, &truth).await;
+    assert_there(&rig, &row, Went { to: &three, dest: 1 }, &truth).await;
+
+    // The archive of the changes, restored with the one that it begins with.
+    let restored = file("restored");
+    let from = format!("{VAULT}-chain/{first}..{second}/");
+    go(&rig, &client, &from, &[&restored, &format!("{THERE}:")], &truth).await;
+}
+
+/// Half noise, half words, as disks are.
+fn like_a_disk(seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    let words = format!("block {seed} holds words, and words, and more of them; ");
+    (0..BLOCK).map(|at| if at < BLOCK / 2 { noise() } else { words.as_bytes()[at % words.len()] }).collect()
+}
+
+/// A snapshot of 1 GiB on `parent` with these blocks, each like a disk's of that seed.
+async fn written(rig: &Rig, parent: Option<&str>, blocks: &[(i32, u64)]) -> String {
+    let ebs = rig.world.ebs("prod", HERE);
+    let request = ebs.start_snapshot().volume_size(1).set_parent_snapshot_id(parent.map(str::to_owned));
+    let id = request.send().await.expect("started").snapshot_id.expect("an id");
+    for (index, seed) in blocks {
+        let data = like_a_disk(*seed);
+        let checksum = floe::units::Digest(sha256(&data)).base64();
+        let put = ebs.put_snapshot_block().snapshot_id(&id).block_index(*index).block_data(ByteStream::from(data));
+        let put = put.checksum(checksum).checksum_algorithm(ChecksumAlgorithm::ChecksumAlgorithmSha256);
+        put.data_length(524_288).send().await.expect("a put");
+    }
+    let count = i32::try_from(blocks.len()).expect("a few");
+    ebs.complete_snapshot().snapshot_id(&id).changed_blocks_count(count).send().await.expect("completed");
+    rig.world.completed(&id, HERE).await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_five_is_one_whole_archive_and_four_of_changes_restored_at_each_point() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let vault = format!("{VAULT}-five/");
+    let mut chain: Vec<String> = Vec::new();
+    let mut compressed = 0;
+    for nth in 0..5u64 {
+        let count = if nth == 0 { 24 } else { 5 };
+        let blocks: Vec<(i32, u64)> = (0..count)
+            .map(|at| (at * (7 + i32::try_from(nth).unwrap_or(0)), nth * 100 + u64::try_from(at).unwrap_or(0)))
+            .collect();
+        compressed += blocks
+            .iter()
+            .map(|(_, seed)| zstd::encode_all(&like_a_disk(*seed)[..], 3).expect("it is").len())
+            .sum::<usize>();
+        let id = written(&rig, chain.last().map(String::as_str), &blocks).await;
+        let source = match chain.last() {
+            None => format!("{HERE}:{id}"),
+            Some(before) => format!("{HERE}:{before}..{id}"),
+        };
+        copied(&rig, &client, &source, &[&vault]).await;
+        chain.push(id);
+    }
+    let stored = stored(&rig.world, "pairs-five/").await;
+    let off = stored.abs_diff(compressed as u64);
+    assert!(off * 20 <= compressed as u64, "{stored} bytes in S3, {compressed} of compressed changes");
+    for (nth, id) in chain.iter().enumerate() {
+        let archive = match nth {
+            0 => format!("{vault}{id}/"),
+            _ => format!("{vault}{}..{id}/", chain[nth - 1]),
+        };
+        let image = rig.world.path(&format!("five-{nth}.img")).display().to_string();
+        let truth = rig.world.contents("prod", HERE, id).await;
+        go(&rig, &client, &archive, &[&image], &truth).await;
+    }
+}
