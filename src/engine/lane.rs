@@ -278,7 +278,7 @@ pub(super) async fn canary(job: &Arc<Job>, board: &Arc<Board>, routes: Option<&R
         }
         // What needs a sync counts as done only after it: without one the cursors would send this block again.
         if job.sinks.iter().any(|sink| sink.needs_sync()) {
-            job.keeper.commit().await.map_err(Halt::Fail)?;
+            job.keeper.commit().await.map_err(halt_of)?;
         }
     }
     let halted = lock(&job.halt).take();
