@@ -7,7 +7,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::primitives::ByteStream;
 use floe::engine::protocol::{Command, DestinationState, JobState, LeftOvers};
 use floe::plan::{Level, Options, Verify};
-use floe::sandbox::faults::{Fault, Faults};
+use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::units::Bytes;
 
 use crate::rig::{Rig, SMALL, at_rest, end, engine, only, row_when, rule, start};
@@ -339,19 +339,48 @@ async fn a_cancelled_archive_that_is_cleaned_up_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_goes_on_with_smaller_objects_when_its_budget_is_cut() {
-    let slow = only("GetSnapshotBlock", rule(Fault::Delay { ms: 20, jitter: 0 }, 1.0));
+    let slow = only("GetSnapshotBlock", rule(Fault::Delay { ms: 500, jitter: 0 }, 1.0));
     let rig = Rig::with(Faults { rules: vec![slow], ..Faults::default() }).await;
-    let id = numbered(&rig, 160).await;
-    let client = engine(&rig.state, &rig.aws, Some(Bytes::mib(64))).await.expect("an engine");
+    let id = numbered(&rig, 200).await;
+    let client = engine(&rig.state, &rig.aws, Some(Bytes::mib(128))).await.expect("an engine");
     let source = format!("us-east-1:{id}");
-    let plan = rig.plan_within(&source, &[VAULT], Options::default(), Some(Bytes::mib(64))).await;
+    let options = Options { concurrency: Some(40), ..Options::default() };
+    let plan = rig.plan_within(&source, &[VAULT], options, Some(Bytes::mib(128))).await;
     let job = start(&client, &plan).await;
     row_when(&client, job, |row| row.blocks_done.0 > 20).await;
     client.send(Command::Memory(Bytes::mib(16))).await.expect("cut");
+    let cut = row_when(&client, job, |row| row.lanes.target < 20).await;
+    rig.heal();
+    let after = u32::try_from(cut.blocks_done.0).expect("a few") + 60;
     let row = end(&client, job).await;
     assert_eq!(row.state, JobState::Done, "{:?}", row.error);
-    let contents = archived(&rig.world, &format!("ebs/{id}/")).await;
+    let root = format!("ebs/{id}/");
+    let contents = archived(&rig.world, &root).await;
     assert_eq!(contents, rig.world.contents("prod", "us-east-1", &id).await);
+    // One cursor lists for an archive, so what is behind was written after the cut.
+    let mut counts = BTreeMap::new();
+    for key in segments(&rig.world, &root).await {
+        let bytes = bytes_of(&rig.world, &key).await;
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        counts.insert(word(20), word(16));
+    }
+    let most = |range: std::ops::Range<u32>| counts.range(range).map(|(_, count)| *count).max().unwrap_or_default();
+    assert!(
+        most(0..20) > 8 && after < 200 && most(after..u32::MAX) <= 8,
+        "blocks by the first of each object, from {after} on after the cut: {counts:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_s3_is_paced_to_and_loses_nothing() {
+    let throttle = Rule { times: Some(6), ..only("PutObject", rule(Fault::ThrottleAccount, 0.5)) };
+    let rig = Rig::with(Faults { seed: 3, rules: vec![throttle], ..Faults::default() }).await;
+    let client = rig.engine(None).await;
+    let plan = rig.plan(SMALL, &[VAULT], Options { concurrency: Some(8), ..Options::default() }).await;
+    let row = end(&client, start(&client, &plan).await).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    assert!(row.troubles.throttles() >= 1, "{:?}", row.troubles);
+    assert_eq!(archived(&rig.world, ROOT).await, small(&rig).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,9 @@ async fn beside(rig: &Rig, client: &Client, most: u32, least: u32) -> (JobId, Jo
     let plan = rig.plan(HUGE, &["null:"], at_once).await;
     let huge = start(client, &plan).await;
     let had = row_when(client, huge, |row| row.lanes.now >= most).await.lanes.target;
-    let plan = rig.plan(&rig.source(), &["null:"], Options::default()).await;
+    // It begins with a few.
+    let gently = Options { pace: Pace::Conservative, ..Options::default() };
+    let plan = rig.plan(&rig.source(), &["null:"], gently).await;
     let small = start(client, &plan).await;
     let fair = picture_when(client, |status| {
         let (huge, small) = (row(status, huge), row(status, small));

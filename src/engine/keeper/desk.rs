@@ -119,7 +119,12 @@ impl Desk {
                 }
             }
             Ask::Alive(alive) => (self.alive, self.broken) = (alive, Todo::default()),
-            Ask::Commit(answer) => drop(answer.send(self.commit())),
+            Ask::Commit(answer) => {
+                let outcome = self.commit();
+                // A job that is over by what comes next shows all that it did.
+                self.publish();
+                drop(answer.send(outcome));
+            }
             Ask::Linear { dest, omit_zeros, answer } => {
                 drop(answer.send(self.ledger.linear(dest_of(dest), omit_zeros)));
             }

@@ -265,3 +265,39 @@ impl Keeper {
 fn closed() -> Error {
     Error::stopped("the job's ledger is closed")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::journal;
+    use crate::engine::ledger::{CACHE, Header};
+    use crate::engine::sink::NullSink;
+    use crate::engine::source::Content;
+    use crate::ids::JobId;
+    use crate::units::ZERO_BLOCK_SHA256;
+
+    #[tokio::test]
+    async fn what_was_committed_is_counted_before_anybody_hears_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = Header {
+            job: JobId(1),
+            unique: "0123456789abcdef".to_owned(),
+            source: String::new(),
+            blocks: 64,
+            destinations: vec!["null:".to_owned()],
+        };
+        let ledger = Ledger::create(&dir.path().join("ledger"), header, CACHE).unwrap();
+        let journal = Journal::create(&dir.path().join("events.ndjson"), journal::LIMIT).unwrap();
+        let (keeper, thread) = Keeper::start(ledger, journal, vec![Arc::new(NullSink)], Box::new(|_, _| {}));
+        let entries = (0..64).map(|index| Entry { index: BlockIndex(index), content: Content::File }).collect();
+        assert_eq!(keeper.page(None, entries, false).await.unwrap().len(), 64);
+        for index in 0..64 {
+            keeper.done(0, BlockIndex(index), ZERO_BLOCK_SHA256).await.unwrap();
+        }
+        keeper.commit().await.unwrap();
+        let counts = super::super::blocks::lock(&keeper.board().counts).clone();
+        assert_eq!((counts.listed, counts.done), (Blocks(64), Blocks(64)));
+        drop(keeper);
+        thread.await.unwrap();
+    }
+}
