@@ -172,17 +172,18 @@ impl Sink for DeviceSink {
     }
 
     fn sync(&self) -> Result<()> {
-        self.0.handle()?.file().sync_data().map_err(|e| {
-            // The kernel may have dropped the pages and their error: only a new handle tells the truth again.
-            if let (Ok(handle), Some(held)) = (self.0.plain(), lock(&self.0.open).as_mut()) {
-                held.handle = Arc::new(handle);
-            }
-            let mut error = disk(format!("could not sync {}", self.0.path.display()), &e);
-            if error.class == Class::Permanent {
-                error.class = Class::Transient;
-            }
-            error
-        })
+        let Err(cause) = self.0.handle()?.file().sync_data() else { return Ok(()) };
+        // The kernel may have dropped the pages and their error: only a new handle tells the truth again, and without
+        // one nothing is written or synced any more.
+        let handle = self.0.plain();
+        let mut open = lock(&self.0.open);
+        *open = open.take().zip(handle.ok()).map(|(held, handle)| Held { handle: Arc::new(handle), ..held });
+        drop(open);
+        let mut error = disk(format!("could not sync {}", self.0.path.display()), &cause);
+        if error.class == Class::Permanent {
+            error.class = Class::Transient;
+        }
+        Err(error)
     }
 
     async fn recheck(&self, desk: &Desk) -> Result<()> {

@@ -201,6 +201,8 @@ impl Sink for InPlaceSink {
         let Err(cause) = handle.file().sync_data() else { return Ok(()) };
         let mut error = self.0.disk("sync", &cause);
         drop(handle);
+        // Without a new one nothing is written or synced any more: the old one may be silent about what it lost.
+        *lock(&self.0.open) = None;
         self.0.reopen()?;
         if error.class == Class::Permanent {
             error.class = Class::Transient;
