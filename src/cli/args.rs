@@ -261,12 +261,12 @@ pub struct OperationArgs {
 /// `floe verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// A snapshot, an image file, or an archive in S3
+    /// A snapshot, an image file, an archive or a raw image in S3
     #[arg(value_name = "ADDRESS", value_hint = ValueHint::AnyPath)]
     pub first: String,
-    /// What it is compared with
+    /// What it is compared with; an archive alone is compared with the digests in its own index
     #[arg(value_name = "ADDRESS", value_hint = ValueHint::AnyPath)]
-    pub second: String,
+    pub second: Option<String>,
     /// At most this many requests in flight
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512))]
     pub concurrency: Option<u32>,

@@ -29,7 +29,7 @@ pub struct Outcome {
     predicted: Predicted,
     /// Of a comparison: how long each side is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    lengths: Option<[u64; 2]>,
+    lengths: Option<Vec<u64>>,
     /// Of a comparison: what differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     different: Option<Ranges>,
@@ -99,9 +99,9 @@ impl Outcome {
         }
     }
 
-    /// Of a comparison of the two, or of what kept them from being compared.
+    /// Of a comparison of the two, or of what kept them from being compared; an archive alone has no destinations.
     #[must_use]
-    pub fn compared(named: &[Address; 2], compared: Result<&Compared, &Error>, watch: &Watch, took: Duration) -> Self {
+    pub fn compared(named: &[Address], compared: Result<&Compared, &Error>, watch: &Watch, took: Duration) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         let state = match compared {
@@ -110,7 +110,7 @@ impl Outcome {
             Err(_) => "failed",
         };
         let known = compared.ok();
-        let [first, second] = known.map_or([Blocks::ZERO; 2], |compared| compared.blocks);
+        let blocks = |nth: usize| known.and_then(|compared| compared.blocks.get(nth)).copied().unwrap_or_default();
         let ranges = |compared: &Compared| Ranges {
             count: compared.different.count.0,
             ranges: compared.different.ranges().collect(),
@@ -119,25 +119,30 @@ impl Outcome {
             job: None,
             state,
             source: named[0].to_string(),
-            destinations: vec![DestinationOutcome {
-                address: named[1].to_string(),
-                strategy: Strategy::Direct,
-                state,
-                blocks: second.0,
-                bytes: second.bytes().0,
-                checksum: None,
-                image_sha256: None,
-                evidence: if known.is_some() { Evidence::ReRead } else { Evidence::None },
-                error: None,
-            }],
-            blocks: first.0,
-            bytes: first.bytes().0,
+            destinations: named
+                .iter()
+                .enumerate()
+                .skip(1)
+                .map(|(nth, address)| DestinationOutcome {
+                    address: address.to_string(),
+                    strategy: Strategy::Direct,
+                    state,
+                    blocks: blocks(nth).0,
+                    bytes: blocks(nth).bytes().0,
+                    checksum: None,
+                    image_sha256: None,
+                    evidence: if known.is_some() { Evidence::ReRead } else { Evidence::None },
+                    error: None,
+                })
+                .collect(),
+            blocks: blocks(0).0,
+            bytes: blocks(0).bytes().0,
             retries: of(&watch.retries),
             throttles: of(&watch.throttles),
             elapsed_seconds: took.as_secs_f64(),
             peak_rss_bytes: of(&watch.peak_rss),
             predicted: Predicted::default(),
-            lengths: known.map(|compared| compared.lengths.map(|length| length.0)),
+            lengths: known.map(|compared| compared.lengths.iter().map(|length| length.0).collect()),
             different: Some(known.map(ranges).unwrap_or_default()),
             error: compared.err().map(ToString::to_string),
         }

@@ -1,4 +1,5 @@
-//! `floe verify`: any two of snapshots, image files and archives, compared block by block; both are read in full.
+//! `floe verify`: any two of snapshots, image files, archives and raw images in S3, compared block by block; both are
+//! read in full. An archive alone is held against its own index, where it lies.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,30 +23,33 @@ const DIFFERENT: Code = 3;
 /// Ranges that are printed for people; JSON has all that are kept.
 const SHOWN: usize = 100;
 
-/// Compares and prints: 0 the same, 3 different.
+/// Compares and prints: 0 the same, or whole; 3 different, or damaged.
 ///
 /// # Errors
 /// Usage for what cannot be compared; else what kept the two from being compared.
 pub async fn run(args: VerifyArgs, resolved: &Resolved) -> Result<Code> {
-    let (first, second) = (comparable(&args.first)?, comparable(&args.second)?);
+    let mut named = vec![comparable(&args.first)?];
+    match &args.second {
+        Some(second) => named.push(comparable(second)?),
+        None => can_stand_alone(&named[0])?,
+    }
     let machine = resolved.machine(None, args.memory)?;
     let (world, began, watch) = (resolved.open().await?, Instant::now(), Arc::new(Watch::default()));
     let knobs = Knobs { concurrency: args.concurrency, memory: machine.budget() };
-    let mut named = [first.clone(), second.clone()];
-    let files = [file_of(&first), file_of(&second)];
+    let (asked, files) = (named.clone(), named.iter().map(file_of).collect::<Vec<_>>());
     let compared = match sides(&world, resolved, &mut named).await {
         Ok(sides) => shown(compare::compare(sides, knobs, Arc::clone(&watch)), &watch, resolved).await,
         Err(error) => Err(error),
     };
     let compared = match compared {
         Ok(compared) => Ok(compared),
-        Err(error) => Err(explain(&world, &[first, second], error).await),
+        Err(error) => Err(explain(&world, &asked, error).await),
     };
     if resolved.output == Format::Json {
         table::json(&Outcome::compared(&named, compared.as_ref(), &watch, began.elapsed()))?;
     }
     let compared = compared?;
-    if compared.different.count == Blocks::ZERO && compared.lengths[0] == compared.lengths[1] {
+    if compared.different.count == Blocks::ZERO && compared.is_even() {
         remember(&world, &named, &files);
     }
     match resolved.output {
@@ -61,19 +65,32 @@ pub async fn run(args: VerifyArgs, resolved: &Resolved) -> Result<Code> {
 
 fn comparable(text: &str) -> Result<Address> {
     match Address::source(text)? {
-        address @ (Address::Snapshot(..) | Address::Path(_) | Address::Archive(..)) => Ok(address),
+        address @ (Address::Snapshot(..) | Address::Path(_) | Address::Archive(..) | Address::Object(..)) => Ok(address),
         other => Err(Error::usage(format!("`{other}` cannot be compared"))
-            .todo("verify compares two of: a snapshot, [PROFILE@][REGION:]snap-…; an image file, ./disk.img; an archive, s3://bucket/prefix/snap-…/")),
+            .todo("verify compares two of: a snapshot, [PROFILE@][REGION:]snap-…; an image file, ./disk.img; an archive, s3://bucket/prefix/snap-…/; a raw image in S3, s3://bucket/key")),
+    }
+}
+
+/// Only an archive says itself what it should hold.
+fn can_stand_alone(address: &Address) -> Result<()> {
+    match address {
+        Address::Archive(..) => Ok(()),
+        other => Err(Error::usage(format!("`{other}` alone has nothing that it could be compared with"))
+            .todo(format!("name what it should be equal to: floe verify {other} ADDRESS; `floe copy {other} null:` reads all of it"))),
     }
 }
 
 /// Opens the sessions; the addresses get the regions that are in force.
-async fn sides(world: &World, resolved: &Resolved, addresses: &mut [Address; 2]) -> Result<[Side; 2]> {
-    let [first, second] = addresses;
-    Ok([side(world, resolved, first).await?, side(world, resolved, second).await?])
+async fn sides(world: &World, resolved: &Resolved, addresses: &mut [Address]) -> Result<Vec<Side>> {
+    let alone = addresses.len() == 1;
+    let mut sides = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        sides.push(side(world, resolved, address, alone).await?);
+    }
+    Ok(sides)
 }
 
-async fn side(world: &World, resolved: &Resolved, address: &mut Address) -> Result<Side> {
+async fn side(world: &World, resolved: &Resolved, address: &mut Address, alone: bool) -> Result<Side> {
     match address {
         Address::Snapshot(place, id) => {
             let session = resolved.session(world, place).await?;
@@ -81,12 +98,12 @@ async fn side(world: &World, resolved: &Resolved, address: &mut Address) -> Resu
             Ok(Side::Snapshot(session, id.clone()))
         }
         Address::Path(path) => Ok(Side::File(absolute(path)?)),
-        Address::Archive(..) => {
-            let (session, plan) = plan::archive_whole(&world.aws, address).await?;
+        Address::Archive(..) | Address::Object(..) => {
+            let (session, plan) = plan::kept(&world.aws, address, alone).await?;
             if resolved.sandbox.is_none() {
                 resolved.limits.check_account(session.account())?;
             }
-            Ok(Side::Archive(session, plan.kind, plan.volume))
+            Ok(Side::Kept(session, plan.kind, plan.volume))
         }
         other => Err(Error::usage(format!("`{other}` cannot be compared"))),
     }
@@ -105,8 +122,11 @@ fn file_of(address: &Address) -> Option<FileId> {
 }
 
 /// Writes down that one holds the other, so that deltas may go onto it.
-fn remember(world: &World, named: &[Address; 2], files: &[Option<FileId>; 2]) {
+fn remember(world: &World, named: &[Address], files: &[Option<FileId>]) {
     let copies = Copies::of(&world.state);
+    if named.len() < 2 {
+        return;
+    }
     let name = world.aws.world().text();
     for (nth, other) in [(0, 1), (1, 0)] {
         let Some(held) = held(&named[other]) else { continue };
@@ -138,7 +158,7 @@ fn held(address: &Address) -> Option<Held> {
 }
 
 /// A snapshot that is not there: names the place where it is.
-async fn explain(world: &World, addresses: &[Address; 2], error: Error) -> Error {
+async fn explain(world: &World, addresses: &[Address], error: Error) -> Error {
     if !error.has_code("ResourceNotFoundException") && !error.has_code("InvalidSnapshot.NotFound") {
         return match addresses.iter().find_map(Address::place) {
             Some(place) => world.explain(place, error).await,
@@ -189,20 +209,24 @@ async fn shown(
     }
 }
 
-fn text(named: &[Address; 2], compared: &Compared) -> String {
+fn text(named: &[Address], compared: &Compared) -> String {
     let mut text = String::new();
     for (nth, address) in named.iter().enumerate() {
         text.push_str(&format!("{address}\n  {}, {} blocks\n", compared.lengths[nth], compared.blocks[nth]));
     }
-    if compared.lengths[0] != compared.lengths[1] {
+    if !compared.is_even() {
         text.push_str("Their lengths differ; past its end the shorter one was read as zeros.\n");
     }
     let different = &compared.different;
+    let (same, differs) = match named.len() {
+        1 => ("Whole: every block was read and has the digest of the index.", "Missing or damaged are"),
+        _ => ("The same: every block of both was read and compared.", "Different in"),
+    };
     if different.count == Blocks::ZERO {
-        text.push_str("The same: every block of both was read and compared.");
+        text.push_str(same);
         return text;
     }
-    text.push_str(&format!("Different in {} blocks:", different.count));
+    text.push_str(&format!("{differs} {} blocks:", different.count));
     for (first, last) in different.ranges().take(SHOWN) {
         text.push_str(&if first == last { format!("\n  {first}") } else { format!("\n  {first}-{last}") });
     }

@@ -261,18 +261,23 @@ pub async fn bucket_session(aws: &Aws, profile: Option<&Profile>, bucket: &str) 
     session(aws, profile, bucket).await
 }
 
-/// An archive, and what it goes onto, to be compared with something: nothing of it may be missing.
+/// What a bucket keeps, to be compared: an archive and what it goes onto, or a raw image. With `alone` an archive is
+/// held against itself, and what is missing of it is for the comparison to tell; else nothing of it may be missing.
 ///
 /// # Errors
-/// There is none, or objects of it are missing.
-pub async fn archive_whole(aws: &Aws, address: &Address) -> Result<(Session, SourcePlan)> {
-    let Address::Archive(profile, bucket, _) = address else {
-        return Err(Error::usage(format!("`{address}` is no archive")));
-    };
+/// There is none; objects of it are missing or have to be brought back first.
+pub async fn kept(aws: &Aws, address: &Address, alone: bool) -> Result<(Session, SourcePlan)> {
+    let options = Options { allow_gaps: alone, ..Options::default() };
     let mut findings = Vec::new();
-    let plan = source(aws, address, &Options::default(), &mut findings).await?;
-    if let Some(missing) = findings.into_iter().find(|finding| finding.level == Level::Refused) {
-        return Err(Error::failed(missing.text).todo("use another copy of the archive"));
+    let (profile, bucket, plan) = match address {
+        Address::Archive(profile, bucket, _) => (profile, bucket, source(aws, address, &options, &mut findings).await?),
+        Address::Object(profile, bucket, _) => {
+            (profile, bucket, super::objects::source(aws, address, &options, &mut findings).await?)
+        }
+        _ => return Err(Error::usage(format!("`{address}` is in no bucket"))),
+    };
+    if let Some(refused) = findings.into_iter().find(|finding| finding.level == Level::Refused) {
+        return Err(Error::failed(refused.text).todo(refused.todo.unwrap_or_default()));
     }
     Ok((session(aws, profile.as_ref(), bucket).await?, plan))
 }

@@ -22,7 +22,7 @@ mod weigh;
 
 pub use accept::Knobs;
 pub use alternatives::{clock, span};
-pub use archives::{archive_whole, bucket_session};
+pub use archives::{bucket_session, kept};
 pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{

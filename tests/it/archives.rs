@@ -13,10 +13,10 @@ use floe::units::Bytes;
 use crate::rig::{Rig, SMALL, at_rest, end, engine, only, row_when, rule, start};
 use crate::support::{BLOCK, Contents, World, assert_image, disk, sha256};
 
-const BUCKET: &str = "floe-vault-us-east-1";
-const VAULT: &str = "s3://floe-vault-us-east-1/ebs/";
-const ARCHIVE: &str = "s3://floe-vault-us-east-1/ebs/snap-0feed000000b00701/";
-const ROOT: &str = "ebs/snap-0feed000000b00701/";
+pub const BUCKET: &str = "floe-vault-us-east-1";
+pub const VAULT: &str = "s3://floe-vault-us-east-1/ebs/";
+pub const ARCHIVE: &str = "s3://floe-vault-us-east-1/ebs/snap-0feed000000b00701/";
+pub const ROOT: &str = "ebs/snap-0feed000000b00701/";
 
 pub fn s3(world: &World) -> aws_sdk_s3::Client {
     let keys = world.running.sandbox.profiles().into_iter().find(|keys| keys.name.as_str() == "prod").expect("prod");
@@ -43,17 +43,17 @@ pub async fn stored(world: &World, prefix: &str) -> u64 {
     listed.contents().iter().filter_map(|object| u64::try_from(object.size()?).ok()).sum()
 }
 
-async fn bytes_of(world: &World, key: &str) -> Vec<u8> {
+pub async fn bytes_of(world: &World, key: &str) -> Vec<u8> {
     let got = s3(world).get_object().bucket(BUCKET).key(key).send().await.expect("an object");
     got.body.collect().await.expect("its body").into_bytes().to_vec()
 }
 
-async fn replace(world: &World, key: &str, bytes: Vec<u8>) {
+pub async fn replace(world: &World, key: &str, bytes: Vec<u8>) {
     let put = s3(world).put_object().bucket(BUCKET).key(key).body(ByteStream::from(bytes));
     put.send().await.expect("written");
 }
 
-async fn segments(world: &World, root: &str) -> Vec<String> {
+pub async fn segments(world: &World, root: &str) -> Vec<String> {
     let all = keys(world, root).await;
     all.into_iter().filter(|key| key.ends_with(".zst") && !key.ends_with("index.zst")).collect()
 }
@@ -75,7 +75,7 @@ pub async fn archived(world: &World, root: &str) -> Contents {
     contents
 }
 
-async fn archive(rig: &Rig, source: &str, options: Options) {
+pub async fn archive(rig: &Rig, source: &str, options: Options) {
     let client = rig.engine(None).await;
     let plan = rig.plan(source, &[VAULT], options).await;
     let row = end(&client, start(&client, &plan).await).await;

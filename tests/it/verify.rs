@@ -1,13 +1,17 @@
-//! `floe verify`: any two of snapshots and files, compared by the real binary; what was spoilt is found.
+//! `floe verify`: any two of snapshots, files, archives and raw images in S3, or an archive alone, compared by the real binary; what was spoilt is found.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use floe::plan::Options;
 use floe::sandbox::faults::{Faults, Rotation};
 use serde_json::{Value, json};
 
+use crate::archives::{self, ARCHIVE};
+use crate::rig::{Rig, SMALL};
 use crate::support::{BLOCK, WEB_DATA, World, sha256};
 
 /// 64 blocks in a volume of 1 GiB.
@@ -160,4 +164,62 @@ async fn memory_stays_within_what_was_given() {
     assert_eq!((code, &found["blocks"]), (0, &json!(1500)), "{stderr}");
     let peak = found["peak_rss_bytes"].as_u64().expect("bytes");
     assert!(peak > 0 && peak < 200 << 20, "{} MiB", peak >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_alone_is_held_against_its_own_index() {
+    let rig = Rig::calm().await;
+    archives::archive(&rig, SMALL, Options { concurrency: Some(16), ..Options::default() }).await;
+    let (code, found, stderr) = rig.world.json(&["verify", ARCHIVE, "-o", "json"]).await;
+    assert_eq!((code, &found["state"]), (0, &json!("same")), "{stderr}");
+    assert_eq!((&found["blocks"], &found["destinations"]), (&json!(64), &json!([])));
+    let output = rig.world.run(&["verify", ARCHIVE]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Whole: every block was read"));
+
+    // One object is gone, a frame of another one is damaged: both are told, block by block, and the rest is read.
+    let all = archives::segments(&rig.world, archives::ROOT).await;
+    assert!(all.len() > 2, "{all:?}");
+    let (gone, bad) = (blocks_of(&rig, &all[0]).await, blocks_of(&rig, &all[1]).await);
+    archives::s3(&rig.world).delete_object().bucket(archives::BUCKET).key(&all[0]).send().await.expect("deleted");
+    let mut bytes = archives::bytes_of(&rig.world, &all[1]).await;
+    let last = bytes.len() - 100;
+    bytes[last] ^= 1;
+    archives::replace(&rig.world, &all[1], bytes).await;
+    let (code, found, stderr) = rig.world.json(&["verify", ARCHIVE, "-o", "json"]).await;
+    assert_eq!((code, &found["state"]), (3, &json!("different")), "{stderr}");
+    let told: BTreeSet<u32> = serde_json::from_value::<Vec<(u32, u32)>>(found["different"]["ranges"].clone())
+        .expect("ranges")
+        .into_iter()
+        .flat_map(|(first, last)| first..=last)
+        .collect();
+    let mut truth = gone.clone();
+    truth.extend(bad.iter().max());
+    assert_eq!((told, &found["different"]["count"]), (truth, &json!(gone.len() + 1)));
+}
+
+/// The blocks of a segment, as the header in front of it names them.
+async fn blocks_of(rig: &Rig, key: &str) -> BTreeSet<u32> {
+    let bytes = archives::bytes_of(&rig.world, key).await;
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    (0..word(16) as usize).map(|nth| word(20 + nth * 40)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raw_image_in_s3_is_compared_with_anything() {
+    let rig = Rig::calm().await;
+    let image = rig.world.path("disk.img");
+    let bytes: Vec<u8> = (0..3 * BLOCK + 77).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+    std::fs::write(&image, &bytes).expect("written");
+    archives::replace(&rig.world, "raw/disk.img", bytes.clone()).await;
+    let (object, image) = (format!("s3://{}/raw/disk.img", archives::BUCKET), image.display().to_string());
+    let (code, found, stderr) = verify(&rig.world, &object, &image).await;
+    assert_eq!((code, &found["blocks"]), (0, &json!(4)), "{stderr}");
+    let mut other = bytes;
+    other[2 * BLOCK] ^= 1;
+    archives::replace(&rig.world, "raw/disk.img", other).await;
+    let (code, found, _) = verify(&rig.world, &image, &object).await;
+    assert_eq!((code, &found["different"]["ranges"]), (3, &json!([[2, 2]])));
+    // Alone nothing says what it should hold.
+    let (code, _, stderr) = rig.world.json(&["verify", &object]).await;
+    assert!(code == 2 && stderr.contains("nothing that it could be compared with"), "{stderr}");
 }

@@ -1,13 +1,15 @@
-//! Two things compared block by block: both are listed, both are read, nothing is believed of either.
+//! Two things compared block by block: both are listed, both are read, nothing is believed of either. Or one archive,
+//! held against the digests in its own index.
 //!
 //! Invariants: what is not listed reads as zeros; a block is the same only when the bytes of both sides were here
-//! together (or one side's bytes are zeros and the other side lists nothing); memory is two blocks for each worker
-//! and pages of at most an eighth of the budget; every request goes through the one retry layer. Used by `floe verify`.
+//! together (or one side's bytes are zeros and the other side lists nothing); memory is a block of each side for each
+//! worker and pages of at most an eighth of the budget; every request goes through the one retry layer. Used by
+//! `floe verify`.
 
 mod differences;
+mod side;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,23 +19,22 @@ use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 
 pub use self::differences::Differences;
+pub use self::side::Side;
+use self::side::{End, open};
 use super::blocks::{Pool, lock};
 use super::call::{Caller, NO_SEGMENT, Quotas, retried};
 use super::hub::Hub;
 use super::listing::Listing;
 use super::protocol::Lanes;
 use super::rate::{Limiters, PerSecond};
-use super::source::{ArchiveSource, Entry, FileSource, FspSource, Holes, Routes, SnapshotSource, Source, pin_file};
+use super::source::Entry;
 use super::telemetry::{LaneLog, Process};
 use super::window::Bounds;
-use crate::aws::Session;
 use crate::error::{Class, Error, Result};
-use crate::ids::{BlockIndex, JobId, SnapshotId};
+use crate::ids::JobId;
 use crate::plan::choices::{
-    FETCHED_ITEM, LISTED_ENTRY, LISTING_SHARE, LOCAL_ITEM, PAGE_MIN, REQUESTS_PER_SECOND, floor, lanes_for,
-    listing_share,
+    LISTED_ENTRY, LISTING_SHARE, PAGE_MIN, REQUESTS_PER_SECOND, floor, lanes_for, listing_share,
 };
-use crate::plan::{SourceKind, item_weight};
 use crate::units::{BLOCK_BYTES, Blocks, Bytes, ZERO_BLOCK_SHA256};
 
 /// Requests in flight where nobody asks for a number.
@@ -42,17 +43,6 @@ const REQUESTS: u32 = 64;
 const REFUSED_TOGETHER: u32 = 2;
 /// And this often: it leads nowhere.
 const REFUSED: u32 = 8;
-
-/// One of the two.
-#[derive(Debug)]
-pub enum Side {
-    /// A snapshot, in the session of its account and region.
-    Snapshot(Session, SnapshotId),
-    /// An image file or a device.
-    File(PathBuf),
-    /// An archive, and what it goes onto, in the session of its bucket; and how long its volume is.
-    Archive(Session, SourceKind, Bytes),
-}
 
 /// How it is done.
 #[derive(Debug, Clone, Copy)]
@@ -86,25 +76,25 @@ pub struct Watch {
 #[derive(Debug)]
 pub struct Compared {
     /// How long each side is.
-    pub lengths: [Bytes; 2],
+    pub lengths: Vec<Bytes>,
     /// Blocks that each side has (listed, or not a hole).
-    pub blocks: [Blocks; 2],
-    /// What differs.
+    pub blocks: Vec<Blocks>,
+    /// What differs; of an archive alone, what is missing or damaged.
     pub different: Differences,
 }
 
-/// One side, opened.
-#[derive(Debug)]
-struct End {
-    source: Arc<dyn Source>,
-    routes: Option<Routes>,
-    length: Bytes,
-    listed: AtomicU64,
+impl Compared {
+    /// Whether both are of one length; what stands alone is.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        self.lengths.iter().all(|length| *length == self.lengths[0])
+    }
 }
 
 #[derive(Debug)]
 struct Shared {
-    ends: [End; 2],
+    /// Two, or an archive alone.
+    ends: Vec<End>,
     caller: Caller,
     hub: Arc<Hub>,
     pool: Pool,
@@ -129,27 +119,27 @@ struct Cursor<'a> {
     beyond: Option<u32>,
 }
 
-/// Compares them.
+/// Compares them; a single one, which has to be an archive, with the digests that its index has.
 ///
 /// # Errors
 /// A side cannot be listed or read, changes meanwhile, or the memory is too little for one block of each.
-pub async fn compare(sides: [Side; 2], knobs: Knobs, watch: Arc<Watch>) -> Result<Compared> {
-    let remote = sides.iter().filter(|side| !matches!(side, Side::File(_))).count();
-    let item = |side: &Side| match side {
-        Side::Snapshot(..) => FETCHED_ITEM,
-        Side::File(_) => LOCAL_ITEM,
-        Side::Archive(_, kind, _) => item_weight(kind),
+pub async fn compare(sides: Vec<Side>, knobs: Knobs, watch: Arc<Watch>) -> Result<Compared> {
+    let missing = match sides.as_slice() {
+        [] => return Err(Error::usage("there is nothing to compare")),
+        [alone] => alone.missing()?,
+        _ => Vec::new(),
     };
-    let pair: Bytes = sides.iter().map(item).sum();
-    let least = Bytes(floor(pair).0 + LISTING_SHARE * 2 * u64::from(PAGE_MIN) * LISTED_ENTRY.0);
+    let (count, remote) = (sides.len() as u64, sides.iter().filter(|side| side.is_remote()).count());
+    let pair: Bytes = sides.iter().map(Side::weight).sum();
+    let least = Bytes(floor(pair).0 + LISTING_SHARE * count * u64::from(PAGE_MIN) * LISTED_ENTRY.0);
     if knobs.memory < least {
-        return Err(Error::usage(format!("{} of memory is too little to compare two blocks", knobs.memory))
+        return Err(Error::usage(format!("{} of memory is too little to compare blocks", knobs.memory))
             .todo(format!("give it at least --memory {}", Bytes::mib(least.0.div_ceil(Bytes::mib(1).0)))));
     }
     let requests = knobs.concurrency.unwrap_or(REQUESTS).max(1);
     let both_at_once = remote < 2 || requests > 1;
     let wanted = if remote == 2 { (requests / 2).max(1) } else { requests };
-    let pages = listing_share(knobs.memory).0 / LISTED_ENTRY.0 / 2;
+    let pages = listing_share(knobs.memory).0 / LISTED_ENTRY.0 / count;
     let affordable = u32::try_from(pages / u64::from(PAGE_MIN)).unwrap_or(u32::MAX).max(1);
     let workers = wanted.min(lanes_for(knobs.memory, pair)).min(affordable);
     let page = u16::try_from((pages / u64::from(workers)).clamp(u64::from(PAGE_MIN), 1000)).unwrap_or(PAGE_MIN);
@@ -164,12 +154,14 @@ pub async fn compare(sides: [Side; 2], knobs: Knobs, watch: Arc<Watch>) -> Resul
         put_per_account: per_second,
     };
     let caller = Caller::new(Arc::clone(&hub), Arc::new(Limiters::default()), quotas);
-    let [first, second] = sides;
-    let ends = [open(first, &caller).await?, open(second, &caller).await?];
-    let indexes = ends[0].source.blocks().max(ends[1].source.blocks());
+    let mut ends = Vec::with_capacity(sides.len());
+    for side in sides {
+        ends.push(open(side, &caller).await?);
+    }
+    let indexes = ends.iter().map(|end| end.source.blocks()).max().unwrap_or_default();
     watch.indexes.store(u64::from(indexes), Ordering::Relaxed);
     let pool = Pool::default();
-    pool.keep(workers as usize * 2);
+    pool.keep(workers as usize * ends.len());
     let stride = (indexes / (workers * 4)).clamp(u32::from(PAGE_MIN), u32::from(page));
     let shared = Arc::new(Shared {
         ends,
@@ -190,43 +182,11 @@ pub async fn compare(sides: [Side; 2], knobs: Knobs, watch: Arc<Watch>) -> Resul
     for end in &shared.ends {
         end.source.unchanged().await?;
     }
-    let blocks = [0, 1].map(|nth: usize| Blocks(shared.ends[nth].listed.load(Ordering::Relaxed)));
-    let lengths = [shared.ends[0].length, shared.ends[1].length];
-    let different = std::mem::take(&mut *lock(&shared.different));
+    let blocks = shared.ends.iter().map(|end| Blocks(end.listed.load(Ordering::Relaxed))).collect();
+    let lengths = shared.ends.iter().map(|end| end.length).collect();
+    let mut different = std::mem::take(&mut *lock(&shared.different));
+    missing.iter().flat_map(|range| range.start..range.end).for_each(|index| different.add(index));
     Ok(Compared { lengths, blocks, different })
-}
-
-async fn open(side: Side, caller: &Caller) -> Result<End> {
-    let (source, length): (Arc<dyn Source>, Bytes) = match side {
-        Side::File(path) => {
-            let kind = pin_file(&path)?;
-            let length = match &kind {
-                SourceKind::File { length, .. } => *length,
-                _ => Bytes::ZERO,
-            };
-            (Arc::new(FileSource::open(&kind, Holes::LeftOut, false)?), length)
-        }
-        Side::Archive(session, kind, length) => {
-            let source: Arc<dyn Source> = match &kind {
-                SourceKind::Archive { bucket, layers, .. } => {
-                    Arc::new(ArchiveSource::open(session, bucket, layers).await?)
-                }
-                SourceKind::Fsp { bucket, folder, listing, .. } => {
-                    Arc::new(FspSource::open(session, bucket, folder, *listing).await?)
-                }
-                _ => return Err(Error::failed("one of the two is no archive")),
-            };
-            (source, length)
-        }
-        Side::Snapshot(session, id) => {
-            let route = caller.route(super::rate::Api::List, &session, Some(&id));
-            let ebs = session.ebs();
-            let page = retried!(caller.own_tries(&route), ebs.list_blocks(&id, Some(BlockIndex(0)), None, PAGE_MIN))?;
-            (Arc::new(SnapshotSource::new(session, id, page.volume)), page.volume)
-        }
-    };
-    let routes = source.routes(caller);
-    Ok(End { source, routes, length, listed: AtomicU64::new(0) })
 }
 
 /// Runs the workers; the first that fails ends all.
@@ -279,17 +239,18 @@ async fn range(shared: &Shared, log: &LaneLog, from: u32, end: u32) -> Result<()
     let mut turn = None;
     let mut refused = 0;
     let mut at = from;
-    let mut cursors = [Cursor::at(shared, 0, from), Cursor::at(shared, 1, from)];
-    let mut heads = [None, None];
+    let all_at = |at: u32| -> Vec<Cursor<'_>> { shared.ends.iter().map(|end| Cursor::at(shared, end, at)).collect() };
+    let mut cursors = all_at(from);
+    let mut heads = vec![None; cursors.len()];
     loop {
-        for (nth, head) in heads.iter_mut().enumerate() {
-            *head = head_of(shared, &mut cursors[nth], end, &mut turn).await?;
+        for (head, cursor) in heads.iter_mut().zip(&mut cursors) {
+            *head = head_of(shared, cursor, end, &mut turn).await?;
         }
         let Some(index) = heads.iter().flatten().min().copied() else { break };
-        let mut of = |nth: usize| {
-            if heads[nth] == Some(index) { cursors[nth].entries.pop_front() } else { None }
-        };
-        let entries = [of(0), of(1)];
+        let at_index = heads.iter().zip(&mut cursors);
+        let entries: Vec<Option<Entry>> = at_index
+            .map(|(head, cursor)| if *head == Some(index) { cursor.entries.pop_front() } else { None })
+            .collect();
         match same(shared, log, &entries).await {
             Ok(same) => {
                 (at, refused) = (index + 1, 0);
@@ -310,7 +271,7 @@ async fn range(shared: &Shared, log: &LaneLog, from: u32, end: u32) -> Result<()
                     return Err(error.during("the service refuses the block tokens that it has just given"));
                 }
                 shared.hub.relisted();
-                cursors = [Cursor::at(shared, 0, at), Cursor::at(shared, 1, at)];
+                cursors = all_at(at);
             }
             Err(error) => return Err(error),
         }
@@ -324,8 +285,7 @@ async fn range(shared: &Shared, log: &LaneLog, from: u32, end: u32) -> Result<()
 }
 
 impl<'a> Cursor<'a> {
-    fn at(shared: &'a Shared, nth: usize, from: u32) -> Self {
-        let end = &shared.ends[nth];
+    fn at(shared: &'a Shared, end: &'a End, from: u32) -> Self {
         let asks = end.routes.as_ref().map(|routes| (&shared.caller, routes));
         Self { entries: VecDeque::new(), listing: Listing::new(&*end.source, asks, from), beyond: None }
     }
@@ -359,12 +319,20 @@ async fn head_of<'a>(
     }
 }
 
-/// Whether both sides hold the same bytes here.
-async fn same(shared: &Shared, log: &LaneLog, entries: &[Option<Entry>; 2]) -> Result<bool> {
+/// Whether all sides hold the same bytes here; of an archive alone, whether these are the bytes of its index's digest.
+async fn same(shared: &Shared, log: &LaneLog, entries: &[Option<Entry>]) -> Result<bool> {
     let (mut first, mut second) = (BytesMut::new(), BytesMut::new());
     let one = |nth: usize, entry| (&shared.ends[nth], entry);
-    let outcome = match (&entries[0], &entries[1]) {
-        (Some(a), Some(b)) => {
+    let outcome = match entries {
+        [Some(alone)] => match read(shared, log, one(0, alone), &mut first).await {
+            Ok(_) => Ok(true),
+            Err(error) if side::is_lost(&error) => {
+                tracing::warn!(%error, "a block of the archive cannot be read");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        },
+        [Some(a), Some(b)] => {
             let (a, b) = (one(0, a), one(1, b));
             let read = if shared.both_at_once {
                 tokio::try_join!(read(shared, log, a, &mut first), read(shared, log, b, &mut second)).map(|_| ())
@@ -376,9 +344,9 @@ async fn same(shared: &Shared, log: &LaneLog, entries: &[Option<Entry>; 2]) -> R
             };
             read.map(|()| first == second)
         }
-        (Some(a), None) => read(shared, log, one(0, a), &mut first).await.map(|digest| digest == ZERO_BLOCK_SHA256),
-        (None, Some(b)) => read(shared, log, one(1, b), &mut second).await.map(|digest| digest == ZERO_BLOCK_SHA256),
-        (None, None) => Ok(true),
+        [Some(a), None] => read(shared, log, one(0, a), &mut first).await.map(|digest| digest == ZERO_BLOCK_SHA256),
+        [None, Some(b)] => read(shared, log, one(1, b), &mut second).await.map(|digest| digest == ZERO_BLOCK_SHA256),
+        _ => Ok(true),
     };
     shared.pool.give_back(first);
     shared.pool.give_back(second);
