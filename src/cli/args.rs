@@ -106,10 +106,14 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Plan, confirm, run: one source to any number of destinations in one read
     Copy(Copy),
-    /// Compare any two snapshots or image files block by block: 0 the same, 3 different
+    /// Compare any two of snapshots, image files, archives and raw images block by block: 0 the same, 3 different
     Verify(VerifyArgs),
     /// List jobs, look at one, go on with it or end it
     Jobs(Jobs),
+    /// Show the price table that plans calculate with, and how sure each price is; --region for one region in full
+    Prices,
+    /// Hold what plans said against what jobs took: memory, cost and time, over all jobs that are done
+    Accuracy,
     /// Run the background engine here, for a service file; copies start one by themselves
     Engine(Engine),
     /// Serve the embedded AWS on loopback for other clients
@@ -571,7 +575,7 @@ mod tests {
 
     #[test]
     fn verbs_of_later_versions_are_not_offered() {
-        for verb in ["verify", "orphans", "delete", "restore", "inspect", "prices", "audit", "accuracy"] {
+        for verb in ["verify", "orphans", "delete", "restore", "inspect", "audit"] {
             assert!(Cli::try_parse_from(["floe", verb]).is_err(), "{verb}");
         }
     }

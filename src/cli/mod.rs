@@ -4,6 +4,7 @@
 //! is one file that turns it into calls of the rooms below and their answers into rows or JSON. Stdout carries
 //! results only; [`say`] is the one place that writes.
 
+pub mod accuracy;
 mod archives;
 pub mod args;
 pub mod attach;
@@ -20,6 +21,7 @@ mod jobs;
 pub mod ls;
 pub mod operation;
 pub mod outcome;
+pub mod prices;
 pub mod progress;
 pub mod receipt;
 pub mod resolve;
@@ -77,6 +79,8 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
         Verb::Copy(args) => copy::run(args, resolved).await,
         Verb::Verify(args) => verify::run(args, resolved).await,
         Verb::Jobs(args) => jobs::run(args, resolved).await,
+        Verb::Prices => prices::run(resolved),
+        Verb::Accuracy => accuracy::run(resolved).await,
         Verb::Ls(args) => ls::run(args, resolved).await,
     }
 }

@@ -34,6 +34,8 @@ pub struct Resolved {
     pub profile: Option<Profile>,
     /// The region where an address names none.
     pub region: Option<Region>,
+    /// The region that `--region` named.
+    pub named_region: Option<Region>,
     /// One endpoint for everything.
     pub endpoint: Option<String>,
     /// Nothing may be changed, and who says so.
@@ -108,6 +110,7 @@ impl Resolved {
             say: Say { quiet: flags.quiet },
             profile,
             region,
+            named_region: flags.region.clone(),
             endpoint: flags.endpoint_url.clone(),
             read_only,
             sandbox,

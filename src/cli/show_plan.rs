@@ -125,9 +125,10 @@ fn memory(plan: &Plan) -> String {
         Fit::Tight => "tight",
         Fit::WillNotFit => "will not fit",
     };
+    let peer = memory.ebs_py.known().map(|bytes| format!(" (ebs.py would need ≈ {bytes})")).unwrap_or_default();
     format!(
-        "Memory   ≤ {} with a budget of {}; {} {}: {fit} (ebs.py would need {})",
-        memory.total, memory.budget, memory.limit_name, memory.limit, memory.ebs_py
+        "Memory   ≤ {} with a budget of {}; {} {}: {fit}{peer}",
+        memory.total, memory.budget, memory.limit_name, memory.limit
     )
 }
 

@@ -17,6 +17,7 @@ mod model;
 mod native;
 mod objects;
 mod onto;
+mod peer;
 mod prices;
 mod weigh;
 

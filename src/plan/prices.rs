@@ -136,6 +136,22 @@ impl Prices {
         S3Price { month: price(row.month), put: price(row.put), get: price(row.get) }
     }
 
+    /// The regions that have a row.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.keys()
+    }
+
+    /// The storage classes of S3 that have a row.
+    pub fn classes(&self) -> impl Iterator<Item = &str> {
+        self.s3.keys().map(String::as_str)
+    }
+
+    /// One GiB out of a region to any other one that no cheaper pair is known for.
+    #[must_use]
+    pub fn out(&self, from: &Region) -> Quantity<Usd> {
+        self.cell(from, "out", |row| row.out)
+    }
+
     fn cell(&self, region: &Region, name: &str, pick: fn(&Row) -> Option<f64>) -> Quantity<Usd> {
         match self.regions.get(region).and_then(|row| pick(row).map(|price| (row, price))) {
             None => Quantity::unknown(),
@@ -187,7 +203,7 @@ impl Prices {
         if let Some(price) = self.pairs.get(&format!("{from}>{to}")) {
             return Quantity::exact(Usd(*price));
         }
-        self.cell(from, "out", |row| row.out)
+        self.out(from)
     }
 
     /// One GiB out to the internet: the first tier of the month, so an estimate.

@@ -12,8 +12,9 @@ use crate::plan::model::{
     Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart,
     Options, SourceKind, Strategy, TimeEstimate, Verify,
 };
+use crate::plan::peer;
 use crate::plan::prices::{Api, Prices};
-use crate::units::{Blocks, Bytes, Quantity, Sure, Usd};
+use crate::units::{Bytes, Quantity, Sure, Usd};
 
 /// The process without a job: binary, runtime, SDK, TLS roots. Measured on Linux x86-64.
 pub const PROCESS_BASE: Bytes = Bytes::mib(34);
@@ -79,7 +80,6 @@ pub(super) fn whole_weight(item: &ItemPlan) -> Bytes {
 /// Memory at the peak, by part.
 #[must_use]
 pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> MemoryEstimate {
-    let blocks: Blocks = items.iter().map(|item| item.source.blocks.value).sum();
     let fetched =
         items.iter().any(|item| !matches!(item.source.kind, SourceKind::File { .. } | SourceKind::Fsp { .. }));
     let lanes = u64::from(choices.lanes_max);
@@ -120,7 +120,7 @@ pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> Memor
         limit,
         limit_name: limit_name.to_owned(),
         fit,
-        ebs_py: Quantity::estimate(ebs_py(blocks, crosses(items))),
+        ebs_py: peer::ebs_py(items),
     }
 }
 
@@ -151,22 +151,6 @@ pub fn records(items: &[ItemPlan]) -> Records {
         (HEADER_PAGES + bitmaps * indexes.div_ceil(BITS_A_PAGE) + digests) * LEDGER_PAGE
     };
     Records { ledger: Bytes(items.iter().map(ledger).sum()), journal: Bytes(items.len() as u64 * JOURNAL_MOST.0) }
-}
-
-/// The same job in ebs.py by its own published profile (31,318,565 blocks: a 12,688 MiB index, 28 GiB in
-/// all within a region, 42 GiB across regions), scaled by blocks, and never less than the 88 MiB that the tool
-/// takes before its first block.
-fn ebs_py(blocks: Blocks, cross_region: bool) -> Bytes {
-    const PROFILED: u64 = 31_318_565;
-    let published = if cross_region { Bytes::gib(42) } else { Bytes::gib(28) };
-    let scaled = u128::from(published.0) * u128::from(blocks.0) / u128::from(PROFILED);
-    Bytes(u64::try_from(scaled).unwrap_or(u64::MAX)).max(Bytes::mib(88))
-}
-
-fn crosses(items: &[ItemPlan]) -> bool {
-    items.iter().any(|item| {
-        item.destinations.iter().any(|to| to.region.is_some() && to.region.as_ref() != item.source.region.as_ref())
-    })
 }
 
 /// Collects the lines of a bill.
