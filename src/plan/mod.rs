@@ -11,6 +11,7 @@ pub mod count;
 mod delta;
 pub mod devices;
 mod files;
+mod layout;
 mod machine;
 mod make;
 mod model;
@@ -23,6 +24,7 @@ mod weigh;
 pub use accept::Knobs;
 pub use alternatives::{clock, span};
 pub use archives::{archive_whole, bucket_session};
+pub use layout::Layout;
 pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
@@ -31,4 +33,4 @@ pub use model::{
     SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
 };
 pub use prices::{Api, Prices};
-pub use weigh::{Records, frames_weight, item_weight, records};
+pub use weigh::{Records, frames_weight, gathered, item_weight, least, moved, records};
