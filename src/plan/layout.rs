@@ -21,6 +21,11 @@ const PIECES_AT_ONCE: u32 = 4;
 /// The most that S3 copies into one part.
 const PART_MOST: Bytes = Bytes::gib(5);
 
+/// So many pieces of zeros are worth an object of zeros that S3 copies, instead of sending each.
+pub const ZEROS_WORTH: u32 = 4;
+/// Listings of what is temporary, once the object is there: uploads, objects, and that there are none any more.
+const LOOKS: u64 = 3;
+
 /// How an object is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
@@ -106,12 +111,16 @@ impl Layout {
         at(part)..at(part.saturating_add(1))
     }
 
-    /// Requests of the PUT class that the object takes, exactly: each piece once, however much of it is zeros; with
-    /// parts, the upload is begun and ended, and with temporary objects each of these as well, and copied.
+    /// Requests of the PUT class that the object takes: each piece once, sent or copied, the upload begun and ended;
+    /// temporary objects are begun, ended and copied as well. An image that is not `dense` may have a piece of zeros
+    /// that S3 copies, and whatever is temporary is looked for at the end: these are the most that it takes then.
     #[must_use]
-    pub fn requests(&self) -> u64 {
+    pub fn requests(&self, dense: bool) -> u64 {
         let (pieces, parts) = (u64::from(self.pieces()), u64::from(self.parts()));
-        if self.is_gathered() { pieces + 3 * parts + 2 } else { pieces + 2 }
+        let gathered = if self.is_gathered() { 3 * parts } else { 0 };
+        let zeros = u64::from(!dense && pieces >= u64::from(ZEROS_WORTH));
+        let looks = if zeros > 0 || self.is_gathered() { LOOKS } else { 0 };
+        pieces + 2 + gathered + zeros + looks
     }
 }
 
@@ -147,10 +156,10 @@ mod tests {
 
     #[test]
     fn requests_are_counted_as_they_are_sent() {
-        assert_eq!(of(Bytes::mib(7)).requests(), 3);
-        assert_eq!(of(Bytes::gib(1)).requests(), 66);
+        assert_eq!((of(Bytes::mib(7)).requests(true), of(Bytes::mib(7)).requests(false)), (3, 3));
+        assert_eq!((of(Bytes::gib(1)).requests(true), of(Bytes::gib(1)).requests(false)), (66, 70));
         let gathered = Layout { length: Bytes::mib(100), piece: 10, gathered: 4 };
-        assert_eq!((gathered.pieces(), gathered.parts(), gathered.requests()), (20, 5, 20 + 15 + 2));
+        assert_eq!((gathered.pieces(), gathered.parts(), gathered.requests(true)), (20, 5, 20 + 2 + 15 + 3));
     }
 
     proptest! {

@@ -24,7 +24,7 @@ mod weigh;
 pub use accept::Knobs;
 pub use alternatives::{clock, span};
 pub use archives::{archive_whole, bucket_session};
-pub use layout::Layout;
+pub use layout::{Layout, ZEROS_WORTH};
 pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{

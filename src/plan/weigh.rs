@@ -304,7 +304,7 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
             continue;
         }
         if let (DestinationKind::Object { layout, keep, .. }, Some(region)) = (&to.kind, &to.region) {
-            object_cost(bill, at, (layout, keep.class.as_deref()), region, options, count, here);
+            object_cost(bill, at, (layout, keep.class.as_deref()), region, options, blocks, here);
             continue;
         }
         let (DestinationKind::Snapshot { on, .. }, Some(region)) = (&to.kind, &to.region) else { continue };
@@ -353,7 +353,7 @@ fn archive_cost(
     bill.push(format!("S3 storage in {region}"), most(gib), "GiB-month", price.month, true, Some(at));
 }
 
-/// What an object costs: all of it is sent, zeros as well, in requests that are counted before.
+/// What an object costs: its storage is its whole length, zeros as well; its requests are counted before.
 #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
 fn object_cost(
     bill: &mut Bill<'_>,
@@ -361,14 +361,18 @@ fn object_cost(
     (layout, class): (&Layout, Option<&str>),
     region: &Region,
     options: &Options,
-    count: Quantity<f64>,
+    blocks: Quantity<Blocks>,
     here: Option<&Region>,
 ) {
+    let count = Quantity { value: blocks.value.0 as f64, sure: blocks.sure };
     let price = bill.prices.s3(class.unwrap_or("STANDARD"), region);
     let gib = Quantity::exact(layout.length.as_gib());
-    let requests = Quantity::exact(layout.requests() as f64);
+    let dense = blocks.sure == Sure::Exact && blocks.value == layout.length.blocks();
+    let requests = layout.requests(dense) as f64;
+    let requests = if dense { Quantity::exact(requests) } else { Quantity::at_most(requests) };
     bill.line(format!("S3 PUT in {region}"), requests, "requests", price.put, Some(at));
-    bill.transfer(here, Some(region), gib, Some(at));
+    let sent = if dense { gib } else { Quantity { value: gib.value, sure: gib.sure.and(Sure::AtMost) } };
+    bill.transfer(here, Some(region), sent, Some(at));
     if options.verify == Verify::Full {
         let read = Quantity { value: count.value * BLOCK_BYTES as f64 / Bytes::gib(1).0 as f64, sure: count.sure };
         bill.line(format!("S3 GET back in {region}"), count, "requests", price.get, Some(at));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes as Buffer;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::super::archive::sum as hashed;
 use super::records::{Kept, Of, Records};
 use super::{ObjectSink, Open, summed};
 use crate::aws::{Crc64, ImagePart, is_precondition};
@@ -21,6 +22,7 @@ use crate::engine::ledger::Linear;
 use crate::engine::protocol::Tone;
 use crate::engine::sink::{Desk, Sink as _};
 use crate::error::{Class, Error, Result};
+use crate::plan::{Layout, ZEROS_WORTH};
 use crate::units::{Blocks, Bytes, grouped};
 
 /// S3 may take minutes to put 10,000 parts together, and as long to copy 5 GiB.
@@ -34,6 +36,8 @@ const PART_WEIGHT: u64 = 512;
 pub(super) struct Whole {
     crc: Crc64,
     blocks: Blocks,
+    /// Pieces that hold no block.
+    empty: u32,
     parts: Vec<ImagePart>,
 }
 
@@ -52,7 +56,7 @@ impl ObjectSink {
             }
             open.records.sync()?;
         }
-        let Whole { crc, blocks, parts } = self.read_whole(open).await?;
+        let Whole { crc, blocks, empty, parts } = self.read_whole(open).await?;
         if blocks != written.blocks {
             return Err(Error::failed(format!("the parts have {blocks} blocks, the ledger {}", written.blocks))
                 .todo("cancel the job and copy again"));
@@ -61,7 +65,7 @@ impl ObjectSink {
         self.end(desk, open, &parts, crc).await?;
         crash::here(Point::CompleteAnswered);
         drop(memory);
-        if self.layout.is_gathered() { self.sweep(desk).await } else { Ok(()) }
+        if self.layout.is_gathered() || empty > 0 { self.sweep(desk).await } else { Ok(()) }
     }
 
     /// The checksum of all of it, and its parts.
@@ -72,7 +76,7 @@ impl ObjectSink {
     async fn read_whole(&self, open: &Arc<Open>) -> Result<Whole> {
         let (open, layout) = (Arc::clone(open), self.layout);
         let read = tokio::task::spawn_blocking(move || {
-            let (mut crc, mut blocks) = (Crc64::of([]), Blocks::ZERO);
+            let (mut crc, mut blocks, mut empty) = (Crc64::of([]), Blocks::ZERO, 0);
             let mut parts = Vec::with_capacity(layout.parts() as usize);
             for part in 0..layout.parts() {
                 let mut own = Crc64::of([]);
@@ -82,6 +86,7 @@ impl ObjectSink {
                     own = own.then(kept.crc, layout.bytes_in(piece));
                     crc = crc.then(kept.crc, layout.bytes_in(piece));
                     blocks += Blocks(u64::from(kept.blocks));
+                    empty += u32::from(kept.blocks == 0);
                     etag = kept.etag;
                 }
                 if layout.is_gathered() {
@@ -93,12 +98,12 @@ impl ObjectSink {
                 }
                 parts.push(ImagePart { number: part + 1, etag, crc: own });
             }
-            Ok(Whole { crc, blocks, parts })
+            Ok(Whole { crc, blocks, empty, parts })
         });
         read.await.map_err(|e| Error::failed(format!("reading what S3 has of an object: {e}")))?
     }
 
-    /// Sends zeros where there is nothing else.
+    /// Puts zeros where there is nothing else.
     async fn fill(&self, desk: &Desk, open: &Arc<Open>) -> Result<()> {
         let mut empty = Vec::new();
         for piece in 0..self.layout.pieces() {
@@ -106,31 +111,63 @@ impl ObjectSink {
                 empty.push(piece);
             }
         }
-        if empty.is_empty() {
+        let full = |piece: &u32| self.layout.bytes_in(*piece) == full_piece(self.layout);
+        let copied = empty.iter().filter(|piece| full(piece)).count() >= ZEROS_WORTH as usize;
+        let (copies, sends): (Vec<u32>, Vec<u32>) = empty.into_iter().partition(|piece| copied && full(piece));
+        let sent = sends.into_iter().map(|piece| self.send_zeros(desk, open, piece));
+        stream::iter(sent).buffer_unordered(SIDE_BY_SIDE).try_collect::<()>().await?;
+        if copies.is_empty() {
             return Ok(());
         }
-        let text = format!("{} parts hold no block and are sent as zeros", grouped(empty.len() as u64));
+        let text = format!("{} parts hold no block: S3 copies zeros there", grouped(copies.len() as u64));
         desk.say(self.address(), text, Tone::Info);
-        let whole = summed(vec![Buffer::from_static(zeros()); self.layout.piece as usize]).await?;
-        let filled = empty.into_iter().map(|piece| self.fill_one(desk, open, piece, &whole));
-        stream::iter(filled).buffer_unordered(SIDE_BY_SIDE).try_collect::<()>().await
+        let data = vec![Buffer::from_static(zeros()); self.layout.piece as usize];
+        let (data, sha256) = hashed(data).await?;
+        let (data, crc) = summed(data).await?;
+        let (key, keep) = (self.zeros(), self.temporary());
+        retried!(
+            open.caller.own_tries(&open.route),
+            self.s3().put(&self.grant, &self.root, &key, &data, &sha256, &keep, false)
+        )?;
+        let copied = copies.into_iter().map(|piece| self.copy_zeros(desk, open, piece, &key, crc));
+        stream::iter(copied).buffer_unordered(SIDE_BY_SIDE).try_collect::<()>().await
     }
 
-    async fn fill_one(&self, desk: &Desk, open: &Open, piece: u32, whole: &(Vec<Buffer>, Crc64)) -> Result<()> {
+    /// The object of zeros that is copied.
+    fn zeros(&self) -> String {
+        format!("{}zeros", self.beside())
+    }
+
+    async fn send_zeros(&self, desk: &Desk, open: &Open, piece: u32) -> Result<()> {
         let slot = desk.work.hub.gate.acquire().await;
         for _ in 0..self.layout.blocks_in(piece).len() {
             desk.work.bytes_may_go().await;
         }
-        let length = self.layout.bytes_in(piece);
-        let full = length.blocks().0 * crate::units::BLOCK_BYTES == length.0;
-        let sent = if full && self.layout.blocks_in(piece).len() == self.layout.piece {
-            self.send(open, piece, &whole.0, whole.1, 0).await
-        } else {
-            let (data, crc) = summed(self.bytes(piece, std::collections::BTreeMap::new())).await?;
-            self.send(open, piece, &data, crc, 0).await
-        };
+        let (data, crc) = summed(self.bytes(piece, std::collections::BTreeMap::new())).await?;
+        self.send(open, piece, &data, crc, 0).await?;
         drop(slot);
-        sent
+        Ok(())
+    }
+
+    async fn copy_zeros(&self, desk: &Desk, open: &Open, piece: u32, from: &str, crc: Crc64) -> Result<()> {
+        let slot = desk.work.hub.gate.acquire().await;
+        let (of, number) = self.place_of(piece);
+        let (id, key) = (self.upload(open, of).await?, self.key_of(of));
+        let copied = retried!(
+            desk.caller.slow(PATIENCE),
+            self.s3().copy_image_part(&self.grant, &self.root, &key, &id, number, from)
+        );
+        let part = match copied {
+            Err(error) if error.has_code("NoSuchUpload") => {
+                open.records.set_upload(of, None)?;
+                return Err(self.gone());
+            }
+            copied => copied?,
+        };
+        must_be(part.crc, crc, || format!("zeros into {}", self.url()))?;
+        open.records.set_piece(piece, Some(&Kept { etag: part.etag, crc, blocks: 0 }))?;
+        drop(slot);
+        Ok(())
     }
 
     /// Makes each temporary object, and lets S3 copy it into its place.
@@ -156,10 +193,7 @@ impl ObjectSink {
                 desk.caller.slow(PATIENCE),
                 self.s3().copy_image_part(&self.grant, &self.root, self.key(), &whole, part + 1, &key)
             )?;
-            if copied.crc != crc {
-                let what = format!("S3 copied part {} of {} with another checksum", part + 1, self.url());
-                return Err(Error::failed(what).todo("copy again"));
-            }
+            must_be(copied.crc, crc, || format!("part {} of {}", part + 1, self.url()))?;
             open.records.set_part(part, Some(&Kept { etag: copied.etag, crc, blocks: 0 }))?;
             open.records.sync()?;
             drop(slot);
@@ -240,7 +274,7 @@ impl ObjectSink {
         if let Some(records) = Records::look(&self.records, &self.owner(desk.dest)) {
             self.give_up_uploads(desk, &records).await?;
         }
-        if self.layout.is_gathered() { self.sweep(desk).await } else { Ok(()) }
+        self.sweep(desk).await
     }
 
     /// Gives up every upload that is written down.
@@ -270,6 +304,19 @@ impl ObjectSink {
             }
         }
     }
+}
+
+/// The bytes of a piece that is not the last.
+fn full_piece(layout: Layout) -> Bytes {
+    Blocks(u64::from(layout.piece)).bytes()
+}
+
+/// What S3 copied has to be what was there.
+fn must_be(copied: Crc64, crc: Crc64, what: impl Fn() -> String) -> Result<()> {
+    if copied == crc {
+        return Ok(());
+    }
+    Err(Error::failed(format!("S3 copied {} with another checksum", what())).todo("copy again"))
 }
 
 fn lost() -> Error {

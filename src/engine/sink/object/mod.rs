@@ -90,6 +90,11 @@ impl ObjectSink {
         format!("{}.floe-{}/", self.key(), self.unique)
     }
 
+    /// How what is temporary is kept: in the standard class, which has no least time, and without tags.
+    fn temporary(&self) -> Keep {
+        Keep { class: None, tags: Vec::new(), ..self.keep.clone() }
+    }
+
     /// The key that an upload goes to.
     fn key_of(&self, of: Of) -> String {
         match of {
@@ -149,10 +154,9 @@ impl ObjectSink {
             return Ok(id);
         }
         let key = self.key_of(of);
-        // What is temporary stays in the standard class, which has no least time, and carries no tags.
         let keep = match of {
             Of::Whole => self.keep.clone(),
-            Of::Part(_) => Keep { class: None, tags: Vec::new(), ..self.keep.clone() },
+            Of::Part(_) => self.temporary(),
         };
         let id = retried!(
             open.caller.own_tries(&open.route),
