@@ -141,7 +141,13 @@ const TABLE: &[Row] = &[
     Row {
         sid: "WriteArchives",
         verbs: &[CopyVerb, Deck],
-        actions: &["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject", "s3:PutObjectTagging"],
+        actions: &[
+            "s3:AbortMultipartUpload",
+            "s3:DeleteObject",
+            "s3:ListMultipartUploadParts",
+            "s3:PutObject",
+            "s3:PutObjectTagging",
+        ],
         on: On::Objects,
     },
     Row {

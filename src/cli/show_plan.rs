@@ -114,6 +114,15 @@ fn destination(to: &DestinationPlan) -> String {
             let class = keep.class.as_deref().map_or_else(String::new, |class| format!(", in {class}"));
             format!("{} an archive named {archive}{class}, encrypted {encryption}", to.address)
         }
+        DestinationKind::Object { layout, replaces, encryption, keep, .. } => {
+            let class = keep.class.as_deref().map_or_else(String::new, |class| format!(", in {class}"));
+            let replaces = if replaces.is_some() { ", replacing what is there" } else { "" };
+            let parts = match layout.parts() {
+                1 => "1 part".to_owned(),
+                parts => format!("{} parts", grouped(u64::from(parts))),
+            };
+            format!("{} an object of {} in {parts}{replaces}{class}, encrypted {encryption}", to.address, layout.length)
+        }
         DestinationKind::Null => "null: read, check, throw away".to_owned(),
     }
 }

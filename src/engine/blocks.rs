@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes as Buffer, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::budget::Permit;
 use crate::units::{BLOCK_BYTES, Digest};
 
 const BLOCK: usize = BLOCK_BYTES as usize;
@@ -70,6 +71,15 @@ impl Default for Pool {
 #[derive(Debug, Default)]
 pub(super) struct Place {
     _permit: Option<OwnedSemaphorePermit>,
+    /// The memory of the budget that the block is in, where it outlives its lane.
+    _memory: Option<Arc<Permit>>,
+}
+
+impl Place {
+    /// The same; the block keeps this memory until the last who reads it lets go of it.
+    pub(super) fn with(self, memory: Arc<Permit>) -> Self {
+        Self { _memory: Some(memory), ..self }
+    }
 }
 
 impl Pool {
@@ -78,7 +88,7 @@ impl Pool {
     pub(super) async fn place(&self) -> Place {
         let place = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.places).acquire_owned()).await;
         // Nobody closes the semaphore.
-        Place { _permit: place.ok().and_then(std::result::Result::ok) }
+        Place { _permit: place.ok().and_then(std::result::Result::ok), _memory: None }
     }
 
     /// How many idle buffers are kept at most; the rest is freed at once.

@@ -204,7 +204,8 @@ impl Caller {
 
     /// Tries of one item at one end.
     pub(super) fn tries<'a>(&'a self, route: &'a Route, log: &'a LaneLog, segment: u32) -> Tries<'a> {
-        Tries { caller: self, route: Some(route), log, segment, attempts: Attempts::default() }
+        let (attempts, deadline) = (Attempts::default(), CONTROL_DEADLINE);
+        Tries { caller: self, route: Some(route), log, segment, attempts, deadline }
     }
 
     /// Tries of a request that belongs to no lane.
@@ -214,7 +215,13 @@ impl Caller {
 
     /// Tries of a control call (start, describe, delete): no limiter, a fixed deadline.
     pub(super) fn control(&self) -> Tries<'_> {
-        Tries { caller: self, route: None, log: &self.log, segment: NO_SEGMENT, attempts: Attempts::default() }
+        self.slow(CONTROL_DEADLINE)
+    }
+
+    /// Tries of a control call that the service may take its time for.
+    pub(super) fn slow(&self, deadline: Duration) -> Tries<'_> {
+        let (route, attempts) = (None, Attempts::default());
+        Tries { caller: self, route, log: &self.log, segment: NO_SEGMENT, attempts, deadline }
     }
 }
 
@@ -226,6 +233,8 @@ pub(super) struct Tries<'a> {
     log: &'a LaneLog,
     segment: u32,
     attempts: Attempts,
+    /// Of what has no route.
+    deadline: Duration,
 }
 
 /// A control call is answered within this.
@@ -243,9 +252,9 @@ impl Tries<'_> {
     /// Sends it once, under its limiters and its deadline.
     pub(super) async fn send<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(route) = self.route else {
-            return match tokio::time::timeout(CONTROL_DEADLINE, request).await {
+            return match tokio::time::timeout(self.deadline, request).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(late("the control plane", CONTROL_DEADLINE)),
+                Err(_) => Err(late("the control plane", self.deadline)),
             };
         };
         route.pace.acquire().await;

@@ -5,13 +5,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes as Buffer, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::blocks::{Place, lock};
+use super::budget::{Denied, Permit};
 use super::call::{Route, retried};
 use super::keeper::Todo;
 use super::listing::Listing;
@@ -20,8 +23,11 @@ use super::source::{Content, Routes};
 use super::telemetry::LaneLog;
 use super::transfer::{Board, Halt, Item, Job, halt_of};
 use crate::error::{Class, Error, Result};
+use crate::ids::BlockIndex;
 use crate::units::{BLOCK_BYTES, Bytes, Digest, ZERO_BLOCK_SHA256};
 
+/// Who waits for memory so long, while nobody reads anything, waits for nothing.
+const SQUEEZE_AFTER: Duration = Duration::from_secs(2);
 /// Empty pages with a token that the canary follows before it lets the cursors find the first block.
 const CANARY_PAGES: u32 = 20;
 
@@ -39,6 +45,11 @@ pub(super) async fn lane(job: Arc<Job>, board: Arc<Board>, routes: Option<Routes
     let stop = job.stopping();
     let puts = Puts::of(&job);
     loop {
+        let turn = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            turn = turn(&job) => turn,
+        };
         let item = tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -55,12 +66,21 @@ pub(super) async fn lane(job: Arc<Job>, board: Arc<Board>, routes: Option<Routes
         };
         // The page may have been refused while this lane stood at the gate.
         if !item.page.is_refused() {
-            move_item(&job, &board, routes.as_ref(), &puts, &log, item, &stop).await;
+            move_item(&job, &board, routes.as_ref(), &puts, &log, item, &stop, turn).await;
         }
         drop(slot);
     }
 }
 
+/// Its place in the order of the queue, where that counts.
+async fn turn(job: &Job) -> Option<MutexGuard<'_, ()>> {
+    match &job.in_order {
+        Some(order) => Some(order.lock().await),
+        None => None,
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the hot path: all of them are borrowed from the lane")]
 async fn move_item(
     job: &Job,
     board: &Board,
@@ -69,6 +89,7 @@ async fn move_item(
     log: &LaneLog,
     item: Item,
     stop: &tokio_util::sync::CancellationToken,
+    turn: Option<MutexGuard<'_, ()>>,
 ) {
     let began = Instant::now();
     let todo = item.todo.and(job.alive()).without(board.stalled());
@@ -90,16 +111,21 @@ async fn move_item(
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                permit = job.budget.acquire(job.weight) => match permit {
+                permit = memory(job, item.entry.index) => match permit {
                     Ok(permit) => permit,
                     Err(denied) => return job.halt(Halt::Wait(Error { class: Class::Quota, ..Error::from(denied) })),
                 },
             }
         }
     };
+    let permit = Arc::new(permit);
+    drop(turn);
     // What lies on this machine is read again rather than held until the answer comes.
-    let again = routes.is_none() && todo.is_one();
-    let place = if again { job.pool.place().await } else { Place::default() };
+    let again = routes.is_none() && todo.is_one() && job.in_order.is_none();
+    let mut place = if again { job.pool.place().await } else { Place::default() };
+    if job.in_order.is_some() {
+        place = place.with(Arc::clone(&permit));
+    }
     let moving = log.moves(item.entry.index);
     let mut buffer = BytesMut::new();
     let reading = Reading::of(&job.reading);
@@ -124,6 +150,24 @@ async fn move_item(
     for dest in (0..job.sinks.len()).filter(|dest| written.has(*dest)) {
         if let Err(error) = job.keeper.done(dest, item.entry.index, digest).await {
             return job.halt(Halt::Fail(error));
+        }
+    }
+}
+
+/// Memory for a block, after a wait. Where a destination gathers blocks and nothing moves any more, it has to let go of
+/// some: a page whose tokens were refused may have left it with blocks whose neighbours come much later.
+async fn memory(job: &Job, index: BlockIndex) -> Result<Permit, Denied> {
+    let mut waiting = std::pin::pin!(job.budget.acquire(job.weight));
+    if job.in_order.is_none() {
+        return waiting.await;
+    }
+    loop {
+        match tokio::time::timeout(SQUEEZE_AFTER, &mut waiting).await {
+            Ok(permit) => return permit,
+            Err(_) if job.reading.load(Ordering::SeqCst) == 0 => {
+                job.sinks.iter().for_each(|sink| sink.squeeze(index));
+            }
+            Err(_) => {}
         }
     }
 }
@@ -189,7 +233,9 @@ async fn write_all(
     let mut take = |(dest, outcome): (usize, Result<()>)| match outcome {
         Ok(()) => {
             log.written(Bytes(BLOCK_BYTES));
-            written = written.with(dest);
+            if !job.sinks[dest].gathers() {
+                written = written.with(dest);
+            }
         }
         Err(error) => destination_trouble(job, board, dest, error),
     };
@@ -241,7 +287,7 @@ async fn attempt(job: &Job, item: &Item, sink: &dyn Sink, block: &mut Block, dig
 }
 
 /// What a failed write means: the destination is left out for this pass, or for good.
-fn destination_trouble(job: &Job, board: &Board, dest: usize, error: Error) {
+pub(super) fn destination_trouble(job: &Job, board: &Board, dest: usize, error: Error) {
     match error.class {
         Class::Credentials | Class::Quota | Class::Congestion => {
             let stalled = board.stalled().with(dest);
@@ -273,7 +319,7 @@ pub(super) async fn canary(job: &Arc<Job>, board: &Arc<Board>, routes: Option<&R
             let segment = lock(&board.segments).of(index).unwrap_or(super::call::NO_SEGMENT);
             let item = Item { entry, todo, segment, page: Arc::clone(&page) };
             let log = job.hub.lane_log();
-            move_item(job, board, routes, &Puts::of(job), &log, item, &stop).await;
+            move_item(job, board, routes, &Puts::of(job), &log, item, &stop, None).await;
             Board::handed_on(&page);
         }
         // What needs a sync counts as done only after it: without one the cursors would send this block again.

@@ -111,6 +111,9 @@ async fn list(
         };
         entries.retain(|entry| entry.index.0 < end);
         let needed = job.keeper.page(segment.map(|id| (id, through)), entries, again).await?;
+        if segment.is_some() {
+            job.sinks.iter().for_each(|sink| sink.listed(through));
+        }
         hand_on(board, BlockRange::new(from, through), listed, needed, segment, permit, stop).await;
         let came_on = through > from;
         from = through;

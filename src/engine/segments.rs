@@ -141,10 +141,10 @@ impl Segments {
         }
     }
 
-    /// Puts a range back that could not be listed to its end.
+    /// Puts a range back that could not be listed to its end: it comes next, so that blocks go out in order.
     pub(super) fn put_back(&mut self, range: BlockRange) {
         if !range.is_empty() {
-            self.again.push_back(range);
+            self.again.push_front(range);
         }
     }
 

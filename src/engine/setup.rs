@@ -12,8 +12,8 @@ use super::journal;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
 use super::protocol::DestinationState;
 use super::sink::{
-    ArchiveSink, DeviceSink, Facts, FileSink, InPlaceSink, Made, Mark, NativeSink, NullSink, Provenance, Sink,
-    SnapshotSink, Under,
+    ArchiveSink, DeviceSink, Facts, FileSink, InPlaceSink, Made, Mark, NativeSink, NullSink, ObjectSink, Provenance,
+    Sink, SnapshotSink, Under,
 };
 use super::source::{
     ArchiveSource, Content, DeltaSource, Entry, FileSource, FspSource, Holes, ObjectSource, Parents, SnapshotSource,
@@ -22,7 +22,7 @@ use super::source::{
 use super::spec::{JobDir, Spec};
 use super::turns::Turns;
 use crate::archive::{Encryption, Origin, level_of};
-use crate::aws::{Aws, Root, Session};
+use crate::aws::{Aws, Over, Root, Session};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, BlockIndex, Profile, Region};
 use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, Pace, SourceKind, SourcePlan, Strategy};
@@ -190,6 +190,20 @@ async fn sink(
                 unique: spec.unique.clone(),
                 share: options.memory,
                 places: dir.places(dest),
+                open: Mutex::default(),
+            })
+        }
+        DestinationKind::Object { bucket, key, layout, replaces, keep, .. } => {
+            let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
+            Arc::new(ObjectSink {
+                session,
+                root: Root { bucket: bucket.clone(), prefix: key.clone() },
+                layout: *layout,
+                over: replaces.clone().map_or(Over::Nothing, Over::This),
+                keep: keep.clone(),
+                grant: Arc::new(spec.grant.clone()),
+                unique: spec.unique.clone(),
+                records: dir.parts(dest),
                 open: Mutex::default(),
             })
         }

@@ -104,6 +104,10 @@ impl JobDir {
     pub(super) fn places(&self, dest: usize) -> PathBuf {
         self.0.join(format!("places-{dest}"))
     }
+    /// What S3 has of an object, for one destination.
+    pub(super) fn parts(&self, dest: usize) -> PathBuf {
+        self.0.join(format!("parts-{dest}"))
+    }
     pub(super) fn job(&self) -> PathBuf {
         self.0.join("job.json")
     }

@@ -256,6 +256,9 @@ pub(super) fn left_overs(spec: &Spec, picture: &Picture) -> Vec<LeftOver> {
             DestinationKind::Archive { bucket, root, .. } => {
                 found.push(LeftOver::Objects(format!("s3://{bucket}/{root}")));
             }
+            DestinationKind::Object { bucket, key, .. } => {
+                found.push(LeftOver::Upload(format!("s3://{bucket}/{key}")));
+            }
             DestinationKind::File { path, .. } => {
                 let part = partial(path, &spec.unique, dest);
                 found.extend(part.symlink_metadata().is_ok().then_some(LeftOver::File(part)));
@@ -465,7 +468,9 @@ fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
         }
     }
     let archive = item.destinations.iter().find_map(|to| match (&to.kind, &to.region) {
-        (DestinationKind::Archive { keep, .. }, Some(region)) => Some((keep.class.as_deref(), region)),
+        (DestinationKind::Archive { keep, .. } | DestinationKind::Object { keep, .. }, Some(region)) => {
+            Some((keep.class.as_deref(), region))
+        }
         _ => None,
     });
     if let Some((class, region)) = archive.filter(|_| !item.destinations.iter().any(|to| to_snapshot(&to))) {

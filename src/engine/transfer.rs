@@ -72,6 +72,9 @@ pub(super) struct Job {
     pub failed: Mutex<Vec<(usize, Error)>>,
     /// Blocks that lanes are reading now: what gathers blocks waits for them.
     pub reading: Arc<AtomicUsize>,
+    /// Where a destination gathers blocks, they get their memory in the order in which they were listed: so those that
+    /// are waited for are never behind those that wait.
+    pub in_order: Option<tokio::sync::Mutex<()>>,
 }
 
 impl Job {
@@ -247,11 +250,31 @@ pub(super) async fn pass(job: &Arc<Job>, segments: Segments) -> Result<Option<Er
     for route in routes.iter().flat_map(|r| [&r.list, &r.get]) {
         route.begin();
     }
-    let outcome = run(job, &board, routes).await;
+    let mut outcome = run(job, &board, routes).await;
     board.queue.close();
+    if outcome.is_ok() && job.in_order.is_some() {
+        outcome = settle(job, &board).await;
+    }
+    job.sinks.iter().for_each(|sink| sink.let_go());
     outcome?;
     let stalled = lock(&board.stall).take();
     Ok(stalled)
+}
+
+/// Sends what destinations still hold.
+async fn settle(job: &Arc<Job>, board: &Board) -> Result<(), Halt> {
+    let stop = job.stopping();
+    let living = (0..job.sinks.len()).filter(|dest| job.alive().without(board.stalled()).has(*dest));
+    for dest in living {
+        let settled = tokio::select! {
+            settled = beating(job, job.sinks[dest].settle()) => settled,
+            () = stop.cancelled() => break,
+        };
+        if let Err(error) = settled {
+            super::lane::destination_trouble(job, board, dest, error);
+        }
+    }
+    lock(&job.halt).take().map_or(Ok(()), Err)
 }
 
 async fn run(job: &Arc<Job>, board: &Arc<Board>, routes: Option<Routes>) -> Result<(), Halt> {

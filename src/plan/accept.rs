@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
 use crate::plan::choices::{Quotas, choose, floor};
+use crate::plan::layout::Layout;
 use crate::plan::machine::Machine;
 use crate::plan::model::{DestinationKind, DestinationPlan, Level, Pace, Plan, Strategy, Verify};
 use crate::plan::prices::Prices;
@@ -62,6 +63,7 @@ impl Plan {
         accounts.dedup();
         let roots = destinations().filter_map(|to| match &to.kind {
             DestinationKind::Archive { bucket, root, .. } => Some(format!("s3://{bucket}/{root}")),
+            DestinationKind::Object { bucket, key, .. } => Some(format!("s3://{bucket}/{key}")),
             _ => None,
         });
         let mut ids: Vec<String> = roots.collect();
@@ -123,12 +125,16 @@ impl Plan {
         };
         let volume: Blocks = self.items.iter().map(|item| item.source.volume.blocks()).max().unwrap_or_default();
         let heaviest = self.items.iter().map(weigh::whole_weight).max().unwrap_or_default();
+        self.cut_objects(budget);
         self.choices = choose(volume, heaviest, budget, &self.operation.options);
         let share = self.operation.options.memory.map_or(budget, |own| own.min(budget));
         let kept = self.items.iter().map(|item| weigh::kept(item, share)).max().unwrap_or_default();
         self.choices.keep(kept, heaviest, share);
         if self.items.iter().any(|item| weigh::archives(item) > 0) {
             self.choices.for_archives(self.operation.options.pace);
+        }
+        if self.items.iter().any(|item| weigh::gathered(item) > 0) {
+            self.choices.for_objects();
         }
         self.choices.limit(quotas);
         self.memory = weigh::memory(&self.items, &self.choices, machine);
@@ -144,6 +150,20 @@ impl Plan {
             });
         }
         self.settle();
+    }
+
+    /// Cuts the objects that are written: their parts follow memory and pace.
+    fn cut_objects(&mut self, budget: Bytes) {
+        let options = &self.operation.options;
+        let share = options.memory.map_or(budget, |own| own.min(budget));
+        for item in &mut self.items {
+            let weight = weigh::whole_weight(item);
+            for to in &mut item.destinations {
+                if let DestinationKind::Object { layout, .. } = &mut to.kind {
+                    *layout = Layout::of(layout.length, weight, share, options.pace);
+                }
+            }
+        }
     }
 
     /// Rounds every figure to twelve significant digits: a plan goes through JSON to the engine and to disk, and

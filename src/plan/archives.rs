@@ -29,7 +29,7 @@ pub(super) async fn session(aws: &Aws, profile: Option<&Profile>, bucket: &str) 
 }
 
 /// What of the options counts for objects.
-fn keep(options: &Options) -> Result<Keep> {
+pub(super) fn keep(options: &Options) -> Result<Keep> {
     if let Some(class) = options.storage_class.as_deref().filter(|class| !CLASSES.contains(class)) {
         return Err(Error::usage(format!("`{class}` is not a storage class that is written"))
             .todo(format!("the classes are {}", CLASSES.join(", "))));
@@ -65,6 +65,39 @@ fn unique() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
+/// With what S3 encrypts what is written, and why; says when the source had a key of its own.
+pub(super) fn encryption(what: &str, source: &SourcePlan, options: &Options, findings: &mut Vec<Finding>) -> String {
+    if let Some(key) = &options.kms_key {
+        return format!("SSE-KMS with {key}, as asked");
+    }
+    if source.kind.is_encrypted() {
+        findings.push(Finding {
+            level: Level::Warning,
+            text: format!(
+                "the source is encrypted with a key of its own; the {what} is encrypted by S3, as the bucket's default says"
+            ),
+            todo: Some("--kms-key arn:aws:kms:… keeps it under a key of yours".to_owned()),
+        });
+    }
+    "as the bucket's default says".to_owned()
+}
+
+/// Says when what is written has to be brought back first, and refuses to prove it by reading then.
+pub(super) fn can_be_read(options: &Options, findings: &mut Vec<Finding>) -> Result<()> {
+    if let Some(class) = options.storage_class.as_deref().filter(|class| needs_restore(class)) {
+        if options.verify == Verify::Full {
+            return Err(Error::usage(format!("objects in {class} cannot be read back without being restored first"))
+                .todo("--verify listing, or --storage-class GLACIER_IR"));
+        }
+        findings.push(Finding {
+            level: Level::Warning,
+            text: format!("objects in {class} have to be brought back, for hours, before they can be read"),
+            todo: Some("--storage-class GLACIER_IR can be read at once".to_owned()),
+        });
+    }
+    Ok(())
+}
+
 /// Checks that an archive can be made there.
 pub(super) async fn destination(
     aws: &Aws,
@@ -84,30 +117,9 @@ pub(super) async fn destination(
         return Err(Error::refused(format!("the archive s3://{bucket}/{root} exists, made {}", found.manifest.made))
             .todo("use it, or write to another prefix: an archive is never overwritten"));
     }
-    let encryption = match &options.kms_key {
-        Some(key) => format!("SSE-KMS with {key}, as asked"),
-        None => "as the bucket's default says".to_owned(),
-    };
     findings.push(passed(format!("s3://{bucket}/{root} is free; the bucket is in {}", session.region())));
-    if source.kind.is_encrypted() && options.kms_key.is_none() {
-        findings.push(Finding {
-            level: Level::Warning,
-            text: "the source is encrypted with a key of its own; the archive is encrypted by S3, as the bucket's default says"
-                .to_owned(),
-            todo: Some("--kms-key arn:aws:kms:… keeps it under a key of yours".to_owned()),
-        });
-    }
-    if let Some(class) = options.storage_class.as_deref().filter(|class| needs_restore(class)) {
-        if options.verify == Verify::Full {
-            return Err(Error::usage(format!("objects in {class} cannot be read back without being restored first"))
-                .todo("--verify listing, or --storage-class GLACIER_IR"));
-        }
-        findings.push(Finding {
-            level: Level::Warning,
-            text: format!("objects in {class} have to be brought back, for hours, before they can be read"),
-            todo: Some("--storage-class GLACIER_IR can be read at once".to_owned()),
-        });
-    }
+    let encryption = encryption("archive", source, options, findings);
+    can_be_read(options, findings)?;
     Ok(DestinationPlan {
         address: address.clone(),
         profile: session.profile().cloned(),

@@ -65,6 +65,11 @@ impl Choices {
         self.cursors = 1;
     }
 
+    /// What changes where blocks go to objects: one cursor, because a part is sent when all of its blocks are there.
+    pub(super) const fn for_objects(&mut self) {
+        self.cursors = 1;
+    }
+
     /// Takes over the quotas in force; what is not known keeps AWS's default.
     pub(super) fn limit(&mut self, quotas: Quotas) {
         let known = |quota: Option<f64>| quota.unwrap_or(REQUESTS_PER_SECOND);

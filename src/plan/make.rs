@@ -30,6 +30,10 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
         return Err(Error::usage("a copy has a source and at least one destination"));
     }
     no_twins(&operation.destinations)?;
+    if operation.sources.len() > 1 && operation.destinations.iter().any(|to| matches!(to, Address::Object(..))) {
+        return Err(Error::usage("many sources cannot share one object")
+            .todo("copy them to `s3://bucket/prefix/`, one at a time to objects"));
+    }
     if operation.sources.len() > 1 && operation.destinations.iter().any(|to| matches!(to, Address::Path(_))) {
         return Err(
             Error::usage("many sources cannot share one file").todo("copy them to `REGION:`, one at a time to files")
@@ -102,7 +106,7 @@ fn empty_memory(budget: Bytes) -> MemoryEstimate {
 
 fn no_twins(destinations: &[Address]) -> Result<()> {
     for (at, to) in destinations.iter().enumerate() {
-        if matches!(to, Address::Path(_)) && destinations[..at].contains(to) {
+        if matches!(to, Address::Path(_) | Address::Object(..)) && destinations[..at].contains(to) {
             return Err(Error::usage(format!("`{to}` is named twice as a destination")));
         }
     }
@@ -300,8 +304,9 @@ impl Maker<'_> {
             Address::Archive(..) => {
                 archives::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
             }
-            Address::Object(..) => Err(Error::usage(format!("`{address}`: objects cannot be written yet"))
-                .todo("archives can: s3://bucket/prefix/")),
+            Address::Object(..) => {
+                objects::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
+            }
             other => Err(Error::usage(format!("`{other}` is a source, not a destination"))),
         }
     }

@@ -11,6 +11,7 @@ pub mod count;
 mod delta;
 pub mod devices;
 mod files;
+mod layout;
 mod machine;
 mod make;
 mod model;
@@ -24,6 +25,7 @@ mod weigh;
 pub use accept::Knobs;
 pub use alternatives::{clock, span};
 pub use archives::{bucket_session, kept};
+pub use layout::{Layout, ZEROS_WORTH};
 pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
@@ -32,4 +34,4 @@ pub use model::{
     SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
 };
 pub use prices::{Api, Prices};
-pub use weigh::{Records, frames_weight, item_weight, records};
+pub use weigh::{Records, frames_weight, gathered, item_weight, least, moved, records};

@@ -14,6 +14,7 @@ use crate::aws::{Keep, WorldId};
 use crate::bandwidth::Bandwidth;
 use crate::ids::{AccountId, BlockRange, Profile, Region, SnapshotId};
 use crate::inventory::Tag;
+use crate::plan::layout::Layout;
 use crate::store::copies::FileId;
 use crate::units::{Blocks, Bytes, Digest, Quantity, Usd};
 
@@ -371,6 +372,21 @@ pub enum DestinationKind {
         /// How its objects are kept.
         keep: Keep,
         /// With what they are encrypted and why, in words.
+        encryption: String,
+    },
+    /// A raw image in S3: the whole of it, zeros where nothing is listed.
+    Object {
+        /// The bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+        /// How it is cut.
+        layout: Layout,
+        /// The ETag of what is there and will be replaced; none where there is nothing.
+        replaces: Option<String>,
+        /// How it is kept.
+        keep: Keep,
+        /// With what it is encrypted and why, in words.
         encryption: String,
     },
     /// Nowhere.

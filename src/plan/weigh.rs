@@ -5,8 +5,9 @@
 use crate::bandwidth::Bandwidth;
 use crate::ids::Region;
 use crate::plan::choices::{
-    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LISTED_ENTRY, LOCAL_ITEM, compressing, run_blocks,
+    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LISTED_ENTRY, LOCAL_ITEM, compressing, lanes_for, run_blocks,
 };
+use crate::plan::layout::Layout;
 use crate::plan::machine::{Machine, RunsIn};
 use crate::plan::model::{
     Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart,
@@ -14,7 +15,7 @@ use crate::plan::model::{
 };
 use crate::plan::peer;
 use crate::plan::prices::{Api, Prices};
-use crate::units::{Bytes, Quantity, Sure, Usd};
+use crate::units::{BLOCK_BYTES, Blocks, Bytes, Quantity, Sure, Usd};
 
 /// The process without a job: binary, runtime, SDK, TLS roots. Measured on Linux x86-64.
 pub const PROCESS_BASE: Bytes = Bytes::mib(34);
@@ -50,6 +51,28 @@ pub(super) fn archives(item: &ItemPlan) -> u64 {
     item.destinations.iter().filter(|to| matches!(to.kind, DestinationKind::Archive { .. })).count() as u64
 }
 
+/// Blocks that have to be held before any of them can be sent: those of the largest piece of an object; 0 where there is
+/// none.
+#[must_use]
+pub fn gathered(item: &ItemPlan) -> u32 {
+    let piece = |to: &DestinationPlan| match &to.kind {
+        DestinationKind::Object { layout, .. } => Some(layout.piece),
+        _ => None,
+    };
+    item.destinations.iter().filter_map(piece).max().unwrap_or(0)
+}
+
+/// Blocks that are held beyond those on their way: a piece for each lane that sends one, and one that is gathered.
+fn held(item: &ItemPlan, choices: &Choices, share: Bytes) -> u64 {
+    match u64::from(gathered(item)) {
+        0 => 0,
+        piece => {
+            let (lanes, room) = (u64::from(choices.lanes_max), u64::from(lanes_for(share, whole_weight(item))));
+            ((lanes + 1) * piece).min(room.saturating_sub(lanes))
+        }
+    }
+}
+
 /// What a job keeps all the time it runs: the tables of compressors, unpacked segments.
 #[must_use]
 pub(super) fn kept(item: &ItemPlan, share: Bytes) -> Bytes {
@@ -66,9 +89,15 @@ fn unpacked(item: &ItemPlan) -> Bytes {
 
 /// The least that a job holds at a time: an item and what it keeps, or the index of an archive that is being written.
 #[must_use]
-pub(super) fn least(item: &ItemPlan) -> Bytes {
+pub fn least(item: &ItemPlan) -> Bytes {
     let index = if archives(item) > 0 { INDEX } else { Bytes::ZERO };
-    Bytes(archives(item) * COMPRESSOR.0) + unpacked(item) + whole_weight(item).max(index)
+    Bytes(archives(item) * COMPRESSOR.0) + unpacked(item) + moved(item).max(index)
+}
+
+/// What has to be held at once for anything to be written: an item, or a piece of an object and the item after it.
+#[must_use]
+pub fn moved(item: &ItemPlan) -> Bytes {
+    Bytes(whole_weight(item).0 * (u64::from(gathered(item)) + 1))
 }
 
 /// What one item of this job weighs on its whole way.
@@ -101,6 +130,10 @@ pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> Memor
     let kept = items.iter().map(|item| kept(item, choices.budget)).max().unwrap_or_default();
     if frames + kept > Bytes::ZERO {
         parts.push(part("compression", Bytes(lanes * frames.0) + kept, true));
+    }
+    let pieces = items.iter().map(|item| held(item, choices, choices.budget) * whole_weight(item).0).max();
+    if let Some(pieces) = pieces.filter(|pieces| *pieces > 0) {
+        parts.push(part("parts of objects", Bytes(pieces), true));
     }
     parts.extend([part("ledger cache", LEDGER_CACHE, false), part("process", PROCESS_BASE, false)]);
     let total: Bytes = parts.iter().map(|part| part.bytes).sum();
@@ -254,6 +287,10 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
             archive_cost(bill, at, keep.class.as_deref(), region, choices, options, (count, gib), here);
             continue;
         }
+        if let (DestinationKind::Object { layout, keep, .. }, Some(region)) = (&to.kind, &to.region) {
+            object_cost(bill, at, (layout, keep.class.as_deref()), region, options, blocks, here);
+            continue;
+        }
         let (DestinationKind::Snapshot { on, .. }, Some(region)) = (&to.kind, &to.region) else { continue };
         if to.strategy == Strategy::Native {
             bill.transfer(item.source.region.as_ref(), Some(region), gib, Some(at));
@@ -298,6 +335,34 @@ fn archive_cost(
         bill.transfer(Some(region), here, most(gib), Some(at));
     }
     bill.push(format!("S3 storage in {region}"), most(gib), "GiB-month", price.month, true, Some(at));
+}
+
+/// What an object costs: its storage is its whole length, zeros as well; its requests are counted before.
+#[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
+fn object_cost(
+    bill: &mut Bill<'_>,
+    at: usize,
+    (layout, class): (&Layout, Option<&str>),
+    region: &Region,
+    options: &Options,
+    blocks: Quantity<Blocks>,
+    here: Option<&Region>,
+) {
+    let count = Quantity { value: blocks.value.0 as f64, sure: blocks.sure };
+    let price = bill.prices.s3(class.unwrap_or("STANDARD"), region);
+    let gib = Quantity::exact(layout.length.as_gib());
+    let dense = blocks.sure == Sure::Exact && blocks.value == layout.length.blocks();
+    let requests = layout.requests(dense) as f64;
+    let requests = if dense { Quantity::exact(requests) } else { Quantity::at_most(requests) };
+    bill.line(format!("S3 PUT in {region}"), requests, "requests", price.put, Some(at));
+    let sent = if dense { gib } else { Quantity { value: gib.value, sure: gib.sure.and(Sure::AtMost) } };
+    bill.transfer(here, Some(region), sent, Some(at));
+    if options.verify == Verify::Full {
+        let read = Quantity { value: count.value * BLOCK_BYTES as f64 / Bytes::gib(1).0 as f64, sure: count.sure };
+        bill.line(format!("S3 GET back in {region}"), count, "requests", price.get, Some(at));
+        bill.transfer(Some(region), here, read, Some(at));
+    }
+    bill.push(format!("S3 storage in {region}"), gib, "GiB-month", price.month, true, Some(at));
 }
 
 /// What it costs to put the blocks of one destination, and to look at them again.

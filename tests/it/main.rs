@@ -21,6 +21,7 @@ mod inventory;
 mod lying;
 mod matrix;
 mod native;
+mod objects;
 mod pairs;
 mod parents;
 mod plan;

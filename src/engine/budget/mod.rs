@@ -351,6 +351,12 @@ impl JobBudget {
         self.0.budget.set_share(self.0.job, share);
     }
 
+    /// This job gives nothing back before it holds all of its floor (a part of an object is sent whole): under a limit
+    /// below that it is denied at once, instead of waiting for itself.
+    pub fn needs_floor_whole(&self) {
+        self.0.budget.lock().items.set_whole(self.0.job);
+    }
+
     /// A job that waits (for credentials, a full disk, a silent destination) is set inactive: it is granted
     /// nothing, nothing is kept free for it, and it drops the permits that it holds itself.
     pub fn set_active(&self, active: bool) {

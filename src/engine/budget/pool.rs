@@ -35,6 +35,8 @@ struct Account {
     active: bool,
     /// Handles that joined and did not leave; at zero only permits are still out.
     members: u32,
+    /// Whether what it holds comes back only once it has all of its floor.
+    whole: bool,
     /// Its places in the queue.
     waiting: usize,
 }
@@ -139,6 +141,13 @@ impl Pool {
         }
         self.deny_impossible();
         self.serve();
+    }
+
+    /// From now on its floor has to fit whole.
+    pub fn set_whole(&mut self, job: JobId) {
+        if let Some(account) = self.accounts.get_mut(&job) {
+            account.whole = true;
+        }
     }
 
     pub fn set_active(&mut self, job: JobId, active: bool) {
@@ -248,13 +257,15 @@ impl Pool {
         if !account.active {
             return Verdict::Own;
         }
-        if need > self.limit {
-            let (needs, limit) = (Budget::floor_for(Bytes(need)), Bytes(self.limit + self.limit / 7));
+        // What is held until more of it came cannot do with less than all of it.
+        let least = if account.whole { need.max(account.floor) } else { need };
+        if least > self.limit {
+            let (needs, limit) = (Budget::floor_for(Bytes(least)), Bytes(self.limit + self.limit / 7));
             return Verdict::Never(Denied::TooLarge { needs, limit });
         }
         if let Some(share) = account.share {
-            if need > share {
-                return Verdict::Never(Denied::TooLarge { needs: Bytes(need), limit: Bytes(share) });
+            if least > share {
+                return Verdict::Never(Denied::TooLarge { needs: Bytes(least), limit: Bytes(share) });
             }
             if account.held + need > share {
                 return Verdict::Own;

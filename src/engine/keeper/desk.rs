@@ -132,9 +132,13 @@ impl Desk {
                 drop(answer.send(self.ledger.done_digests(dest_of(dest), from, max)));
             }
             Ask::Pending { answer } => drop(answer.send(self.pending())),
-            Ask::Clear { dest, answer } => {
-                self.batches[dest] = Batch::default();
-                let range = self.ledger.range();
+            Ask::Listed { range, answer } => drop(answer.send(self.listed_in(range))),
+            Ask::Clear { dest, range, answer } => {
+                match range {
+                    None => self.batches[dest] = Batch::default(),
+                    Some(range) => self.batches[dest].blocks.retain(|(index, _)| !range.contains(*index)),
+                }
+                let range = range.unwrap_or_else(|| self.ledger.range());
                 drop(answer.send(self.ledger.clear_done(dest_of(dest), range).map(|_| ())));
             }
         }
@@ -200,6 +204,19 @@ impl Desk {
             self.ledger.mark_done(dest_of(dest), *index, digest)?;
         }
         Ok(())
+    }
+
+    fn listed_in(&self, range: BlockRange) -> Result<Option<Blocks>> {
+        let ahead = |id: &u32| self.listed_ahead.iter().find(|(ahead, _)| ahead == id).map(|(_, through)| *through);
+        let segments = &self.journal.picture().segments;
+        let is_open = segments.iter().any(|(id, segment)| {
+            let through = ahead(id).unwrap_or(segment.through);
+            through.max(segment.range.start).max(range.start) < segment.range.end.min(range.end)
+        });
+        if segments.is_empty() || is_open {
+            return Ok(None);
+        }
+        self.ledger.count(&Wanted::Listed, range).map(Some)
     }
 
     fn has_unsaved(&self) -> bool {

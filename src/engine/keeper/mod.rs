@@ -143,8 +143,13 @@ enum Ask {
     Pending {
         answer: oneshot::Sender<Result<Vec<BlockRange>>>,
     },
+    Listed {
+        range: BlockRange,
+        answer: oneshot::Sender<Result<Option<Blocks>>>,
+    },
     Clear {
         dest: usize,
+        range: Option<BlockRange>,
         answer: oneshot::Sender<Result<()>>,
     },
     Tick,
@@ -258,7 +263,40 @@ impl Keeper {
 
     /// Forgets what a destination had: it starts anew.
     pub(super) async fn clear(&self, dest: usize) -> Result<()> {
-        self.ask(|answer| Ask::Clear { dest, answer }).await?
+        self.ask(|answer| Ask::Clear { dest, range: None, answer }).await?
+    }
+
+    /// Forgets what a destination had of a range.
+    pub(super) async fn clear_in(&self, dest: usize, range: BlockRange) -> Result<()> {
+        self.ask(|answer| Ask::Clear { dest, range: Some(range), answer }).await?
+    }
+
+    /// How many blocks of a range the source has; `None` as long as some of it is not listed.
+    pub(super) async fn listed_in(&self, range: BlockRange) -> Result<Option<Blocks>> {
+        self.ask(|answer| Ask::Listed { range, answer }).await?
+    }
+
+    /// For what the keeper's thread itself holds: a door that does not keep it.
+    pub(super) fn weak(&self) -> WeakKeeper {
+        WeakKeeper { asks: self.asks.downgrade(), board: Arc::clone(&self.board) }
+    }
+}
+
+/// See [`Keeper::weak`].
+#[derive(Debug, Clone)]
+pub(super) struct WeakKeeper {
+    asks: mpsc::WeakSender<Ask>,
+    board: Arc<Board>,
+}
+
+impl WeakKeeper {
+    /// The door, as long as somebody keeps one.
+    ///
+    /// # Errors
+    /// The job is over.
+    pub(super) fn keeper(&self) -> Result<Keeper> {
+        let asks = self.asks.upgrade().ok_or_else(closed)?;
+        Ok(Keeper { asks, board: Arc::clone(&self.board) })
     }
 }
 

@@ -7,12 +7,14 @@
 mod course;
 mod image;
 mod listed;
+mod object;
 mod on_parent;
 mod read;
 mod whole;
 
 pub(super) use self::course::inside;
 pub(super) use self::listed::Listed;
+pub(super) use self::object::Image;
 pub(super) use self::on_parent::OnParent;
 pub(super) use self::whole::Whole;
 use crate::engine::protocol::Evidence;

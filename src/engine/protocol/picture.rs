@@ -398,6 +398,8 @@ pub enum LeftOver {
     File(PathBuf),
     /// Objects of an archive that has no manifest yet, by its address.
     Objects(String),
+    /// An upload in parts to this object, which was not put together.
+    Upload(String),
 }
 
 impl fmt::Display for LeftOver {
@@ -406,6 +408,7 @@ impl fmt::Display for LeftOver {
             Self::Snapshot(address) => write!(f, "pending snapshot {address}"),
             Self::Unanswered(place) => write!(f, "a snapshot asked for in {place}, its answer lost"),
             Self::File(path) => write!(f, "partial file {}", path.display()),
+            Self::Upload(place) => write!(f, "an unfinished upload of {place}"),
             Self::Objects(place) => write!(f, "objects of an unfinished archive under {place}"),
         }
     }

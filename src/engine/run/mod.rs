@@ -145,6 +145,10 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
     let (keeper, thread) = Keeper::start(ledger, journal, ends.sinks.clone(), on_trouble);
     keeper.alive(alive).await?;
     hub.journal_to(&keeper);
+    let in_order = ends.sinks.iter().any(|sink| sink.gathers()).then(tokio::sync::Mutex::default);
+    if in_order.is_some() {
+        member.needs_floor_whole();
+    }
     let job = Arc::new(Job {
         hub: Arc::clone(&hub),
         keeper,
@@ -163,6 +167,7 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
         halt: Mutex::default(),
         failed: Mutex::default(),
         reading: Arc::default(),
+        in_order,
     });
     *lock(&trouble) = Some(Arc::downgrade(&job));
     let wait = spec.plan.operation.options.wait_timeout_seconds.map(Duration::from_secs);

@@ -136,6 +136,8 @@ fn heaviest(spec: &Spec, moved: Weight) -> Bytes {
     // What a result on a parent does not show as changed is read back in any case.
     let reads_back = destinations.any(|to| full && to_snapshot(to) || on_parent(to));
     let item = if reads_back { moved.total().max(FETCHED_ITEM) } else { moved.total() };
+    // A piece of an object is held whole, and one block more.
+    let item = spec.plan.items.iter().map(crate::plan::moved).fold(item, Bytes::max);
     // An archive keeps one compressor at least, whatever becomes of the budget.
     let to_archive = |to: &&DestinationPlan| matches!(to.kind, DestinationKind::Archive { .. });
     let archives = spec.plan.items.iter().flat_map(|item| &item.destinations).filter(to_archive).count();

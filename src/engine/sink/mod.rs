@@ -10,6 +10,7 @@ mod file;
 mod inplace;
 mod native;
 mod null;
+mod object;
 mod snapshot;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(super) use self::file::{FileSink, partial};
 pub(super) use self::inplace::{InPlaceSink, Mark};
 pub(super) use self::native::NativeSink;
 pub(super) use self::null::NullSink;
+pub(super) use self::object::ObjectSink;
 pub(super) use self::snapshot::{Made, Provenance, SnapshotSink, Under, dies_at};
 use super::call::{Caller, Route};
 use super::hub::Hub;
@@ -107,6 +109,33 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// As classified.
     async fn write(&self, index: BlockIndex, data: Buffer, digest: &Digest) -> Result<()>;
+
+    /// Whether it holds blocks until more of them came: then [`Sink::write`] takes a block and its memory, and the sink
+    /// tells the keeper itself what was acknowledged.
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    /// The source is listed up to this index.
+    fn listed(&self, through: u32) {
+        let _ = through;
+    }
+
+    /// Everything that a pass had was written: what is still held is sent.
+    ///
+    /// # Errors
+    /// As classified.
+    async fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// A pass is over: what is still held is let go of, and read again.
+    fn let_go(&self) {}
+
+    /// Nobody has memory for this block: lets go of what can only be sent after it.
+    fn squeeze(&self, index: BlockIndex) {
+        let _ = index;
+    }
 
     /// Whether what is written goes anywhere at all.
     fn keeps(&self) -> bool {

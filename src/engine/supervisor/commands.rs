@@ -9,14 +9,14 @@ use crate::bandwidth::Bandwidth;
 use crate::engine::blocks::lock;
 use crate::engine::journal::{self, Journal, Record, Setting};
 use crate::engine::protocol::{Answer, Command, Dial, JobState, Lanes, LeftOvers, Turned};
-use crate::engine::run::{Control, weight_of};
+use crate::engine::run::Control;
 use crate::engine::spec::{self, JobDir};
 use crate::engine::{ended, setup, status};
 use crate::error::{Error, Result};
 use crate::grant::Grant;
 use crate::ids::JobId;
 use crate::plan::choices::FETCHED_ITEM;
-use crate::plan::{Plan, item_weight};
+use crate::plan::{self, ItemPlan, Plan, item_weight};
 use crate::units::Bytes;
 
 impl Supervisor {
@@ -81,7 +81,7 @@ impl Supervisor {
 
     /// A budget below the floor is refused with the figures.
     fn must_fit(&self, plan: &Plan) -> Result<()> {
-        let item = plan.items.iter().map(|item| item_weight(&item.source.kind)).max().unwrap_or(FETCHED_ITEM);
+        let item = plan.items.iter().map(least_of).max().unwrap_or(FETCHED_ITEM);
         let floor = setup::floor(item);
         let limit = self.budget.usage().limit;
         let share = plan.operation.options.memory.map_or(limit, |own| own.min(limit));
@@ -230,7 +230,8 @@ impl Supervisor {
         self.with(job, |shelved| {
             let spec = shelved.spec()?;
             if let Some(share) = share {
-                must_fit(setup::floor(weight_of(&spec).total()), share)?;
+                let item = spec.item().map(plan::moved)?;
+                must_fit(setup::floor(item), share)?;
             }
             shelved.share = share;
             match (&shelved.hub, &shelved.live) {
@@ -322,6 +323,11 @@ fn turned(command: &Command) -> Option<(Dial, Option<JobId>, String)> {
         Command::Reorder(job, _) => (Dial::Course, Some(*job), format!("the place of job {job}")),
         _ => return None,
     })
+}
+
+/// What has to fit for anything of it to move.
+fn least_of(item: &ItemPlan) -> Bytes {
+    if plan::gathered(item) > 0 { plan::moved(item) } else { item_weight(&item.source.kind) }
 }
 
 /// A budget below the floor is refused with the figures.

@@ -207,7 +207,7 @@ impl Open {
 }
 
 /// SHA-256 of pieces that are sent one after the other, computed where it keeps no lane.
-async fn sum(data: Vec<Buffer>) -> Result<(Vec<Buffer>, Digest)> {
+pub(super) async fn sum(data: Vec<Buffer>) -> Result<(Vec<Buffer>, Digest)> {
     let summed = tokio::task::spawn_blocking(move || {
         let mut sum = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         data.iter().for_each(|piece| sum.update(piece));

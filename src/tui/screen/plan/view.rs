@@ -178,6 +178,12 @@ fn destination(kind: &DestinationKind) -> String {
         DestinationKind::File { length, .. } => format!("new file · {length} exactly"),
         DestinationKind::Device { length, size, .. } => format!("overwrites {length} of this device · {size}"),
         DestinationKind::Archive { archive, encryption, .. } => format!("archive {archive} · encrypted {encryption}"),
+        DestinationKind::Object { layout, replaces: Some(_), .. } => {
+            format!("replaces the object there · {}", layout.length)
+        }
+        DestinationKind::Object { layout, encryption, .. } => {
+            format!("new object · {} · encrypted {encryption}", layout.length)
+        }
         DestinationKind::Null => "read and checked, kept nowhere".to_owned(),
     }
 }
@@ -284,6 +290,13 @@ pub fn consequence(plan: &Plan) -> String {
     if archives > 0 {
         let s = if archives == 1 { "" } else { "s" };
         parts.push(format!("write {archives} archive{s} to S3"));
+    }
+    let objects = all().filter(|to| matches!(to.kind, DestinationKind::Object { .. })).count();
+    if objects > 0 {
+        let s = if objects == 1 { "" } else { "s" };
+        let replaced = all().filter(|to| matches!(to.kind, DestinationKind::Object { replaces: Some(_), .. })).count();
+        let over = if replaced > 0 { format!(" ({replaced} replaced)") } else { String::new() };
+        parts.push(format!("write {objects} object{s} to S3{over}"));
     }
     if parts.is_empty() {
         parts.push("make nothing".to_owned());

@@ -1,0 +1,164 @@
+//! Uploads in parts: begun, filled, put together or given up.
+
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption, StorageClass,
+};
+use bytes::Bytes as Buffer;
+use serde::{Deserialize, Serialize};
+
+use super::objects::stream;
+use super::{Keep, Root, S3};
+use crate::error::{Error, Result};
+use crate::grant::{Call, Grant};
+use crate::units::{Bytes, Digest};
+
+/// Parts of one upload at most.
+pub const PARTS_MAX: u32 = 10_000;
+/// The least that a part has, except for the last one.
+pub const PART_LEAST: Bytes = Bytes::mib(5);
+
+/// One part that S3 has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct S3Part {
+    /// From 1.
+    pub number: u32,
+    /// Its ETag as S3 gave it.
+    pub etag: String,
+    /// SHA-256 of it.
+    pub sha256: Digest,
+}
+
+impl S3 {
+    /// Begins an upload in parts, whose checksums are SHA-256. Answers its id.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn begin_upload(&self, grant: &Grant, root: &Root, key: &str, keep: &Keep) -> Result<String> {
+        self.allow(grant, Call::PutObject, root, key)?;
+        let bucket = &root.bucket;
+        let what = || format!("could not begin to upload s3://{bucket}/{key}");
+        let answer = self
+            .inner
+            .client
+            .create_multipart_upload()
+            .bucket(bucket)
+            .key(key)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .set_storage_class(keep.class.as_deref().map(StorageClass::from))
+            .set_server_side_encryption(keep.kms_key.as_ref().map(|_| ServerSideEncryption::AwsKms))
+            .set_ssekms_key_id(keep.kms_key.clone())
+            .set_tagging(keep.tagging())
+            .send()
+            .await
+            .map_err(|error| self.failed("s3:PutObject", &error, what()))?;
+        answer.upload_id.ok_or_else(|| Error::transient(format!("{}: the answer names none", what())))
+    }
+
+    /// Writes one part, numbered from 1.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn put_part(
+        &self,
+        grant: &Grant,
+        root: &Root,
+        key: &str,
+        upload: &str,
+        number: u32,
+        data: &[Buffer],
+    ) -> Result<S3Part> {
+        self.allow(grant, Call::PutObject, root, key)?;
+        let bucket = &root.bucket;
+        let what = || format!("could not write part {number} of s3://{bucket}/{key}");
+        let mut sum = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        data.iter().for_each(|piece| sum.update(piece));
+        let mut sha256 = Digest([0; 32]);
+        sha256.0.copy_from_slice(sum.finish().as_ref());
+        let length: usize = data.iter().map(Buffer::len).sum();
+        let answer = self
+            .inner
+            .client
+            .upload_part()
+            .bucket(bucket)
+            .key(key)
+            .upload_id(upload)
+            .part_number(i32::try_from(number).unwrap_or(i32::MAX))
+            .body(stream(data))
+            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
+            .checksum_sha256(sha256.base64())
+            .send()
+            .await
+            .map_err(|error| self.failed("s3:PutObject", &error, what()))?;
+        let etag = answer.e_tag.ok_or_else(|| Error::transient(format!("{}: the answer has no ETag", what())))?;
+        Ok(S3Part { number, etag, sha256 })
+    }
+
+    /// Makes an object of its parts; with `new`, only where there is none.
+    ///
+    /// # Errors
+    /// As classified; a `ConditionalRequestConflict` wants a new upload.
+    pub async fn end_upload(
+        &self,
+        grant: &Grant,
+        root: &Root,
+        key: &str,
+        upload: &str,
+        parts: &[S3Part],
+        new: bool,
+    ) -> Result<()> {
+        self.allow(grant, Call::PutObject, root, key)?;
+        let bucket = &root.bucket;
+        let part = |part: &S3Part| {
+            CompletedPart::builder()
+                .part_number(i32::try_from(part.number).unwrap_or(i32::MAX))
+                .e_tag(&part.etag)
+                .checksum_sha256(part.sha256.base64())
+                .build()
+        };
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.iter().map(part).collect())).build();
+        let what = || format!("could not put s3://{bucket}/{key} together");
+        self.inner
+            .client
+            .complete_multipart_upload()
+            .bucket(bucket)
+            .key(key)
+            .upload_id(upload)
+            .multipart_upload(parts)
+            .set_if_none_match(new.then(|| "*".to_owned()))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| self.failed("s3:PutObject", &error, what()))
+    }
+
+    /// Gives an upload up, so that its parts are not paid for; one that is gone already is fine.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn abort_upload(&self, grant: &Grant, root: &Root, key: &str, upload: &str) -> Result<()> {
+        self.allow(grant, Call::AbortMultipartUpload, root, key)?;
+        let bucket = &root.bucket;
+        let asked = self.inner.client.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload);
+        match asked.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let what = format!("could not give up the upload of s3://{bucket}/{key}");
+                let failed = self.failed("s3:AbortMultipartUpload", &error, what);
+                if failed.has_code("NoSuchUpload") || failed.has_code("NoSuchKey") { Ok(()) } else { Err(failed) }
+            }
+        }
+    }
+
+    /// Uploads that were begun under a prefix and not ended: their keys and ids, a thousand at most.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn uploads(&self, bucket: &str, prefix: &str) -> Result<Vec<(String, String)>> {
+        let what = || format!("could not list the uploads of s3://{bucket}/{prefix}");
+        let asked = self.inner.client.list_multipart_uploads().bucket(bucket).prefix(prefix);
+        let answer = asked.send().await;
+        let answer = answer.map_err(|error| self.failed("s3:ListBucketMultipartUploads", &error, what()))?;
+        let named = |upload: aws_sdk_s3::types::MultipartUpload| Some((upload.key?, upload.upload_id?));
+        Ok(answer.uploads.unwrap_or_default().into_iter().filter_map(named).collect())
+    }
+}

@@ -1,0 +1,182 @@
+//! How a raw image is cut for S3: pieces that are held and sent, and the parts that the object is made of.
+//!
+//! The plan and the engine call this; the plan carries what came of it. A piece is what one request sends and what has
+//! to be in memory whole, so it follows the budget; S3 takes 10,000 parts, so of a large volume a part is more than one
+//! piece: it becomes a temporary object of its own, which S3 copies into its place (`assets/adr/0008`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::aws::{PART_LEAST, PARTS_MAX};
+use crate::ids::BlockRange;
+use crate::plan::choices::lanes_for;
+use crate::plan::model::Pace;
+use crate::units::{BLOCK_BYTES, Bytes};
+
+/// S3 takes no part below 5 MiB but the last.
+const PIECE_LEAST: u32 = (PART_LEAST.0 / BLOCK_BYTES) as u32;
+/// A piece has no more blocks: 64 MiB. A larger one would only be sent again whole when something goes wrong with it.
+const PIECE_MOST: u32 = 128;
+/// Of what is in flight, one piece may be so much: a reciprocal. Others are gathered and sent meanwhile.
+const PIECES_AT_ONCE: u32 = 4;
+/// The most that S3 copies into one part.
+const PART_MOST: Bytes = Bytes::gib(5);
+
+/// So many pieces of zeros are worth an object of zeros that S3 copies, instead of sending each.
+pub const ZEROS_WORTH: u32 = 4;
+/// Listings of what is temporary, once the object is there: uploads, objects, and that there are none any more.
+const LOOKS: u64 = 3;
+
+/// How an object is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// The length of the object.
+    pub length: Bytes,
+    /// Blocks of one piece; the last one may have fewer.
+    pub piece: u32,
+    /// Pieces of one part of the object. With more than one, each part is a temporary object first.
+    pub gathered: u32,
+}
+
+impl Layout {
+    /// Cuts an image, when an item weighs so much and the job may use `share`.
+    ///
+    /// As few requests as memory allows, but never so large pieces that less than four are on their way at once.
+    #[must_use]
+    pub fn of(length: Bytes, item: Bytes, share: Bytes, pace: Pace) -> Self {
+        let room = (lanes_for(share, item) / PIECES_AT_ONCE).clamp(PIECE_LEAST, PIECE_MOST);
+        let wanted = match pace {
+            Pace::Conservative => 16,
+            Pace::Balanced | Pace::Aggressive => 32,
+            Pace::CostEfficient => 64,
+        };
+        let blocks = length.blocks().0;
+        let fills = u32::try_from(blocks.div_ceil(u64::from(PARTS_MAX))).unwrap_or(u32::MAX);
+        let piece = wanted.max(fills).min(room);
+        let pieces = blocks.div_ceil(u64::from(piece));
+        let gathered = u32::try_from(pieces.div_ceil(u64::from(PARTS_MAX))).unwrap_or(u32::MAX).max(1);
+        Self { length, piece, gathered }
+    }
+
+    /// The longest object: S3 takes 10,000 parts of 5 GiB, and a part is a whole number of pieces.
+    #[must_use]
+    pub const fn longest() -> Bytes {
+        Bytes((PART_MOST.0 - PIECE_MOST as u64 * BLOCK_BYTES) * PARTS_MAX as u64)
+    }
+
+    /// How many pieces there are.
+    #[must_use]
+    pub fn pieces(&self) -> u32 {
+        u32::try_from(self.length.blocks().0.div_ceil(u64::from(self.piece.max(1)))).unwrap_or(u32::MAX)
+    }
+
+    /// How many parts the object has. What fits into one is an upload of one part as well: a single request would make
+    /// the object before its source was seen to be unchanged, and what it sent would be lost with the process.
+    #[must_use]
+    pub fn parts(&self) -> u32 {
+        self.pieces().div_ceil(self.gathered.max(1))
+    }
+
+    /// Whether a part is more than one piece, so that it is an object of its own first.
+    #[must_use]
+    pub const fn is_gathered(&self) -> bool {
+        self.gathered > 1
+    }
+
+    /// The piece that a block is in.
+    #[must_use]
+    pub fn piece_of(&self, block: u32) -> u32 {
+        block / self.piece.max(1)
+    }
+
+    /// The blocks of a piece.
+    #[must_use]
+    pub fn blocks_in(&self, piece: u32) -> BlockRange {
+        let all = u32::try_from(self.length.blocks().0).unwrap_or(u32::MAX);
+        let at = |piece: u32| piece.saturating_mul(self.piece.max(1)).min(all);
+        BlockRange::new(at(piece), at(piece.saturating_add(1)))
+    }
+
+    /// The bytes of a piece.
+    #[must_use]
+    pub fn bytes_in(&self, piece: u32) -> Bytes {
+        let range = self.blocks_in(piece);
+        let end = (u64::from(range.end) * BLOCK_BYTES).min(self.length.0);
+        Bytes(end.saturating_sub(u64::from(range.start) * BLOCK_BYTES))
+    }
+
+    /// The pieces of a part, numbered from 0.
+    #[must_use]
+    pub fn pieces_in(&self, part: u32) -> std::ops::Range<u32> {
+        let at = |part: u32| part.saturating_mul(self.gathered.max(1)).min(self.pieces());
+        at(part)..at(part.saturating_add(1))
+    }
+
+    /// Requests of the PUT class that the object takes: each piece once, sent or copied, the upload begun and ended;
+    /// temporary objects are begun, ended and copied as well. An image that is not `dense` may have a piece of zeros
+    /// that S3 copies, and whatever is temporary is looked for at the end: these are the most that it takes then.
+    #[must_use]
+    pub fn requests(&self, dense: bool) -> u64 {
+        let (pieces, parts) = (u64::from(self.pieces()), u64::from(self.parts()));
+        let gathered = if self.is_gathered() { 3 * parts } else { 0 };
+        let zeros = u64::from(!dense && pieces >= u64::from(ZEROS_WORTH));
+        let looks = if zeros > 0 || self.is_gathered() { LOOKS } else { 0 };
+        pieces + 2 + gathered + zeros + looks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::choices::FETCHED_ITEM;
+    use proptest::prelude::*;
+
+    const SHARE: Bytes = Bytes::mib(256);
+
+    fn of(length: Bytes) -> Layout {
+        Layout::of(length, FETCHED_ITEM, SHARE, Pace::Balanced)
+    }
+
+    #[test]
+    fn the_parts_follow_size_and_memory() {
+        let cut = |length| {
+            let layout = of(length);
+            (layout.piece, layout.gathered, layout.parts())
+        };
+        assert_eq!(cut(Bytes::mib(7)), (32, 1, 1));
+        assert_eq!(cut(Bytes::gib(1)), (32, 1, 64));
+        // Larger pieces first, as long as memory has them …
+        assert_eq!(cut(Bytes::gib(200)), (41, 1, 9991));
+        // … then more than one of them a part.
+        assert_eq!(cut(Bytes::gib(500)), (62, 2, 8259));
+        let large = of(Bytes::gib(16 * 1024));
+        assert!(large.is_gathered() && large.parts() <= PARTS_MAX);
+        let tight = Layout::of(Bytes::gib(500), FETCHED_ITEM, Bytes::mib(16), Pace::Balanced);
+        assert_eq!(tight.piece, PIECE_LEAST, "no smaller part is taken");
+    }
+
+    #[test]
+    fn requests_are_counted_as_they_are_sent() {
+        assert_eq!((of(Bytes::mib(7)).requests(true), of(Bytes::mib(7)).requests(false)), (3, 3));
+        assert_eq!((of(Bytes::gib(1)).requests(true), of(Bytes::gib(1)).requests(false)), (66, 70));
+        let gathered = Layout { length: Bytes::mib(100), piece: 10, gathered: 4 };
+        assert_eq!((gathered.pieces(), gathered.parts(), gathered.requests(true)), (20, 5, 20 + 2 + 15 + 3));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_cover_the_image_once_and_s3_takes_them(
+            length in 1u64..70_000_000_000_000, mib in 1u64..4096, pace in 0usize..4,
+        ) {
+            let pace = [Pace::Balanced, Pace::Aggressive, Pace::Conservative, Pace::CostEfficient][pace];
+            let layout = Layout::of(Bytes(length.min(Layout::longest().0)), FETCHED_ITEM, Bytes::mib(mib), pace);
+            prop_assert!(layout.piece >= PIECE_LEAST && layout.parts() <= PARTS_MAX);
+            let (pieces, parts) = (layout.pieces(), layout.parts());
+            prop_assert!(u64::from(layout.piece) * u64::from(layout.gathered) * BLOCK_BYTES <= PART_MOST.0);
+            prop_assert_eq!(layout.blocks_in(pieces - 1).end, u32::try_from(layout.length.blocks().0).unwrap());
+            let before = u64::from(layout.piece) * BLOCK_BYTES * u64::from(pieces - 1);
+            prop_assert_eq!(before + layout.bytes_in(pieces - 1).0, layout.length.0);
+            prop_assert_eq!(layout.pieces_in(parts - 1).end, pieces);
+            prop_assert!(!layout.pieces_in(parts - 1).is_empty());
+        }
+    }
+}
