@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
 use crate::ids::{Region, SnapshotId};
 use crate::rows::{ImageRow, InstanceRow, RegionRow, SnapshotRow, State, Tag, VolumeRow};
+use crate::within::Within;
 
 /// What EC2 gives at most: calls grow with pages, not with rows.
 const PAGE: i32 = 1000;
@@ -63,6 +64,8 @@ pub struct CopySnapshot {
     pub encrypted: bool,
     /// The key, when it is asked for.
     pub kms_key: Option<String>,
+    /// How long it may take; else AWS sets its own pace.
+    pub within: Option<Within>,
 }
 
 /// EC2 in one session. Cheap to clone.
@@ -295,6 +298,7 @@ impl Ec2 {
             .description(&request.description)
             .set_encrypted(request.encrypted.then_some(true))
             .set_kms_key_id(request.kms_key.clone())
+            .set_completion_duration_minutes(request.within.and_then(|within| i32::try_from(within.minutes()).ok()))
             .tag_specifications(tags.build())
             .customize()
             .config_override(once)

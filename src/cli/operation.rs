@@ -7,7 +7,7 @@ use super::args::OperationArgs;
 use super::resolve::{Resolved, World};
 use crate::address::{Address, Place};
 use crate::error::{Error, Result};
-use crate::plan::{self, Machine, Operation, Options, Plan};
+use crate::plan::{self, Machine, Operation, Options, Plan, Strategy};
 use crate::store::config::Clamp;
 use crate::store::copies::Copies;
 
@@ -39,7 +39,7 @@ pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation>
             memory: args.memory,
             bandwidth: args.bandwidth.clone(),
             pace: args.pace,
-            strategy: args.strategy,
+            strategy: strategy(args)?,
             verify: args.verify,
             omit_zeros: args.omit_zeros,
             force: args.force,
@@ -52,8 +52,20 @@ pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation>
             wait_timeout_seconds: args.wait_timeout,
             allow_gaps: args.allow_gaps,
             storage_class: args.storage_class.clone(),
+            complete_within: args.complete_within,
+            name: args.name.clone(),
         },
     })
+}
+
+/// A time that AWS is to keep implies that AWS copies.
+fn strategy(args: &OperationArgs) -> Result<Strategy> {
+    match (args.complete_within, args.strategy) {
+        (Some(_), None | Some(Strategy::Native)) => Ok(Strategy::Native),
+        (Some(_), Some(_)) => Err(Error::usage("--complete-within is for what AWS copies itself")
+            .todo("leave --strategy out, or say --strategy native")),
+        (None, strategy) => Ok(strategy.unwrap_or_default()),
+    }
 }
 
 fn home() -> Option<PathBuf> {

@@ -12,7 +12,7 @@ use super::journal;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
 use super::protocol::DestinationState;
 use super::sink::{
-    ArchiveSink, DeviceSink, Facts, FileSink, InPlaceSink, Made, Mark, NativeSink, NullSink, Provenance, Sink,
+    ArchiveSink, Asked, DeviceSink, Facts, FileSink, InPlaceSink, Made, Mark, NativeSink, NullSink, Provenance, Sink,
     SnapshotSink, Under,
 };
 use super::source::{
@@ -196,26 +196,16 @@ async fn sink(
         DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
             let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
             let is_file = matches!(source.kind, SourceKind::File { .. } | SourceKind::Object { .. });
-            let description = options.description.clone().unwrap_or_else(|| format!("floe copy of {}", source.address));
-            let provenance = Provenance { source: source.address.to_string(), unique: spec.unique.clone() };
-            let mut tags = source.tags.clone();
-            for tag in &options.tags {
-                tags.retain(|(key, _)| *key != tag.0);
-                tags.push(tag.clone());
-            }
+            let asked = asked(spec, (*ask_encrypted, ask_key, *encrypted))?;
             if let (Strategy::Native, SourceKind::Snapshot { id, .. }) = (plan.strategy, &source.kind) {
-                let there =
+                let from =
                     self::session(aws, plan.profile.as_ref(), source.region.as_ref(), plan.account.as_ref()).await?;
                 return Ok(Arc::new(NativeSink {
                     session,
-                    from: there,
+                    from,
                     source: id.clone(),
-                    ask_encrypted: *ask_encrypted,
-                    ask_key: ask_key.clone(),
-                    encrypted: *encrypted,
-                    tags,
-                    description,
-                    provenance,
+                    asked,
+                    within: options.complete_within,
                     made: Made::new(spec.grant.clone()),
                 }));
             }
@@ -223,18 +213,31 @@ async fn sink(
                 session,
                 volume_gib: *volume_gib,
                 parent: under,
-                ask_encrypted: *ask_encrypted,
-                ask_key: ask_key.clone(),
-                encrypted: *encrypted,
-                tags,
-                description,
-                provenance,
+                asked,
                 omit_zeros: is_file && options.omit_zeros == OmitZeros::All,
                 write_holes: options.omit_zeros == OmitZeros::Off,
                 made: Made::new(spec.grant.clone()),
                 turns: Turns::default(),
             })
         }
+    })
+}
+
+/// What is asked for of AWS, whoever makes it; `encryption` as planned: what is asked, with which key, what comes of it.
+fn asked(spec: &Spec, (ask_encrypted, ask_key, encrypted): (Option<bool>, &Option<String>, bool)) -> Result<Asked> {
+    let (options, source) = (&spec.plan.operation.options, &spec.item()?.source);
+    let mut tags = source.tags.clone();
+    for tag in &options.tags {
+        tags.retain(|(key, _)| *key != tag.0);
+        tags.push(tag.clone());
+    }
+    Ok(Asked {
+        ask_encrypted,
+        ask_key: ask_key.clone(),
+        encrypted,
+        tags,
+        description: options.description.clone().unwrap_or_else(|| format!("floe copy of {}", source.address)),
+        provenance: Provenance { source: source.address.to_string(), unique: spec.unique.clone() },
     })
 }
 

@@ -74,6 +74,7 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
     let asked = plan.operation.options.clone();
     let findings = native::choose(aws, &mut plan.items, &asked, &plan.choices, machine).await?;
     plan.findings.extend(findings);
+    plan.findings.extend(native::check_time(aws, &plan.items, &asked).await?);
     note_route(&mut plan, machine);
     plan.weigh(machine, Prices::bundled());
     Ok(plan)

@@ -16,6 +16,7 @@ use crate::ids::{AccountId, BlockRange, Profile, Region, SnapshotId};
 use crate::inventory::Tag;
 use crate::store::copies::FileId;
 use crate::units::{Blocks, Bytes, Digest, Quantity, Usd};
+use crate::within::Within;
 
 /// How far a copy is proved beyond what the service checks itself (DESIGN §4, `--verify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -114,6 +115,12 @@ pub struct Options {
     /// Storage class of what is written to S3.
     #[serde(default)]
     pub storage_class: Option<String>,
+    /// How long AWS may take for what it copies (`--complete-within`); else it sets its own pace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_within: Option<Within>,
+    /// What a copied image is called; else as its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// One or many sources, one or many destinations (many sources are a group: `--each`).
@@ -285,6 +292,8 @@ pub enum Basis {
     Copied,
     /// `floe verify` read both, every block.
     Verified,
+    /// AWS copied it there itself for floe: completed, and of equal size; no block was read.
+    Native,
     /// The job before this one makes it (`--chain`).
     Before,
     /// Nobody knows: `--force` says so, and the result is only claimed.
@@ -543,6 +552,12 @@ pub struct Alternative {
     pub unavailable: Option<String>,
     /// Whether it is the one chosen.
     pub chosen: bool,
+    /// How it is asked for.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// With this time for AWS.
+    #[serde(default)]
+    pub complete_within: Option<Within>,
 }
 
 /// What the run is set to: computed once, here; the engine obeys.

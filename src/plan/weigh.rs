@@ -4,6 +4,7 @@
 
 use crate::bandwidth::Bandwidth;
 use crate::ids::Region;
+use crate::plan::alternatives::clock;
 use crate::plan::choices::{
     COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LISTED_ENTRY, LOCAL_ITEM, compressing, run_blocks,
 };
@@ -273,6 +274,10 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
         let (DestinationKind::Snapshot { on, .. }, Some(region)) = (&to.kind, &to.region) else { continue };
         if to.strategy == Strategy::Native {
             bill.transfer(item.source.region.as_ref(), Some(region), gib, Some(at));
+            if let Some(within) = options.complete_within {
+                let price = Quantity { value: within.surcharge(), sure: Sure::Estimate };
+                bill.line(format!("time-based copy to {region}, {within}"), gib, "GiB", price, Some(at));
+            }
         } else {
             // A whole source writes zeros where only the parent has a block.
             let covered = on.as_ref().filter(|_| item.source.kind.base().is_none());
@@ -349,7 +354,12 @@ pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices) -> TimeEst
     let mut low = 0.0;
     let mut bound = (f64::INFINITY, String::new());
     if !items.iter().flat_map(|item| &item.destinations).any(|to| to.strategy != Strategy::Native) {
-        let bound_by = "AWS, which copies at its own pace".to_owned();
+        if let Some(within) = options.complete_within {
+            let bound_by = format!("AWS, which is asked to be done within {}", clock(within.seconds()));
+            let most = within.seconds();
+            return TimeEstimate { low_seconds: most, high_seconds: most, bound_by, sure: Sure::AtMost };
+        }
+        let bound_by = "AWS, which copies at its own pace: best effort".to_owned();
         return TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by, sure: Sure::Unknown };
     }
     for item in items.iter().filter(|item| item.destinations.iter().any(|to| to.strategy != Strategy::Native)) {

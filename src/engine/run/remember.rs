@@ -3,7 +3,7 @@
 use super::Run;
 use crate::engine::protocol::Tone;
 use crate::error::Result;
-use crate::plan::{Basis, DestinationKind};
+use crate::plan::{Basis, DestinationKind, Strategy};
 use crate::store::copies::{Copied, Held, Holds, Witness};
 
 impl Run {
@@ -32,7 +32,9 @@ impl Run {
         let Some(spot) = self.job.sinks[dest].spot()? else { return Ok(()) };
         let held = Held { region, id };
         let holds = if self.base_is_claimed(dest) { Holds::Claimed(held) } else { Holds::Proved(held) };
-        let witness = Witness::Copied { job: self.spec.job, unique: self.spec.unique.clone() };
+        let by_aws = self.spec.item()?.destinations.get(dest).is_some_and(|to| to.strategy == Strategy::Native);
+        let (job, unique) = (self.spec.job, self.spec.unique.clone());
+        let witness = if by_aws { Witness::Service { job, unique } } else { Witness::Copied { job, unique } };
         self.copies.keep(&Copied::new(self.spec.plan.world.text(), spot, holds, witness))
     }
 }

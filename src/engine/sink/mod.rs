@@ -5,6 +5,7 @@
 //! number of these in one read, and the failure of one does not touch the others.
 
 mod archive;
+mod asked;
 mod device;
 mod file;
 mod inplace;
@@ -19,12 +20,13 @@ use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 
 pub(super) use self::archive::{ArchiveSink, Facts};
+pub(super) use self::asked::{Asked, Made, Provenance};
 pub(super) use self::device::DeviceSink;
 pub(super) use self::file::{FileSink, partial};
 pub(super) use self::inplace::{InPlaceSink, Mark};
 pub(super) use self::native::NativeSink;
 pub(super) use self::null::NullSink;
-pub(super) use self::snapshot::{Made, Provenance, SnapshotSink, Under, dies_at};
+pub(super) use self::snapshot::{SnapshotSink, Under, dies_at};
 use super::call::{Caller, Route};
 use super::hub::Hub;
 use super::journal::{DestinationPicture, Record, Step};
