@@ -3,6 +3,8 @@
 //! Reads are retried by the SDK (standard mode, its retry budget being one per region); what is left is classified.
 //! Rows come back as plain values, so no SDK type leaves this room.
 
+mod images;
+
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag as Ec2Tag, TagSpecification};
@@ -14,6 +16,8 @@ use crate::grant::{Call, Grant};
 use crate::ids::{Region, SnapshotId};
 use crate::rows::{ImageRow, InstanceRow, RegionRow, SnapshotRow, State, Tag, VolumeRow};
 use crate::within::Within;
+
+pub use self::images::CopyImage;
 
 /// What EC2 gives at most: calls grow with pages, not with rows.
 const PAGE: i32 = 1000;

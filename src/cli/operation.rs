@@ -22,6 +22,14 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// Usage (exit 2), in the sentences of the address table.
 pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation> {
     let (sources, destinations) = if args.each { many(&args.addresses)? } else { one(&args.addresses)? };
+    let an_image = sources.iter().any(|from| matches!(from, Address::Image(..)));
+    if args.strategy == Some(Strategy::Direct)
+        && an_image
+        && let Some(to) = destinations.iter().find(|to| matches!(to, Address::NewSnapshot(_)))
+    {
+        return Err(Error::usage(format!("`{to}` gets no image by --strategy direct: {}", plan::NEVER_REBUILT))
+            .todo("leave --strategy out; the plan names the snapshot that can be copied alone"));
+    }
     let home = home();
     let at_home = |address: Address| match &home {
         Some(home) => address.with_home(home),

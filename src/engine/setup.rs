@@ -12,12 +12,12 @@ use super::journal;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
 use super::protocol::DestinationState;
 use super::sink::{
-    ArchiveSink, Asked, DeviceSink, Facts, FileSink, InPlaceSink, Made, Mark, NativeSink, NullSink, Provenance, Sink,
-    SnapshotSink, Under,
+    ArchiveSink, Asked, DeviceSink, Facts, FileSink, ImageSink, InPlaceSink, Made, Mark, NativeSink, NullSink,
+    Provenance, Sink, SnapshotSink, Under,
 };
 use super::source::{
     ArchiveSource, Content, DeltaSource, Entry, FileSource, FspSource, Holes, ObjectSource, Parents, SnapshotSource,
-    Source,
+    Source, UnreadSource,
 };
 use super::spec::{JobDir, Spec};
 use super::turns::Turns;
@@ -65,6 +65,14 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
                 session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
             Arc::new(SnapshotSource::new(session, id.clone(), source.volume))
         }
+        SourceKind::Image { disks, .. } => match disks.as_slice() {
+            [disk] => {
+                let session =
+                    session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
+                Arc::new(SnapshotSource::new(session, disk.snapshot.clone(), source.volume))
+            }
+            _ => Arc::new(UnreadSource),
+        },
         SourceKind::Delta { first, second, .. } => {
             let session =
                 session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
@@ -193,6 +201,22 @@ async fn sink(
                 open: Mutex::default(),
             })
         }
+        DestinationKind::Image { name, ask_encrypted, ask_key, encrypted, .. } => {
+            let SourceKind::Image { id, .. } = &source.kind else {
+                return Err(Error::failed("only an image is copied as one"));
+            };
+            let account = plan.account.as_ref();
+            Arc::new(ImageSink {
+                session: session(aws, plan.profile.as_ref(), plan.region.as_ref(), account).await?,
+                from: session(aws, plan.profile.as_ref(), source.region.as_ref(), account).await?,
+                source: id.clone(),
+                name: name.clone(),
+                asked: asked(spec, (*ask_encrypted, ask_key, *encrypted))?,
+                within: options.complete_within,
+                made: Made::new(spec.grant.clone()),
+                pairs: Mutex::default(),
+            })
+        }
         DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
             let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
             let is_file = matches!(source.kind, SourceKind::File { .. } | SourceKind::Object { .. });
@@ -247,6 +271,7 @@ fn origin(source: &SourcePlan) -> Origin {
         SourceKind::Snapshot { id, .. } | SourceKind::Delta { second: id, .. } => Some(id.clone()),
         SourceKind::Archive { snapshot, .. } => snapshot.clone(),
         SourceKind::Fsp { snapshot, .. } => Some(snapshot.clone()),
+        SourceKind::Image { .. } => source.kind.snapshot().cloned(),
         SourceKind::File { .. } | SourceKind::Object { .. } => None,
     };
     Origin { address: source.address.to_string(), snapshot, name: source.name.clone() }
@@ -257,7 +282,9 @@ fn encryption(source: &SourcePlan) -> Encryption {
         SourceKind::Snapshot { encrypted, kms_key, .. } | SourceKind::Delta { encrypted, kms_key, .. } => {
             Encryption { encrypted: *encrypted, key: kms_key.clone() }
         }
-        SourceKind::Archive { encrypted, .. } => Encryption { encrypted: *encrypted, key: None },
+        SourceKind::Archive { encrypted, .. } | SourceKind::Image { encrypted, .. } => {
+            Encryption { encrypted: *encrypted, key: None }
+        }
         SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. } => {
             Encryption { encrypted: false, key: None }
         }

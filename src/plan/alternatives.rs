@@ -10,6 +10,10 @@ use crate::within::Within;
 /// The chosen way first, then what else there is.
 pub(super) fn of(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {
     let options = &plan.operation.options;
+    let all = || plan.items.iter().flat_map(|item| &item.destinations);
+    if all().any(|to| matches!(to.kind, DestinationKind::Image { .. })) {
+        return of_image(plan, prices);
+    }
     let by_aws = plan.items.iter().flat_map(|item| &item.destinations).any(|to| to.strategy == Strategy::Native);
     let (cost, time) = if by_aws {
         let items = direct(&plan.items);
@@ -44,6 +48,27 @@ pub(super) fn of(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternat
         ways.extend(by_service(plan, item, to, prices, &native));
     }
     ways
+}
+
+/// An image is copied by AWS or not at all; what there is to choose is how fast.
+fn of_image(plan: &Plan, prices: &Prices) -> Vec<Alternative> {
+    if let [item] = plan.items.as_slice()
+        && let [to] = item.destinations.as_slice()
+    {
+        let native = Native { name: "native CopyImage", refusal: None, chosen: true };
+        return by_service(plan, item, to, prices, &native);
+    }
+    vec![Alternative {
+        name: "as planned".to_owned(),
+        once: plan.cost.once,
+        monthly: plan.cost.monthly,
+        time: plan.time.text(),
+        keeps: "key".to_owned(),
+        unavailable: None,
+        chosen: true,
+        strategy: plan.operation.options.strategy,
+        complete_within: plan.operation.options.complete_within,
+    }]
 }
 
 /// A copy that AWS makes.

@@ -11,6 +11,7 @@ pub mod count;
 mod delta;
 pub mod devices;
 mod files;
+mod images;
 mod machine;
 mod make;
 mod model;
@@ -23,6 +24,7 @@ mod weigh;
 pub use accept::Knobs;
 pub use alternatives::{clock, span};
 pub use archives::{archive_whole, bucket_session};
+pub use images::NEVER_REBUILT;
 pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{

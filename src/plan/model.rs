@@ -12,8 +12,8 @@ use crate::address::Address;
 use crate::archive::ArchiveId;
 use crate::aws::{Keep, WorldId};
 use crate::bandwidth::Bandwidth;
-use crate::ids::{AccountId, BlockRange, Profile, Region, SnapshotId};
-use crate::inventory::Tag;
+use crate::ids::{AccountId, BlockRange, ImageId, Profile, Region, SnapshotId};
+use crate::inventory::{ImageDisk, Tag};
 use crate::store::copies::FileId;
 use crate::units::{Blocks, Bytes, Digest, Quantity, Usd};
 use crate::within::Within;
@@ -147,6 +147,17 @@ pub enum SourceKind {
         /// Its key.
         kms_key: Option<String>,
     },
+    /// A machine image that AWS copies as one; what else is made of it is made of its one snapshot. Pinned by its id.
+    Image {
+        /// Its id.
+        id: ImageId,
+        /// The snapshots that it is made of.
+        disks: Vec<ImageDisk>,
+        /// Whether one of them is encrypted.
+        encrypted: bool,
+        /// What is billed by its codes.
+        billing: Option<String>,
+    },
     /// What changed from one snapshot to a later one of its lineage: pinned by both ids.
     Delta {
         /// The snapshot that whoever takes it must hold.
@@ -227,7 +238,7 @@ impl SourceKind {
     /// Whether its blocks come from a snapshot, over the network.
     #[must_use]
     pub const fn is_snapshot(&self) -> bool {
-        matches!(self, Self::Snapshot { .. } | Self::Delta { .. })
+        matches!(self, Self::Snapshot { .. } | Self::Delta { .. } | Self::Image { .. })
     }
 
     /// Whether what it reads is encrypted at rest.
@@ -236,6 +247,7 @@ impl SourceKind {
         matches!(
             self,
             Self::Snapshot { encrypted: true, .. }
+                | Self::Image { encrypted: true, .. }
                 | Self::Delta { encrypted: true, .. }
                 | Self::Archive { encrypted: true, .. }
         )
@@ -243,8 +255,12 @@ impl SourceKind {
 
     /// The snapshot that a destination holds once it has taken all of this.
     #[must_use]
-    pub const fn snapshot(&self) -> Option<&SnapshotId> {
+    pub fn snapshot(&self) -> Option<&SnapshotId> {
         match self {
+            Self::Image { disks, .. } => match disks.as_slice() {
+                [disk] => Some(&disk.snapshot),
+                _ => None,
+            },
             Self::Snapshot { id, .. } | Self::Delta { second: id, .. } => Some(id),
             // Of an archive, the region that its snapshot was in is not known any more.
             _ => None,
@@ -341,6 +357,19 @@ pub enum DestinationKind {
         /// What it lies on.
         #[serde(default)]
         on: Option<Parent>,
+    },
+    /// A copy of an image, made by AWS with its snapshots.
+    Image {
+        /// Its name.
+        name: String,
+        /// `Some(true)` when every disk is asked to be encrypted.
+        ask_encrypted: Option<bool>,
+        /// The key ARN it is asked for.
+        ask_key: Option<String>,
+        /// Whether disks will be encrypted that are not yet; what is encrypted stays so.
+        encrypted: bool,
+        /// With what and why, in words.
+        encryption: String,
     },
     /// A file, exact length, renamed when complete; a delta changes one in its place.
     File {

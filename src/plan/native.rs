@@ -14,7 +14,7 @@ use crate::plan::model::{
     Verify,
 };
 use crate::plan::prices::Prices;
-use crate::plan::weigh;
+use crate::plan::{images, weigh};
 use crate::units::{Bytes, Usd};
 use crate::within::{MOST_PER_SECOND, Within};
 
@@ -59,11 +59,13 @@ pub(super) async fn choose(
     if options.strategy == Strategy::Direct {
         return Ok(findings);
     }
+    let by_aws =
+        |kind: &DestinationKind| matches!(kind, DestinationKind::Snapshot { .. } | DestinationKind::Image { .. });
     let kinds = || items.iter().flat_map(|item| &item.destinations).map(|to| &to.kind);
-    if options.strategy == Strategy::Native && !kinds().any(|kind| matches!(kind, DestinationKind::Snapshot { .. })) {
+    if options.strategy == Strategy::Native && !kinds().any(by_aws) {
         return Ok(vec![Finding {
             level: Level::Refused,
-            text: "AWS copies to new snapshots only, and there is none among the destinations".to_owned(),
+            text: "AWS copies to new snapshots and images only, and there is none among the destinations".to_owned(),
             todo: Some("leave --strategy out".to_owned()),
         }]);
     }
@@ -103,7 +105,10 @@ pub(super) async fn choose(
 
 /// The largest of what AWS would copy at a time for this source.
 pub(super) fn largest(source: &SourcePlan) -> Bytes {
-    source.blocks.value.bytes()
+    match &source.kind {
+        SourceKind::Image { disks, .. } => images::largest(disks),
+        _ => source.blocks.value.bytes(),
+    }
 }
 
 /// Quota of all time-based copies between two regions together, in MiB a second, and what it is where nobody says.

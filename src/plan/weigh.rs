@@ -31,7 +31,7 @@ const SLACK: f64 = 1.19;
 #[must_use]
 pub const fn item_weight(source: &SourceKind) -> Bytes {
     match source {
-        SourceKind::Snapshot { .. } | SourceKind::Delta { .. } => FETCHED_ITEM,
+        SourceKind::Snapshot { .. } | SourceKind::Image { .. } | SourceKind::Delta { .. } => FETCHED_ITEM,
         SourceKind::File { .. } | SourceKind::Fsp { .. } => LOCAL_ITEM,
         // A block and the frame that it comes out of, or the answer that it is taken from.
         SourceKind::Archive { .. } | SourceKind::Object { .. } => Bytes(FETCHED_ITEM.0 + FRAME.0),
@@ -271,7 +271,12 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
             archive_cost(bill, at, keep.class.as_deref(), region, choices, options, (count, gib), here);
             continue;
         }
-        let (DestinationKind::Snapshot { on, .. }, Some(region)) = (&to.kind, &to.region) else { continue };
+        let on = match &to.kind {
+            DestinationKind::Snapshot { on, .. } => on.as_ref(),
+            DestinationKind::Image { .. } => None,
+            _ => continue,
+        };
+        let Some(region) = &to.region else { continue };
         if to.strategy == Strategy::Native {
             bill.transfer(item.source.region.as_ref(), Some(region), gib, Some(at));
             if let Some(within) = options.complete_within {
@@ -280,7 +285,7 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
             }
         } else {
             // A whole source writes zeros where only the parent has a block.
-            let covered = on.as_ref().filter(|_| item.source.kind.base().is_none());
+            let covered = on.filter(|_| item.source.kind.base().is_none());
             let puts = covered.map_or(count, |parent| {
                 let most = (blocks.value + parent.blocks).min(item.source.volume.max(parent.volume).blocks());
                 Quantity { value: most.0 as f64, sure: blocks.sure.and(Sure::AtMost) }

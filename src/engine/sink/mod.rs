@@ -8,6 +8,7 @@ mod archive;
 mod asked;
 mod device;
 mod file;
+mod image;
 mod inplace;
 mod native;
 mod null;
@@ -23,6 +24,7 @@ pub(super) use self::archive::{ArchiveSink, Facts};
 pub(super) use self::asked::{Asked, Made, Provenance};
 pub(super) use self::device::DeviceSink;
 pub(super) use self::file::{FileSink, partial};
+pub(super) use self::image::ImageSink;
 pub(super) use self::inplace::{InPlaceSink, Mark};
 pub(super) use self::native::NativeSink;
 pub(super) use self::null::NullSink;
@@ -36,9 +38,9 @@ use super::proof::Proof;
 use super::protocol::Tone;
 use super::transfer::Job;
 use crate::error::Result;
-use crate::ids::{BlockIndex, JobId};
+use crate::ids::{BlockIndex, JobId, SnapshotId};
 use crate::plan::Verify;
-use crate::store::copies::{Copies, Spot};
+use crate::store::copies::{Copies, Held, Spot};
 use crate::units::Digest;
 
 /// What a destination found when it was opened.
@@ -181,6 +183,11 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
     /// It cannot be looked at.
     fn spot(&self) -> Result<Option<Spot>> {
         Ok(None)
+    }
+
+    /// Copies of snapshots that it holds beside: source and where the copy is.
+    fn copied(&self) -> Vec<(SnapshotId, Held)> {
+        Vec::new()
     }
 
     /// Removes what was made and not completed.
