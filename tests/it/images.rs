@@ -17,7 +17,7 @@ use crate::support::{World, disk};
 /// Where the images of these tests are: an account that does not encrypt by default.
 const HERE: &str = "us-west-2";
 /// Another such place.
-const THERE: &str = "us-east-1";
+const THERE: &str = "eu-central-1";
 const ONE: &str = "ami-0aaaa000000000001";
 const TWO: &str = "ami-0aaaa000000000002";
 
@@ -279,7 +279,7 @@ async fn an_image_is_never_rebuilt_and_what_aws_does_not_copy_is_refused() {
     share("Linux/UNIX");
     let (code, json, stderr) = world.json(&["copy", &source, dr, "--yes", "-o", "json"]).await;
     assert_eq!(code, 0, "{stderr}");
-    let copy = seen(&world, "dr", THERE, &id_of(&json, 0)).await;
+    let copy = seen(&world, "dr", "us-east-1", &id_of(&json, 0)).await;
     assert_eq!(copy.owner_id(), Some(account.account.as_str()));
 }
 
