@@ -21,6 +21,10 @@ pub enum Call {
     CompleteSnapshot,
     /// `ec2:CopySnapshot`: makes something new.
     CopySnapshot,
+    /// `ec2:CopyImage`: makes something new.
+    CopyImage,
+    /// `ec2:DeregisterImage`: of an image that the job made.
+    DeregisterImage,
     /// `ec2:CreateTags`, on results of this job.
     CreateTags,
     /// `ec2:DeleteSnapshot`: of what the job made or the plan listed.
@@ -42,6 +46,8 @@ impl Call {
             Self::PutSnapshotBlock => "ebs:PutSnapshotBlock",
             Self::CompleteSnapshot => "ebs:CompleteSnapshot",
             Self::CopySnapshot => "ec2:CopySnapshot",
+            Self::CopyImage => "ec2:CopyImage",
+            Self::DeregisterImage => "ec2:DeregisterImage",
             Self::CreateTags => "ec2:CreateTags",
             Self::DeleteSnapshot => "ec2:DeleteSnapshot",
             Self::PutObject => "s3:PutObject",

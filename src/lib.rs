@@ -29,6 +29,7 @@ pub mod grant;
 pub mod ids;
 pub mod rows;
 pub mod units;
+pub mod within;
 
 pub mod aws;
 pub mod store;

@@ -158,6 +158,57 @@ pub struct ImageRow {
     pub tags: Vec<Tag>,
 }
 
+/// One disk of an image that is made from a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageDisk {
+    /// `/dev/xvda`.
+    pub device: String,
+    /// What it is made from.
+    pub snapshot: SnapshotId,
+    /// The size of the volume that it becomes.
+    pub size: Bytes,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// All blocks of the snapshot, when AWS says it.
+    #[serde(default)]
+    pub full: Option<Bytes>,
+}
+
+/// One image in full: what a copy of it has to keep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageFacts {
+    /// As it is listed.
+    pub row: ImageRow,
+    /// Its disks that are made from snapshots, as it maps them.
+    pub disks: Vec<ImageDisk>,
+    /// What launching it is billed as: `RunInstances:0002` is Windows.
+    pub usage: String,
+    /// Codes of what is sold with it, as the Marketplace's.
+    pub product_codes: Vec<String>,
+    /// AWS's words when it failed.
+    pub reason: Option<String>,
+    /// What else makes it what it is, by name: a copy has the same.
+    pub properties: Vec<(&'static str, String)>,
+}
+
+/// What launching costs where nothing is billed beside the instance.
+const PLAIN_USAGE: &str = "RunInstances";
+
+impl ImageFacts {
+    /// What is billed by codes that only CopyImage keeps; `None` for plain Linux.
+    #[must_use]
+    pub fn billing(&self) -> Option<String> {
+        let usage = (!self.usage.is_empty() && self.usage != PLAIN_USAGE).then(|| self.usage.clone());
+        let codes: Vec<String> = usage.into_iter().chain(self.product_codes.iter().cloned()).collect();
+        let plain = matches!(self.row.platform.as_str(), "" | "Linux/UNIX");
+        match (plain, codes.is_empty()) {
+            (true, true) => None,
+            (false, true) => Some(self.row.platform.clone()),
+            _ => Some(format!("{}, {}", self.row.platform, codes.join(", "))),
+        }
+    }
+}
+
 /// One instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceRow {

@@ -7,7 +7,7 @@ use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{Image, Instance, Snapshot, SnapshotState, StorageTier, Volume};
 use jiff::Timestamp;
 
-use crate::rows::{ImageRow, InstanceRow, Origin, SnapshotRow, State, Tag, Tier, VolumeRow};
+use crate::rows::{ImageDisk, ImageFacts, ImageRow, InstanceRow, Origin, SnapshotRow, State, Tag, Tier, VolumeRow};
 use crate::units::Bytes;
 
 /// The rows of a page.
@@ -118,6 +118,52 @@ pub(super) fn image_row(image: Image, origin: &Arc<Origin>) -> Option<ImageRow> 
         description: image.description.unwrap_or_default(),
         tags,
     })
+}
+
+/// An image in full.
+pub(super) fn image_facts(image: Image, origin: &Arc<Origin>) -> Option<ImageFacts> {
+    let mappings = image.block_device_mappings.clone().unwrap_or_default();
+    let mut disks: Vec<ImageDisk> = Vec::with_capacity(mappings.len());
+    let mut layout: Vec<String> = Vec::with_capacity(mappings.len());
+    for mapping in mappings {
+        let device = mapping.device_name.unwrap_or_default();
+        let Some(ebs) = mapping.ebs else {
+            layout.push(format!("{device} {}", mapping.virtual_name.unwrap_or_default()));
+            continue;
+        };
+        let kind = ebs.volume_type.as_ref().map(|kind| kind.as_str().to_owned()).unwrap_or_default();
+        let end = if ebs.delete_on_termination.unwrap_or(false) { "goes with the instance" } else { "stays" };
+        layout.push(format!("{device} {} {kind}, {end}", gib(ebs.volume_size)));
+        if let Some(snapshot) = ebs.snapshot_id.and_then(|id| id.parse().ok()) {
+            let (size, encrypted) = (gib(ebs.volume_size), ebs.encrypted.unwrap_or(false));
+            disks.push(ImageDisk { device, snapshot, size, encrypted, full: None });
+        }
+    }
+    layout.sort();
+    let said = |value: Option<&str>| value.unwrap_or_default().to_owned();
+    let codes = image.product_codes.clone().unwrap_or_default().into_iter();
+    let mut product_codes: Vec<String> = codes.filter_map(|code| code.product_code_id).collect();
+    product_codes.sort();
+    let usage = image.usage_operation.clone().unwrap_or_default();
+    let properties = vec![
+        ("block devices", layout.join("; ")),
+        ("architecture", said(image.architecture.as_ref().map(|value| value.as_str()))),
+        ("platform details", said(image.platform_details.as_deref())),
+        ("usage operation", usage.clone()),
+        ("product codes", product_codes.join(" ")),
+        ("root device", said(image.root_device_name.as_deref())),
+        ("root device type", said(image.root_device_type.as_ref().map(|value| value.as_str()))),
+        ("virtualization", said(image.virtualization_type.as_ref().map(|value| value.as_str()))),
+        ("boot mode", said(image.boot_mode.as_ref().map(|value| value.as_str()))),
+        ("TPM", said(image.tpm_support.as_ref().map(|value| value.as_str()))),
+        ("IMDS", said(image.imds_support.as_ref().map(|value| value.as_str()))),
+        ("ENA", image.ena_support.unwrap_or(false).to_string()),
+    ];
+    let reason = image.state_reason.clone().and_then(|reason| match (text(reason.code), text(reason.message)) {
+        (Some(code), Some(message)) => Some(format!("{code}: {}", message.trim_start_matches(&format!("{code}: ")))),
+        (one, other) => one.or(other),
+    });
+    Some(ImageFacts { row: image_row(image, origin)?, disks, usage, product_codes, reason, properties })
 }
 
 pub(super) fn instance_row(instance: Instance, origin: &Arc<Origin>) -> Option<InstanceRow> {

@@ -3,6 +3,8 @@
 //! Reads are retried by the SDK (standard mode, its retry budget being one per region); what is left is classified.
 //! Rows come back as plain values, so no SDK type leaves this room.
 
+mod images;
+
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag as Ec2Tag, TagSpecification};
@@ -13,6 +15,9 @@ use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
 use crate::ids::{Region, SnapshotId};
 use crate::rows::{ImageRow, InstanceRow, RegionRow, SnapshotRow, State, Tag, VolumeRow};
+use crate::within::Within;
+
+pub use self::images::CopyImage;
 
 /// What EC2 gives at most: calls grow with pages, not with rows.
 const PAGE: i32 = 1000;
@@ -63,6 +68,8 @@ pub struct CopySnapshot {
     pub encrypted: bool,
     /// The key, when it is asked for.
     pub kms_key: Option<String>,
+    /// How long it may take; else AWS sets its own pace.
+    pub within: Option<Within>,
 }
 
 /// EC2 in one session. Cheap to clone.
@@ -295,6 +302,7 @@ impl Ec2 {
             .description(&request.description)
             .set_encrypted(request.encrypted.then_some(true))
             .set_kms_key_id(request.kms_key.clone())
+            .set_completion_duration_minutes(request.within.and_then(|within| i32::try_from(within.minutes()).ok()))
             .tag_specifications(tags.build())
             .customize()
             .config_override(once)

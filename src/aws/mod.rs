@@ -25,7 +25,7 @@ mod wire;
 
 pub use blocks::{Arriving, CORRUPT};
 pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapshot, Started};
-pub use ec2::{CopySnapshot, Ec2, EncryptionDefault, Page, SnapshotState};
+pub use ec2::{CopyImage, CopySnapshot, Ec2, EncryptionDefault, Page, SnapshotState};
 pub use metadata::host_region;
 pub use profiles::ProfilesVersion;
 pub use s3::{

@@ -11,6 +11,7 @@ use crate::bandwidth::Bandwidth;
 use crate::ids::{JobId, Profile, Region};
 use crate::plan::{OmitZeros, Pace, Strategy, Verify};
 use crate::units::{Bytes, parse_bytes};
+use crate::within::Within;
 
 const AFTER_HELP: &str = "\
 Addresses:
@@ -219,8 +220,12 @@ pub struct OperationArgs {
     #[arg(long, value_enum, default_value_t)]
     pub pace: Pace,
     /// Through this engine block by block, by the service, or whichever is better
-    #[arg(long, value_enum, default_value_t)]
-    pub strategy: Strategy,
+    /// [default: direct]
+    #[arg(long, value_enum)]
+    pub strategy: Option<Strategy>,
+    /// Have AWS copy it within this time, as 45m or 8h45m, for a surcharge; implies --strategy native
+    #[arg(long, value_name = "TIME")]
+    pub complete_within: Option<Within>,
     /// How far the copy is proved beyond what the service checks itself
     #[arg(long, value_enum, default_value_t)]
     pub verify: Verify,
@@ -236,6 +241,9 @@ pub struct OperationArgs {
     /// Tag the results; may be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_tag)]
     pub tags: Vec<(String, String)>,
+    /// Name of a copied machine image; else its source's
+    #[arg(long, value_name = "TEXT")]
+    pub name: Option<String>,
     /// Encrypt the results with this key
     #[arg(long, value_name = "ARN")]
     pub kms_key: Option<String>,
@@ -537,7 +545,7 @@ choices! {
     }
     Strategy {
         "direct" => Strategy::Direct, "Through this engine, block by block";
-        "native" => Strategy::Native, "By the service (CopySnapshot)";
+        "native" => Strategy::Native, "By the service (CopySnapshot; an image always, by CopyImage)";
         "auto" => Strategy::Auto, "Whichever the plan finds better";
     }
     Verify {

@@ -46,6 +46,10 @@ enum On {
     Snapshots,
     /// What floe itself has made: its tag says so.
     OwnSnapshots,
+    /// Images and the snapshots that they are made of.
+    Images,
+    /// Images that floe itself had made.
+    OwnImages,
     /// Keys, used through EC2 and EBS only.
     Keys,
     /// Grants on keys, for AWS resources only.
@@ -103,7 +107,10 @@ const TABLE: &[Row] = &[
         on: On::Snapshots,
     },
     Row { sid: "LetAwsCopy", verbs: &[CopyVerb, Deck], actions: &["ec2:CopySnapshot"], on: On::Snapshots },
-    Row { sid: "TagResults", verbs: &[CopyVerb, Deck], actions: &["ec2:CreateTags"], on: On::Snapshots },
+    Row { sid: "FindImages", verbs: &[Plan, CopyVerb], actions: &["ec2:DescribeImages"], on: On::Everything },
+    Row { sid: "LetAwsCopyImages", verbs: &[CopyVerb, Deck], actions: &["ec2:CopyImage"], on: On::Images },
+    Row { sid: "TagResults", verbs: &[CopyVerb, Deck], actions: &["ec2:CreateTags"], on: On::Images },
+    Row { sid: "DeregisterWhatFailed", verbs: &[CopyVerb, Deck], actions: &["ec2:DeregisterImage"], on: On::OwnImages },
     Row {
         sid: "CleanUpAfterACancel",
         verbs: &[CopyVerb, Deck],
@@ -165,7 +172,7 @@ struct Statement {
     sid: &'static str,
     effect: &'static str,
     action: &'static [&'static str],
-    resource: &'static str,
+    resource: Value,
     #[serde(skip_serializing_if = "Map::is_empty")]
     condition: Map<String, Value>,
 }
@@ -178,20 +185,24 @@ struct Policy {
 }
 
 impl On {
-    fn resource(self) -> &'static str {
-        match self {
+    fn resource(self) -> Value {
+        Value::from(match self {
+            Self::Images => return json!(["arn:*:ec2:*::image/*", "arn:*:ec2:*::snapshot/*"]),
+            Self::OwnImages => "arn:*:ec2:*::image/*",
             Self::Everything => "*",
             Self::Snapshots | Self::OwnSnapshots => "arn:*:ec2:*::snapshot/*",
             Self::Keys | Self::Grants => "arn:*:kms:*:*:key/*",
             Self::Buckets => "arn:*:s3:::*",
             Self::Objects => "arn:*:s3:::*/*",
-        }
+        })
     }
 
     fn condition(self) -> Map<String, Value> {
         let condition = match self {
-            Self::Everything | Self::Snapshots | Self::Keys | Self::Buckets | Self::Objects => return Map::new(),
-            Self::OwnSnapshots => ("StringLike", json!({ "aws:ResourceTag/floe:job": "*" })),
+            Self::Everything | Self::Snapshots | Self::Images | Self::Keys | Self::Buckets | Self::Objects => {
+                return Map::new();
+            }
+            Self::OwnSnapshots | Self::OwnImages => ("StringLike", json!({ "aws:ResourceTag/floe:job": "*" })),
             Self::Grants => ("Bool", json!({ "kms:GrantIsForAWSResource": "true" })),
         };
         Map::from_iter([(condition.0.to_owned(), condition.1)])
@@ -253,6 +264,8 @@ mod tests {
             Call::PutSnapshotBlock,
             Call::CompleteSnapshot,
             Call::CopySnapshot,
+            Call::CopyImage,
+            Call::DeregisterImage,
             Call::CreateTags,
             Call::DeleteSnapshot,
             Call::PutObject,

@@ -7,7 +7,7 @@ use super::args::OperationArgs;
 use super::resolve::{Resolved, World};
 use crate::address::{Address, Place};
 use crate::error::{Error, Result};
-use crate::plan::{self, Machine, Operation, Options, Plan};
+use crate::plan::{self, Machine, Operation, Options, Plan, Strategy};
 use crate::store::config::Clamp;
 use crate::store::copies::Copies;
 
@@ -22,6 +22,14 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// Usage (exit 2), in the sentences of the address table.
 pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation> {
     let (sources, destinations) = if args.each { many(&args.addresses)? } else { one(&args.addresses)? };
+    let an_image = sources.iter().any(|from| matches!(from, Address::Image(..)));
+    if args.strategy == Some(Strategy::Direct)
+        && an_image
+        && let Some(to) = destinations.iter().find(|to| matches!(to, Address::NewSnapshot(_)))
+    {
+        return Err(Error::usage(format!("`{to}` gets no image by --strategy direct: {}", plan::NEVER_REBUILT))
+            .todo("leave --strategy out; the plan names the snapshot that can be copied alone"));
+    }
     let home = home();
     let at_home = |address: Address| match &home {
         Some(home) => address.with_home(home),
@@ -39,7 +47,7 @@ pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation>
             memory: args.memory,
             bandwidth: args.bandwidth.clone(),
             pace: args.pace,
-            strategy: args.strategy,
+            strategy: strategy(args)?,
             verify: args.verify,
             omit_zeros: args.omit_zeros,
             force: args.force,
@@ -52,8 +60,20 @@ pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation>
             wait_timeout_seconds: args.wait_timeout,
             allow_gaps: args.allow_gaps,
             storage_class: args.storage_class.clone(),
+            complete_within: args.complete_within,
+            name: args.name.clone(),
         },
     })
+}
+
+/// A time that AWS is to keep implies that AWS copies.
+fn strategy(args: &OperationArgs) -> Result<Strategy> {
+    match (args.complete_within, args.strategy) {
+        (Some(_), None | Some(Strategy::Native)) => Ok(Strategy::Native),
+        (Some(_), Some(_)) => Err(Error::usage("--complete-within is for what AWS copies itself")
+            .todo("leave --strategy out, or say --strategy native")),
+        (None, strategy) => Ok(strategy.unwrap_or_default()),
+    }
 }
 
 fn home() -> Option<PathBuf> {

@@ -81,8 +81,19 @@ fn source(item: &ItemPlan) -> String {
     let from = &item.source;
     let name = from.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
     let encrypted = match &from.kind {
-        kind if kind.is_encrypted() && kind.is_snapshot() => ", encrypted",
+        SourceKind::Snapshot { encrypted: true, .. } | SourceKind::Delta { encrypted: true, .. } => ", encrypted",
         SourceKind::Archive { encrypted: true, .. } => ", of an encrypted source",
+        SourceKind::Image { disks, .. } => {
+            let s = if disks.len() == 1 { "" } else { "s" };
+            let encrypted = if from.kind.is_encrypted() { ", encrypted" } else { "" };
+            return format!(
+                "{}{name}: an image of {} snapshot{s}, {}, {} blocks{encrypted}",
+                from.address,
+                disks.len(),
+                from.volume,
+                from.blocks
+            );
+        }
         SourceKind::Object { .. } => ", a raw image",
         SourceKind::Fsp { .. } => ", of flexible-snapshot-proxy",
         _ => "",
@@ -99,6 +110,9 @@ fn destination(to: &DestinationPlan) -> String {
                 Some(Parent { id: None, .. }) => " on the one before".to_owned(),
             };
             format!("{} a new snapshot{on} of {} GiB, {encryption}", to.address, grouped(u64::from(*volume_gib)))
+        }
+        DestinationKind::Image { name, encryption, .. } => {
+            format!("{} an image called {name}, copied by AWS, {encryption}", to.address)
         }
         DestinationKind::File { length, onto: Some(_), .. } => {
             format!("{} changed in its place: a file of {length}", to.address)

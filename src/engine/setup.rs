@@ -12,12 +12,12 @@ use super::journal;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
 use super::protocol::DestinationState;
 use super::sink::{
-    ArchiveSink, DeviceSink, Facts, FileSink, InPlaceSink, Made, Mark, NativeSink, NullSink, ObjectSink, Provenance,
-    Sink, SnapshotSink, Under,
+    ArchiveSink, Asked, DeviceSink, Facts, FileSink, ImageSink, InPlaceSink, Made, Mark, NativeSink, NullSink,
+    ObjectSink, Provenance, Sink, SnapshotSink, Under,
 };
 use super::source::{
     ArchiveSource, Content, DeltaSource, Entry, FileSource, FspSource, Holes, ObjectSource, Parents, SnapshotSource,
-    Source,
+    Source, UnreadSource,
 };
 use super::spec::{JobDir, Spec};
 use super::turns::Turns;
@@ -65,6 +65,14 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
                 session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
             Arc::new(SnapshotSource::new(session, id.clone(), source.volume))
         }
+        SourceKind::Image { disks, .. } => match disks.as_slice() {
+            [disk] => {
+                let session =
+                    session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
+                Arc::new(SnapshotSource::new(session, disk.snapshot.clone(), source.volume))
+            }
+            _ => Arc::new(UnreadSource),
+        },
         SourceKind::Delta { first, second, .. } => {
             let session =
                 session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
@@ -207,29 +215,35 @@ async fn sink(
                 open: Mutex::default(),
             })
         }
+        DestinationKind::Image { name, ask_encrypted, ask_key, encrypted, .. } => {
+            let SourceKind::Image { id, .. } = &source.kind else {
+                return Err(Error::failed("only an image is copied as one"));
+            };
+            let account = plan.account.as_ref();
+            Arc::new(ImageSink {
+                session: session(aws, plan.profile.as_ref(), plan.region.as_ref(), account).await?,
+                from: session(aws, plan.profile.as_ref(), source.region.as_ref(), account).await?,
+                source: id.clone(),
+                name: name.clone(),
+                asked: asked(spec, (*ask_encrypted, ask_key, *encrypted))?,
+                within: options.complete_within,
+                made: Made::new(spec.grant.clone()),
+                pairs: Mutex::default(),
+            })
+        }
         DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
             let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
             let is_file = matches!(source.kind, SourceKind::File { .. } | SourceKind::Object { .. });
-            let description = options.description.clone().unwrap_or_else(|| format!("floe copy of {}", source.address));
-            let provenance = Provenance { source: source.address.to_string(), unique: spec.unique.clone() };
-            let mut tags = source.tags.clone();
-            for tag in &options.tags {
-                tags.retain(|(key, _)| *key != tag.0);
-                tags.push(tag.clone());
-            }
+            let asked = asked(spec, (*ask_encrypted, ask_key, *encrypted))?;
             if let (Strategy::Native, SourceKind::Snapshot { id, .. }) = (plan.strategy, &source.kind) {
-                let there =
+                let from =
                     self::session(aws, plan.profile.as_ref(), source.region.as_ref(), plan.account.as_ref()).await?;
                 return Ok(Arc::new(NativeSink {
                     session,
-                    from: there,
+                    from,
                     source: id.clone(),
-                    ask_encrypted: *ask_encrypted,
-                    ask_key: ask_key.clone(),
-                    encrypted: *encrypted,
-                    tags,
-                    description,
-                    provenance,
+                    asked,
+                    within: options.complete_within,
                     made: Made::new(spec.grant.clone()),
                 }));
             }
@@ -237,12 +251,7 @@ async fn sink(
                 session,
                 volume_gib: *volume_gib,
                 parent: under,
-                ask_encrypted: *ask_encrypted,
-                ask_key: ask_key.clone(),
-                encrypted: *encrypted,
-                tags,
-                description,
-                provenance,
+                asked,
                 omit_zeros: is_file && options.omit_zeros == OmitZeros::All,
                 write_holes: options.omit_zeros == OmitZeros::Off,
                 made: Made::new(spec.grant.clone()),
@@ -252,12 +261,31 @@ async fn sink(
     })
 }
 
+/// What is asked for of AWS, whoever makes it; `encryption` as planned: what is asked, with which key, what comes of it.
+fn asked(spec: &Spec, (ask_encrypted, ask_key, encrypted): (Option<bool>, &Option<String>, bool)) -> Result<Asked> {
+    let (options, source) = (&spec.plan.operation.options, &spec.item()?.source);
+    let mut tags = source.tags.clone();
+    for tag in &options.tags {
+        tags.retain(|(key, _)| *key != tag.0);
+        tags.push(tag.clone());
+    }
+    Ok(Asked {
+        ask_encrypted,
+        ask_key: ask_key.clone(),
+        encrypted,
+        tags,
+        description: options.description.clone().unwrap_or_else(|| format!("floe copy of {}", source.address)),
+        provenance: Provenance { source: source.address.to_string(), unique: spec.unique.clone() },
+    })
+}
+
 /// What the manifest of an archive says of its source.
 fn origin(source: &SourcePlan) -> Origin {
     let snapshot = match &source.kind {
         SourceKind::Snapshot { id, .. } | SourceKind::Delta { second: id, .. } => Some(id.clone()),
         SourceKind::Archive { snapshot, .. } => snapshot.clone(),
         SourceKind::Fsp { snapshot, .. } => Some(snapshot.clone()),
+        SourceKind::Image { .. } => source.kind.snapshot().cloned(),
         SourceKind::File { .. } | SourceKind::Object { .. } => None,
     };
     Origin { address: source.address.to_string(), snapshot, name: source.name.clone() }
@@ -268,7 +296,9 @@ fn encryption(source: &SourcePlan) -> Encryption {
         SourceKind::Snapshot { encrypted, kms_key, .. } | SourceKind::Delta { encrypted, kms_key, .. } => {
             Encryption { encrypted: *encrypted, key: kms_key.clone() }
         }
-        SourceKind::Archive { encrypted, .. } => Encryption { encrypted: *encrypted, key: None },
+        SourceKind::Archive { encrypted, .. } | SourceKind::Image { encrypted, .. } => {
+            Encryption { encrypted: *encrypted, key: None }
+        }
         SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. } => {
             Encryption { encrypted: false, key: None }
         }

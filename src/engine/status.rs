@@ -250,7 +250,12 @@ pub(super) fn left_overs(spec: &Spec, picture: &Picture) -> Vec<LeftOver> {
             DestinationKind::Snapshot { .. } if known.id.is_some() => {
                 found.push(LeftOver::Snapshot(address(spec, dest, known)));
             }
-            DestinationKind::Snapshot { .. } if known.state == DestinationState::Starting => {
+            DestinationKind::Image { .. } if known.id.is_some() => {
+                found.push(LeftOver::Image(address(spec, dest, known)));
+            }
+            DestinationKind::Snapshot { .. } | DestinationKind::Image { .. }
+                if known.state == DestinationState::Starting =>
+            {
                 found.push(LeftOver::Unanswered(plan.address.to_string()));
             }
             DestinationKind::Archive { bucket, root, .. } => {
@@ -298,7 +303,9 @@ fn resting_state(picture: &Picture, running: bool) -> (JobState, String) {
 fn address(spec: &Spec, dest: usize, known: &DestinationPicture) -> String {
     let planned = spec.plan.items.first().and_then(|item| item.destinations.get(dest));
     match (planned, &known.id) {
-        (Some(plan), Some(id)) if matches!(plan.kind, DestinationKind::Snapshot { .. }) => {
+        (Some(plan), Some(id))
+            if matches!(plan.kind, DestinationKind::Snapshot { .. } | DestinationKind::Image { .. }) =>
+        {
             let place = match &plan.address {
                 Address::OnParent(place, _) => Address::NewSnapshot(place.clone()),
                 other => other.clone(),

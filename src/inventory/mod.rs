@@ -11,9 +11,11 @@ mod look;
 mod remember;
 mod stored;
 
-pub use crate::rows::{ImageRow, InstanceRow, Origin, RegionRow, SnapshotRow, State, Tag, Tier, VolumeRow};
+pub use crate::rows::{
+    ImageDisk, ImageFacts, ImageRow, InstanceRow, Origin, RegionRow, SnapshotRow, State, Tag, Tier, VolumeRow,
+};
 pub use filter::{Fields, Filter};
-pub use find::find_snapshot;
+pub use find::{find_image, find_snapshot};
 pub use look::look;
 
 use std::sync::Arc;

@@ -68,7 +68,8 @@ impl Plan {
         });
         let mut ids: Vec<String> = roots.collect();
         ids.dedup();
-        let is_native = |to: &DestinationPlan| to.strategy == Strategy::Native;
+        let is_native = |to: &DestinationPlan| to.strategy == Strategy::Native && makes_snapshot(to);
+        let makes_image = |to: &DestinationPlan| matches!(to.kind, DestinationKind::Image { .. });
         let mut calls = Vec::new();
         if destinations().any(|to| makes_snapshot(to) && !is_native(to)) {
             calls.extend([Call::StartSnapshot, Call::PutSnapshotBlock, Call::CompleteSnapshot]);
@@ -76,7 +77,10 @@ impl Plan {
         if destinations().any(is_native) {
             calls.push(Call::CopySnapshot);
         }
-        if destinations().any(makes_snapshot) {
+        if destinations().any(makes_image) {
+            calls.extend([Call::CopyImage, Call::DeregisterImage]);
+        }
+        if destinations().any(|to| makes_snapshot(to) || makes_image(to)) {
             calls.extend([Call::CreateTags, Call::DeleteSnapshot]);
         }
         if !ids.is_empty() {

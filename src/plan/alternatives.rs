@@ -1,19 +1,19 @@
 //! Other ways to the same result, each with its price and what it keeps.
 
 use crate::plan::machine::RunsIn;
-use crate::plan::model::{Alternative, DestinationKind, ItemPlan, Plan, SourceKind, Strategy, Verify};
+use crate::plan::model::{Alternative, DestinationKind, DestinationPlan, ItemPlan, Plan, SourceKind, Strategy, Verify};
 use crate::plan::prices::Prices;
 use crate::plan::{native, weigh};
 use crate::units::{Quantity, Sure, Usd};
-
-/// Surcharge of a time-based copy per GiB at its fastest that a large snapshot can have (8 h to 15 h 45 min).
-const TIME_BASED_PER_GIB: f64 = 0.010;
-/// A time-based copy moves at most this much a second.
-const TIME_BASED_MIB_PER_SECOND: f64 = 500.0;
+use crate::within::Within;
 
 /// The chosen way first, then what else there is.
 pub(super) fn of(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {
     let options = &plan.operation.options;
+    let all = || plan.items.iter().flat_map(|item| &item.destinations);
+    if all().any(|to| matches!(to.kind, DestinationKind::Image { .. })) {
+        return of_image(plan, prices);
+    }
     let by_aws = plan.items.iter().flat_map(|item| &item.destinations).any(|to| to.strategy == Strategy::Native);
     let (cost, time) = if by_aws {
         let items = direct(&plan.items);
@@ -35,43 +35,87 @@ pub(super) fn of(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternat
         keeps: keeps.to_owned(),
         unavailable: None,
         chosen: !by_aws,
+        strategy: Strategy::Direct,
+        complete_within: None,
     }];
     if let [item] = plan.items.as_slice()
         && let SourceKind::Snapshot { .. } = item.source.kind
         && let [to] = item.destinations.as_slice()
         && let DestinationKind::Snapshot { .. } = to.kind
-        && let (Some(from), Some(region)) = (&item.source.region, &to.region)
     {
-        let gib = item.source.blocks.value.bytes().as_gib();
-        let sure = item.source.blocks.sure;
-        let price = prices.between(from, region);
-        let once = Quantity { value: Usd(price.value.0 * gib), sure: price.sure.and(sure) };
+        let refusal = native::refusal(&item.source, to, options);
+        let native = Native { name: "native CopySnapshot", refusal, chosen: by_aws };
+        ways.extend(by_service(plan, item, to, prices, &native));
+    }
+    ways
+}
+
+/// An image is copied by AWS or not at all; what there is to choose is how fast.
+fn of_image(plan: &Plan, prices: &Prices) -> Vec<Alternative> {
+    if let [item] = plan.items.as_slice()
+        && let [to] = item.destinations.as_slice()
+    {
+        let native = Native { name: "native CopyImage", refusal: None, chosen: true };
+        return by_service(plan, item, to, prices, &native);
+    }
+    vec![Alternative {
+        name: "as planned".to_owned(),
+        once: plan.cost.once,
+        monthly: plan.cost.monthly,
+        time: plan.time.text(),
+        keeps: "key".to_owned(),
+        unavailable: None,
+        chosen: true,
+        strategy: plan.operation.options.strategy,
+        complete_within: plan.operation.options.complete_within,
+    }]
+}
+
+/// A copy that AWS makes.
+struct Native {
+    name: &'static str,
+    /// Why it cannot.
+    refusal: Option<String>,
+    /// Whether the plan is one.
+    chosen: bool,
+}
+
+/// What AWS does itself: at its own pace, and within a time that is asked for or the shortest there is.
+fn by_service(
+    plan: &Plan,
+    item: &ItemPlan,
+    to: &DestinationPlan,
+    prices: &Prices,
+    native: &Native,
+) -> Vec<Alternative> {
+    let (Some(from), Some(region)) = (&item.source.region, &to.region) else { return Vec::new() };
+    let gib = item.source.blocks.value.bytes().as_gib();
+    let transfer = prices.between(from, region);
+    let once = Quantity { value: Usd(transfer.value.0 * gib), sure: transfer.sure.and(item.source.blocks.sure) };
+    let asked = plan.operation.options.complete_within;
+    let mut ways = vec![Alternative {
+        name: native.name.to_owned(),
+        once,
+        monthly: plan.cost.monthly,
+        time: "unknown".to_owned(),
+        keeps: "key".to_owned(),
+        unavailable: native.refusal.clone(),
+        chosen: native.chosen && asked.is_none(),
+        strategy: Strategy::Native,
+        complete_within: None,
+    }];
+    if let Some(within) = asked.or_else(|| Within::least_for(native::largest(&item.source))) {
+        let by = clock(within.seconds());
         ways.push(Alternative {
-            name: "native CopySnapshot".to_owned(),
-            once,
-            monthly: plan.cost.monthly,
-            time: "unknown".to_owned(),
-            keeps: "key".to_owned(),
-            unavailable: native::refusal(&item.source, to, options),
-            chosen: by_aws,
-        });
-        let seconds = (item.source.blocks.value.bytes().as_mib() / TIME_BASED_MIB_PER_SECOND).max(900.0);
-        let quarters = (seconds / 900.0).ceil();
-        ways.push(Alternative {
-            name: format!("native, by {}", clock(quarters * 900.0)),
+            name: format!("native, by {by}"),
             once: Quantity {
-                value: Usd(once.value.0 + gib * surcharge(quarters)),
+                value: Usd(once.value.0 + gib * within.surcharge().0),
                 sure: once.sure.and(Sure::Estimate),
             },
-            monthly: plan.cost.monthly,
-            time: clock(quarters * 900.0),
-            keeps: "key".to_owned(),
-            unavailable: Some(format!(
-                "floe prices time-based copies, but does not ask for them: aws ec2 copy-snapshot \
-                 --completion-duration-minutes {}",
-                quarters * 15.0
-            )),
-            chosen: false,
+            time: by,
+            chosen: native.chosen && asked.is_some(),
+            complete_within: Some(within),
+            ..ways[0].clone()
         });
     }
     ways
@@ -84,19 +128,6 @@ fn direct(items: &[ItemPlan]) -> Vec<ItemPlan> {
         to.strategy = Strategy::Direct;
     }
     items
-}
-
-/// Surcharge per GiB by duration in quarters of an hour (fixed in all regions).
-fn surcharge(quarters: f64) -> f64 {
-    match quarters {
-        q if q <= 1.0 => 0.020,
-        q if q <= 3.0 => 0.018,
-        q if q <= 7.0 => 0.016,
-        q if q <= 15.0 => 0.014,
-        q if q <= 31.0 => 0.012,
-        q if q <= 63.0 => TIME_BASED_PER_GIB,
-        _ => 0.005,
-    }
 }
 
 /// `8 h 42 m`, `14 m`, `40 s`.
@@ -132,11 +163,5 @@ mod tests {
         assert_eq!(clock(3.4), "3 s");
         assert_eq!(clock(200_000.0), "2 d 07 h");
         assert_eq!(span(3.0, 3.2), "3 s");
-    }
-
-    #[test]
-    fn faster_copies_cost_more() {
-        let prices: Vec<f64> = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0].into_iter().map(surcharge).collect();
-        assert!(prices.windows(2).all(|pair| pair[0] > pair[1]), "{prices:?}");
     }
 }

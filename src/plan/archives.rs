@@ -53,6 +53,9 @@ fn name(source: &SourcePlan) -> ArchiveId {
             let last = layers.last().map_or("", |layer| archives::last_folder(&layer.root));
             last.parse().unwrap_or_else(|_| ArchiveId::file(last, &unique()))
         }
+        SourceKind::Image { .. } => {
+            source.kind.snapshot().map_or_else(|| ArchiveId::file("image", &unique()), ArchiveId::whole)
+        }
         SourceKind::Object { key, .. } => ArchiveId::file(archives::last_folder(key), &unique()),
         SourceKind::File { path, .. } => {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -53,7 +53,7 @@ impl Maker<'_> {
         } else {
             Quantity::at_most(most)
         };
-        let tags = self.kept_tags(&b);
+        let tags = self.kept_tags(&b.tags);
         let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
         Ok(SourcePlan {
             address: Address::Delta(place, first.clone(), second.clone()),

@@ -144,6 +144,7 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
             SourceKind::Snapshot { id, .. } | SourceKind::Delta { second: id, .. } => id.to_string(),
             SourceKind::Archive { snapshot: Some(id), .. } => id.to_string(),
             SourceKind::Fsp { snapshot, .. } => snapshot.to_string(),
+            SourceKind::Image { id, .. } => id.to_string(),
             SourceKind::File { .. } | SourceKind::Archive { .. } | SourceKind::Object { .. } => "disk".to_owned(),
         });
         let stem: String =

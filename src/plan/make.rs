@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::address::{Address, Place};
 use crate::aws::{Aws, Session};
 use crate::error::{Error, Result};
-use crate::ids::SnapshotId;
+use crate::ids::{AccountId, Region, SnapshotId};
 use crate::inventory::{self, SnapshotRow, State, Tag, Tier};
 use crate::plan::choices::{Quotas, choose};
 use crate::plan::machine::{Machine, RunsIn};
@@ -39,7 +39,14 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
             Error::usage("many sources cannot share one file").todo("copy them to `REGION:`, one at a time to files")
         );
     }
-    let mut maker = Maker { aws, operation: &operation, machine, findings: Vec::new(), quotas: Quotas::default() };
+    let mut maker = Maker {
+        aws,
+        operation: &operation,
+        machine,
+        findings: Vec::new(),
+        quotas: Quotas::default(),
+        image_names: Vec::new(),
+    };
     let items = maker.items().await?;
     let quotas = maker.quotas;
     let findings = maker.findings;
@@ -78,6 +85,7 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
     let asked = plan.operation.options.clone();
     let findings = native::choose(aws, &mut plan.items, &asked, &plan.choices, machine).await?;
     plan.findings.extend(findings);
+    plan.findings.extend(native::check_time(aws, &plan.items, &asked).await?);
     note_route(&mut plan, machine);
     plan.weigh(machine, Prices::bundled());
     Ok(plan)
@@ -155,6 +163,8 @@ pub(super) struct Maker<'a> {
     pub machine: &'a Machine,
     pub findings: Vec<Finding>,
     pub quotas: Quotas,
+    /// Names of the images that the plan makes, and where.
+    pub image_names: Vec<(AccountId, Region, String)>,
 }
 
 impl Maker<'_> {
@@ -215,8 +225,7 @@ impl Maker<'_> {
             }
             Address::Path(path) => files::source(path, &self.operation.options, &mut self.findings),
             Address::Delta(place, first, second) => self.delta(place, first, second).await,
-            Address::Image(..) => Err(Error::usage(format!("`{address}`: images cannot be copied yet"))
-                .todo("copy the snapshot of its root device: floe ls images names it")),
+            Address::Image(place, id) => self.image(place, id).await,
             Address::Archive(..) => {
                 archives::source(self.aws, address, &self.operation.options, &mut self.findings).await
             }
@@ -250,11 +259,11 @@ impl Maker<'_> {
     }
 
     /// The tags that are carried over; says how many are not.
-    pub(super) fn kept_tags(&mut self, row: &SnapshotRow) -> Vec<Tag> {
-        let kept: Vec<Tag> = row.tags.iter().filter(|(key, _)| !key.starts_with("aws:")).cloned().collect();
-        let left_out = row.tags.len() - kept.len();
-        if !row.tags.is_empty() {
-            let text = format!("{} of {} tags are kept", kept.len(), row.tags.len());
+    pub(super) fn kept_tags(&mut self, tags: &[Tag]) -> Vec<Tag> {
+        let kept: Vec<Tag> = tags.iter().filter(|(key, _)| !key.starts_with("aws:")).cloned().collect();
+        let left_out = tags.len() - kept.len();
+        if !tags.is_empty() {
+            let text = format!("{} of {} tags are kept", kept.len(), tags.len());
             self.findings.push(if left_out == 0 {
                 passed(text)
             } else {
@@ -264,9 +273,9 @@ impl Maker<'_> {
         kept
     }
 
-    fn snapshot(&mut self, session: &Session, row: SnapshotRow) -> Result<SourcePlan> {
+    pub(super) fn snapshot(&mut self, session: &Session, row: SnapshotRow) -> Result<SourcePlan> {
         self.readable(&row)?;
-        let kept = self.kept_tags(&row);
+        let kept = self.kept_tags(&row.tags);
         let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
         let whole = row.size.blocks();
         Ok(SourcePlan {
@@ -285,6 +294,9 @@ impl Maker<'_> {
     async fn destination(&mut self, address: &Address, source: &SourcePlan) -> Result<DestinationPlan> {
         match address {
             Address::NewSnapshot(place) if source.kind.base().is_some() => Err(onto::no_base(place, source)),
+            Address::NewSnapshot(place) if matches!(source.kind, SourceKind::Image { .. }) => {
+                self.new_image(place, source).await
+            }
             Address::NewSnapshot(place) => self.new_snapshot(place, source).await,
             Address::OnParent(place, id) => self.on_parent(place, id, source).await,
             Address::Path(path) if source.kind.base().is_some() => {
@@ -338,10 +350,7 @@ impl Maker<'_> {
     /// What StartSnapshot is asked, what comes of it, and why: the user guide's table, without a parent.
     async fn encryption(&self, session: &Session, source: &SourcePlan) -> Result<(Option<bool>, bool, String)> {
         if let Some(key) = &self.operation.options.kms_key {
-            if !(key.starts_with("arn:") && key.contains(":key/")) {
-                return Err(Error::usage(format!("`{key}` is not a key ARN"))
-                    .todo("StartSnapshot takes only arn:aws:kms:REGION:ACCOUNT:key/…, no alias and no bare id"));
-            }
+            kms_key_arn(key)?;
             return Ok((Some(true), true, format!("encrypted with {key}, as asked")));
         }
         let default = session.ec2().encryption_default().await?;
@@ -356,6 +365,15 @@ impl Maker<'_> {
             (false, false) => (None, false, "not encrypted, like the source".to_owned()),
         })
     }
+}
+
+/// Refuses what is no ARN of a key.
+pub(super) fn kms_key_arn(key: &str) -> Result<()> {
+    if key.starts_with("arn:") && key.contains(":key/") {
+        return Ok(());
+    }
+    Err(Error::usage(format!("`{key}` is not a key ARN"))
+        .todo("StartSnapshot takes only arn:aws:kms:REGION:ACCOUNT:key/…, no alias and no bare id"))
 }
 
 /// The size that a snapshot of it has.

@@ -12,11 +12,12 @@ use crate::address::Address;
 use crate::archive::ArchiveId;
 use crate::aws::{Keep, WorldId};
 use crate::bandwidth::Bandwidth;
-use crate::ids::{AccountId, BlockRange, Profile, Region, SnapshotId};
-use crate::inventory::Tag;
+use crate::ids::{AccountId, BlockRange, ImageId, Profile, Region, SnapshotId};
+use crate::inventory::{ImageDisk, Tag};
 use crate::plan::layout::Layout;
 use crate::store::copies::FileId;
 use crate::units::{Blocks, Bytes, Digest, Quantity, Usd};
+use crate::within::Within;
 
 /// How far a copy is proved beyond what the service checks itself (DESIGN §4, `--verify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -115,6 +116,12 @@ pub struct Options {
     /// Storage class of what is written to S3.
     #[serde(default)]
     pub storage_class: Option<String>,
+    /// How long AWS may take for what it copies (`--complete-within`); else it sets its own pace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_within: Option<Within>,
+    /// What a copied image is called; else as its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// One or many sources, one or many destinations (many sources are a group: `--each`).
@@ -140,6 +147,17 @@ pub enum SourceKind {
         encrypted: bool,
         /// Its key.
         kms_key: Option<String>,
+    },
+    /// A machine image that AWS copies as one; what else is made of it is made of its one snapshot. Pinned by its id.
+    Image {
+        /// Its id.
+        id: ImageId,
+        /// The snapshots that it is made of.
+        disks: Vec<ImageDisk>,
+        /// Whether one of them is encrypted.
+        encrypted: bool,
+        /// What is billed by its codes.
+        billing: Option<String>,
     },
     /// What changed from one snapshot to a later one of its lineage: pinned by both ids.
     Delta {
@@ -221,7 +239,7 @@ impl SourceKind {
     /// Whether its blocks come from a snapshot, over the network.
     #[must_use]
     pub const fn is_snapshot(&self) -> bool {
-        matches!(self, Self::Snapshot { .. } | Self::Delta { .. })
+        matches!(self, Self::Snapshot { .. } | Self::Delta { .. } | Self::Image { .. })
     }
 
     /// Whether what it reads is encrypted at rest.
@@ -230,6 +248,7 @@ impl SourceKind {
         matches!(
             self,
             Self::Snapshot { encrypted: true, .. }
+                | Self::Image { encrypted: true, .. }
                 | Self::Delta { encrypted: true, .. }
                 | Self::Archive { encrypted: true, .. }
         )
@@ -237,8 +256,12 @@ impl SourceKind {
 
     /// The snapshot that a destination holds once it has taken all of this.
     #[must_use]
-    pub const fn snapshot(&self) -> Option<&SnapshotId> {
+    pub fn snapshot(&self) -> Option<&SnapshotId> {
         match self {
+            Self::Image { disks, .. } => match disks.as_slice() {
+                [disk] => Some(&disk.snapshot),
+                _ => None,
+            },
             Self::Snapshot { id, .. } | Self::Delta { second: id, .. } => Some(id),
             // Of an archive, the region that its snapshot was in is not known any more.
             _ => None,
@@ -286,6 +309,8 @@ pub enum Basis {
     Copied,
     /// `floe verify` read both, every block.
     Verified,
+    /// AWS copied it there itself for floe: completed, and of equal size; no block was read.
+    Native,
     /// The job before this one makes it (`--chain`).
     Before,
     /// Nobody knows: `--force` says so, and the result is only claimed.
@@ -333,6 +358,19 @@ pub enum DestinationKind {
         /// What it lies on.
         #[serde(default)]
         on: Option<Parent>,
+    },
+    /// A copy of an image, made by AWS with its snapshots.
+    Image {
+        /// Its name.
+        name: String,
+        /// `Some(true)` when every disk is asked to be encrypted.
+        ask_encrypted: Option<bool>,
+        /// The key ARN it is asked for.
+        ask_key: Option<String>,
+        /// Whether disks will be encrypted that are not yet; what is encrypted stays so.
+        encrypted: bool,
+        /// With what and why, in words.
+        encryption: String,
     },
     /// A file, exact length, renamed when complete; a delta changes one in its place.
     File {
@@ -559,6 +597,12 @@ pub struct Alternative {
     pub unavailable: Option<String>,
     /// Whether it is the one chosen.
     pub chosen: bool,
+    /// How it is asked for.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// With this time for AWS.
+    #[serde(default)]
+    pub complete_within: Option<Within>,
 }
 
 /// What the run is set to: computed once, here; the engine obeys.

@@ -3,16 +3,20 @@
 //! CopySnapshot is asked by the destination's account in the destination's region. It never decrypts, crosses no
 //! partition, and copies only what that account can see.
 
+use std::collections::BTreeMap;
+
 use crate::aws::Aws;
 use crate::error::Result;
+use crate::plan::alternatives::clock;
 use crate::plan::machine::Machine;
 use crate::plan::model::{
     Choices, DestinationKind, DestinationPlan, Finding, ItemPlan, Level, Options, SourceKind, SourcePlan, Strategy,
     Verify,
 };
 use crate::plan::prices::Prices;
-use crate::plan::weigh;
-use crate::units::Usd;
+use crate::plan::{images, weigh};
+use crate::units::{Bytes, Usd};
+use crate::within::{MOST_PER_SECOND, Within};
 
 /// Why AWS cannot make this destination itself, as far as the plan's own facts say.
 pub(super) fn refusal(source: &SourcePlan, to: &DestinationPlan, options: &Options) -> Option<String> {
@@ -55,11 +59,13 @@ pub(super) async fn choose(
     if options.strategy == Strategy::Direct {
         return Ok(findings);
     }
+    let by_aws =
+        |kind: &DestinationKind| matches!(kind, DestinationKind::Snapshot { .. } | DestinationKind::Image { .. });
     let kinds = || items.iter().flat_map(|item| &item.destinations).map(|to| &to.kind);
-    if options.strategy == Strategy::Native && !kinds().any(|kind| matches!(kind, DestinationKind::Snapshot { .. })) {
+    if options.strategy == Strategy::Native && !kinds().any(by_aws) {
         return Ok(vec![Finding {
             level: Level::Refused,
-            text: "AWS copies to new snapshots only, and there is none among the destinations".to_owned(),
+            text: "AWS copies to new snapshots and images only, and there is none among the destinations".to_owned(),
             todo: Some("leave --strategy out".to_owned()),
         }]);
     }
@@ -92,6 +98,67 @@ pub(super) async fn choose(
                 }
             };
             findings.push(finding);
+        }
+    }
+    Ok(findings)
+}
+
+/// The largest of what AWS would copy at a time for this source.
+pub(super) fn largest(source: &SourcePlan) -> Bytes {
+    match &source.kind {
+        SourceKind::Image { disks, .. } => images::largest(disks),
+        _ => source.blocks.value.bytes(),
+    }
+}
+
+/// Quota of all time-based copies between two regions together, in MiB a second, and what it is where nobody says.
+const PAIR_QUOTA: (&str, f64) = ("L-E137849C", 2000.0);
+
+/// Whether what was asked with `--complete-within` can be: a copy has a shortest time, a pair of regions a quota.
+///
+/// # Errors
+/// As a session's.
+pub(super) async fn check_time(aws: &Aws, items: &[ItemPlan], options: &Options) -> Result<Vec<Finding>> {
+    let Some(within) = options.complete_within else { return Ok(Vec::new()) };
+    let mut findings = Vec::new();
+    let mut pairs: BTreeMap<_, (f64, &DestinationPlan)> = BTreeMap::new();
+    for item in items {
+        let (all, largest) = (item.source.blocks.value.bytes(), largest(&item.source));
+        let short = Within::least_for(largest).filter(|least| within < *least);
+        if let Some(least) = short {
+            findings.push(Finding {
+                level: Level::Refused,
+                text: format!(
+                    "{} cannot be copied within {}: AWS moves {MOST_PER_SECOND} a second at most in one copy, so up to \
+                     {largest} take {}",
+                    item.source.address,
+                    clock(within.seconds()),
+                    clock(least.seconds()),
+                ),
+                todo: Some(format!("--complete-within {least} or more")),
+            });
+        }
+        for to in item.destinations.iter().filter(|to| to.strategy == Strategy::Native) {
+            let pair = (&to.account, &item.source.region, &to.region);
+            pairs.entry(pair).or_insert((0.0, to)).0 += all.as_mib() / within.seconds();
+        }
+    }
+    for ((_, from, region), (rate, to)) in pairs {
+        let session = aws.session(to.profile.as_ref(), to.region.as_ref()).await?;
+        let quota = session.quota(PAIR_QUOTA.0).await.unwrap_or(PAIR_QUOTA.1);
+        if rate > quota {
+            let name =
+                |region: &Option<crate::ids::Region>| region.as_ref().map_or_else(String::new, ToString::to_string);
+            findings.push(Finding {
+                level: Level::Warning,
+                text: format!(
+                    "{rate:.0} MiB/s from {} to {} are more than the account's {quota:.0} for time-based copies: they take \
+                     longer, and are billed by the time that they took",
+                    name(from),
+                    name(region),
+                ),
+                todo: Some(format!("a longer --complete-within, or ask for more of quota {}", PAIR_QUOTA.0)),
+            });
         }
     }
     Ok(findings)

@@ -1,7 +1,7 @@
 //! What a delta may be written onto: only what is proved to hold its first snapshot (DESIGN §3, rule 6).
 //!
 //! Invariant: a base is believed because floe wrote it and nobody touched it since, because `floe verify` read all of
-//! it, or because it is that very snapshot; everything else is refused, or labelled when `--force` was said.
+//! it, because AWS made it as a copy for floe, or because it is that very snapshot; everything else is refused, or labelled when `--force` was said.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
@@ -136,6 +136,7 @@ fn since(witness: &Witness) -> String {
     match witness {
         Witness::Copied { job, .. } => format!("job {job} completed it"),
         Witness::Verified => "`floe verify` read it".to_owned(),
+        Witness::Service { job, .. } => format!("AWS completed it for job {job}"),
     }
 }
 
@@ -144,6 +145,7 @@ fn holds(holds: &Holds, witness: &Witness, first: &Held) -> Answer {
         Holds::Proved(held) if held == first => Ok(match witness {
             Witness::Copied { .. } => Basis::Copied,
             Witness::Verified => Basis::Verified,
+            Witness::Service { .. } => Basis::Native,
         }),
         Holds::Proved(held) => Err(format!("it holds {} ({}) as far as floe knows", held.id, held.region)),
         Holds::Claimed(held) => Err(format!("that it holds {} was claimed with --force, and never proved", held.id)),
@@ -186,7 +188,7 @@ fn of_snapshot(row: &SnapshotRow, own: &Held, first: &Held, known: Known<'_>) ->
     let copies = known.copies.ok_or("nothing is known of earlier copies")?;
     let record = copies.snapshot(own).filter(|record| record.world == known.world);
     let record = record.ok_or_else(|| format!("floe has no record here that {} is a copy of {}", own.id, first.id))?;
-    if let Witness::Copied { unique, job } = &record.witness
+    if let Witness::Copied { unique, job } | Witness::Service { unique, job } = &record.witness
         && !row.tags.iter().any(|(key, value)| key == "floe:job" && value == unique)
     {
         return Err(format!("its tags do not say that job {job} made it"));
@@ -216,6 +218,10 @@ fn believed(basis: Basis, shown: &str, first: &SnapshotId) -> Finding {
     let how = match basis {
         Basis::Copied => format!("`{shown}` holds {first}: floe copied it, and nothing touched it since"),
         Basis::Verified => format!("`{shown}` holds {first}, every block of it"),
+        Basis::Native => {
+            let text = format!("`{shown}` holds {first}: AWS copied it itself; it completed, and no block was read");
+            return Finding { level: Level::Note, text, todo: None };
+        }
         Basis::Before => format!("the job before makes what holds {first}"),
         Basis::Forced => {
             let text = format!("whether `{shown}` holds {first} is nobody's word but yours (--force)");

@@ -4,6 +4,7 @@
 
 use crate::bandwidth::Bandwidth;
 use crate::ids::Region;
+use crate::plan::alternatives::clock;
 use crate::plan::choices::{
     COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LISTED_ENTRY, LOCAL_ITEM, compressing, lanes_for, run_blocks,
 };
@@ -32,7 +33,7 @@ const SLACK: f64 = 1.19;
 #[must_use]
 pub const fn item_weight(source: &SourceKind) -> Bytes {
     match source {
-        SourceKind::Snapshot { .. } | SourceKind::Delta { .. } => FETCHED_ITEM,
+        SourceKind::Snapshot { .. } | SourceKind::Image { .. } | SourceKind::Delta { .. } => FETCHED_ITEM,
         SourceKind::File { .. } | SourceKind::Fsp { .. } => LOCAL_ITEM,
         // A block and the frame that it comes out of, or the answer that it is taken from.
         SourceKind::Archive { .. } | SourceKind::Object { .. } => Bytes(FETCHED_ITEM.0 + FRAME.0),
@@ -291,12 +292,21 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
             object_cost(bill, at, (layout, keep.class.as_deref()), region, options, blocks, here);
             continue;
         }
-        let (DestinationKind::Snapshot { on, .. }, Some(region)) = (&to.kind, &to.region) else { continue };
+        let on = match &to.kind {
+            DestinationKind::Snapshot { on, .. } => on.as_ref(),
+            DestinationKind::Image { .. } => None,
+            _ => continue,
+        };
+        let Some(region) = &to.region else { continue };
         if to.strategy == Strategy::Native {
             bill.transfer(item.source.region.as_ref(), Some(region), gib, Some(at));
+            if let Some(within) = options.complete_within {
+                let price = Quantity { value: within.surcharge(), sure: Sure::Estimate };
+                bill.line(format!("time-based copy to {region}, {within}"), gib, "GiB", price, Some(at));
+            }
         } else {
             // A whole source writes zeros where only the parent has a block.
-            let covered = on.as_ref().filter(|_| item.source.kind.base().is_none());
+            let covered = on.filter(|_| item.source.kind.base().is_none());
             let puts = covered.map_or(count, |parent| {
                 let most = (blocks.value + parent.blocks).min(item.source.volume.max(parent.volume).blocks());
                 Quantity { value: most.0 as f64, sure: blocks.sure.and(Sure::AtMost) }
@@ -398,7 +408,12 @@ pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices) -> TimeEst
     let mut low = 0.0;
     let mut bound = (f64::INFINITY, String::new());
     if !items.iter().flat_map(|item| &item.destinations).any(|to| to.strategy != Strategy::Native) {
-        let bound_by = "AWS, which copies at its own pace".to_owned();
+        if let Some(within) = options.complete_within {
+            let bound_by = format!("AWS, which is asked to be done within {}", clock(within.seconds()));
+            let most = within.seconds();
+            return TimeEstimate { low_seconds: most, high_seconds: most, bound_by, sure: Sure::AtMost };
+        }
+        let bound_by = "AWS, which copies at its own pace: best effort".to_owned();
         return TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by, sure: Sure::Unknown };
     }
     for item in items.iter().filter(|item| item.destinations.iter().any(|to| to.strategy != Strategy::Native)) {

@@ -355,10 +355,36 @@ pub struct Image {
     /// The client token of the CopyImage that made it.
     #[serde(default)]
     pub client_token: Option<String>,
+    /// A fingerprint of what that CopyImage asked for.
+    #[serde(default)]
+    pub token_print: u64,
+    /// Other accounts that may launch it.
+    #[serde(default)]
+    pub launchers: Vec<AccountId>,
+    /// What launching it is billed as, where the platform does not tell.
+    #[serde(default)]
+    pub usage: Option<String>,
+    /// Codes of what is sold with it.
+    #[serde(default)]
+    pub product_codes: Vec<String>,
     /// What it would attach.
     pub mappings: Vec<Mapping>,
     /// Its tags.
     pub tags: Tags,
+}
+
+impl Image {
+    /// `RunInstances` and the code of what is billed beside the instance.
+    #[must_use]
+    pub fn usage(&self) -> &str {
+        let windows = self.platform.starts_with("Windows");
+        self.usage.as_deref().unwrap_or(if windows { "RunInstances:0002" } else { "RunInstances" })
+    }
+    /// Whether an account may launch it.
+    #[must_use]
+    pub fn is_for(&self, account: &AccountId) -> bool {
+        self.public || self.owner == *account || self.launchers.contains(account)
+    }
 }
 
 /// One block device of an image.

@@ -100,6 +100,13 @@ pub enum Witness {
     },
     /// `floe verify` read both, every block.
     Verified,
+    /// AWS copied it there itself: it says completed, the sizes are equal, and no block passed floe.
+    Service {
+        /// The job that asked for it.
+        job: JobId,
+        /// Unique for it in any state directory; in the tags of the copy.
+        unique: String,
+    },
 }
 
 /// What it holds.

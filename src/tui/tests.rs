@@ -12,7 +12,8 @@ use super::screen::Screen;
 use super::testing::{deck, drawn, frame, key_of, now, origin, press, profiles, settle, snapshot};
 use super::theme::{Palette, Theme};
 use super::update::{update, wants};
-use crate::inventory::{Rows, SnapshotRow, Update as Told};
+use crate::address::Address;
+use crate::inventory::{ImageRow, Rows, SnapshotRow, Update as Told};
 
 #[test]
 fn no_key_means_two_things_in_one_scope() {
@@ -183,6 +184,38 @@ fn nothing_is_copied_in_a_read_only_deck() {
     press(&mut model, &["2", "c"], &mut now);
     assert!(model.overlays.is_empty());
     assert!(model.toast.as_ref().is_some_and(|t| t.bad && t.text.contains("read-only")));
+}
+
+#[test]
+fn an_image_is_copied_from_its_list_and_what_cannot_be_says_why() {
+    let mut model = deck(120, 36);
+    let mut now = now();
+    press(&mut model, &["4"], &mut now);
+    let row = model.images.list.current().and_then(|at| model.catalog.images.get(at)).cloned().expect("an image");
+    press(&mut model, &["c"], &mut now);
+    match model.overlays.last() {
+        Some(Overlay::Address(state)) => assert_eq!(state.what, format!("{} {}", row.id, row.name)),
+        other => panic!("{other:?}"),
+    }
+    let effects = press(&mut model, &["e", "u", "w", "1", "enter"], &mut now);
+    let planned = effects.iter().find_map(|effect| match effect {
+        Effect::MakePlan { operation, .. } => Some(operation),
+        _ => None,
+    });
+    let operation = planned.expect("a plan is asked for");
+    assert!(matches!(&operation.sources[..], [Address::Image(_, id)] if *id == row.id), "{operation:?}");
+
+    let bare = ImageRow { snapshots: Vec::new(), state: "pending".to_owned(), ..row };
+    let (look, origin) = (model.look, bare.origin.clone());
+    press(&mut model, &["esc"], &mut now);
+    update(&mut model, Msg::Inventory(look, Told::Page(origin, Rows::Images(vec![bare.clone()]))), now);
+    settle(&mut model, now);
+    press(&mut model, &["c"], &mut now);
+    let said = |model: &Model| model.toast.as_ref().map(|toast| toast.text.clone()).unwrap_or_default();
+    assert!(model.overlays.is_empty() && said(&model).contains("made of no snapshot"), "{}", said(&model));
+    model.mode = Mode::ReadOnly;
+    press(&mut model, &["c"], &mut now);
+    assert!(said(&model).contains("read-only"), "{}", said(&model));
 }
 
 #[test]

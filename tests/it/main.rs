@@ -17,6 +17,7 @@ mod engine;
 mod guards;
 mod hostile;
 mod house;
+mod images;
 mod inventory;
 mod lying;
 mod matrix;

@@ -142,3 +142,75 @@ async fn what_cannot_be_copied_natively_is_refused_or_copied_directly_with_the_r
     assert_eq!(json["destinations"][0]["strategy"], "native", "the cheaper one: {json}");
     assert_eq!(requests(&world, "CopySnapshot"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_for_aws_is_asked_priced_and_refused_where_it_is_too_short() {
+    let world = World::with(Faults { copying_ms: 30_000, ..quick() }).await;
+    let source = format!("us-east-1:{WEB_DATA}");
+    let (code, json, stderr) =
+        world.json(&["plan", &source, "us-west-2:", "--complete-within", "45m", "-o", "json"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(json["destinations"][0]["strategy"], "native", "the time implies it");
+    let parts = json["cost"]["parts"].as_array().expect("a bill");
+    let timed = parts.iter().find(|part| part["name"].as_str().is_some_and(|name| name.contains("time-based")));
+    let timed = timed.expect("a line for the time");
+    let (gib, usd) = (timed["quantity"].as_f64().expect("GiB"), timed["usd"].as_f64().expect("dollars"));
+    assert!((usd - gib * 0.018).abs() < 1e-9, "{timed}");
+    assert_eq!(json["time"]["high_seconds"], 2700.0);
+    let chosen: Vec<_> =
+        json["alternatives"].as_array().expect("ways").iter().map(|way| way["chosen"].clone()).collect();
+    assert_eq!(chosen, [false, false, true]);
+
+    // 15 TiB in a quarter of an hour.
+    let large = "us-east-1:snap-01c55a9e07b3d2f48";
+    let refused = world.run(&["copy", large, "us-west-2:", "--complete-within", "15m", "--yes"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(5), "{said}");
+    for word in ["cannot be copied within 15 m", "500 MiB a second", "take 8 h 45 m", "--complete-within 8h45m or more"]
+    {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    for wrong in [["--complete-within", "20m"].as_slice(), &["--complete-within", "1h", "--strategy", "direct"]] {
+        let refused = world.run(&[&["plan", &source, "us-west-2:"], wrong].concat()).await;
+        assert_eq!(refused.status.code(), Some(2), "{wrong:?}: {}", String::from_utf8_lossy(&refused.stderr));
+    }
+    assert_eq!(requests(&world, "CopySnapshot"), 0);
+
+    let mut child =
+        world.floe(&["copy", &source, "us-west-2:", "--complete-within", "45m", "--yes"]).spawn().expect("floe");
+    let asked = loop {
+        if let Some(row) = world.made_by_floe("prod", "us-west-2").await.first() {
+            break row.clone();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(
+        (asked.transfer_type().map(|kind| kind.as_str()), asked.completion_duration_minutes()),
+        (Some("time-based"), Some(45))
+    );
+    child.kill().expect("killed");
+    child.wait().expect("waited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_copy_is_a_base_and_says_on_whose_word() {
+    let world = World::with(quick()).await;
+    let first = crate::chains::grown(&world, "us-west-2", None, 1, &[(0, 1), (9, 9)]).await;
+    let second = crate::chains::grown(&world, "us-west-2", Some(&first), 1, &[(9, 8), (2047, 3)]).await;
+    let (code, json, stderr) = world.json(&native(&format!("us-west-2:{first}"), &["eu-west-1:"])).await;
+    assert_eq!(code, 0, "{stderr}");
+    let address = json["destinations"][0]["address"].as_str().expect("an address");
+    let copy = address.rsplit(':').next().expect("an id").to_owned();
+    let record = world.path(&format!(".local/state/floe/copies/{copy}-eu-west-1.json"));
+    let record = std::fs::read_to_string(record).expect("a record");
+    assert!(record.contains("\"service\""), "AWS is the witness, not floe: {record}");
+    let delta = format!("us-west-2:{first}..{second}");
+    let (code, json, stderr) =
+        world.json(&["copy", &delta, &format!("eu-west-1:{copy}+"), "--yes", "--foreground", "-o", "json"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("AWS copied it itself; it completed, and no block was read"), "{stderr}");
+    let address = json["destinations"][0]["address"].as_str().expect("an address");
+    let made = world.contents("prod", "eu-west-1", address.rsplit(':').next().expect("an id")).await;
+    let truth = world.contents("prod", "us-west-2", &second).await;
+    assert_eq!(crate::chains::without_zeros(&made), crate::chains::without_zeros(&truth));
+}

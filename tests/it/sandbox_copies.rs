@@ -123,10 +123,15 @@ async fn an_image_is_copied_with_its_snapshots_once_for_each_token() {
     let own = here.describe_images().owners("self").send().await.unwrap();
     let source = own.images().iter().find(|image| image.state() == Some(&ImageState::Available)).unwrap();
     let from = source.image_id().unwrap();
-    let copy =
-        || there.copy_image().source_region("us-east-1").source_image_id(from).name("copied").client_token("once");
-    let id = copy().copy_image_tags(true).send().await.unwrap().image_id.unwrap();
+    let copy = || {
+        let copy = there.copy_image().source_region("us-east-1").source_image_id(from).name("copied");
+        copy.client_token("once").copy_image_tags(true)
+    };
+    let id = copy().send().await.unwrap().image_id.unwrap();
     assert_eq!(copy().send().await.unwrap().image_id(), Some(id.as_str()), "the same token, the same image");
+    assert_eq!(code(copy().description("other").send().await), "IdempotentParameterMismatch");
+    assert_eq!(code(copy().client_token("twice").send().await), "InvalidAMIName.Duplicate");
+    assert_eq!(code(copy().client_token("twice").name("a*b").send().await), "InvalidAMIName.Malformed");
     let look = async || -> Image { there.describe_images().image_ids(&id).send().await.unwrap().images()[0].clone() };
     let first = look().await;
     let snapshots: Vec<String> = first
@@ -145,10 +150,48 @@ async fn an_image_is_copied_with_its_snapshots_once_for_each_token() {
     assert_eq!((done.state(), done.name()), (Some(&ImageState::Available), Some("copied")));
     assert_eq!(done.platform_details(), source.platform_details());
     world.running.sandbox.set_faults(Faults { rules: vec![Rule::of(Fault::FailLater).on("CopyImage")], ..quick() });
-    let broken = copy().client_token("twice").send().await.unwrap().image_id.unwrap();
+    let broken = copy().client_token("twice").name("broken").send().await.unwrap().image_id.unwrap();
     let rows = there.describe_images().image_ids(&broken).send().await.unwrap();
     let first = rows.images()[0].block_device_mappings()[0].ebs().unwrap().snapshot_id().unwrap().to_owned();
     assert_eq!(settled(&there, &first).await.state(), Some(&SnapshotState::Error));
     let rows = there.describe_images().image_ids(&broken).send().await.unwrap();
     assert_eq!(rows.images()[0].state(), Some(&ImageState::Failed));
+    let reason = rows.images()[0].state_reason().and_then(|reason| reason.message());
+    assert_eq!(reason, Some("Given key ID is not accessible"));
+    // An image holds its snapshots until it is deregistered, and they stay when it is.
+    let delete = async |id: &str| there.delete_snapshot().snapshot_id(id).send().await;
+    assert_eq!(code(delete(&first).await), "InvalidSnapshot.InUse");
+    assert_eq!(code(there.deregister_image().image_id(&broken).dry_run(true).send().await), "DryRunOperation");
+    there.deregister_image().image_id(&broken).send().await.unwrap();
+    assert_eq!(code(there.deregister_image().image_id(&broken).send().await), "InvalidAMIID.NotFound");
+    assert_eq!(code(there.describe_images().image_ids(&broken).send().await), "InvalidAMIID.NotFound");
+    delete(&first).await.unwrap();
+    let gone = there.deregister_image().image_id(&id).delete_associated_snapshots(true).send().await.unwrap();
+    assert_eq!(gone.delete_snapshot_results().len(), snapshots.len());
+    assert_eq!(code(there.describe_snapshots().snapshot_ids(&snapshots[0]).send().await), "InvalidSnapshot.NotFound");
+}
+
+#[tokio::test]
+async fn what_aws_refuses_to_copy_of_images() {
+    let world = World::with(Faults { copying_ms: 60_000, ..Faults::default() }).await;
+    let (here, there) = (world.ec2("prod", "us-east-1"), world.ec2("prod", "us-west-2"));
+    let copy = |id: &str| there.copy_image().source_region("us-east-1").source_image_id(id).name("copied");
+    assert_eq!(code(copy("ami-0aaaa0000000000ff").send().await), "InvalidAMIID.NotFound");
+    assert_eq!(code(copy("ami-0c1d4e8855b0f77a2").send().await), "InvalidAMIID.Unavailable", "a disabled one");
+    let own = here.describe_images().owners("self").send().await.unwrap();
+    let from = own.images().iter().find(|image| image.state() == Some(&ImageState::Available)).unwrap();
+    let from = from.image_id().unwrap();
+    assert_eq!(code(copy(from).encrypted(false).send().await), "InvalidParameterValue");
+    assert_eq!(code(copy(from).kms_key_id("alias/aws/ebs").send().await), "InvalidParameterCombination");
+    for minutes in [7, 2895] {
+        let timed = copy(from).snapshot_copy_completion_duration_minutes(minutes).send().await;
+        assert_eq!(code(timed), "InvalidParameterValue", "{minutes} minutes");
+    }
+    assert_eq!(code(copy(from).dry_run(true).send().await), "DryRunOperation");
+    for n in 0..20 {
+        copy(from).name(format!("copy {n}")).send().await.unwrap();
+    }
+    assert_eq!(code(copy(from).send().await), "ResourceLimitExceeded");
+    let stranger = world.ec2("dr", "us-east-1").deregister_image().image_id(from).send().await;
+    assert_eq!(code(stranger), "InvalidAMIID.NotFound", "what is not shared is not seen");
 }

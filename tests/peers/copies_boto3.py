@@ -78,6 +78,26 @@ def images(east, west):
         settled(west, mapping["Ebs"]["SnapshotId"])
     image = west.describe_images(ImageIds=[made["ImageId"]])["Images"][0]
     assert (image["State"], image["Name"]) == ("available", "by boto3"), image
+    assert image["UsageOperation"] == source["UsageOperation"]
+    copy = dict(SourceRegion="us-east-1", SourceImageId=source["ImageId"])
+    refused("IdempotentParameterMismatch", west.copy_image, Name="other", ClientToken="t", **copy)
+    refused("InvalidAMIName.Duplicate", west.copy_image, Name="by boto3", ClientToken="u", **copy)
+    refused("InvalidAMIName.Malformed", west.copy_image, Name="a*b", **copy)
+    refused("DryRunOperation", west.copy_image, Name="dry", DryRun=True, **copy)
+    wrong = west.copy_image(Name="wrong key", Encrypted=True, KmsKeyId="alias/none", **copy)["ImageId"]
+    image = west.describe_images(ImageIds=[wrong])["Images"][0]
+    held = [mapping["Ebs"]["SnapshotId"] for mapping in image["BlockDeviceMappings"]]
+    for snapshot in held:
+        settled(west, snapshot)
+    image = west.describe_images(ImageIds=[wrong])["Images"][0]
+    assert (image["State"], image["StateReason"]["Message"]) == ("failed", "Given key ID is not accessible"), image
+    refused("InvalidSnapshot.InUse", west.delete_snapshot, SnapshotId=held[0])
+    west.deregister_image(ImageId=wrong)
+    refused("InvalidAMIID.NotFound", west.describe_images, ImageIds=[wrong])
+    for snapshot in held:
+        west.delete_snapshot(SnapshotId=snapshot)
+    gone = west.deregister_image(ImageId=made["ImageId"], DeleteAssociatedSnapshots=True)
+    assert all(row["ReturnCode"] == "success" for row in gone["DeleteSnapshotResults"]), gone
 
 
 def keys(kms, east):

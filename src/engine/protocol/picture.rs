@@ -392,7 +392,9 @@ impl JobStatus {
 pub enum LeftOver {
     /// A pending snapshot, by its address.
     Snapshot(String),
-    /// A snapshot that was asked for there; whether it exists was not heard.
+    /// An image that is not whole, with its snapshots, by its address.
+    Image(String),
+    /// A snapshot or an image that was asked for there; whether it exists was not heard.
     Unanswered(String),
     /// A part of a file.
     File(PathBuf),
@@ -406,6 +408,7 @@ impl fmt::Display for LeftOver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Snapshot(address) => write!(f, "pending snapshot {address}"),
+            Self::Image(address) => write!(f, "pending image {address} and its snapshots"),
             Self::Unanswered(place) => write!(f, "a snapshot asked for in {place}, its answer lost"),
             Self::File(path) => write!(f, "partial file {}", path.display()),
             Self::Upload(place) => write!(f, "an unfinished upload of {place}"),

@@ -3,8 +3,8 @@
 use super::Run;
 use crate::engine::protocol::Tone;
 use crate::error::Result;
-use crate::plan::{Basis, DestinationKind};
-use crate::store::copies::{Copied, Held, Holds, Witness};
+use crate::plan::{Basis, DestinationKind, Strategy};
+use crate::store::copies::{Copied, Held, Holds, Spot, Witness};
 
 impl Run {
     /// Whether a delta was written onto what nobody has proved to be its first snapshot.
@@ -28,11 +28,21 @@ impl Run {
 
     fn keep_record(&self, dest: usize) -> Result<()> {
         let source = &self.spec.item()?.source;
-        let (Some(id), Some(region)) = (source.kind.snapshot().cloned(), source.region.clone()) else { return Ok(()) };
-        let Some(spot) = self.job.sinks[dest].spot()? else { return Ok(()) };
-        let held = Held { region, id };
-        let holds = if self.base_is_claimed(dest) { Holds::Claimed(held) } else { Holds::Proved(held) };
-        let witness = Witness::Copied { job: self.spec.job, unique: self.spec.unique.clone() };
-        self.copies.keep(&Copied::new(self.spec.plan.world.text(), spot, holds, witness))
+        let Some(region) = source.region.clone() else { return Ok(()) };
+        let by_aws = self.spec.item()?.destinations.get(dest).is_some_and(|to| to.strategy == Strategy::Native);
+        let (job, unique) = (self.spec.job, self.spec.unique.clone());
+        let witness = if by_aws { Witness::Service { job, unique } } else { Witness::Copied { job, unique } };
+        let world = self.spec.plan.world.text();
+        let sink = &self.job.sinks[dest];
+        if let (Some(id), Some(spot)) = (source.kind.snapshot().cloned(), sink.spot()?) {
+            let held = Held { region: region.clone(), id };
+            let holds = if self.base_is_claimed(dest) { Holds::Claimed(held) } else { Holds::Proved(held) };
+            self.copies.keep(&Copied::new(world.clone(), spot, holds, witness.clone()))?;
+        }
+        for (id, copy) in sink.copied() {
+            let holds = Holds::Proved(Held { region: region.clone(), id });
+            self.copies.keep(&Copied::new(world.clone(), Spot::Snapshot(copy), holds, witness.clone()))?;
+        }
+        Ok(())
     }
 }

@@ -5,8 +5,10 @@
 //! number of these in one read, and the failure of one does not touch the others.
 
 mod archive;
+mod asked;
 mod device;
 mod file;
+mod image;
 mod inplace;
 mod native;
 mod null;
@@ -20,13 +22,15 @@ use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 
 pub(super) use self::archive::{ArchiveSink, Facts};
+pub(super) use self::asked::{Asked, Made, Provenance};
 pub(super) use self::device::DeviceSink;
 pub(super) use self::file::{FileSink, partial};
+pub(super) use self::image::ImageSink;
 pub(super) use self::inplace::{InPlaceSink, Mark};
 pub(super) use self::native::NativeSink;
 pub(super) use self::null::NullSink;
 pub(super) use self::object::ObjectSink;
-pub(super) use self::snapshot::{Made, Provenance, SnapshotSink, Under, dies_at};
+pub(super) use self::snapshot::{SnapshotSink, Under, dies_at};
 use super::call::{Caller, Route};
 use super::hub::Hub;
 use super::journal::{DestinationPicture, Record, Step};
@@ -36,9 +40,9 @@ use super::proof::Proof;
 use super::protocol::Tone;
 use super::transfer::Job;
 use crate::error::Result;
-use crate::ids::{BlockIndex, JobId};
+use crate::ids::{BlockIndex, JobId, SnapshotId};
 use crate::plan::Verify;
-use crate::store::copies::{Copies, Spot};
+use crate::store::copies::{Copies, Held, Spot};
 use crate::units::Digest;
 
 /// What a destination found when it was opened.
@@ -208,6 +212,11 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
     /// It cannot be looked at.
     fn spot(&self) -> Result<Option<Spot>> {
         Ok(None)
+    }
+
+    /// Copies of snapshots that it holds beside: source and where the copy is.
+    fn copied(&self) -> Vec<(SnapshotId, Held)> {
+        Vec::new()
     }
 
     /// Removes what was made and not completed.

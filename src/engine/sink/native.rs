@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 
-use super::snapshot::{Made, Provenance, VISIBLE_WITHIN, tagged};
+use super::asked::{Asked, Made};
+use super::snapshot::VISIBLE_WITHIN;
 use super::{Desk, Opened, Sink};
 use crate::aws::{CopySnapshot, Session};
 use crate::engine::call::retried;
@@ -20,16 +21,18 @@ use crate::engine::proof::Proof;
 use crate::engine::protocol::{DestinationState, Evidence, JobState, Tone};
 use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, SnapshotId};
-use crate::inventory::{SnapshotRow, State, Tag};
+use crate::inventory::{SnapshotRow, State};
+use crate::store::copies::{Held, Spot};
 use crate::units::Digest;
+use crate::within::Within;
 
 /// The tag that names the intent.
-const MARK: &str = "floe:copy";
+pub(super) const MARK: &str = "floe:copy";
 /// A copy whose answer was lost shows within this, or there is none.
-const SHOWS_WITHIN: Duration = Duration::from_secs(20);
+pub(super) const SHOWS_WITHIN: Duration = Duration::from_secs(20);
 /// Between two looks at a copy under way: at first, and at most.
-const LOOK_FIRST: Duration = Duration::from_millis(100);
-const LOOK_MOST: Duration = Duration::from_secs(15);
+pub(super) const LOOK_FIRST: Duration = Duration::from_millis(100);
+pub(super) const LOOK_MOST: Duration = Duration::from_secs(15);
 
 /// What is asked for, and what came of it.
 #[derive(Debug)]
@@ -39,28 +42,22 @@ pub(in crate::engine) struct NativeSink {
     /// Where its source is.
     pub from: Session,
     pub source: SnapshotId,
-    pub ask_encrypted: Option<bool>,
-    pub ask_key: Option<String>,
-    /// Whether the plan promised encryption.
-    pub encrypted: bool,
-    pub tags: Vec<Tag>,
-    pub description: String,
-    pub provenance: Provenance,
+    pub asked: Asked,
+    /// How long it may take.
+    pub within: Option<Within>,
     pub made: Made,
 }
 
 impl NativeSink {
     fn request(&self, mark: &str) -> CopySnapshot {
-        let mut tags = tagged(&self.provenance, &self.tags);
-        tags.insert(0, (MARK.to_owned(), mark.to_owned()));
-        tags.truncate(super::snapshot::TAGS_MAX);
         CopySnapshot {
             source: self.source.clone(),
             from: self.from.region().clone(),
-            description: super::snapshot::printable(&self.description),
-            tags,
-            encrypted: self.ask_encrypted == Some(true),
-            kms_key: self.ask_key.clone(),
+            description: self.asked.description(),
+            tags: self.asked.tags_with(&[(MARK.to_owned(), mark.to_owned())]),
+            encrypted: self.asked.ask_encrypted == Some(true),
+            kms_key: self.asked.ask_key.clone(),
+            within: self.within,
         }
     }
 
@@ -87,7 +84,7 @@ impl NativeSink {
 
     /// Asks for the copy, or finds the one that an earlier run asked for.
     async fn begin(&self, desk: &Desk, attempt: u32, earlier: Option<&str>) -> Result<Opened> {
-        let mark = earlier.map_or_else(|| desk.client_token(&self.provenance.unique, attempt), str::to_owned);
+        let mark = earlier.map_or_else(|| desk.client_token(&self.asked.provenance.unique, attempt), str::to_owned);
         let mut found = match earlier {
             Some(mark) => self.lost(desk, mark).await?,
             None => None,
@@ -168,7 +165,7 @@ impl NativeSink {
         let said = if message.is_empty() { "without a word of AWS's".to_owned() } else { message };
         let error =
             Error::failed(format!("the copy {id} ended in error: {said}; {rest}")).in_region(self.session.region());
-        match self.encrypted {
+        match self.asked.encrypted {
             true => error.todo(
                 "CopySnapshot checks keys only after it has answered: the key's policy must let this account use it \
                  and create grants (kms:CreateGrant, kms:DescribeKey, kms:ReEncrypt*)",
@@ -241,15 +238,24 @@ impl Sink for NativeSink {
         {
             return differs("the size of all blocks", ours.to_string(), theirs.to_string());
         }
-        if copy.encrypted != self.encrypted {
+        if copy.encrypted != self.asked.encrypted {
             let word = |encrypted| if encrypted { "encrypted" } else { "not encrypted" };
-            let what =
-                format!("the plan said that {id} would be {}, it is {}", word(self.encrypted), word(copy.encrypted));
+            let what = format!(
+                "the plan said that {id} would be {}, it is {}",
+                word(self.asked.encrypted),
+                word(copy.encrypted)
+            );
             return Err(Error::failed(what).in_region(self.session.region()));
         }
         let text = "compared with its source: volume size, size of all blocks, encryption; no block was read";
         desk.say(self.address(), text, Tone::Info);
         Ok(Evidence::Service.into())
+    }
+
+    /// Nobody read it, and the record says so: a snapshot of AWS's own that is completed, and as large as its source.
+    fn spot(&self) -> Result<Option<Spot>> {
+        let region = self.session.region().clone();
+        Ok(Some(Spot::Snapshot(Held { region, id: self.made.get()?.0 })))
     }
 
     async fn discard(&self, desk: &Desk, known: &DestinationPicture) -> Result<()> {

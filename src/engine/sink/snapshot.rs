@@ -4,16 +4,16 @@
 //! same snapshot again; `completing` is on disk before CompleteSnapshot, and whoever resumes there asks
 //! DescribeSnapshots first and never puts; a result that is less encrypted than the plan said is thrown away.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 use jiff::Timestamp;
 
+use super::asked::{Asked, Made};
 use super::{Desk, Opened, Sink};
 use crate::aws::{Session, SnapshotState, StartSnapshot, Started};
-use crate::engine::blocks::lock;
 use crate::engine::call::{Caller, Route, retried};
 use crate::engine::crash::{self, Point};
 use crate::engine::journal::{DestinationPicture, Step};
@@ -24,9 +24,7 @@ use crate::engine::rate::Api;
 use crate::engine::source::{DeltaSource, SnapshotSource, Source};
 use crate::engine::turns::Turns;
 use crate::error::{Class, Error, Result};
-use crate::grant::Grant;
 use crate::ids::{BlockIndex, SnapshotId};
-use crate::inventory::Tag;
 use crate::plan::Verify;
 use crate::store::copies::{Held, Spot};
 use crate::units::{Bytes, Digest};
@@ -37,18 +35,6 @@ pub(in crate::engine) const TIMEOUT_MINUTES: u32 = 4320;
 pub(super) const VISIBLE_WITHIN: Duration = Duration::from_secs(180);
 /// A CompleteSnapshot whose answer was lost shows its effect within this.
 const LOST_ANSWER: Duration = Duration::from_secs(10);
-/// Tags that a snapshot may have.
-pub(super) const TAGS_MAX: usize = 50;
-
-/// Where the data came from: written into the snapshot's tags.
-#[derive(Debug, Clone)]
-pub(in crate::engine) struct Provenance {
-    /// The source's full address.
-    pub source: String,
-    /// Unique for this job, in any state directory.
-    pub unique: String,
-}
-
 /// What is asked for, and what came of it.
 #[derive(Debug)]
 pub(in crate::engine) struct SnapshotSink {
@@ -56,13 +42,7 @@ pub(in crate::engine) struct SnapshotSink {
     pub volume_gib: u32,
     /// What it lies on.
     pub parent: Option<Under>,
-    pub ask_encrypted: Option<bool>,
-    pub ask_key: Option<String>,
-    /// Whether the plan promised encryption.
-    pub encrypted: bool,
-    pub tags: Vec<Tag>,
-    pub description: String,
-    pub provenance: Provenance,
+    pub asked: Asked,
     pub omit_zeros: bool,
     /// Whether a file's holes have to be written even though it is not encrypted (`--omit-zeros off`).
     pub write_holes: bool,
@@ -79,89 +59,20 @@ pub(in crate::engine) struct Under {
     pub volume: Bytes,
 }
 
-/// Characters of a description, and of a tag's value.
-const TEXT_MAX: usize = 255;
-
-/// The snapshot, once there is one, and the permission to write to it.
-#[derive(Debug)]
-pub(in crate::engine) struct Made {
-    grant: Mutex<Arc<Grant>>,
-    id: Mutex<Option<SnapshotId>>,
-}
-
-impl Made {
-    pub(in crate::engine) fn new(grant: Grant) -> Self {
-        Self { grant: Mutex::new(Arc::new(grant)), id: Mutex::new(None) }
-    }
-
-    pub(super) fn set(&self, id: &SnapshotId) {
-        Arc::make_mut(&mut lock(&self.grant)).extend(id.as_str());
-        *lock(&self.id) = Some(id.clone());
-    }
-
-    pub(super) fn id(&self) -> Option<SnapshotId> {
-        lock(&self.id).clone()
-    }
-
-    pub(super) fn forget(&self) {
-        *lock(&self.id) = None;
-    }
-
-    pub(super) fn get(&self) -> Result<(SnapshotId, Arc<Grant>)> {
-        let id = lock(&self.id).clone().ok_or_else(|| Error::failed("the destination snapshot was not started"))?;
-        Ok((id, Arc::clone(&lock(&self.grant))))
-    }
-
-    pub(super) fn grant(&self) -> Arc<Grant> {
-        Arc::clone(&lock(&self.grant))
-    }
-}
-
-/// What AWS keeps and gives back as it is: a file may have any name, and a control character in a description makes
-/// every later answer about its snapshot unreadable.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().take(TEXT_MAX).map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-/// The tags of a result: where it came from, and what was asked for.
-pub(super) fn tagged(provenance: &Provenance, asked: &[Tag]) -> Vec<Tag> {
-    let mut tags: Vec<Tag> = vec![
-        ("floe:source".to_owned(), printable(&provenance.source)),
-        ("floe:job".to_owned(), provenance.unique.clone()),
-        ("floe:version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-    ];
-    for (key, value) in asked {
-        if !key.starts_with("aws:") && !key.starts_with("floe:") {
-            tags.retain(|(known, _)| known != key);
-            tags.push((key.clone(), value.clone()));
-        }
-    }
-    tags.truncate(TAGS_MAX);
-    tags
-}
-
 impl SnapshotSink {
-    fn tags(&self) -> Vec<Tag> {
-        let mut tags = tagged(&self.provenance, &self.tags);
-        if let Some(parent) = &self.parent {
-            tags.truncate(TAGS_MAX - 1);
-            tags.push(("floe:parent".to_owned(), parent.id.to_string()));
-        }
-        tags
-    }
-
     /// Asks for the snapshot under `token`; asked again with the same one, AWS answers with the same snapshot.
     ///
     /// A resume that finds only the intent asks again: nothing is started twice.
     async fn start(&self, desk: &Desk, token: &str) -> Result<Started> {
+        let parent = self.parent.as_ref().map(|parent| ("floe:parent".to_owned(), parent.id.to_string()));
         let request = StartSnapshot {
             volume_gib: self.volume_gib,
             parent: self.parent.as_ref().map(|parent| parent.id.clone()),
-            tags: self.tags(),
-            description: printable(&self.description),
+            tags: self.asked.tags_with(parent.as_slice()),
+            description: self.asked.description(),
             client_token: token.to_owned(),
-            encrypted: self.ask_encrypted,
-            kms_key_arn: self.ask_key.clone(),
+            encrypted: self.asked.ask_encrypted,
+            kms_key_arn: self.asked.ask_key.clone(),
             timeout_minutes: TIMEOUT_MINUTES,
         };
         let grant = self.made.grant();
@@ -169,7 +80,7 @@ impl SnapshotSink {
     }
 
     async fn begin(&self, desk: &Desk, attempt: u32, token: Option<&str>) -> Result<Opened> {
-        let token = token.map_or_else(|| desk.client_token(&self.provenance.unique, attempt), str::to_owned);
+        let token = token.map_or_else(|| desk.client_token(&self.asked.provenance.unique, attempt), str::to_owned);
         desk.step(Step::Starting { attempt, client_token: token.clone() }).await?;
         let started = self.start(desk, &token).await?;
         crash::here(Point::StartAnswered);
@@ -191,13 +102,13 @@ impl SnapshotSink {
     /// The answer counts, not what was asked for.
     async fn compare_encryption(&self, desk: &Desk, started: &Started) -> Result<()> {
         let got = started.kms_key_arn.is_some();
-        if got == self.encrypted {
+        if got == self.asked.encrypted {
             return Ok(());
         }
         let removed = self.discard(desk, &DestinationPicture::default()).await;
         let rest =
             removed.map_or_else(|e| format!("; it could not be removed: {e}"), |()| "; it was removed".to_owned());
-        let what = match self.encrypted {
+        let what = match self.asked.encrypted {
             true => "the plan promised an encrypted snapshot, AWS started one that is not encrypted",
             false => "the plan promised a snapshot without encryption, AWS started an encrypted one",
         };
@@ -262,7 +173,7 @@ impl SnapshotSink {
             format!("{why}; a new snapshot is started and everything is written again"),
             Tone::Warning,
         );
-        *lock(&self.made.id) = None;
+        self.made.forget();
         self.begin(desk, known.attempt + 1, None).await
     }
 }
@@ -271,7 +182,7 @@ impl SnapshotSink {
 impl Sink for SnapshotSink {
     fn address(&self) -> String {
         let place = self.session.profile().map(|p| format!("{p}@")).unwrap_or_default();
-        let id = lock(&self.made.id).as_ref().map(ToString::to_string).unwrap_or_default();
+        let id = self.made.id().map(|id| id.to_string()).unwrap_or_default();
         format!("{place}{}:{id}", self.session.region())
     }
 
@@ -311,21 +222,21 @@ impl Sink for SnapshotSink {
     }
 
     fn route(&self, caller: &Caller) -> Option<Arc<Route>> {
-        let id = lock(&self.made.id).clone();
+        let id = self.made.id();
         Some(caller.route(Api::Put, &self.session, id.as_ref()))
     }
 
     fn dies_when_left(&self) -> bool {
-        lock(&self.made.id).is_some()
+        self.made.id().is_some()
     }
 
     fn omits_zeros(&self) -> bool {
         // On a parent, what is left out would be what the parent has.
-        self.omit_zeros && !self.encrypted && self.parent.is_none()
+        self.omit_zeros && !self.asked.encrypted && self.parent.is_none()
     }
 
     fn wants_holes(&self) -> bool {
-        self.encrypted || self.write_holes || self.parent.is_some()
+        self.asked.encrypted || self.write_holes || self.parent.is_some()
     }
 
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
@@ -427,7 +338,7 @@ impl Sink for SnapshotSink {
         match gone {
             Err(error) if !error.has_code("InvalidSnapshot.NotFound") => Err(error),
             _ => {
-                *lock(&self.made.id) = None;
+                self.made.forget();
                 Ok(())
             }
         }

@@ -11,6 +11,7 @@ mod fsp;
 mod object;
 mod parents;
 mod snapshot;
+mod unread;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub(super) use self::fsp::FspSource;
 pub(super) use self::object::ObjectSource;
 pub(super) use self::parents::{Parents, onto_parents};
 pub(super) use self::snapshot::SnapshotSource;
+pub(super) use self::unread::UnreadSource;
 use super::blocks::Pool;
 use super::call::{Caller, Route};
 use crate::error::Result;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::images::{self, find_image};
+use super::images;
 use super::snapshots::{find, not_found};
 use super::{Ask, Fault, ids, tags};
 use crate::ids::{ImageId, Region, SnapshotId};
 use crate::sandbox::content::Content;
 use crate::sandbox::model::{Copying, Encryption, Image, Mapping, Model, Snapshot, SnapshotState, Tags, Tier};
 use crate::sandbox::store::Written;
+use crate::sandbox::synth::mix;
 use crate::sandbox::{faults, kms};
 
 /// Copies under way to one region.
@@ -200,31 +201,19 @@ pub fn image(ask: &Ask<'_>) -> Result<String, Fault> {
     let id = ask.query.required("SourceImageId")?;
     let id: ImageId = ids(&[id], "InvalidAMIID.Malformed", "ami")?.remove(0);
     let name = ask.query.required("Name")?;
-    if !(3..=128).contains(&name.chars().count()) {
-        return Err(Fault::bad("InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long."));
-    }
     let token = ask.query.text("ClientToken").filter(|token| !token.is_empty());
     let description = ask.query.text("Description").unwrap_or_default();
     let with_tags = ask.query.flag("CopyImageTags")?;
     let (image_tags, snapshot_tags) = (tags::specified(&ask.query, "image")?, tags::specified(&ask.query, "snapshot")?);
+    let all = (&wanted.from, &id, name, description, wanted.encrypted, wanted.key, wanted.minutes, with_tags);
+    let print = format!("{all:?}").bytes().fold(7, |hash, byte| mix(hash, u64::from(byte)));
     let (new, copies) = {
         let mut model = ask.sandbox.model_mut();
-        let there = crate::sandbox::Caller { region: wanted.from.clone(), ..ask.caller.clone() };
-        let source = find_image(&model, &there, &id).ok_or_else(|| images::not_found(&id))?.clone();
-        let here = model.region(&ask.caller.account, &ask.caller.region).ok_or_else(Fault::auth_failure)?;
-        let repeated = |image: &&Image| token.is_some() && image.client_token.as_deref() == token;
-        if let Some(known) = here.images.values().find(repeated) {
-            return Ok(ask.answer("CopyImage", |xml| xml.text("imageId", &known.id)));
+        if let Some(known) = repeated(&model, ask, token, print)? {
+            return Ok(ask.answer("CopyImage", |xml| xml.text("imageId", &known)));
         }
-        let mut sources = Vec::new();
-        for mapping in &source.mappings {
-            if let Some(snapshot) = &mapping.snapshot {
-                // Who may launch an image may not yet read what it is made of.
-                let denied =
-                    |_| Fault::bad("InvalidRequest", "You do not have permission to access the storage of this ami");
-                sources.push(self::source(&model, ask, &wanted.from, snapshot).map_err(denied)?.clone());
-            }
-        }
+        images::check_name(&model, ask.caller, name)?;
+        let (source, sources) = image_source(&model, ask, &wanted, &id)?;
         room_for(&model, ask, sources.len())?;
         ask.ready()?;
         let new: ImageId = format!("ami-0{:016x}", fastrand::u64(..)).parse().map_err(|_| Fault::auth_failure())?;
@@ -252,9 +241,11 @@ pub fn image(ask: &Ask<'_>) -> Result<String, Fault> {
             created: ask.sandbox.now(),
             deprecated: None,
             public: false,
+            launchers: Vec::new(),
             mappings: mappings.collect(),
             tags: Arc::new(tags),
             client_token: token.map(str::to_owned),
+            token_print: print,
             ..source
         };
         let region = model.region_mut(&ask.caller.account, &ask.caller.region).ok_or_else(Fault::auth_failure)?;
@@ -267,6 +258,52 @@ pub fn image(ask: &Ask<'_>) -> Result<String, Fault> {
     let saved = ask.sandbox.save_image(&ask.caller.account, &ask.caller.region, &new);
     saved.map_err(|cause| Fault::internal(&cause))?;
     Ok(ask.answer("CopyImage", |xml| xml.text("imageId", &new)))
+}
+
+/// The image that the same client token made; other parameters with it are a mismatch.
+fn repeated(model: &Model, ask: &Ask<'_>, token: Option<&str>, print: u64) -> Result<Option<ImageId>, Fault> {
+    let here = model.region(&ask.caller.account, &ask.caller.region).ok_or_else(Fault::auth_failure)?;
+    let same = |image: &&Image| token.is_some() && image.client_token.as_deref() == token;
+    match here.images.values().find(same) {
+        Some(known) if known.token_print == print => Ok(Some(known.id.clone())),
+        Some(_) => {
+            let message = "Arguments on this idempotent request are inconsistent with arguments used in previous \
+                           request(s).";
+            Err(Fault::bad("IdempotentParameterMismatch", message))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The image and the snapshots that it is made of, where the caller may have them copied.
+fn image_source(
+    model: &Model,
+    ask: &Ask<'_>,
+    wanted: &Wanted<'_>,
+    id: &ImageId,
+) -> Result<(Image, Vec<Snapshot>), Fault> {
+    let there = crate::sandbox::Caller { region: wanted.from.clone(), ..ask.caller.clone() };
+    let source = images::find_image(model, &there, id)?.clone();
+    let sold = source.usage() != "RunInstances" || !source.product_codes.is_empty();
+    if sold && source.owner != ask.caller.account && !source.public {
+        let message = "Images with EC2 BillingProduct codes cannot be copied to another AWS account";
+        return Err(Fault::bad("InvalidRequest", message));
+    }
+    let mut sources: Vec<Snapshot> = Vec::new();
+    for snapshot in source.mappings.iter().filter_map(|mapping| mapping.snapshot.as_ref()) {
+        // Who may launch an image may not yet read what it is made of.
+        let denied = |_| Fault::bad("InvalidRequest", "You do not have permission to access the storage of this ami");
+        let snapshot = self::source(model, ask, &wanted.from, snapshot).map_err(denied)?;
+        check_rate(wanted, snapshot)?;
+        if !sources.iter().any(|known| known.id == snapshot.id) {
+            sources.push(snapshot.clone());
+        }
+    }
+    if sources.is_empty() {
+        let message = format!("The image '{id}' has no EBS snapshot that could be copied");
+        return Err(Fault::bad("InvalidRequest", message));
+    }
+    Ok((source, sources))
 }
 
 /// `Copied for DestinationAmi … Task created on 1,566,308,778,174.`

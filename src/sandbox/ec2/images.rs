@@ -53,7 +53,7 @@ pub fn describe(ask: &Ask<'_>) -> Result<String, Fault> {
     let now = ask.sandbox.now();
     let shown = |row: &Row<'_>| {
         let own = row.image.owner == ask.caller.account;
-        (own || row.image.public)
+        row.image.is_for(&ask.caller.account)
             && row.image.state != "deregistered"
             && (row.image.state != "disabled" || (own && disabled))
             && (own || deprecated || row.image.deprecated.is_none_or(|at| at > now))
@@ -89,11 +89,77 @@ pub fn not_found(id: &ImageId) -> Fault {
 }
 
 /// An image that the caller may launch.
-pub fn find_image<'m>(model: &'m Model, caller: &Caller, id: &ImageId) -> Option<&'m Image> {
-    let rows = all(model, caller);
-    let row = rows.into_iter().find(|row| row.image.id == *id)?;
-    let usable = row.state() == "available" && (row.image.public || row.image.owner == caller.account);
-    usable.then_some(row.image)
+pub fn find_image<'m>(model: &'m Model, caller: &Caller, id: &ImageId) -> Result<&'m Image, Fault> {
+    let mine = |row: &Row<'_>| row.image.id == *id && row.image.is_for(&caller.account);
+    let row = all(model, caller).into_iter().find(mine).filter(|row| row.state() != "deregistered");
+    let row = row.ok_or_else(|| not_found(id))?;
+    match row.state() {
+        "available" => Ok(row.image),
+        state if row.image.owner == caller.account => {
+            let message = format!("The image ID '{id}' is not available: it is {state}");
+            Err(Fault::bad("InvalidAMIID.Unavailable", message))
+        }
+        _ => Err(not_found(id)),
+    }
+}
+
+/// Refuses a name that EC2 does not take, or that another image of the caller's has here.
+pub fn check_name(model: &Model, caller: &Caller, name: &str) -> Result<(), Fault> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
+    if !(3..=128).contains(&name.chars().count()) || !name.chars().all(fits) {
+        let message = "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', \
+                       ')', '.', '-', '/' and '_'";
+        return Err(Fault::bad("InvalidAMIName.Malformed", message));
+    }
+    let taken = |row: &&Row<'_>| {
+        row.image.owner == caller.account && row.image.name == name && !matches!(row.state(), "deregistered" | "failed")
+    };
+    match all(model, caller).iter().find(taken) {
+        Some(row) => {
+            let message = format!("AMI name {name} is already in use by AMI {}", row.image.id);
+            Err(Fault::bad("InvalidAMIName.Duplicate", message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// `DeregisterImage`: its snapshots stay, unless they are asked to go with it.
+pub fn deregister(ask: &Ask<'_>) -> Result<String, Fault> {
+    let id = ask.query.required("ImageId")?;
+    let id: ImageId = ids(&[id], "InvalidAMIID.Malformed", "ami")?.remove(0);
+    let with_snapshots = ask.query.flag("DeleteAssociatedSnapshots")?;
+    let snapshots = {
+        let mut model = ask.sandbox.model_mut();
+        let seen = all(&model, ask.caller).iter().any(|row| {
+            row.image.id == id && row.image.is_for(&ask.caller.account) && row.image.state != "deregistered"
+        });
+        let region = model.region_mut(&ask.caller.account, &ask.caller.region).ok_or_else(Fault::auth_failure)?;
+        let own = region.images.get_mut(&id).filter(|image| image.state != "deregistered");
+        let Some(image) = own else {
+            return Err(match seen {
+                true => Fault::bad("AuthFailure", format!("Not authorized for image:{id}")),
+                false => not_found(&id),
+            });
+        };
+        ask.ready()?;
+        "deregistered".clone_into(&mut image.state);
+        image.mappings.iter().filter_map(|mapping| mapping.snapshot.clone()).collect::<Vec<_>>()
+    };
+    let saved = ask.sandbox.save_image(&ask.caller.account, &ask.caller.region, &id);
+    saved.map_err(|cause| Fault::internal(&cause))?;
+    for snapshot in snapshots.iter().filter(|_| with_snapshots) {
+        let removed = ask.sandbox.remove_snapshot(&ask.caller.account, &ask.caller.region, snapshot);
+        removed.map_err(|cause| Fault::internal(&cause))?;
+    }
+    Ok(ask.answer("DeregisterImage", |xml| {
+        xml.text("return", true);
+        if with_snapshots {
+            xml.set("deleteSnapshotResultSet", &snapshots, |xml, snapshot| {
+                xml.text("snapshotId", snapshot);
+                xml.text("returnCode", "success");
+            });
+        }
+    }))
 }
 
 /// Every account's images in the region, by id. There are few: images are made by hand and by pipelines.
@@ -117,6 +183,15 @@ impl Row<'_> {
             "pending" if states().all(|state| *state == SnapshotState::Completed) => "available",
             state => state,
         }
+    }
+
+    /// Why it failed: what its snapshots say.
+    fn reason(&self) -> &str {
+        let snapshots = self.image.mappings.iter().filter_map(|mapping| mapping.snapshot.as_ref());
+        let mut states = snapshots.filter_map(|id| self.region.snapshots.get(id)).map(|row| &row.state);
+        states
+            .find_map(|state| if let SnapshotState::Error(why) = state { Some(why.as_str()) } else { None })
+            .unwrap_or("A snapshot of the image could not be copied.")
     }
 
     fn alias(&self) -> Option<&str> {
@@ -183,7 +258,7 @@ impl Row<'_> {
         if self.state() == "failed" {
             xml.nest("stateReason", |xml| {
                 xml.text("code", "Client.InternalError");
-                xml.text("message", "A snapshot of the image could not be copied.");
+                xml.text("message", self.reason());
             });
         }
         xml.text("imageOwnerId", &image.owner);
@@ -194,7 +269,13 @@ impl Row<'_> {
         xml.text("imageType", "machine");
         xml.maybe("platform", self.windows().then_some("windows"));
         xml.text("platformDetails", &image.platform);
-        xml.text("usageOperation", if self.windows() { "RunInstances:0002" } else { "RunInstances" });
+        xml.text("usageOperation", image.usage());
+        if !image.product_codes.is_empty() {
+            xml.set("productCodes", &image.product_codes, |xml, code| {
+                xml.text("productCode", code);
+                xml.text("type", "marketplace");
+            });
+        }
         xml.text("name", &image.name);
         xml.text("description", &image.description);
         xml.text("rootDeviceType", "ebs");

@@ -38,7 +38,7 @@ struct Ask<'a> {
 type Action = fn(&Ask<'_>) -> Result<String, Fault>;
 
 /// What this EC2 can do.
-const ACTIONS: [(&str, Action); 13] = [
+const ACTIONS: [(&str, Action); 14] = [
     ("DescribeRegions", places::describe_regions),
     ("DescribeAvailabilityZones", places::describe_availability_zones),
     ("DescribeSnapshots", snapshots::describe),
@@ -48,6 +48,7 @@ const ACTIONS: [(&str, Action); 13] = [
     ("DeleteSnapshot", snapshots::delete),
     ("DescribeVolumes", volumes::describe),
     ("DescribeImages", images::describe),
+    ("DeregisterImage", images::deregister),
     ("DescribeInstances", instances::describe),
     ("GetEbsEncryptionByDefault", settings::encryption_by_default),
     ("GetEbsDefaultKmsKeyId", settings::default_key),

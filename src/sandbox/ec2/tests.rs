@@ -98,6 +98,7 @@ fn every_action_honours_a_dry_run() {
             "DescribeSnapshotAttribute" => &[("SnapshotId", WEB), ("Attribute", "createVolumePermission")],
             "CopySnapshot" => &[("SourceRegion", "us-east-1"), ("SourceSnapshotId", WEB)],
             "CopyImage" => &[("SourceRegion", "us-east-1"), ("SourceImageId", image), ("Name", "copied")],
+            "DeregisterImage" => &[("ImageId", image)],
             "CreateTags" => &[("ResourceId.1", WEB), ("Tag.1.Key", "k"), ("Tag.1.Value", "v")],
             _ => &[],
         };

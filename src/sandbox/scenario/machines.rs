@@ -68,6 +68,10 @@ impl Builder<'_> {
             public: spec.public,
             source_instance: source,
             client_token: None,
+            token_print: 0,
+            launchers: Vec::new(),
+            usage: None,
+            product_codes: Vec::new(),
             mappings,
             tags: Arc::new(tags),
         };

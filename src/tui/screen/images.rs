@@ -5,13 +5,15 @@ use std::cmp::Ordering;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::address::{Address, Place};
 use crate::inventory::ImageRow;
 use crate::tui::action::{Action, Danger, Scope};
 use crate::tui::catalog::Slot;
 use crate::tui::clock::Now;
+use crate::tui::effect::Effect;
 use crate::tui::list::{Column, List, Order, word_key};
-use crate::tui::model::Model;
-use crate::tui::overlay::{Overlay, detail as over};
+use crate::tui::model::{Mode, Model};
+use crate::tui::overlay::{Overlay, address, detail as over};
 use crate::tui::screen::{ListLayout, Page, Screen, detail, listing};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
@@ -74,8 +76,55 @@ pub const COLUMNS: &[Column<ImageRow>] = &[
     Column { id: "state", head: "STATE", order: by(|r| word_key(&r.state), by_id), descending: false },
 ];
 
+/// Why what is marked, or under the cursor, cannot be copied.
+fn cannot_copy(model: &Model) -> Option<String> {
+    if model.mode == Mode::ReadOnly {
+        return Some("this deck is read-only: it makes nothing".to_owned());
+    }
+    if model.images.list.is_empty() {
+        return Some("there is no image here yet".to_owned());
+    }
+    let rows = chosen(model);
+    if let Some(row) = rows.iter().find(|row| row.snapshots.is_empty()) {
+        return Some(format!("{} is made of no snapshot, so there is nothing that could be copied", row.id));
+    }
+    // A disabled one is no image for AWS, and its one snapshot is a disk all the same: the plan says which it is.
+    let bad = rows.iter().find(|row| !matches!(row.state.as_str(), "available" | "disabled"))?;
+    Some(format!("{} is {}: AWS copies only images that can be launched", bad.id, bad.state))
+}
+
+fn chosen(model: &Model) -> Vec<&ImageRow> {
+    model.images.list.chosen().into_iter().filter_map(|at| model.catalog.images.get(at)).collect()
+}
+
+fn copy(model: &mut Model, _: Now) -> Vec<Effect> {
+    let rows = chosen(model);
+    let what = match rows.as_slice() {
+        [one] => format!("{} {}", one.id, one.name).trim_end().to_owned(),
+        many => format!("{} images", many.len()),
+    };
+    let source = |row: &&ImageRow| {
+        let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
+        Address::Image(place, row.id.clone())
+    };
+    let sources = rows.iter().map(source).collect();
+    model.overlays.push(Overlay::Address(address::State { sources, what, ..address::State::default() }));
+    Vec::new()
+}
+
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
+    Action {
+        id: "images.copy",
+        title: "copy",
+        keys: &["c"],
+        scope: Scope::Screen(Screen::Images),
+        danger: Danger::Make,
+        hint: 21,
+        doc: "Have AWS copy the image to a region, or read its one snapshot to a file: one line, then a plan.",
+        disabled: cannot_copy,
+        run: copy,
+    },
     Action {
         id: "images.open",
         title: "open",

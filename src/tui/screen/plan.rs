@@ -16,7 +16,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use crate::address::Address;
 use crate::engine::protocol::{Answer, Command};
 use crate::error::Error;
-use crate::plan::{Knobs, Level, Operation, Plan, Strategy};
+use crate::plan::{Knobs, Level, Operation, Plan};
 use crate::tui::action::{Action, Danger, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
@@ -332,7 +332,8 @@ fn take(model: &mut Model, at: usize, now: Now) -> Vec<Effect> {
         return Vec::new();
     }
     let mut operation = plan.operation.clone();
-    operation.options.strategy = if way.name.starts_with("native") { Strategy::Native } else { Strategy::Direct };
+    operation.options.strategy = way.strategy;
+    operation.options.complete_within = way.complete_within;
     open(model, operation, now)
 }
 

@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use floe::engine::protocol::{Answer, Command, Lanes, LeftOvers};
 use floe::error::Error;
 use floe::ids::JobId;
-use floe::plan::{Finding, Level, Plan, Verify};
+use floe::plan::{Finding, Level, Plan, Strategy, Verify};
 use floe::tui::clock::Now;
 use floe::tui::effect::Effect;
 use floe::tui::model::{Mode, Model};
@@ -238,14 +238,19 @@ fn strategies_say_why_they_cannot_be_taken() {
     let mut hand = Hand::on(planned());
     hand.press("1");
     assert!(hand.said().contains("the one that is shown"), "{}", hand.said());
-    assert!(hand.press("3").is_empty());
-    assert!(hand.said().contains("does not ask for them"), "{}", hand.said());
     hand.press("5");
     assert_eq!(hand.said(), "there is no alternative 5");
     hand.press("Q");
     assert!(hand.said().contains("S starts it"), "{}", hand.said());
     assert_eq!(hand.press("2").len(), 1, "the native copy: the plan is made again with it");
     assert!(matches!(hand.model.plan.stage, Stage::Making));
+    let mut hand = Hand::on(planned());
+    assert_eq!(hand.press("3").len(), 1, "the same within a time");
+    let options = hand.model.plan.operation.as_ref().map(|operation| operation.options.clone()).expect("an operation");
+    assert_eq!(
+        (options.strategy, options.complete_within.map(|time| time.to_string())),
+        (Strategy::Native, Some("8h45m".to_owned()))
+    );
 }
 
 #[test]

@@ -24,8 +24,16 @@ pub fn command_of(operation: &Operation) -> String {
     }
     match options.strategy {
         Strategy::Direct => {}
+        // The time implies it.
+        Strategy::Native if options.complete_within.is_some() => {}
         Strategy::Native => flag("--strategy", "native".to_owned()),
         Strategy::Auto => flag("--strategy", "auto".to_owned()),
+    }
+    if let Some(within) = options.complete_within {
+        flag("--complete-within", within.to_string());
+    }
+    if let Some(name) = &options.name {
+        flag("--name", name.clone());
     }
     match options.verify {
         Verify::Listing => {}

@@ -128,6 +128,7 @@ fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let kind = match item.source.kind {
         SourceKind::Snapshot { .. } | SourceKind::Delta { .. } => "volume",
         SourceKind::Archive { .. } | SourceKind::Fsp { .. } => "archive",
+        SourceKind::Image { .. } => "image",
         SourceKind::Object { .. } => "object",
         SourceKind::File { .. } => "file",
     };
@@ -173,6 +174,7 @@ fn destination(kind: &DestinationKind) -> String {
             };
             format!("new snapshot{on} of {} · {encryption}", Bytes::gib(u64::from(*volume_gib)))
         }
+        DestinationKind::Image { name, encryption, .. } => format!("new image {name}, by AWS · {encryption}"),
         DestinationKind::File { length, onto: Some(_), .. } => format!("changed in its place · {length}"),
         DestinationKind::File { length, replaces: true, .. } => format!("replaces the file there · {length}"),
         DestinationKind::File { length, .. } => format!("new file · {length} exactly"),
@@ -269,6 +271,10 @@ pub fn consequence(plan: &Plan) -> String {
         let account = first.account.as_ref().map(|a| format!(" in {}", a.grouped())).unwrap_or_default();
         let region = first.region.as_ref().map(|r| format!(" {r}")).unwrap_or_default();
         parts.push(format!("create {} snapshot{s}{account}{region}", snapshots.len()));
+    }
+    let images = all().filter(|to| matches!(to.kind, DestinationKind::Image { .. })).count();
+    if images > 0 {
+        parts.push(format!("have AWS make {images} image{}", if images == 1 { "" } else { "s" }));
     }
     let files = all().filter(|to| matches!(to.kind, DestinationKind::File { .. })).count();
     let replaced = all().filter(|to| matches!(to.kind, DestinationKind::File { replaces: true, .. })).count();
