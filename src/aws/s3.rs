@@ -4,6 +4,8 @@
 //! written carries a SHA-256 that S3 checks before it says yes; mutating calls take a [`Grant`] and the root that it
 //! names, and touch no key outside of it. Bodies are bounded by what was asked for.
 
+mod copy;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use bytes::Bytes as Buffer;
 use http_body::{Body, Frame, SizeHint};
 use serde::{Deserialize, Serialize};
 
+pub use self::copy::{CopiedPart, CopyAs, CopyFrom, Properties, S3Facts, S3Sum, Sse};
 use super::context::Context;
 use super::wire::{self, SdkError};
 use crate::error::{Error, Result};

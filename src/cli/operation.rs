@@ -52,6 +52,11 @@ pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation>
             wait_timeout_seconds: args.wait_timeout,
             allow_gaps: args.allow_gaps,
             storage_class: args.storage_class.clone(),
+            part_size: args.part_size,
+            recursive: args.recursive,
+            include: args.include.clone(),
+            exclude: args.exclude.clone(),
+            force_copy: args.force_copy,
         },
     })
 }
@@ -70,7 +75,7 @@ fn one(words: &[String]) -> Result<Ends> {
         return Err(Error::usage(format!("`{source}` has no destination"))
             .todo(format!("floe copy {source} REGION:, or ./disk.img, or null:")));
     }
-    let destinations = destinations.iter().map(|to| Address::destination(to)).collect::<Result<_>>()?;
+    let destinations = destinations.iter().map(|to| Address::destination_of(&source, to)).collect::<Result<_>>()?;
     Ok((vec![source], destinations))
 }
 

@@ -175,7 +175,7 @@ fn from_directory(state: &StateDir, job: JobId) -> Option<JobStatus> {
 fn is_there(left: &LeftOver) -> bool {
     match left {
         LeftOver::File(path) => path.symlink_metadata().is_ok(),
-        LeftOver::Snapshot(_) | LeftOver::Unanswered(_) | LeftOver::Objects(_) => true,
+        LeftOver::Snapshot(_) | LeftOver::Unanswered(_) | LeftOver::Objects(_) | LeftOver::Upload(_) => true,
     }
 }
 

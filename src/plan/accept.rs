@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
 use crate::plan::choices::{Quotas, choose, floor};
 use crate::plan::machine::Machine;
-use crate::plan::model::{DestinationKind, DestinationPlan, Level, Pace, Plan, Strategy, Verify};
+use crate::plan::model::{DestinationKind, DestinationPlan, ItemPlan, Level, Pace, Plan, Strategy, Verify};
 use crate::plan::prices::Prices;
 use crate::plan::weigh;
 use crate::plan::{Finding, alternatives};
@@ -62,11 +62,13 @@ impl Plan {
         accounts.dedup();
         let roots = destinations().filter_map(|to| match &to.kind {
             DestinationKind::Archive { bucket, root, .. } => Some(format!("s3://{bucket}/{root}")),
+            DestinationKind::Copied { bucket, key: root, .. }
+            | DestinationKind::CopiedTree { bucket, prefix: root } => Some(format!("s3://{bucket}/{root}")),
             _ => None,
         });
         let mut ids: Vec<String> = roots.collect();
         ids.dedup();
-        let is_native = |to: &DestinationPlan| to.strategy == Strategy::Native;
+        let is_native = |to: &DestinationPlan| makes_snapshot(to) && to.strategy == Strategy::Native;
         let mut calls = Vec::new();
         if destinations().any(|to| makes_snapshot(to) && !is_native(to)) {
             calls.extend([Call::StartSnapshot, Call::PutSnapshotBlock, Call::CompleteSnapshot]);
@@ -78,7 +80,13 @@ impl Plan {
             calls.extend([Call::CreateTags, Call::DeleteSnapshot]);
         }
         if !ids.is_empty() {
-            calls.extend([Call::PutObject, Call::AbortMultipartUpload, Call::DeleteObject]);
+            calls.extend([Call::PutObject, Call::AbortMultipartUpload]);
+        }
+        if destinations().any(|to| matches!(to.kind, DestinationKind::Archive { .. })) {
+            calls.push(Call::DeleteObject);
+        }
+        if destinations().any(|to| to.kind.is_copied()) {
+            calls.push(Call::PutObjectTagging);
         }
         Ok(Grant {
             plan_hash: self.hash()?,
@@ -129,6 +137,9 @@ impl Plan {
         self.choices.keep(kept, heaviest, share);
         if self.items.iter().any(|item| weigh::archives(item) > 0) {
             self.choices.for_archives(self.operation.options.pace);
+        }
+        if self.items.iter().all(ItemPlan::is_copied) {
+            self.choices.for_copies(&self.operation.options);
         }
         self.choices.limit(quotas);
         self.memory = weigh::memory(&self.items, &self.choices, machine);

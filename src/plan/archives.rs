@@ -29,7 +29,7 @@ pub(super) async fn session(aws: &Aws, profile: Option<&Profile>, bucket: &str) 
 }
 
 /// What of the options counts for objects.
-fn keep(options: &Options) -> Result<Keep> {
+pub(super) fn keep(options: &Options) -> Result<Keep> {
     if let Some(class) = options.storage_class.as_deref().filter(|class| !CLASSES.contains(class)) {
         return Err(Error::usage(format!("`{class}` is not a storage class that is written"))
             .todo(format!("the classes are {}", CLASSES.join(", "))));
@@ -53,7 +53,9 @@ fn name(source: &SourcePlan) -> ArchiveId {
             let last = layers.last().map_or("", |layer| archives::last_folder(&layer.root));
             last.parse().unwrap_or_else(|_| ArchiveId::file(last, &unique()))
         }
-        SourceKind::Object { key, .. } => ArchiveId::file(archives::last_folder(key), &unique()),
+        SourceKind::Object { key, .. } | SourceKind::Prefix { prefix: key, .. } => {
+            ArchiveId::file(archives::last_folder(key), &unique())
+        }
         SourceKind::File { path, .. } => {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             ArchiveId::file(&name, &unique())

@@ -5,6 +5,7 @@
 
 use crate::archive::FRAME_MAX;
 use crate::plan::model::{Choices, Options, Pace};
+use crate::plan::parts::copy_lanes;
 use crate::units::{BLOCK_BYTES, Blocks, Bytes};
 
 /// What one block in flight weighs when it is read over HTTP: its bytes and the connection's read buffer.
@@ -62,6 +63,14 @@ impl Choices {
             self.lanes_start = self.lanes_start.max(ARCHIVE_START);
         }
         self.lanes_start = self.lanes_start.min(self.lanes_max);
+        self.cursors = 1;
+    }
+
+    /// What changes where S3 copies by itself: an item is one request, and its pace says how many are on their way.
+    pub(super) fn for_copies(&mut self, options: &Options) {
+        let (start, top, _) = copy_lanes(options.pace);
+        self.lanes_max = top.min(options.concurrency.unwrap_or(u32::MAX)).max(1);
+        self.lanes_start = start.min(self.lanes_max);
         self.cursors = 1;
     }
 

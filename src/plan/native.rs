@@ -55,6 +55,9 @@ pub(super) async fn choose(
     if options.strategy == Strategy::Direct {
         return Ok(findings);
     }
+    if items.iter().all(ItemPlan::is_copied) {
+        return Ok(findings);
+    }
     let kinds = || items.iter().flat_map(|item| &item.destinations).map(|to| &to.kind);
     if options.strategy == Strategy::Native && !kinds().any(|kind| matches!(kind, DestinationKind::Snapshot { .. })) {
         return Ok(vec![Finding {

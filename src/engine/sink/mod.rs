@@ -5,6 +5,7 @@
 //! number of these in one read, and the failure of one does not touch the others.
 
 mod archive;
+mod copied;
 mod device;
 mod file;
 mod inplace;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 
 pub(super) use self::archive::{ArchiveSink, Facts};
+pub(super) use self::copied::{CopySink, What};
 pub(super) use self::device::DeviceSink;
 pub(super) use self::file::{FileSink, partial};
 pub(super) use self::inplace::{InPlaceSink, Mark};

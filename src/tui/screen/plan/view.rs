@@ -129,6 +129,7 @@ fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
         SourceKind::Snapshot { .. } | SourceKind::Delta { .. } => "volume",
         SourceKind::Archive { .. } | SourceKind::Fsp { .. } => "archive",
         SourceKind::Object { .. } => "object",
+        SourceKind::Prefix { .. } => "prefix",
         SourceKind::File { .. } => "file",
     };
     let blocks = item.source.blocks;
@@ -178,6 +179,10 @@ fn destination(kind: &DestinationKind) -> String {
         DestinationKind::File { length, .. } => format!("new file · {length} exactly"),
         DestinationKind::Device { length, size, .. } => format!("overwrites {length} of this device · {size}"),
         DestinationKind::Archive { archive, encryption, .. } => format!("archive {archive} · encrypted {encryption}"),
+        DestinationKind::Copied { parts, encryption, .. } => {
+            format!("object, copied by S3 in {} requests · {encryption}", parts.count)
+        }
+        DestinationKind::CopiedTree { .. } => "every object, copied by S3".to_owned(),
         DestinationKind::Null => "read and checked, kept nowhere".to_owned(),
     }
 }
@@ -284,6 +289,10 @@ pub fn consequence(plan: &Plan) -> String {
     if archives > 0 {
         let s = if archives == 1 { "" } else { "s" };
         parts.push(format!("write {archives} archive{s} to S3"));
+    }
+    let copied = all().filter(|to| to.kind.is_copied()).count();
+    if copied > 0 {
+        parts.push("have S3 copy what it is asked for".to_owned());
     }
     if parts.is_empty() {
         parts.push("make nothing".to_owned());
