@@ -82,10 +82,13 @@ impl CopyPace {
         }
         let near = self.ceiling.is_some_and(|ceiling| self.target + self.step >= ceiling);
         let to = (self.target + if near { 1 } else { self.step }).min(self.top);
+        let text = match self.ceiling {
+            Some(_) => format!("S3 takes more again: {} copies at once went through", self.target),
+            None => format!("{} copies at once went through", self.target),
+        };
         if self.ceiling.is_some_and(|ceiling| to > ceiling) {
             self.ceiling = None;
         }
-        let text = format!("{} copies at once went through", self.target);
         self.target = to;
         Some(Turn { to, reason: LaneReason::Growing, text })
     }

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Write as _};
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 
 use super::object::Item;
@@ -89,6 +89,9 @@ impl Walk<'_> {
     }
 }
 
+/// The two listings, and the object that comes next: its name, itself, and whether there is one where it goes.
+type Taken<'w> = ((Walk<'w>, Walk<'w>), (String, S3Object, bool));
+
 /// What became of one object.
 #[derive(Debug)]
 enum Became {
@@ -131,34 +134,49 @@ impl Work<'_> {
             page: VecDeque::new(),
             ended: false,
         };
-        let mut from = walk(Way::LookFrom, self.sink.from.s3(), bucket, prefix, after(prefix));
-        let mut there = walk(Way::LookTo, self.sink.to.s3(), &root.bucket, &root.prefix, after(&root.prefix));
+        let from = walk(Way::LookFrom, self.sink.from.s3(), bucket, prefix, after(prefix));
+        let there = walk(Way::LookTo, self.sink.to.s3(), &root.bucket, &root.prefix, after(&root.prefix));
         let uploads = Semaphore::new(UPLOADS);
-        let (mut flying, mut next, mut listed) = (FuturesUnordered::new(), 0u64, false);
-        let mut stopped: Option<Error> = None;
+        let (mut flying, mut next, mut stopped) = (FuturesUnordered::new(), 0u64, None::<Error>);
+        // Whoever lists takes a slot as the others do, so it is asked beside them, never instead of them.
+        let (mut resting, mut taking) = (Some((from, there)), None);
         loop {
             let room = flying.len() < self.desk.hub.lanes_target() as usize && next - order.below < AHEAD;
-            if !listed && stopped.is_none() && room {
-                match self.take(&mut from, &mut there).await {
-                    Ok(None) => listed = true,
-                    Ok(Some((name, object, exists))) => {
-                        let (nth, uploads) = (next, &uploads);
-                        next += 1;
-                        flying.push(async move {
-                            let became = self.settle(bucket, &object, &name, exists, uploads).await;
-                            (nth, name, object.bytes, became)
-                        });
-                    }
-                    Err(error) => stopped = Some(error),
-                }
-                continue;
+            if room
+                && stopped.is_none()
+                && let Some((from, there)) = resting.take()
+            {
+                taking = Some(self.take(from, there).boxed());
             }
-            let Some((nth, name, bytes, became)) = flying.next().await else { break };
-            match became {
-                Ok(became) => self.settled(&mut order, nth, (name, bytes, became))?,
-                Err(error) => {
-                    stopped.get_or_insert(error);
+            tokio::select! {
+                taken = async { match taking.as_mut() {
+                    Some(taking) => taking.await,
+                    None => std::future::pending().await,
+                } }, if taking.is_some() => {
+                    taking = None;
+                    match taken {
+                        Ok(None) => {}
+                        Ok(Some((walks, (name, object, exists)))) => {
+                            resting = Some(walks);
+                            let (nth, uploads) = (next, &uploads);
+                            next += 1;
+                            flying.push(async move {
+                                let became = self.settle(bucket, &object, &name, exists, uploads).await;
+                                (nth, name, object.bytes, became)
+                            });
+                        }
+                        Err(error) => {
+                            stopped.get_or_insert(error);
+                        }
+                    }
                 }
+                Some((nth, name, bytes, became)) = flying.next(), if !flying.is_empty() => match became {
+                    Ok(became) => self.settled(&mut order, nth, (name, bytes, became))?,
+                    Err(error) => {
+                        stopped.get_or_insert(error);
+                    }
+                },
+                else => break,
             }
         }
         self.note(order.durable.clone());
@@ -169,12 +187,12 @@ impl Work<'_> {
         }
     }
 
-    /// The next object that is meant, and whether there is one of its name where it goes.
-    async fn take(&self, from: &mut Walk<'_>, there: &mut Walk<'_>) -> Result<Option<(String, S3Object, bool)>> {
+    /// The next object that is meant, and whether there is one of its name where it goes; none at the end.
+    async fn take<'w>(&self, mut from: Walk<'w>, mut there: Walk<'w>) -> Result<Option<Taken<'w>>> {
         while let Some((name, object)) = from.next().await? {
             if self.sink.globs.take(&name) {
                 let exists = there.has(&name).await?;
-                return Ok(Some((name, object, exists)));
+                return Ok(Some(((from, there), (name, object, exists))));
             }
         }
         Ok(None)
