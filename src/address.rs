@@ -41,9 +41,9 @@ pub enum Address {
     NewSnapshot(Place),
     /// `region:snap-ID+`, a new snapshot on that parent.
     OnParent(Place, SnapshotId),
-    /// `s3://bucket/prefix/`.
+    /// `s3://bucket/prefix/`: an archive; with `--recursive` every object below it, at both ends.
     Archive(Option<Profile>, String, String),
-    /// `s3://bucket/key`.
+    /// `s3://bucket/key`: any key as a source; as a destination `.img` or `.raw`, or any key of what comes from a key.
     Object(Option<Profile>, String, String),
 }
 
@@ -71,6 +71,18 @@ impl Address {
     /// Usage (exit 2), naming the two or three things it could have been.
     pub fn destination(text: &str) -> Result<Self> {
         Self::for_role(text, Role::Destination)
+    }
+
+    /// Reads an address that this source is to be written to. Beside an object of S3 a key is a key, whatever its
+    /// ending: `s3://a/backup.tar s3://b/backup.tar` is one object that S3 copies, as no archive has such a name.
+    ///
+    /// # Errors
+    /// Usage (exit 2), naming the two or three things it could have been.
+    pub fn destination_of(source: &Self, text: &str) -> Result<Self> {
+        match (source, text.parse()?) {
+            (Self::Object(..), key @ Self::Object(..)) => Ok(key),
+            _ => Self::destination(text),
+        }
     }
 
     /// Reads an address for one end of an operation.

@@ -31,6 +31,8 @@ pub enum Call {
     DeleteSnapshot,
     /// `s3:PutObject`: objects under a root that the plan names, and uploads of them in parts.
     PutObject,
+    /// `s3:PutObjectTagging`, of objects under a root that the plan names.
+    PutObjectTagging,
     /// `s3:AbortMultipartUpload`, of uploads of this job.
     AbortMultipartUpload,
     /// `s3:DeleteObject`: of what the job made and did not complete.
@@ -51,6 +53,7 @@ impl Call {
             Self::CreateTags => "ec2:CreateTags",
             Self::DeleteSnapshot => "ec2:DeleteSnapshot",
             Self::PutObject => "s3:PutObject",
+            Self::PutObjectTagging => "s3:PutObjectTagging",
             Self::AbortMultipartUpload => "s3:AbortMultipartUpload",
             Self::DeleteObject => "s3:DeleteObject",
         }

@@ -260,7 +260,7 @@ fn todo(said: &Said, class: Class, mend: &dyn Fn() -> String) -> Option<String> 
                 "bring it back first: aws s3api restore-object --restore-request Days=1, and try again hours later"
                     .to_owned()
             }
-            ("PreconditionFailed", _) if said.operation == "s3:GetObject" => {
+            ("PreconditionFailed", _) if matches!(said.operation, "s3:GetObject" | "s3:CopyObject") => {
                 "it was changed meanwhile: make a new plan".to_owned()
             }
             ("PermanentRedirect" | "AuthorizationHeaderMalformed", _) => {
@@ -317,7 +317,15 @@ fn verb(operation: &str) -> &'static str {
         | "ec2:CreateTags" => "copy",
         "ebs:ListSnapshotBlocks" | "ebs:ListChangedBlocks" => "size",
         "ec2:DeleteSnapshot" => "delete",
-        "s3:PutObject" | "s3:GetObject" | "s3:AbortMultipartUpload" | "s3:DeleteObject" => "copy",
+        "s3:PutObject"
+        | "s3:GetObject"
+        | "s3:AbortMultipartUpload"
+        | "s3:DeleteObject"
+        | "s3:CopyObject"
+        | "s3:GetObjectTagging"
+        | "s3:PutObjectTagging"
+        | "s3:ListMultipartUploadParts"
+        | "s3:ListBucketMultipartUploads" => "copy",
         _ => "ls",
     }
 }

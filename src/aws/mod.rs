@@ -29,8 +29,9 @@ pub use ec2::{CopyImage, CopySnapshot, Ec2, EncryptionDefault, Page, SnapshotSta
 pub use metadata::host_region;
 pub use profiles::ProfilesVersion;
 pub use s3::{
-    Crc64, ImageHead, ImagePart, KEYS_A_PAGE, Keep, Over, PART_LEAST, PARTS_MAX, Root, S3, S3Bytes, S3Head, S3Object,
-    S3Page, S3Part, is_precondition, needs_restore,
+    CopiedPart, CopyAs, CopyFrom, Crc64, ImageHead, ImagePart, KEYS_A_PAGE, Keep, Over, PART_LEAST, PARTS_MAX,
+    Properties, Root, S3, S3Bytes, S3Facts, S3Head, S3Object, S3Page, S3Part, S3Sum, Sse, is_precondition,
+    needs_restore,
 };
 pub use session::{Aws, Session};
 pub use settings::{FixedProfile, Introduction, ProfileInfo, ProfileKind, Profiles, Settings, ShellKeys, WorldId};

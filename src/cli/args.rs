@@ -232,7 +232,7 @@ pub struct OperationArgs {
     /// Which zero blocks are left out, where that is safe
     #[arg(long, value_enum, default_value_t)]
     pub omit_zeros: OmitZeros,
-    /// Overwrite a file that is not empty; take a delta onto a base that nobody has proved
+    /// Overwrite a file that is not empty, or an object that differs; take a delta onto a base that nobody has proved
     #[arg(long)]
     pub force: bool,
     /// Copy every snapshot from the first to the last of a delta, each one on its copied parent: snap-A..snap-Z REGION:
@@ -265,6 +265,21 @@ pub struct OperationArgs {
     /// Storage class of what is written to S3, as GLACIER_IR
     #[arg(long, value_name = "CLASS")]
     pub storage_class: Option<String>,
+    /// S3 to S3: the length of a part, 5MiB to 5GiB, instead of what the pace chooses
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub part_size: Option<Bytes>,
+    /// S3 to S3: every object below a prefix: s3://bucket/prefix/ s3://bucket/prefix/
+    #[arg(long, conflicts_with = "each")]
+    pub recursive: bool,
+    /// With --recursive: only objects that this matches after the prefix (* ? [a-z]); may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// With --recursive: never objects that this matches; counts more than --include
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// S3 to S3: copy objects that are there already, too, the same or not
+    #[arg(long)]
+    pub force_copy: bool,
     /// Where this machine stands, for the price of transfer
     #[arg(long, value_name = "REGION|outside")]
     pub runs_in: Option<String>,

@@ -158,6 +158,24 @@ const TABLE: &[Row] = &[
         on: On::Objects,
     },
     Row {
+        sid: "ReadTagsOfObjects",
+        verbs: &[Plan, CopyVerb, Deck],
+        actions: &["s3:GetObjectTagging"],
+        on: On::Objects,
+    },
+    Row {
+        sid: "ListPartsOfUploads",
+        verbs: &[CopyVerb, Deck],
+        actions: &["s3:ListMultipartUploadParts"],
+        on: On::Objects,
+    },
+    Row {
+        sid: "ReadPinnedVersions",
+        verbs: &[Plan, CopyVerb, Deck],
+        actions: &["s3:GetObjectVersion", "s3:GetObjectVersionTagging"],
+        on: On::Objects,
+    },
+    Row {
         sid: "FindUnfinishedUploads",
         verbs: &[CopyVerb, Deck],
         actions: &["s3:ListBucketMultipartUploads"],
@@ -269,6 +287,7 @@ mod tests {
             Call::CreateTags,
             Call::DeleteSnapshot,
             Call::PutObject,
+            Call::PutObjectTagging,
             Call::AbortMultipartUpload,
             Call::DeleteObject,
         ];

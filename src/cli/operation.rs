@@ -62,6 +62,11 @@ pub fn operation(args: &OperationArgs, resolved: &Resolved) -> Result<Operation>
             storage_class: args.storage_class.clone(),
             complete_within: args.complete_within,
             name: args.name.clone(),
+            part_size: args.part_size,
+            recursive: args.recursive,
+            include: args.include.clone(),
+            exclude: args.exclude.clone(),
+            force_copy: args.force_copy,
         },
     })
 }
@@ -90,7 +95,7 @@ fn one(words: &[String]) -> Result<Ends> {
         return Err(Error::usage(format!("`{source}` has no destination"))
             .todo(format!("floe copy {source} REGION:, or ./disk.img, or null:")));
     }
-    let destinations = destinations.iter().map(|to| Address::destination(to)).collect::<Result<_>>()?;
+    let destinations = destinations.iter().map(|to| Address::destination_of(&source, to)).collect::<Result<_>>()?;
     Ok((vec![source], destinations))
 }
 

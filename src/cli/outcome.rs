@@ -54,8 +54,22 @@ pub struct DestinationOutcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     image_sha256: Option<String>,
     evidence: Evidence,
+    /// Of what S3 copied itself: objects by what became of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objects: Option<Objects>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// Objects by what became of them.
+#[derive(Debug, Serialize)]
+pub struct Objects {
+    copied: u64,
+    /// Of these only properties or tags.
+    set: u64,
+    /// There already.
+    skipped: u64,
+    failed: u64,
 }
 
 /// What was said before; nothing is predicted for a comparison.
@@ -132,6 +146,7 @@ impl Outcome {
                     checksum: None,
                     image_sha256: None,
                     evidence: if known.is_some() { Evidence::ReRead } else { Evidence::None },
+                    objects: None,
                     error: None,
                 })
                 .collect(),
@@ -162,6 +177,12 @@ impl DestinationOutcome {
             checksum: to.checksum.map(|digest| digest.base64()),
             image_sha256: to.image_sha256.as_ref().map(Digest::hex),
             evidence: to.evidence,
+            objects: to.copied.as_ref().map(|all| Objects {
+                copied: all.copied,
+                set: all.set,
+                skipped: all.skipped,
+                failed: all.failed,
+            }),
             error: to.error.as_ref().map(ToString::to_string),
         }
     }

@@ -6,6 +6,8 @@ use super::args::{Format, PlanArgs};
 use super::resolve::Resolved;
 use super::{Code, operation, say, table};
 use crate::error::Result;
+use crate::plan::copied::Action;
+use crate::plan::parts::is_retuned;
 use crate::plan::{
     DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Parent, Plan, SourceKind, Strategy, records,
 };
@@ -94,6 +96,7 @@ fn source(item: &ItemPlan) -> String {
                 from.blocks
             );
         }
+        _ if item.is_copied() => "",
         SourceKind::Object { .. } => ", a raw image",
         SourceKind::Fsp { .. } => ", of flexible-snapshot-proxy",
         _ => "",
@@ -137,6 +140,23 @@ fn destination(to: &DestinationPlan) -> String {
             };
             format!("{} an object of {} in {parts}{replaces}{class}, encrypted {encryption}", to.address, layout.length)
         }
+        DestinationKind::Copied { action, parts, encryption, .. } => {
+            let how = match action {
+                Action::Copy { .. } if parts.whole => "copied by S3 in one request".to_owned(),
+                Action::Copy { .. } if is_retuned(parts) => {
+                    let (count, most) = (grouped(parts.count.into()), grouped(parts.most.into()));
+                    format!("copied by S3 in about {count} parts of {}, {most} at most", parts.size)
+                }
+                Action::Copy { .. } => {
+                    format!("copied by S3 in {} parts of {}", grouped(parts.count.into()), parts.size)
+                }
+                Action::Set { .. } => "there already: only what differs beside its bytes is set".to_owned(),
+                Action::Skip { .. } => "there already: nothing is copied".to_owned(),
+                Action::Refuse { .. } => "cannot be made".to_owned(),
+            };
+            format!("{} an object {how}, {encryption}", to.address)
+        }
+        DestinationKind::CopiedTree { .. } => format!("{} every object, copied by S3 one by one", to.address),
         DestinationKind::Null => "null: read, check, throw away".to_owned(),
     }
 }

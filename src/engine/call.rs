@@ -204,8 +204,7 @@ impl Caller {
 
     /// Tries of one item at one end.
     pub(super) fn tries<'a>(&'a self, route: &'a Route, log: &'a LaneLog, segment: u32) -> Tries<'a> {
-        let (attempts, deadline) = (Attempts::default(), CONTROL_DEADLINE);
-        Tries { caller: self, route: Some(route), log, segment, attempts, deadline }
+        Tries { caller: self, route: Some(route), log, segment, attempts: Attempts::default(), within: None }
     }
 
     /// Tries of a request that belongs to no lane.
@@ -215,13 +214,8 @@ impl Caller {
 
     /// Tries of a control call (start, describe, delete): no limiter, a fixed deadline.
     pub(super) fn control(&self) -> Tries<'_> {
-        self.slow(CONTROL_DEADLINE)
-    }
-
-    /// Tries of a control call that the service may take its time for.
-    pub(super) fn slow(&self, deadline: Duration) -> Tries<'_> {
-        let (route, attempts) = (None, Attempts::default());
-        Tries { caller: self, route, log: &self.log, segment: NO_SEGMENT, attempts, deadline }
+        let (log, attempts) = (&self.log, Attempts::default());
+        Tries { caller: self, route: None, log, segment: NO_SEGMENT, attempts, within: None }
     }
 }
 
@@ -233,14 +227,20 @@ pub(super) struct Tries<'a> {
     log: &'a LaneLog,
     segment: u32,
     attempts: Attempts,
-    /// Of what has no route.
-    deadline: Duration,
+    /// The deadline of each, where what is asked for says how long it takes.
+    within: Option<Duration>,
 }
 
 /// A control call is answered within this.
 const CONTROL_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Tries<'_> {
+    /// Each attempt may take that long: its answer comes when the work is done, and that is known to take its time.
+    pub(super) fn within(mut self, deadline: Duration) -> Self {
+        self.within = Some(deadline);
+        self
+    }
+
     /// One attempt: `Ok(None)` after a failure that is to be tried again now (its wait is over).
     pub(super) async fn attempt<T>(&mut self, request: impl Future<Output = Result<T>>) -> Result<Option<T>> {
         match self.send(request).await {
@@ -252,9 +252,10 @@ impl Tries<'_> {
     /// Sends it once, under its limiters and its deadline.
     pub(super) async fn send<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(route) = self.route else {
-            return match tokio::time::timeout(self.deadline, request).await {
+            let deadline = self.within.unwrap_or(CONTROL_DEADLINE);
+            return match tokio::time::timeout(deadline, request).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(late("the control plane", self.deadline)),
+                Err(_) => Err(late("the control plane", deadline)),
             };
         };
         route.pace.acquire().await;
@@ -262,13 +263,15 @@ impl Tries<'_> {
         let flight = self.log.take_off(self.segment, route.api, began);
         let question = Question::new(route, began);
         let most = SILENT.saturating_sub(route.silent_for(began)).max(Duration::from_secs(1));
-        let deadline = route.deadlines.attempt(began).min(most);
+        let deadline = self.within.unwrap_or_else(|| route.deadlines.attempt(began).min(most));
         let outcome = tokio::time::timeout(deadline, request).await;
         let now = Instant::now();
         let took = now.saturating_duration_since(began);
         match outcome {
             Ok(Ok(value)) => {
-                route.deadlines.answered(took, now);
+                if self.within.is_none() {
+                    route.deadlines.answered(took, now);
+                }
                 *lock(&route.answered) = now;
                 question.answered(now);
                 route.pace.succeeded();
@@ -296,7 +299,7 @@ impl Tries<'_> {
     }
 
     /// Decides about a failure and waits what is to be waited.
-    async fn again(&mut self, error: Error) -> Result<()> {
+    pub(super) async fn again(&mut self, error: Error) -> Result<()> {
         let now = Instant::now();
         let hub = &self.caller.hub;
         let policy = &self.caller.policy;

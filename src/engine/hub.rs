@@ -16,8 +16,8 @@ use super::call::Caller;
 use super::journal::{Note, Progress, Record, Step, Topic};
 use super::keeper::{Board, Counts, Keeper};
 use super::protocol::{
-    Checking, DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, Requests, Stall, Tone,
-    Troubles,
+    Checking, Copied, DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, Requests, Stall,
+    Tone, Troubles,
 };
 use super::rate::{Cause, Hold};
 use super::retry::{Outage, Policy};
@@ -45,6 +45,8 @@ pub(super) struct DestinationView {
     pub evidence: Evidence,
     pub image: Option<Digest>,
     pub error: Option<Error>,
+    /// How far S3 is, where it copies by itself.
+    pub copied: Option<Copied>,
 }
 
 /// Where the job stands, as it is shown.
@@ -105,6 +107,8 @@ pub(super) struct Figures {
     pub written: Bytes,
     pub rate: Rate,
     pub slow: Rate,
+    /// What destinations acknowledge a second.
+    pub writes: Rate,
     pub history: Vec<f32>,
     pub requests: Requests,
     pub troubles: Troubles,
@@ -231,6 +235,12 @@ impl Hub {
         self.turned(change);
     }
 
+    /// Whoever sees more than the window does moves it.
+    pub(super) fn drive_lanes(&self, to: u32, reason: LaneReason, text: String) {
+        let change = lock(&self.pacing).window.drive(to, reason, text, Instant::now());
+        self.turned(change);
+    }
+
     /// The user turns the lanes.
     pub(super) fn set_lanes(&self, lanes: Lanes) {
         let change = lock(&self.pacing).window.set_lanes(lanes, Instant::now());
@@ -256,7 +266,8 @@ impl Hub {
     fn turned(&self, change: Option<Change>) {
         self.gate.set_limit(self.lanes_target());
         if let Some(change) = change {
-            let tone = if change.reason == LaneReason::Congestion { Tone::Warning } else { Tone::Info };
+            let slowed = matches!(change.reason, LaneReason::Congestion | LaneReason::AccountThrottle);
+            let tone = if slowed { Tone::Warning } else { Tone::Info };
             self.note(Topic::Lanes, "lanes", format!("{} → {}: {}", change.from, change.to, change.text), tone);
         }
     }
@@ -347,6 +358,7 @@ impl Hub {
             written: telemetry.written.total(),
             rate: telemetry.read.fast(),
             slow: telemetry.read.slow(),
+            writes: telemetry.written.fast(),
             history: telemetry.history.values(),
             requests: telemetry.requests,
             troubles: telemetry.troubles,
@@ -460,6 +472,11 @@ impl Hub {
                 Step::Checking => {}
             }
         });
+    }
+
+    /// How far S3 is with what it copies itself.
+    pub(super) fn copied(&self, dest: usize, copied: &Copied) {
+        self.destination(dest, |view| view.copied = Some(copied.clone()));
     }
 
     /// How far a destination is checked.

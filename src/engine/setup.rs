@@ -12,17 +12,17 @@ use super::journal;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
 use super::protocol::DestinationState;
 use super::sink::{
-    ArchiveSink, Asked, DeviceSink, Facts, FileSink, ImageSink, InPlaceSink, Made, Mark, NativeSink, NullSink,
-    ObjectSink, Provenance, Sink, SnapshotSink, Under,
+    ArchiveSink, Asked, CopySink, DeviceSink, Facts, FileSink, ImageSink, InPlaceSink, Made, Mark, NativeSink,
+    NullSink, ObjectSink, Provenance, Sink, SnapshotSink, Under, What,
 };
 use super::source::{
-    ArchiveSource, Content, DeltaSource, Entry, FileSource, FspSource, Holes, ObjectSource, Parents, SnapshotSource,
-    Source, UnreadSource,
+    ArchiveSource, Content, DeltaSource, Entry, FileSource, FspSource, Holes, ObjectSource, Parents, ServedSource,
+    SnapshotSource, Source, UnreadSource,
 };
 use super::spec::{JobDir, Spec};
 use super::turns::Turns;
 use crate::archive::{Encryption, Origin, level_of};
-use crate::aws::{Aws, Over, Root, Session};
+use crate::aws::{Aws, CopyFrom, Over, Root, Session};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, BlockIndex, Profile, Region};
 use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, Pace, SourceKind, SourcePlan, Strategy};
@@ -60,6 +60,8 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
     }
     let source = &item.source;
     let source: Arc<dyn Source> = match &source.kind {
+        _ if item.is_copied() => Arc::new(ServedSource),
+        SourceKind::Prefix { .. } => return Err(Error::failed("objects below a prefix are copied by S3 only")),
         SourceKind::Snapshot { id, .. } => {
             let session =
                 session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
@@ -231,6 +233,13 @@ async fn sink(
                 pairs: Mutex::default(),
             })
         }
+        DestinationKind::Copied { bucket, key: root, .. } | DestinationKind::CopiedTree { bucket, prefix: root } => {
+            let to = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
+            let from = session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
+            let root = Root { bucket: bucket.clone(), prefix: root.clone() };
+            let what = copied_what(source, &plan.kind)?;
+            Arc::new(CopySink::new((from, to), what, root, options, spec.grant.clone(), dir.failures(dest)))
+        }
         DestinationKind::Snapshot { volume_gib, ask_encrypted, ask_key, encrypted, .. } => {
             let session = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
             let is_file = matches!(source.kind, SourceKind::File { .. } | SourceKind::Object { .. });
@@ -279,6 +288,21 @@ fn asked(spec: &Spec, (ask_encrypted, ask_key, encrypted): (Option<bool>, &Optio
     })
 }
 
+/// What S3 is to copy.
+fn copied_what(source: &SourcePlan, to: &DestinationKind) -> Result<What> {
+    match (&source.kind, to) {
+        (SourceKind::Object { bucket, key, etag, length }, DestinationKind::Copied { version, parts, action, .. }) => {
+            let (bucket, key, version) = (bucket.clone(), key.clone(), version.clone());
+            let from = CopyFrom { bucket, key, version, etag: etag.clone() };
+            Ok(What::One { from, length: *length, parts: *parts, action: action.clone() })
+        }
+        (SourceKind::Prefix { bucket, prefix, .. }, DestinationKind::CopiedTree { .. }) => {
+            Ok(What::Tree { bucket: bucket.clone(), prefix: prefix.clone() })
+        }
+        _ => Err(Error::failed("S3 copies objects to objects only")),
+    }
+}
+
 /// What the manifest of an archive says of its source.
 fn origin(source: &SourcePlan) -> Origin {
     let snapshot = match &source.kind {
@@ -286,7 +310,7 @@ fn origin(source: &SourcePlan) -> Origin {
         SourceKind::Archive { snapshot, .. } => snapshot.clone(),
         SourceKind::Fsp { snapshot, .. } => Some(snapshot.clone()),
         SourceKind::Image { .. } => source.kind.snapshot().cloned(),
-        SourceKind::File { .. } | SourceKind::Object { .. } => None,
+        SourceKind::File { .. } | SourceKind::Object { .. } | SourceKind::Prefix { .. } => None,
     };
     Origin { address: source.address.to_string(), snapshot, name: source.name.clone() }
 }
@@ -299,7 +323,7 @@ fn encryption(source: &SourcePlan) -> Encryption {
         SourceKind::Archive { encrypted, .. } | SourceKind::Image { encrypted, .. } => {
             Encryption { encrypted: *encrypted, key: None }
         }
-        SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. } => {
+        SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. } | SourceKind::Prefix { .. } => {
             Encryption { encrypted: false, key: None }
         }
     }

@@ -108,6 +108,10 @@ impl JobDir {
     pub(super) fn parts(&self, dest: usize) -> PathBuf {
         self.0.join(format!("parts-{dest}"))
     }
+    /// What failed of the objects below a prefix, for one destination: a line each.
+    pub(super) fn failures(&self, dest: usize) -> PathBuf {
+        self.0.join(format!("failed-{dest}.ndjson"))
+    }
     pub(super) fn job(&self) -> PathBuf {
         self.0.join("job.json")
     }

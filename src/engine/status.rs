@@ -41,31 +41,38 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
         .into_iter()
         .enumerate()
         .map(|(dest, view)| {
+            let copied = view.copied.as_ref().map(|copied| copied.bytes);
             let blocks = counts.by_dest.get(dest).copied().unwrap_or_default();
+            let blocks = copied.map_or(blocks, Bytes::blocks);
             DestinationStatus {
                 address: view.address,
                 strategy: strategy(spec, dest),
                 state: view.state,
                 blocks,
-                bytes: blocks.bytes(),
+                bytes: copied.unwrap_or_else(|| blocks.bytes()),
                 checksum: view.checksum,
                 checking: view.checking,
                 evidence: view.evidence,
                 image_sha256: view.image,
                 error: view.error,
+                copied: view.copied,
             }
         })
         .collect();
-    row.blocks_done = counts.done;
+    row.blocks_done = if is_copied(spec) { slowest(&row) } else { counts.done };
     row.blocks_listed = counts.listed;
-    row.blocks_total = total(spec, &counts);
+    row.blocks_total = if is_copied(spec) { row.blocks_total } else { total(spec, &counts) };
     row.blocks_resumed = resumed;
     row.bytes_read = progress.bytes_read;
     row.bytes_written = progress.bytes_written;
     row.rate = if matches!(state.state, JobState::Running | JobState::Verifying) { figures.rate } else { Rate(0.0) };
+    if is_copied(spec) && state.state == JobState::Running {
+        // Nothing is read here: what S3 writes is what moves.
+        row.rate = figures.writes;
+    }
     row.rate_history = figures.history;
     row.elapsed_seconds = seconds(progress.elapsed_ms);
-    row.left_seconds = left(&row, figures.slow);
+    row.left_seconds = if is_copied(spec) { left_of_copies(&row) } else { left(&row, figures.slow) };
     row.lanes = hub.lanes();
     row.bandwidth = hub.throttle.setting();
     row.rates = rates(&caller.routes());
@@ -86,6 +93,23 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
     row.stall = hub.stall().filter(|_| row.state.is_active());
     row.why = why(&row, hub.stands());
     row
+}
+
+/// How long S3 still takes, at the rate of the last seconds.
+#[expect(clippy::cast_precision_loss, reason = "a duration")]
+fn left_of_copies(row: &JobStatus) -> Option<(f64, f64)> {
+    let rest = row.blocks_total.known()?.less(row.blocks_done).bytes().0 as f64;
+    (row.state == JobState::Running && row.rate.0 > 0.0).then(|| (rest / row.rate.0, rest / row.rate.0))
+}
+
+/// Whether S3 does all of it: then its ledger counts nothing.
+fn is_copied(spec: &Spec) -> bool {
+    spec.plan.items.first().is_some_and(crate::plan::ItemPlan::is_copied)
+}
+
+/// What every destination has.
+fn slowest(row: &JobStatus) -> Blocks {
+    row.destinations.iter().map(|to| to.blocks).min().unwrap_or_default()
 }
 
 /// What a job that does not run holds of the budget.
@@ -197,8 +221,10 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
         let counted = ledger.as_ref().map(|(_, done)| done.get(dest).copied().unwrap_or_default());
         let blocks = counted.or(known.completing.map(|(blocks, _)| blocks)).unwrap_or_default();
         shown.state = known.state;
-        shown.blocks = blocks;
-        shown.bytes = blocks.bytes();
+        shown.copied.clone_from(&known.copied);
+        let copied = known.copied.as_ref().map(|copied| copied.bytes);
+        shown.blocks = copied.map_or(blocks, Bytes::blocks);
+        shown.bytes = copied.unwrap_or_else(|| blocks.bytes());
         shown.checksum = known.completing.and_then(|(_, checksum)| checksum);
         shown.evidence = known.evidence;
         shown.image_sha256 = known.image;
@@ -210,7 +236,7 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
         row.blocks_listed = *listed;
     }
     let listed = !picture.segments.is_empty() && picture.segments.values().all(|s| s.through >= s.range.end);
-    if listed && ledger.is_some() {
+    if listed && ledger.is_some() && !is_copied(spec) {
         row.blocks_total = Quantity::exact(row.blocks_listed);
     }
     let progress = picture.progress;
@@ -257,6 +283,9 @@ pub(super) fn left_overs(spec: &Spec, picture: &Picture) -> Vec<LeftOver> {
                 if known.state == DestinationState::Starting =>
             {
                 found.push(LeftOver::Unanswered(plan.address.to_string()));
+            }
+            DestinationKind::Copied { bucket, .. } | DestinationKind::CopiedTree { bucket, .. } => {
+                found.extend(known.uploads.keys().map(|key| LeftOver::Upload(format!("s3://{bucket}/{key}"))));
             }
             DestinationKind::Archive { bucket, root, .. } => {
                 found.push(LeftOver::Objects(format!("s3://{bucket}/{root}")));
@@ -348,6 +377,7 @@ fn empty(spec: &Spec) -> JobStatus {
         evidence: super::protocol::Evidence::None,
         image_sha256: None,
         error: None,
+        copied: None,
     });
     let row = blank(spec.job, spec.created);
     JobStatus {
@@ -461,8 +491,10 @@ fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
         usd += prices.request(Api::List, region).value.0 * requests.list as f64;
     }
     let to_snapshot = |d: &&DestinationPlan| matches!(d.kind, DestinationKind::Snapshot { .. });
-    if let (SourceKind::Archive { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. }, Some(region)) =
-        (&item.source.kind, &item.source.region)
+    if let (
+        SourceKind::Archive { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. } | SourceKind::Prefix { .. },
+        Some(region),
+    ) = (&item.source.kind, &item.source.region)
     {
         usd += prices.s3("STANDARD", region).get.value.0 * requests.get as f64;
     }
@@ -477,6 +509,9 @@ fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
     let archive = item.destinations.iter().find_map(|to| match (&to.kind, &to.region) {
         (DestinationKind::Archive { keep, .. } | DestinationKind::Object { keep, .. }, Some(region)) => {
             Some((keep.class.as_deref(), region))
+        }
+        (kind, Some(region)) if kind.is_copied() => {
+            Some((spec.plan.operation.options.storage_class.as_deref(), region))
         }
         _ => None,
     });

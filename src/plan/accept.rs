@@ -7,7 +7,7 @@ use crate::grant::{Call, Grant};
 use crate::plan::choices::{Quotas, choose, floor};
 use crate::plan::layout::Layout;
 use crate::plan::machine::Machine;
-use crate::plan::model::{DestinationKind, DestinationPlan, Level, Pace, Plan, Strategy, Verify};
+use crate::plan::model::{DestinationKind, DestinationPlan, ItemPlan, Level, Pace, Plan, Strategy, Verify};
 use crate::plan::prices::Prices;
 use crate::plan::weigh;
 use crate::plan::{Finding, alternatives};
@@ -64,6 +64,8 @@ impl Plan {
         let roots = destinations().filter_map(|to| match &to.kind {
             DestinationKind::Archive { bucket, root, .. } => Some(format!("s3://{bucket}/{root}")),
             DestinationKind::Object { bucket, key, .. } => Some(format!("s3://{bucket}/{key}")),
+            DestinationKind::Copied { bucket, key: root, .. }
+            | DestinationKind::CopiedTree { bucket, prefix: root } => Some(format!("s3://{bucket}/{root}")),
             _ => None,
         });
         let mut ids: Vec<String> = roots.collect();
@@ -84,7 +86,13 @@ impl Plan {
             calls.extend([Call::CreateTags, Call::DeleteSnapshot]);
         }
         if !ids.is_empty() {
-            calls.extend([Call::PutObject, Call::AbortMultipartUpload, Call::DeleteObject]);
+            calls.extend([Call::PutObject, Call::AbortMultipartUpload]);
+        }
+        if destinations().any(|to| matches!(to.kind, DestinationKind::Archive { .. })) {
+            calls.push(Call::DeleteObject);
+        }
+        if destinations().any(|to| to.kind.is_copied()) {
+            calls.push(Call::PutObjectTagging);
         }
         Ok(Grant {
             plan_hash: self.hash()?,
@@ -139,6 +147,9 @@ impl Plan {
         }
         if self.items.iter().any(|item| weigh::gathered(item) > 0) {
             self.choices.for_objects();
+        }
+        if self.items.iter().all(ItemPlan::is_copied) {
+            self.choices.for_copies(&self.operation.options);
         }
         self.choices.limit(quotas);
         self.memory = weigh::memory(&self.items, &self.choices, machine);

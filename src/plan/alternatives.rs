@@ -10,11 +10,14 @@ use crate::within::Within;
 /// The chosen way first, then what else there is.
 pub(super) fn of(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {
     let options = &plan.operation.options;
+    if plan.items.iter().all(ItemPlan::is_copied) {
+        return Vec::new();
+    }
     let all = || plan.items.iter().flat_map(|item| &item.destinations);
     if all().any(|to| matches!(to.kind, DestinationKind::Image { .. })) {
         return of_image(plan, prices);
     }
-    let by_aws = plan.items.iter().flat_map(|item| &item.destinations).any(|to| to.strategy == Strategy::Native);
+    let by_aws = all().any(|to| to.strategy == Strategy::Native && !to.kind.is_copied());
     let (cost, time) = if by_aws {
         let items = direct(&plan.items);
         let cost = weigh::cost(&items, options, &plan.choices, runs_in, prices);

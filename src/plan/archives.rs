@@ -56,7 +56,9 @@ fn name(source: &SourcePlan) -> ArchiveId {
         SourceKind::Image { .. } => {
             source.kind.snapshot().map_or_else(|| ArchiveId::file("image", &unique()), ArchiveId::whole)
         }
-        SourceKind::Object { key, .. } => ArchiveId::file(archives::last_folder(key), &unique()),
+        SourceKind::Object { key, .. } | SourceKind::Prefix { prefix: key, .. } => {
+            ArchiveId::file(archives::last_folder(key), &unique())
+        }
         SourceKind::File { path, .. } => {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             ArchiveId::file(&name, &unique())

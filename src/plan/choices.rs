@@ -5,6 +5,7 @@
 
 use crate::archive::FRAME_MAX;
 use crate::plan::model::{Choices, Options, Pace};
+use crate::plan::parts::copy_lanes;
 use crate::units::{BLOCK_BYTES, Blocks, Bytes};
 
 /// What one block in flight weighs when it is read over HTTP: its bytes and the connection's read buffer.
@@ -67,6 +68,14 @@ impl Choices {
 
     /// What changes where blocks go to objects: one cursor, because a part is sent when all of its blocks are there.
     pub(super) const fn for_objects(&mut self) {
+        self.cursors = 1;
+    }
+
+    /// What changes where S3 copies by itself: an item is one request, and its pace says how many are on their way.
+    pub(super) fn for_copies(&mut self, options: &Options) {
+        let (start, top, _) = copy_lanes(options.pace);
+        self.lanes_max = top.min(options.concurrency.unwrap_or(u32::MAX)).max(1);
+        self.lanes_start = start.min(self.lanes_max);
         self.cursors = 1;
     }
 

@@ -145,7 +145,10 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
             SourceKind::Archive { snapshot: Some(id), .. } => id.to_string(),
             SourceKind::Fsp { snapshot, .. } => snapshot.to_string(),
             SourceKind::Image { id, .. } => id.to_string(),
-            SourceKind::File { .. } | SourceKind::Archive { .. } | SourceKind::Object { .. } => "disk".to_owned(),
+            SourceKind::File { .. }
+            | SourceKind::Archive { .. }
+            | SourceKind::Object { .. }
+            | SourceKind::Prefix { .. } => "disk".to_owned(),
         });
         let stem: String =
             stem.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();

@@ -17,7 +17,7 @@ use crate::plan::model::{
     SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use crate::plan::prices::Prices;
-use crate::plan::{archives, files, native, objects, onto, weigh};
+use crate::plan::{archives, copied, files, native, objects, onto, weigh};
 use crate::units::{Bytes, Quantity, Sure};
 
 /// Reads the facts of an operation and weighs it.
@@ -34,6 +34,7 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
         return Err(Error::usage("many sources cannot share one object")
             .todo("copy them to `s3://bucket/prefix/`, one at a time to objects"));
     }
+    copied::check(&operation)?;
     if operation.sources.len() > 1 && operation.destinations.iter().any(|to| matches!(to, Address::Path(_))) {
         return Err(
             Error::usage("many sources cannot share one file").todo("copy them to `REGION:`, one at a time to files")
@@ -173,7 +174,7 @@ impl Maker<'_> {
         let sources = if chained { self.chain().await? } else { self.operation.sources.clone() };
         let mut items: Vec<ItemPlan> = Vec::with_capacity(sources.len());
         for source in &sources {
-            let source = self.source(source).await?;
+            let source = if self.copies(source) { self.copied(source).await? } else { self.source(source).await? };
             let mut destinations = Vec::new();
             for (nth, to) in self.operation.destinations.iter().enumerate() {
                 destinations.push(match items.last().and_then(|before| before.destinations.get(nth)) {
@@ -184,6 +185,26 @@ impl Maker<'_> {
             items.push(ItemPlan { source, destinations });
         }
         Ok(items)
+    }
+
+    /// Whether S3 copies this source itself, to every destination: then nothing of it has to be a raw image.
+    fn copies(&self, source: &Address) -> bool {
+        let options = &self.operation.options;
+        let mut to = self.operation.destinations.iter();
+        match source {
+            Address::Archive(..) => options.recursive,
+            Address::Object(..) => !options.recursive && to.all(|to| matches!(to, Address::Object(..))),
+            _ => false,
+        }
+    }
+
+    async fn copied(&mut self, source: &Address) -> Result<SourcePlan> {
+        match source {
+            Address::Archive(profile, bucket, prefix) => {
+                copied::prefix(self.aws, (profile, bucket, prefix), &self.operation.options).await
+            }
+            _ => copied::object(self.aws, source, &self.operation.options, &mut self.findings).await,
+        }
     }
 
     /// Names the world in records.
@@ -313,6 +334,12 @@ impl Maker<'_> {
                 kind: DestinationKind::Null,
                 strategy: Strategy::Direct,
             }),
+            Address::Archive(..) | Address::Object(..) if matches!(source.kind, SourceKind::Prefix { .. }) => {
+                copied::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
+            }
+            Address::Object(..) if matches!(source.kind, SourceKind::Object { .. }) => {
+                copied::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
+            }
             Address::Archive(..) => {
                 archives::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
             }

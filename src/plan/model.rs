@@ -14,7 +14,9 @@ use crate::aws::{Keep, WorldId};
 use crate::bandwidth::Bandwidth;
 use crate::ids::{AccountId, BlockRange, ImageId, Profile, Region, SnapshotId};
 use crate::inventory::{ImageDisk, Tag};
+use crate::plan::copied::Action;
 use crate::plan::layout::Layout;
+use crate::plan::parts::Parts;
 use crate::store::copies::FileId;
 use crate::units::{Blocks, Bytes, Digest, Quantity, Usd};
 use crate::within::Within;
@@ -122,6 +124,21 @@ pub struct Options {
     /// What a copied image is called; else as its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// S3 → S3: the length of a part, when the pace is not to choose it.
+    #[serde(default)]
+    pub part_size: Option<Bytes>,
+    /// S3 → S3: all objects below a prefix.
+    #[serde(default)]
+    pub recursive: bool,
+    /// Of these only the ones that one of these globs matches, where there are any.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// And never what one of these matches.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// S3 → S3: copy whatever is there already.
+    #[serde(default)]
+    pub force_copy: bool,
 }
 
 /// One or many sources, one or many destinations (many sources are a group: `--each`).
@@ -195,6 +212,19 @@ pub enum SourceKind {
         etag: String,
         /// Its length.
         length: Bytes,
+    },
+    /// All objects below a prefix, each pinned by its ETag when its turn comes.
+    Prefix {
+        /// The bucket.
+        bucket: String,
+        /// Every key begins with it; what follows is kept.
+        prefix: String,
+        /// How many are meant, as far as they were counted.
+        objects: u64,
+        /// In how many requests they would be copied, uploads begun and ended.
+        requests: u64,
+        /// Whether all were counted.
+        counted: bool,
     },
     /// A folder that flexible-snapshot-proxy wrote, pinned by the names in it.
     Fsp {
@@ -427,8 +457,38 @@ pub enum DestinationKind {
         /// With what it is encrypted and why, in words.
         encryption: String,
     },
+    /// An object in S3 that S3 copies itself: no block of it passes us.
+    Copied {
+        /// The bucket.
+        bucket: String,
+        /// Its key.
+        key: String,
+        /// The version of the source that is pinned, where there are versions.
+        version: Option<String>,
+        /// In how many requests.
+        parts: Parts,
+        /// What is done.
+        action: Action,
+        /// With what it is encrypted and why, in words.
+        encryption: String,
+    },
+    /// All objects below a prefix, copied likewise.
+    CopiedTree {
+        /// The bucket.
+        bucket: String,
+        /// What every key begins with instead.
+        prefix: String,
+    },
     /// Nowhere.
     Null,
+}
+
+impl DestinationKind {
+    /// Whether S3 copies it itself, from another object or from many.
+    #[must_use]
+    pub const fn is_copied(&self) -> bool {
+        matches!(self, Self::Copied { .. } | Self::CopiedTree { .. })
+    }
 }
 
 /// A destination with what will happen there.
@@ -455,6 +515,14 @@ pub struct ItemPlan {
     pub source: SourcePlan,
     /// What is made of it.
     pub destinations: Vec<DestinationPlan>,
+}
+
+impl ItemPlan {
+    /// Whether S3 does all of it, and no block passes us.
+    #[must_use]
+    pub fn is_copied(&self) -> bool {
+        !self.destinations.is_empty() && self.destinations.iter().all(|to| to.kind.is_copied())
+    }
 }
 
 /// How much something weighs, by part.

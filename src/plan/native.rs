@@ -59,6 +59,9 @@ pub(super) async fn choose(
     if options.strategy == Strategy::Direct {
         return Ok(findings);
     }
+    if items.iter().all(ItemPlan::is_copied) {
+        return Ok(findings);
+    }
     let by_aws =
         |kind: &DestinationKind| matches!(kind, DestinationKind::Snapshot { .. } | DestinationKind::Image { .. });
     let kinds = || items.iter().flat_map(|item| &item.destinations).map(|to| &to.kind);

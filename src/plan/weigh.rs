@@ -2,6 +2,8 @@
 //!
 //! First honest figures: each line is shown, each says how sure it is, and what is not known is `?`.
 
+mod copies;
+
 use crate::bandwidth::Bandwidth;
 use crate::ids::Region;
 use crate::plan::alternatives::clock;
@@ -34,7 +36,7 @@ const SLACK: f64 = 1.19;
 pub const fn item_weight(source: &SourceKind) -> Bytes {
     match source {
         SourceKind::Snapshot { .. } | SourceKind::Image { .. } | SourceKind::Delta { .. } => FETCHED_ITEM,
-        SourceKind::File { .. } | SourceKind::Fsp { .. } => LOCAL_ITEM,
+        SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Prefix { .. } => LOCAL_ITEM,
         // A block and the frame that it comes out of, or the answer that it is taken from.
         SourceKind::Archive { .. } | SourceKind::Object { .. } => Bytes(FETCHED_ITEM.0 + FRAME.0),
     }
@@ -110,6 +112,9 @@ pub(super) fn whole_weight(item: &ItemPlan) -> Bytes {
 /// Memory at the peak, by part.
 #[must_use]
 pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> MemoryEstimate {
+    if items.iter().all(ItemPlan::is_copied) {
+        return copies::memory(choices, machine);
+    }
     let fetched =
         items.iter().any(|item| !matches!(item.source.kind, SourceKind::File { .. } | SourceKind::Fsp { .. }));
     let lanes = u64::from(choices.lanes_max);
@@ -179,7 +184,11 @@ const JOURNAL_MOST: Bytes = Bytes::mib(8);
 #[must_use]
 pub fn records(items: &[ItemPlan]) -> Records {
     let ledger = |item: &ItemPlan| {
-        let (indexes, blocks) = (item.source.volume.blocks().0, item.source.blocks.value.0);
+        let (indexes, blocks) = match item.is_copied() {
+            // What S3 copies itself has its list of parts in the journal.
+            true => (1, 0),
+            false => (item.source.volume.blocks().0, item.source.blocks.value.0),
+        };
         let bitmaps = item.destinations.len() as u64 + 1;
         let digests = indexes.div_ceil(DIGESTS_A_PAGE).min(blocks);
         (HEADER_PAGES + bitmaps * indexes.div_ceil(BITS_A_PAGE) + digests) * LEDGER_PAGE
@@ -239,6 +248,7 @@ pub fn cost(
 ) -> CostEstimate {
     let mut bill = Bill { prices, parts: Vec::new() };
     for item in items {
+        copies::cost(&mut bill, item, options, runs_in.region());
         item_cost(&mut bill, item, options, choices, runs_in);
     }
     let sum = |monthly: bool| {
@@ -270,6 +280,9 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
     };
     let here = runs_in.region();
     let is_read = item.destinations.iter().any(|to| to.strategy != Strategy::Native);
+    if !is_read && item.is_copied() {
+        return;
+    }
     if let (true, Some(region), true) = (item.source.kind.is_snapshot(), &item.source.region, is_read) {
         let (get, list) = (bill.prices.request(Api::Get, region), bill.prices.request(Api::List, region));
         bill.line(format!("Get in {region}"), count, "requests", get, None);

@@ -130,9 +130,10 @@ pub fn without_zeros(contents: &Contents) -> Contents {
 impl Rig {
     /// A plan, or why there is none.
     pub async fn try_plan(&self, source: &str, to: &[&str], options: Options) -> Result<Plan, Error> {
+        let source = Address::source(source).expect("a source");
         let operation = Operation {
-            sources: vec![Address::source(source).expect("a source")],
-            destinations: to.iter().map(|to| Address::destination(to).expect("a destination")).collect(),
+            destinations: to.iter().map(|to| Address::destination_of(&source, to).expect("a destination")).collect(),
+            sources: vec![source],
             options,
         };
         let copies = Some(Copies::of(&self.state));

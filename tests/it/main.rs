@@ -8,6 +8,8 @@ mod aws;
 mod background;
 mod chains;
 mod cli;
+mod copied;
+mod copied_trees;
 mod crash;
 mod deltas;
 mod devices;

@@ -61,9 +61,10 @@ impl Rig {
     }
 
     pub async fn plan_within(&self, source: &str, to: &[&str], options: Options, budget: Option<Bytes>) -> Plan {
+        let source = Address::source(source).expect("a source");
         let operation = Operation {
-            sources: vec![Address::source(source).expect("a source")],
-            destinations: to.iter().map(|to| Address::destination(to).expect("a destination")).collect(),
+            destinations: to.iter().map(|to| Address::destination_of(&source, to).expect("a destination")).collect(),
+            sources: vec![source],
             options,
         };
         let copies = Some(Copies::of(&self.state));

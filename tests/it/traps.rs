@@ -42,7 +42,7 @@ fn rows(map: &str) -> Vec<(String, Vec<String>)> {
         .filter_map(|line| {
             let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
             let key = cells.first()?;
-            let mark = key.strip_prefix(['T', 'F'])?;
+            let mark = key.strip_prefix(['T', 'F']).or_else(|| key.strip_prefix("C6-"))?;
             mark.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
             let tests = cells.last()?.split('`').skip(1).step_by(2).map(str::to_owned).collect();
             Some(((*key).to_owned(), tests))
@@ -56,7 +56,8 @@ fn every_trap_has_a_guard_and_every_guard_a_test() {
     let rows = rows(&map);
     let functions = functions();
     let mut wrong = Vec::new();
-    for trap in (1..=42).map(|n| format!("T{n}")).chain((1..=29).map(|n| format!("F{n}"))) {
+    let keys = (1..=42).map(|n| format!("T{n}")).chain((1..=29).map(|n| format!("F{n}")));
+    for trap in keys.chain((1..=12).map(|n| format!("C6-{n}"))) {
         match rows.iter().find(|(key, _)| *key == trap) {
             None => wrong.push(format!("{trap} is not in the map")),
             Some((_, tests)) if tests.is_empty() => wrong.push(format!("{trap} has no test")),

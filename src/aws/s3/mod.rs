@@ -4,6 +4,7 @@
 //! written carries a SHA-256 that S3 checks before it says yes; mutating calls take a [`Grant`] and the root that it
 //! names, and touch no key outside of it. Bodies are bounded by what was asked for.
 
+mod copy;
 mod image;
 mod objects;
 mod uploads;
@@ -15,6 +16,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
 use serde::{Deserialize, Serialize};
 
+pub use self::copy::{CopiedPart, CopyAs, CopyFrom, Properties, S3Facts, S3Sum, Sse};
 pub use self::image::{Crc64, ImageHead, ImagePart, Over};
 pub use self::objects::{S3Bytes, S3Head, is_precondition};
 pub use self::uploads::{PART_LEAST, PARTS_MAX, S3Part};

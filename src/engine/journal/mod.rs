@@ -21,8 +21,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 pub use self::follow::Follow;
-pub use self::picture::{DestinationPicture, Picture, SegmentPicture};
-pub use self::record::{Checked, Credentials, Cut, Entry, Note, Progress, Record, Setting, Step, Topic};
+pub use self::picture::{DestinationPicture, Picture, SegmentPicture, UploadPicture};
+pub use self::record::{Checked, Credentials, Cut, Entry, Note, Progress, Record, Setting, Step, Topic, Uploading};
 use crate::error::{Error, Result};
 use crate::store::atomic::{self, NewFile};
 use crate::units::Bytes;

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Checked, Credentials, Cut, Progress, Record, Setting, Step};
+use super::record::{Checked, Credentials, Cut, Progress, Record, Setting, Step, Uploading};
 use crate::bandwidth::Bandwidth;
-use crate::engine::protocol::{DestinationState, Evidence, JobState, Lanes};
+use crate::engine::protocol::{Copied, DestinationState, Evidence, JobState, Lanes};
 use crate::error::{Error, Result};
 use crate::ids::{BlockRange, JobId};
 use crate::units::{Blocks, Bytes, Digest};
@@ -40,6 +40,23 @@ pub struct DestinationPicture {
     pub image: Option<Digest>,
     /// Why it failed.
     pub error: Option<Error>,
+    /// Uploads under way, by key: of a prefix a few at a time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uploads: BTreeMap<String, UploadPicture>,
+    /// How far S3 is, where it copies by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
+}
+
+/// One upload whose parts S3 copies.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UploadPicture {
+    /// When it was wanted, seconds since the epoch.
+    pub since: i64,
+    /// Its id, once that was heard.
+    pub id: Option<String>,
+    /// How it is cut: from that part on, at that byte, in parts of that length.
+    pub cuts: Vec<(u32, u64, Bytes)>,
 }
 
 impl Default for DestinationPicture {
@@ -55,6 +72,8 @@ impl Default for DestinationPicture {
             evidence: Evidence::None,
             image: None,
             error: None,
+            uploads: BTreeMap::new(),
+            copied: None,
         }
     }
 }
@@ -146,6 +165,14 @@ impl Picture {
                 Some(known) if known.state == DestinationState::Checking => known.checked = to.clone(),
                 _ => return wrong(format!("destination {dest} is not being checked")),
             },
+            Record::Upload { dest, key, step } => match self.destinations.get_mut(usize::from(*dest)) {
+                Some(known) => known.uploading(key, step)?,
+                None => return wrong(format!("the job has no destination {dest}")),
+            },
+            Record::Copied { dest, to } => match self.destinations.get_mut(usize::from(*dest)) {
+                Some(known) => known.copied = Some(to.clone()),
+                None => return wrong(format!("the job has no destination {dest}")),
+            },
             Record::OneCursor => self.one_cursor = true,
             Record::Credentials(Credentials::Waiting { profile, why }) => {
                 self.waiting = Some((profile.clone(), why.clone()));
@@ -185,6 +212,29 @@ impl Picture {
 }
 
 impl DestinationPicture {
+    fn uploading(&mut self, key: &str, step: &Uploading) -> Result<()> {
+        if let Uploading::Wanted { since } = step {
+            self.uploads.insert(key.to_owned(), UploadPicture { since: *since, ..UploadPicture::default() });
+            return Ok(());
+        }
+        let Some(upload) = self.uploads.get_mut(key) else {
+            return Err(Error::failed(format!("an upload of {key} goes on that was never wanted")));
+        };
+        match step {
+            Uploading::Wanted { .. } => {}
+            Uploading::Begun { id } => upload.id = Some(id.clone()),
+            Uploading::Cut { part, at, size } => {
+                // A part is cut anew as long as nothing of it was sent.
+                upload.cuts.retain(|(known, ..)| known < part);
+                upload.cuts.push((*part, *at, *size));
+            }
+            Uploading::Ended => {
+                self.uploads.remove(key);
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, dest: u16, step: &Step) -> Result<()> {
         if !step.may_follow(self.state) {
             let to = step.state();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::picture::Picture;
 use crate::bandwidth::Bandwidth;
-use crate::engine::protocol::{DestinationState, Evidence, JobState, Lanes, Requests, Tone, Troubles};
+use crate::engine::protocol::{Copied, DestinationState, Evidence, JobState, Lanes, Requests, Tone, Troubles};
 use crate::error::Error;
 use crate::ids::{BlockRange, JobId};
 use crate::units::{Blocks, Bytes, Digest};
@@ -86,6 +86,23 @@ pub enum Record {
         dest: u16,
         /// How far.
         to: Checked,
+    },
+    /// An upload whose parts S3 copies itself took a step. The parts that it has are S3's to tell (ListParts); how they
+    /// were cut is told here.
+    Upload {
+        /// Position in the job's list.
+        dest: u16,
+        /// The key that it goes to.
+        key: String,
+        /// The step.
+        step: Uploading,
+    },
+    /// How far S3 is with what it copies itself.
+    Copied {
+        /// Position in the job's list.
+        dest: u16,
+        /// How far.
+        to: Copied,
     },
     /// Block tokens were refused twice within a minute: one cursor from here on.
     OneCursor,
@@ -221,6 +238,33 @@ pub struct Checked {
     /// Of a file: the state of the SHA-256 of all its bytes up to there (32 bytes; no digest of anything).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Digest>,
+}
+
+/// What becomes of an upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Uploading {
+    /// It is about to be begun.
+    Wanted {
+        /// Seconds since the epoch: none of ours is older.
+        since: i64,
+    },
+    /// It exists.
+    Begun {
+        /// Its id.
+        id: String,
+    },
+    /// From this part on, which begins at that byte, parts are so long.
+    Cut {
+        /// The part.
+        part: u32,
+        /// Its first byte.
+        at: u64,
+        /// The length of each, but the last.
+        size: Bytes,
+    },
+    /// It was put together, or given up and is gone.
+    Ended,
 }
 
 /// One segment, as cut.

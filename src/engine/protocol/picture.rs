@@ -124,6 +124,32 @@ pub struct Checking {
     pub of: Blocks,
 }
 
+/// How far S3 is with what it copies itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Copied {
+    /// Bytes that are where they should be, whether they were copied or there before.
+    pub bytes: Bytes,
+    /// Objects that were copied.
+    pub copied: u64,
+    /// Objects of which only properties or tags were set.
+    pub set: u64,
+    /// Objects that were there already.
+    pub skipped: u64,
+    /// Objects that failed.
+    pub failed: u64,
+    /// Of a prefix: everything up to this key, after the prefix, is settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
+}
+
+impl Copied {
+    /// Objects that are settled, one way or another.
+    #[must_use]
+    pub const fn objects(&self) -> u64 {
+        self.copied + self.set + self.skipped + self.failed
+    }
+}
+
 /// One destination of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DestinationStatus {
@@ -149,6 +175,9 @@ pub struct DestinationStatus {
     pub image_sha256: Option<Digest>,
     /// Why it failed.
     pub error: Option<Error>,
+    /// How far S3 is, where it copies by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
 }
 
 /// Why the lanes stand where they do.
@@ -400,7 +429,7 @@ pub enum LeftOver {
     File(PathBuf),
     /// Objects of an archive that has no manifest yet, by its address.
     Objects(String),
-    /// An upload in parts to this object, which was not put together.
+    /// An upload to that address that was not ended: its parts are paid for.
     Upload(String),
 }
 
@@ -411,8 +440,8 @@ impl fmt::Display for LeftOver {
             Self::Image(address) => write!(f, "pending image {address} and its snapshots"),
             Self::Unanswered(place) => write!(f, "a snapshot asked for in {place}, its answer lost"),
             Self::File(path) => write!(f, "partial file {}", path.display()),
-            Self::Upload(place) => write!(f, "an unfinished upload of {place}"),
             Self::Objects(place) => write!(f, "objects of an unfinished archive under {place}"),
+            Self::Upload(address) => write!(f, "an upload under way to {address}"),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::engine::protocol::{DestinationState, Evidence, JobState, Tone};
 use crate::engine::setup;
 use crate::engine::sink::{Opened, dies_at};
 use crate::engine::transfer::{Halt, beating, halt_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::plan::Verify;
 use crate::units::{Blocks, Digest};
 
@@ -141,6 +141,7 @@ impl Run {
         let first = picture.destinations.iter().find_map(|d| d.error.clone());
         let state = match completed {
             all if all == picture.destinations.len() => JobState::Done,
+            0 if first.as_ref().is_some_and(|error| error.kind == Kind::Partial) => JobState::Partial,
             0 => JobState::Failed,
             _ => JobState::Partial,
         };

@@ -64,6 +64,7 @@ impl Ready {
             evidence: known.evidence,
             image: known.image,
             error: known.error.clone(),
+            copied: known.copied.clone(),
         });
         let hub =
             Hub::new(spec.job, bounds, picture.lanes.unwrap_or(planned), picture.progress, views.collect(), bandwidth);

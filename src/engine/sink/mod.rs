@@ -6,6 +6,7 @@
 
 mod archive;
 mod asked;
+mod copied;
 mod device;
 mod file;
 mod image;
@@ -23,6 +24,7 @@ use bytes::Bytes as Buffer;
 
 pub(super) use self::archive::{ArchiveSink, Facts};
 pub(super) use self::asked::{Asked, Made, Provenance};
+pub(super) use self::copied::{CopySink, What};
 pub(super) use self::device::DeviceSink;
 pub(super) use self::file::{FileSink, partial};
 pub(super) use self::image::ImageSink;

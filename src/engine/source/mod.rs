@@ -10,6 +10,7 @@ mod file;
 mod fsp;
 mod object;
 mod parents;
+mod served;
 mod snapshot;
 mod unread;
 
@@ -25,6 +26,7 @@ pub(super) use self::file::{FileSource, Holes};
 pub(super) use self::fsp::FspSource;
 pub(super) use self::object::ObjectSource;
 pub(super) use self::parents::{Parents, onto_parents};
+pub(super) use self::served::ServedSource;
 pub(super) use self::snapshot::SnapshotSource;
 pub(super) use self::unread::UnreadSource;
 use super::blocks::Pool;

@@ -119,6 +119,8 @@ pub struct Window {
     last: Option<Change>,
     /// What it had before other jobs got their share of it.
     lent: Option<u32>,
+    /// Somebody who sees what it cannot see moves it.
+    driven: bool,
 }
 
 impl Window {
@@ -140,6 +142,7 @@ impl Window {
             why: "starting: the rate is being measured".to_owned(),
             last: None,
             lent: None,
+            driven: false,
         };
         window.set_lanes(lanes, now);
         window
@@ -222,11 +225,24 @@ impl Window {
         self.move_to(to, reason, text, now)
     }
 
+    /// Whoever sees what a clock cannot see moves it, within what the user and the memory allow: copies inside S3 take
+    /// as long as S3 takes, and what says that they are too many is S3 itself.
+    pub fn drive(&mut self, to: u32, reason: LaneReason, text: String, now: Instant) -> Option<Change> {
+        self.driven = true;
+        if matches!(self.lanes, Lanes::Pinned(_)) {
+            return None;
+        }
+        self.move_to(to.clamp(1, self.most()), reason, text, now)
+    }
+
     /// A request timed out, or the service said that it cannot keep up. Two within an epoch (or 2 % of what went
     /// through) halve the window; a single one among many is an accident, not a congestion.
     pub fn congested(&mut self, now: Instant) -> Option<Change> {
         self.epoch.congested += 1;
         let enough = self.epoch.congested >= 2.max(self.epoch.items / 50) || self.target <= 2;
+        if self.driven {
+            return None;
+        }
         let recent = self.halved.is_some_and(|at| now.saturating_duration_since(at) < HALVE_EVERY);
         if !enough || recent || matches!(self.lanes, Lanes::Pinned(_)) {
             return None;
@@ -240,6 +256,9 @@ impl Window {
 
     /// Takes in what happened since the last tick (a few a second) and moves when an epoch is over.
     pub fn tick(&mut self, now: Instant, sample: Sample) -> Option<Change> {
+        if self.driven {
+            return None;
+        }
         let epoch = &mut self.epoch;
         epoch.items += sample.items;
         epoch.peak = epoch.peak.max(sample.peak);

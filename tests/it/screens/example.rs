@@ -155,6 +155,7 @@ fn destination(address: &str, state: DestinationState, blocks: u64) -> Destinati
         image_sha256: None,
         evidence: if state == DestinationState::Completed { Evidence::ReRead } else { Evidence::None },
         error: None,
+        copied: None,
     }
 }
 

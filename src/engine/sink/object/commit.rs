@@ -154,7 +154,7 @@ impl ObjectSink {
         let (of, number) = self.place_of(piece);
         let (id, key) = (self.upload(open, of).await?, self.key_of(of));
         let copied = retried!(
-            desk.caller.slow(PATIENCE),
+            desk.caller.control().within(PATIENCE),
             self.s3().copy_image_part(&self.grant, &self.root, &key, &id, number, from)
         );
         let part = match copied {
@@ -190,7 +190,7 @@ impl ObjectSink {
             self.end_part(desk, open, part, &parts, (crc, length)).await?;
             let whole = self.upload(open, Of::Whole).await?;
             let copied = retried!(
-                desk.caller.slow(PATIENCE),
+                desk.caller.control().within(PATIENCE),
                 self.s3().copy_image_part(&self.grant, &self.root, self.key(), &whole, part + 1, &key)
             )?;
             must_be(copied.crc, crc, || format!("part {} of {}", part + 1, self.url()))?;
@@ -217,7 +217,7 @@ impl ObjectSink {
         let (of, key) = (Of::Part(part), self.key_of(Of::Part(part)));
         let id = open.records.upload(of)?.ok_or_else(|| self.gone())?;
         let over = crate::aws::Over::Anything;
-        let ended = retried!(desk.caller.slow(PATIENCE), async {
+        let ended = retried!(desk.caller.control().within(PATIENCE), async {
             let ended = self.s3().end_image(&self.grant, &self.root, &key, &id, parts, (crc, length), &over).await;
             match ended {
                 Err(error) if error.has_code("NoSuchUpload") => {
@@ -246,7 +246,7 @@ impl ObjectSink {
             return Ok(());
         }
         let id = open.records.upload(Of::Whole)?.ok_or_else(lost)?;
-        let ended = retried!(desk.caller.slow(PATIENCE), async {
+        let ended = retried!(desk.caller.control().within(PATIENCE), async {
             let what = (crc, self.layout.length);
             let ended = self.s3().end_image(&self.grant, &self.root, self.key(), &id, parts, what, &self.over).await;
             match ended {

@@ -53,6 +53,15 @@ pub fn command_of(operation: &Operation) -> String {
     if let Some(class) = &options.storage_class {
         flag("--storage-class", class.clone());
     }
+    if let Some(size) = options.part_size {
+        flag("--part-size", format!("{}MiB", size.0 >> 20));
+    }
+    for glob in &options.include {
+        flag("--include", glob.clone());
+    }
+    for glob in &options.exclude {
+        flag("--exclude", glob.clone());
+    }
     for (key, value) in &options.tags {
         flag("--tag", format!("{key}={value}"));
     }
@@ -62,6 +71,8 @@ pub fn command_of(operation: &Operation) -> String {
         (options.allow_changed, "--allow-changed"),
         (options.allow_decrypt, "--allow-decrypt"),
         (options.allow_gaps, "--allow-gaps"),
+        (options.recursive, "--recursive"),
+        (options.force_copy, "--force-copy"),
     ] {
         if on {
             words.push(name.to_owned());

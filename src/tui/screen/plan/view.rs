@@ -130,6 +130,7 @@ fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
         SourceKind::Archive { .. } | SourceKind::Fsp { .. } => "archive",
         SourceKind::Image { .. } => "image",
         SourceKind::Object { .. } => "object",
+        SourceKind::Prefix { .. } => "prefix",
         SourceKind::File { .. } => "file",
     };
     let blocks = item.source.blocks;
@@ -186,6 +187,10 @@ fn destination(kind: &DestinationKind) -> String {
         DestinationKind::Object { layout, encryption, .. } => {
             format!("new object · {} · encrypted {encryption}", layout.length)
         }
+        DestinationKind::Copied { parts, encryption, .. } => {
+            format!("object, copied by S3 in {} requests · {encryption}", parts.count)
+        }
+        DestinationKind::CopiedTree { .. } => "every object, copied by S3".to_owned(),
         DestinationKind::Null => "read and checked, kept nowhere".to_owned(),
     }
 }
@@ -303,6 +308,10 @@ pub fn consequence(plan: &Plan) -> String {
         let replaced = all().filter(|to| matches!(to.kind, DestinationKind::Object { replaces: Some(_), .. })).count();
         let over = if replaced > 0 { format!(" ({replaced} replaced)") } else { String::new() };
         parts.push(format!("write {objects} object{s} to S3{over}"));
+    }
+    let copied = all().filter(|to| to.kind.is_copied()).count();
+    if copied > 0 {
+        parts.push("have S3 copy what it is asked for".to_owned());
     }
     if parts.is_empty() {
         parts.push("make nothing".to_owned());
