@@ -123,10 +123,6 @@ fn must_become_an_object(address: &Address, source: &SourcePlan) -> Result<()> {
         ))
         .todo("copy the second snapshot whole, or the delta to an archive: s3://bucket/prefix/"));
     }
-    if matches!(source.kind, SourceKind::Object { .. }) {
-        return Err(Error::usage(format!("{} to {address}: objects cannot be copied to objects yet", source.address))
-            .todo("`aws s3 cp` lets S3 copy it; an archive can be written: s3://bucket/prefix/"));
-    }
     if source.volume > Layout::longest() {
         return Err(Error::usage(format!(
             "an object holds at most {} here (10,000 parts of 5 GiB), and {} is {}",

@@ -94,7 +94,11 @@ async fn kept(session: Session, kind: &SourceKind) -> Result<Arc<dyn Source>> {
         SourceKind::Object { bucket, key, etag, length } => {
             Arc::new(ObjectSource::new(session, bucket, key, etag, *length))
         }
-        SourceKind::Snapshot { .. } | SourceKind::Delta { .. } | SourceKind::Image { .. } | SourceKind::File { .. } => {
+        SourceKind::Snapshot { .. }
+        | SourceKind::Delta { .. }
+        | SourceKind::Image { .. }
+        | SourceKind::Prefix { .. }
+        | SourceKind::File { .. } => {
             return Err(Error::failed("one of the two is in no bucket"));
         }
     })
