@@ -22,6 +22,12 @@ use crate::units::{Quantity, Usd};
 /// A look that costs more says so first and starts with `S`.
 pub const ASK_ABOVE: Usd = Usd(0.05);
 
+/// What a look costs, in words: hundredths of a cent are the least that is told.
+#[must_use]
+pub fn money(cost: Quantity<Usd>) -> String {
+    format!("{} {}", cost.sure.glyph(), Usd(cost.value.0.max(0.0001)))
+}
+
 /// What the screen keeps.
 #[derive(Debug, Default)]
 pub struct State {

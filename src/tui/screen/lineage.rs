@@ -24,7 +24,7 @@ use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 use crate::tui::widget::table::put;
-use crate::units::{Quantity, Sure, Usd};
+use crate::units::{Quantity, Usd};
 
 /// Columns of one snapshot of the chain.
 const NODE: u16 = 16;
@@ -204,12 +204,7 @@ fn cannot_count(model: &Model) -> Option<String> {
         return Some("every change of the chain is counted, or cannot be".to_owned());
     }
     (cost.value.0 > ASK_ABOVE.0).then(|| {
-        format!(
-            "counting {} costs {} {}: S starts it",
-            text::count(of.len() as u64, "change"),
-            cost.sure.glyph(),
-            cost.value
-        )
+        format!("counting {} costs {}: S starts it", text::count(of.len() as u64, "change"), compare::money(cost))
     })
 }
 
@@ -415,14 +410,16 @@ fn sentences(model: &Model, chain: &[&SnapshotRow], first: usize, shown: usize) 
     let (known, all) = (steps(model, chain).count(), chain.len().saturating_sub(1));
     let sum = crate::units::Bytes(steps(model, chain).map(|(_, bytes)| bytes).sum());
     let (of, cost) = uncounted(model);
-    let money = format!("{} {}", if cost.sure == Sure::Exact { '=' } else { cost.sure.glyph() }, cost.value);
     if model.figures.left() > 0 {
         out.push((
             format!("◐ {} still to count, x stops", text::count(model.figures.left() as u64, "change")),
             Role::Fresh,
         ));
     } else if !of.is_empty() {
-        out.push((format!("s counts {}: listing only, {money}", text::count(of.len() as u64, "change")), Role::Fresh));
+        out.push((
+            format!("s counts {}: listing only, {}", text::count(of.len() as u64, "change"), compare::money(cost)),
+            Role::Fresh,
+        ));
     }
     if known > 0 {
         let sure = if known == all { "=" } else { "≥" };

@@ -34,9 +34,9 @@ pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now
 fn heads(width: u16) -> Vec<Head> {
     let inner = width.saturating_sub(2 + table::GUTTER);
     let wide = inner >= 105;
-    let fixed = 10 + 9 + 9 + 6 + 14 + if wide { 23 + 15 } else { 0 };
+    let fixed = 11 + 9 + 9 + 6 + 14 + if wide { 23 + 15 } else { 0 };
     let id = inner.saturating_sub(fixed + 1).clamp(10, 46);
-    let mut out = vec![Head::left("ARCHIVE", id, None), Head::left("KIND", 9, None)];
+    let mut out = vec![Head::left("ARCHIVE", id, None), Head::left("KIND", 10, None)];
     if wide {
         out.push(Head::left("ONTO", 22, None));
     }

@@ -4,8 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{ASK_ABOVE, Stage, address, stage};
+use super::{ASK_ABOVE, Stage, address, money, stage};
 use crate::inventory::SnapshotRow;
+use crate::inventory::elsewhere::Copy;
 use crate::plan::compare::{Change, Tally, by_content};
 use crate::plan::count::Counted;
 use crate::plan::{Api, Prices};
@@ -24,6 +25,8 @@ use crate::units::{Blocks, Bytes, Quantity, Sure, Usd, grouped};
 
 /// From this width on the figures and what to do stand side by side.
 const BESIDE: u16 = 100;
+/// Columns of `  15.0 %` behind a bar.
+const PERCENT: usize = 8;
 
 /// Draws it.
 pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
@@ -206,7 +209,7 @@ fn changed(model: &Model, newer: &SnapshotRow, stage: Stage<'_>, area: Rect, buf
     let parts = [counted.changed, counted.added, counted.removed];
     let bytes = apportioned(&parts.map(hundredths));
     let sum: u64 = bytes.iter().sum();
-    let bar = usize::from(inner.width).saturating_sub(2 + 9 + 15 + 13 + 8).min(30);
+    let bar = usize::from(inner.width).saturating_sub(41 + PERCENT).min(30);
     let mut row = Row { inner, n: 0, bar, volume: newer.size.blocks(), buf, theme };
     row.heads(unit);
     let names = ["changed", "added", "removed"];
@@ -217,7 +220,7 @@ fn changed(model: &Model, newer: &SnapshotRow, stage: Stage<'_>, area: Rect, buf
     match figures.same {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size in hundredths of a unit")]
         Some((sure, same)) => row.put("the same", sure, same, hundredths(same).round() as u64, Role::Text),
-        None => row.word("the same", "?  when it is counted"),
+        None => row.word("the same", &format!("{:>14}  when it is counted", "?")),
     }
     if figures.same.is_some_and(|(sure, _)| sure == "≤") {
         row.word("", "s counts the newer: the same is exact then");
@@ -228,10 +231,8 @@ fn changed(model: &Model, newer: &SnapshotRow, stage: Stage<'_>, area: Rect, buf
 
 fn waiting(stage: Stage<'_>) -> String {
     match stage {
-        Stage::Ask(cost) if cost.value.0 > ASK_ABOVE.0 => {
-            format!("listing it costs {} {}: S starts it", cost.sure.glyph(), cost.value)
-        }
-        Stage::Ask(cost) => format!("not counted; S counts it, {} {}", cost.sure.glyph(), cost.value),
+        Stage::Ask(cost) if cost.value.0 > ASK_ABOVE.0 => format!("listing it costs {}: S starts it", money(cost)),
+        Stage::Ask(cost) => format!("not counted: S counts it, {}", money(cost)),
         _ => "◐ asking AWS what differs".to_owned(),
     }
 }
@@ -388,6 +389,10 @@ fn to_do(
     }
     let copies: Vec<_> =
         copies_of(model, &held(older)).into_iter().filter(|c| c.is_base || !c.proof.is_proved()).collect();
+    if inner.height == 1 {
+        one_line(&out, copies.first(), inner, buf, theme);
+        return;
+    }
     match copies.as_slice() {
         [] => wrapped(
             &format!(
@@ -411,6 +416,22 @@ fn to_do(
     detail::draw(&out, inner, buf, theme);
 }
 
+/// The same where there is one line for it: what is copied and onto what, else only onto what.
+fn one_line(out: &[DetailLine], copy: Option<&Copy>, inner: Rect, buf: &mut Buffer, theme: &Theme) {
+    let width = usize::from(inner.width).saturating_sub(2);
+    let (said, role) = match copy {
+        Some(copy) => {
+            let (glyph, how) = copy.proof.words();
+            (format!("{glyph} {}, {how}", place(copy)), if copy.is_base { Role::Good } else { Role::Warn })
+        }
+        None => ("! no copy of the older is known, and a delta goes onto one".to_owned(), Role::Warn),
+    };
+    let delta = out.first().map(|(line, _)| line.split_whitespace().skip(2).collect::<Vec<_>>().join(" "));
+    let all = delta.map_or_else(|| said.clone(), |delta| format!("{delta} onto {said}"));
+    let whole = if text::width(&all) <= width { all } else { said };
+    detail::draw(&[(text::clauses(&whole, width), role)], inner, buf, theme);
+}
+
 /// All blocks of a snapshot as well as they are known.
 fn whole(model: &Model, row: &SnapshotRow) -> Quantity<Blocks> {
     match (model.figures.count(&What::whole(row)), row.full) {
@@ -419,13 +440,13 @@ fn whole(model: &Model, row: &SnapshotRow) -> Quantity<Blocks> {
     }
 }
 
-/// `= 402 GiB, ≈ $2.47 read`.
+/// `= 402 GiB, ≈ $2.47 (Get)`.
 fn reads(row: &SnapshotRow, blocks: Quantity<Blocks>) -> String {
     let price = Prices::bundled().request(Api::Get, &row.origin.region);
     #[expect(clippy::cast_precision_loss, reason = "a bill needs no more than 52 bits of a block count")]
     let usd = Usd(price.value.0 * blocks.value.0 as f64);
     let sure: Sure = blocks.sure.and(price.sure);
-    format!("{} {}, {} {usd} to read (Get)", blocks.sure.glyph(), text::size(blocks.value.bytes()), sure.glyph())
+    format!("{} {}, {} {usd} (Get)", blocks.sure.glyph(), text::size(blocks.value.bytes()), sure.glyph())
 }
 
 /// Why there is nothing to list, and what reading both would cost.
