@@ -5,6 +5,7 @@
 
 pub mod archives;
 mod denied;
+pub mod elsewhere;
 pub mod filter;
 mod find;
 mod look;

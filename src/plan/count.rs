@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use crate::aws::{Ebs, Walk};
 use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, BlockRange, SnapshotId};
+use crate::plan::compare::{Change, ChangeMap};
 use crate::units::{Blocks, Bytes};
 
 /// Listings at once. Eight full pages in flight (tokens of 60 to 140 bytes, and the JSON they come in) stay under
@@ -51,6 +52,16 @@ pub struct Counting {
     pub done: AtomicU64,
     /// Ranges there are; 0 until the volume's size is known.
     pub ranges: AtomicU64,
+    /// Where changes lie, for whoever wants to see it.
+    pub map: Option<ChangeMap>,
+}
+
+/// Listings that counting a volume of that size takes, at most: each range reads a page too far at its end, and the
+/// first page tells the size.
+#[must_use]
+pub const fn lists_at_most(volume: Bytes) -> u64 {
+    let ranges = volume.blocks().0.div_ceil(RANGE as u64);
+    1 + ranges * ((RANGE as u64).div_ceil(PAGE as u64) + 1)
 }
 
 /// What is listed.
@@ -90,10 +101,10 @@ pub async fn delta(ebs: &Ebs, first: &SnapshotId, second: &SnapshotId, watch: &C
 /// # Errors
 /// As AWS answers, after the retries that its class allows.
 pub(super) async fn changes(ebs: &Ebs, first: &SnapshotId, second: &SnapshotId) -> Result<(Counted, bool)> {
-    let all = BlockRange::new(0, u32::MAX);
+    let (all, watch) = (BlockRange::new(0, u32::MAX), Counting::default());
     let (mut total, mut token) = (Counted::default(), None::<String>);
     for _ in 0..LOOKED_AT {
-        let page = page(ebs, Listing::Delta(first, second), all, 0, token.as_deref(), PAGE).await?;
+        let page = page(ebs, Listing::Delta(first, second), all, 0, token.as_deref(), PAGE, &watch).await?;
         total = total.and(page.counted);
         token = page.next;
         if token.is_none() {
@@ -106,7 +117,7 @@ pub(super) async fn changes(ebs: &Ebs, first: &SnapshotId, second: &SnapshotId) 
 async fn count(ebs: &Ebs, listing: Listing<'_>, watch: &Counting) -> Result<Counted> {
     // The smallest page says how large the volume is.
     let nothing = BlockRange::new(0, 0);
-    let volume = page(ebs, listing, nothing, 0, None, 100).await?.volume;
+    let volume = page(ebs, listing, nothing, 0, None, 100, watch).await?.volume;
     let end = u32::try_from(volume.blocks().0).map_err(|_| Error::failed(format!("a volume of {volume}")))?;
     let ranges: Vec<BlockRange> = (0..end)
         .step_by(RANGE as usize)
@@ -126,7 +137,7 @@ async fn one_range(ebs: &Ebs, listing: Listing<'_>, range: BlockRange, watch: &C
     let (mut start, mut token) = (range.start, None::<String>);
     let mut walk = Walk::over(range.len());
     loop {
-        let page = match page(ebs, listing, range, start, token.as_deref(), PAGE).await {
+        let page = match page(ebs, listing, range, start, token.as_deref(), PAGE, watch).await {
             // The page token is gone: go on from the last index that was counted.
             Err(error) if error.class == Class::StalePage && token.is_some() => {
                 walk.stale(token.as_deref())?;
@@ -159,10 +170,11 @@ async fn page(
     start: u32,
     token: Option<&str>,
     max: u16,
+    watch: &Counting,
 ) -> Result<Page> {
     let mut pause = Duration::from_millis(100);
     for attempt in 1.. {
-        let asked = tokio::time::timeout(PAGE_WITHIN, ask(ebs, listing, range, start, token, max)).await;
+        let asked = tokio::time::timeout(PAGE_WITHIN, ask(ebs, listing, range, start, token, max, watch)).await;
         let error = match asked {
             Ok(Ok(page)) => return Ok(page),
             Ok(Err(error)) => error,
@@ -187,6 +199,7 @@ async fn ask(
     start: u32,
     token: Option<&str>,
     max: u16,
+    watch: &Counting,
 ) -> Result<Page> {
     let start = Some(BlockIndex(start));
     let mut counted = Counted::default();
@@ -199,12 +212,16 @@ async fn ask(
         Listing::Delta(first, second) => {
             let page = ebs.list_changed(first, second, start, token, max).await?;
             for entry in page.blocks.iter().filter(|entry| range.contains(entry.index)) {
-                let kind = match (&entry.first, &entry.second) {
-                    (None, _) => &mut counted.added,
-                    (Some(_), None) => &mut counted.removed,
-                    (Some(_), Some(_)) => &mut counted.changed,
+                let (kind, change) = match (&entry.first, &entry.second) {
+                    (None, _) => (&mut counted.added, Change::Added),
+                    (Some(_), None) => (&mut counted.removed, Change::Removed),
+                    (Some(_), Some(_)) => (&mut counted.changed, Change::Changed),
                 };
                 *kind += Blocks(1);
+                // No await lies between here and the sums, so that the map holds what the sums hold.
+                if let Some(map) = &watch.map {
+                    map.add(entry.index, page.volume, change);
+                }
                 counted.blocks += Blocks(1);
             }
             Page { volume: page.volume, next: page.next, last: page.blocks.last().map(|e| e.index.0), counted }

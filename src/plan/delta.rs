@@ -9,14 +9,14 @@ use crate::aws::Session;
 use crate::error::{Error, Result};
 use crate::ids::{Region, SnapshotId};
 use crate::inventory::{self, SnapshotRow, State, Tier};
+use crate::plan::compare::{self, full, is_unrelated};
 use crate::plan::count;
 use crate::plan::make::{Maker, elsewhere, passed};
 use crate::plan::model::{
     Basis, DestinationKind, DestinationPlan, Finding, Level, Parent, SourceKind, SourcePlan, Strategy,
 };
 use crate::plan::onto;
-use crate::plan::prices::{Api, Prices};
-use crate::units::{Blocks, Bytes, Quantity, grouped};
+use crate::units::{Bytes, Quantity, grouped};
 
 /// Snapshots of one chain at most: one job each.
 const CHAIN_MOST: usize = 1_000;
@@ -286,11 +286,6 @@ impl Maker<'_> {
     }
 }
 
-/// All blocks of a snapshot, at most.
-fn full(row: &SnapshotRow) -> Blocks {
-    row.full.map_or(row.size.blocks(), |full| full.blocks().min(row.size.blocks()))
-}
-
 fn in_order(session: &Session, a: &SnapshotRow, b: &SnapshotRow) -> Result<()> {
     let place = || Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
     if a.started > b.started {
@@ -311,10 +306,6 @@ fn in_order(session: &Session, a: &SnapshotRow, b: &SnapshotRow) -> Result<()> {
     Ok(())
 }
 
-fn is_unrelated(error: &Error) -> bool {
-    error.aws.as_ref().is_some_and(|aws| aws.reason.as_deref() == Some("UNRELATED_SNAPSHOTS"))
-}
-
 /// What comparing by content would cost instead.
 fn unrelated(session: &Session, a: &SnapshotRow, b: &SnapshotRow, error: Error) -> Error {
     let region: &Region = session.region();
@@ -322,21 +313,16 @@ fn unrelated(session: &Session, a: &SnapshotRow, b: &SnapshotRow, error: Error) 
         let place = Place { profile: session.profile().cloned(), region: Some(region.clone()) };
         Address::Snapshot(place, row.id.clone())
     };
-    let gets = full(a) + full(b);
-    let lists: u64 = [a, b].iter().map(|row| row.size.blocks().0.div_ceil(10_000)).sum();
-    let prices = Prices::bundled();
-    #[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
-    let usd = prices.request(Api::Get, region).value.0 * gets.0 as f64
-        + prices.request(Api::List, region).value.0 * lists as f64;
+    let both = compare::by_content(a, b);
     let mut usage =
         Error::usage(format!("{} and {} are not of one lineage: AWS lists no changes between them", a.id, b.id));
     usage.aws = error.aws;
     usage.in_region(region).todo(format!(
         "copy {} whole; or compare them by content, at most {} Get and {} List requests, {}: floe verify {} {}",
         b.id,
-        grouped(gets.0),
-        grouped(lists),
-        crate::units::Usd(usd),
+        grouped(both.gets.0),
+        grouped(both.lists),
+        both.usd.value,
         address(a),
         address(b)
     ))

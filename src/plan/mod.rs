@@ -7,6 +7,7 @@ mod accept;
 mod alternatives;
 mod archives;
 pub mod choices;
+pub mod compare;
 pub mod copied;
 pub mod count;
 mod delta;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use crate::engine::protocol::Command;
 use crate::ids::{Profile, Region};
+use crate::inventory::archives::ArchiveRow;
 use crate::plan::Operation;
+use crate::tui::screen::archives::Prefix;
 
 /// One request to the world outside.
 #[derive(Debug, Clone)]
@@ -24,6 +26,37 @@ pub enum Effect {
         number: u64,
         /// Of what.
         operation: Box<Operation>,
+    },
+    /// Count these one after the other, in the place of what is being counted; told by `Counting` and `Counted`.
+    Count {
+        /// The number of this count.
+        number: u64,
+        /// Of what.
+        of: Vec<super::figures::What>,
+    },
+    /// Count no more.
+    StopCounting,
+    /// Read the records of copies; answered by `Copies`.
+    ReadCopies,
+    /// Read a directory, to complete names; answered by `Directory`.
+    ListDirectory {
+        /// As it is typed.
+        typed: String,
+        /// The same as a path; `~` is not expanded yet.
+        path: PathBuf,
+    },
+    /// Ask for a profile's buckets, to complete names; answered by `Buckets`.
+    ListBuckets(Option<Profile>),
+    /// List archives; answered by `Archives`.
+    ListArchives(Prefix),
+    /// Look at one archive closely, in the place of the one before; answered by `Inspected`.
+    InspectArchive {
+        /// Below which prefix it was listed.
+        prefix: Prefix,
+        /// Which.
+        row: Box<ArchiveRow>,
+        /// Whether its index is compared with what S3 lists.
+        check: bool,
     },
     /// Send the engine a command (starting the engine when it is not there yet); answered by `Answered`.
     Engine(Box<Command>),
@@ -56,6 +89,8 @@ pub enum Effect {
 pub struct Memory {
     /// Destinations used, the latest first, at most [`Memory::DESTINATIONS`].
     pub destinations: Vec<String>,
+    /// Prefixes that archives were listed below, the latest first, at most [`Memory::PREFIXES`].
+    pub archives: Vec<String>,
     /// Sort column and direction by screen.
     pub sort: std::collections::BTreeMap<String, (String, bool)>,
     /// Whether the detail is shown.
@@ -67,4 +102,6 @@ pub struct Memory {
 impl Memory {
     /// Destinations kept at most: one screenful of completions.
     pub const DESTINATIONS: usize = 20;
+    /// Prefixes kept at most.
+    pub const PREFIXES: usize = 10;
 }

@@ -52,6 +52,29 @@ pictures! {
     regions_picker: ["R", "space"];
 }
 
+/// Text, then style, of the screens of what ties snapshots together.
+macro_rules! ties {
+    ($($name:ident: $made:path;)*) => {$(
+        #[test]
+        fn $name() {
+            for (width, height) in [(120, 36), (80, 24)] {
+                let (model, now) = $made(width, height);
+                insta::assert_snapshot!(format!("{}_{width}x{height}", stringify!($name)), both(&model, now));
+            }
+        }
+    )*};
+}
+
+ties! {
+    compare: super::ties::compared_and_copied;
+    compare_counting: super::ties::counting;
+    compare_unrelated: super::ties::unrelated;
+    lineage: super::ties::walked;
+    elsewhere: super::ties::elsewhere;
+    archives: super::ties::archives;
+    archives_denied: super::ties::archives_denied;
+}
+
 #[test]
 fn start_page() {
     insta::assert_snapshot!("start_120x36", start(120, 36, true));

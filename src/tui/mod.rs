@@ -9,12 +9,16 @@ pub mod action;
 pub mod catalog;
 pub mod clock;
 pub mod effect;
+pub mod elsewhere;
+pub mod figures;
 pub mod gate;
 #[cfg(test)]
 mod golden;
+mod inquiry;
 pub mod list;
 pub mod model;
 pub mod msg;
+pub mod names;
 pub mod outside;
 pub mod overlay;
 pub mod rules;
@@ -28,6 +32,8 @@ mod testing;
 mod tests;
 pub mod text;
 pub mod theme;
+#[cfg(test)]
+mod ties;
 pub mod update;
 pub mod view;
 pub mod widget;

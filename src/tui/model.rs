@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::clock::Now;
 use super::effect::Memory;
+use super::figures::Figures;
 use super::list::List;
+use super::names::Names;
 use super::overlay::Overlay;
 use super::rules::Rules;
 use super::screen::{self, Screen};
@@ -14,6 +16,7 @@ use crate::aws::ProfileInfo;
 use crate::engine::protocol::{JobState, JobStatus, Status};
 use crate::error::Error;
 use crate::ids::{JobId, Profile, Region};
+use crate::inventory::elsewhere;
 
 /// Errors kept at most: they are grouped, so a hundred kinds of trouble at once is already too much.
 pub const MAX_PROBLEMS: usize = 100;
@@ -79,6 +82,12 @@ pub struct Model {
     pub known_regions: Vec<Region>,
     /// What exists.
     pub catalog: Catalog,
+    /// What was counted.
+    pub figures: Figures,
+    /// Copies that floe has records of, the latest first.
+    pub copies: Vec<elsewhere::Copy>,
+    /// Names to complete addresses with.
+    pub names: Names,
     /// The number of the look that runs.
     pub look: u64,
     /// The engine's picture; `None` until it was started.
@@ -103,6 +112,14 @@ pub struct Model {
     pub volumes: screen::volumes::State,
     /// AMIs.
     pub images: screen::images::State,
+    /// Two snapshots compared.
+    pub compare: screen::compare::State,
+    /// The chain of one volume.
+    pub lineage: screen::lineage::State,
+    /// Where else everything is.
+    pub elsewhere: screen::elsewhere::State,
+    /// Archives in S3.
+    pub archives: screen::archives::State,
     /// The plan.
     pub plan: screen::plan::State,
     /// Transfers.

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use crossterm::event::{KeyEvent, MouseEvent};
 
 use super::effect::Memory;
+use super::figures::{Count, Progress, What};
+use super::names::Entry;
+use super::screen::archives::Prefix;
 use crate::aws::ProfileInfo;
 use crate::engine::protocol::{Answer, Command, Status};
 use crate::error::{Error, Result};
 use crate::ids::Profile;
-use crate::inventory;
+use crate::inventory::archives::{ArchiveRow, Inspected};
+use crate::inventory::{self, elsewhere};
 use crate::plan::Plan;
 
 /// One thing that happened; `update` turns it into a new state and effects.
@@ -29,6 +33,20 @@ pub enum Msg {
     Status(Arc<Status>),
     /// The plan of that number was made, or not.
     Planned(u64, Result<Box<Plan>>),
+    /// The count of that number is so far.
+    Counting(u64, Box<Progress>),
+    /// Something was counted, or could not be.
+    Counted(What, Box<Result<Count>>),
+    /// The records of copies, the latest first.
+    Copies(Vec<elsewhere::Copy>),
+    /// The entries of a directory, by how it was typed.
+    Directory(String, Vec<Entry>),
+    /// The buckets of a profile; none where that is denied.
+    Buckets(Option<Profile>, Vec<String>),
+    /// The archives below a prefix, or why they cannot be listed.
+    Archives(Prefix, Box<Result<Vec<ArchiveRow>>>),
+    /// One archive, by its address.
+    Inspected(String, Box<Result<Inspected>>),
     /// The engine answered a command.
     Answered(Box<Command>, Result<Answer>),
     /// The profiles were looked up (again), and in which files.

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::effect::{Effect, Memory};
+use super::inquiry;
 use super::msg::Msg;
 use crate::aws::{Aws, ProfileInfo};
 use crate::engine::daemon::{self, Background};
@@ -69,6 +70,9 @@ pub struct Outside {
     worlds: mpsc::Sender<Result<World>>,
     look: Option<JoinHandle<()>>,
     plan: Option<JoinHandle<()>>,
+    count: Option<JoinHandle<()>>,
+    archives: Option<JoinHandle<()>>,
+    archive: Option<JoinHandle<()>>,
     client: Arc<Mutex<Option<Client>>>,
     hooks: Arc<Semaphore>,
     /// Where the engine's picture can be read, once there is an engine.
@@ -101,6 +105,9 @@ impl Outside {
             worlds,
             look: None,
             plan: None,
+            count: None,
+            archives: None,
+            archive: None,
             client,
             hooks: Arc::new(Semaphore::new(HOOKS)),
             engines,
@@ -133,6 +140,30 @@ impl Outside {
         match effect {
             Effect::Look { number, profiles, regions } => self.look(number, profiles, regions),
             Effect::MakePlan { number, operation } => self.make_plan(number, *operation),
+            Effect::Count { number, of } => {
+                let counts = inquiry::counts(self.world.aws.clone(), number, of, self.answers.clone());
+                self.stop_counting();
+                self.count = Some(tokio::spawn(counts));
+            }
+            Effect::StopCounting => self.stop_counting(),
+            Effect::ReadCopies => {
+                let copies = inquiry::copies(Copies::of(&self.world.state), self.world.aws.world().text());
+                self.answer(copies);
+            }
+            Effect::ListDirectory { typed, path } => drop(self.answer(inquiry::directory(typed, path))),
+            Effect::ListBuckets(profile) => drop(self.answer(inquiry::buckets(self.world.aws.clone(), profile))),
+            Effect::ListArchives(prefix) => {
+                let listed = self.answer(inquiry::archives(self.world.aws.clone(), prefix));
+                if let Some(old) = self.archives.replace(listed) {
+                    old.abort();
+                }
+            }
+            Effect::InspectArchive { prefix, row, check } => {
+                let looked = self.answer(inquiry::archive(self.world.aws.clone(), prefix, *row, check));
+                if let Some(old) = self.archive.replace(looked) {
+                    old.abort();
+                }
+            }
             Effect::Engine(command) => self.engine(*command),
             Effect::Write { path, contents } => self.write(path, contents),
             Effect::Remember(memory) => self.remember(&memory),
@@ -170,6 +201,13 @@ impl Outside {
             }
         });
         if let Some(old) = self.look.replace(look) {
+            old.abort();
+        }
+        self.perform(Effect::ReadCopies);
+    }
+
+    fn stop_counting(&mut self) {
+        if let Some(old) = self.count.take() {
             old.abort();
         }
     }
@@ -314,8 +352,10 @@ impl Outside {
     /// Goes to another world; gives the message that tells the deck.
     pub async fn enter(&mut self, world: World) -> Msg {
         self.shutdown().await;
-        for task in [self.look.take(), self.plan.take()].into_iter().flatten() {
-            task.abort();
+        for task in [&mut self.look, &mut self.plan, &mut self.count, &mut self.archives, &mut self.archive] {
+            if let Some(task) = task.take() {
+                task.abort();
+            }
         }
         self.engines.send_replace(None);
         self.world = world;

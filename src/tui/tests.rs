@@ -9,11 +9,11 @@ use super::model::{Mode, Model};
 use super::msg::Msg;
 use super::overlay::Overlay;
 use super::screen::Screen;
-use super::testing::{deck, drawn, frame, key_of, now, origin, press, profiles, settle, snapshot};
+use super::testing::{deck, drawn, frame, key_of, now, press, profiles, settle};
 use super::theme::{Palette, Theme};
 use super::update::{update, wants};
 use crate::address::Address;
-use crate::inventory::{ImageRow, Rows, SnapshotRow, Update as Told};
+use crate::inventory::{ImageRow, Rows, Update as Told};
 
 #[test]
 fn no_key_means_two_things_in_one_scope() {
@@ -216,38 +216,6 @@ fn an_image_is_copied_from_its_list_and_what_cannot_be_says_why() {
     model.mode = Mode::ReadOnly;
     press(&mut model, &["c"], &mut now);
     assert!(said(&model).contains("read-only"), "{}", said(&model));
-}
-
-#[test]
-fn two_marked_snapshots_are_a_delta_and_a_copy_of_the_older_is_offered_as_its_parent() {
-    let mut model = deck(120, 36);
-    let mut now = now();
-    press(&mut model, &["2", "="], &mut now);
-    assert!(model.overlays.is_empty() && model.toast.as_ref().is_some_and(|t| t.bad && t.text.contains("mark two")));
-    let keys: Vec<String> = "/region:us-east-1".chars().map(String::from).collect();
-    press(&mut model, &keys.iter().map(String::as_str).collect::<Vec<_>>(), &mut now);
-    press(&mut model, &["enter", "space", "space"], &mut now);
-    let rows = model.snapshots.list.chosen();
-    let mut rows: Vec<_> = rows.into_iter().filter_map(|at| model.catalog.snapshots.get(at)).collect();
-    rows.sort_by_key(|row| row.started);
-    let (first, second) = (rows[0].id.clone(), rows[1].id.clone());
-
-    let there = origin("eu-west-1");
-    let tags = vec![("floe:source".to_owned(), format!("prod@us-east-1:snap-0abc1234..{first}"))];
-    let copy = SnapshotRow { tags, ..snapshot(&there, 4001) };
-    let parent = format!("prod@eu-west-1:{}+", copy.id);
-    let look = model.look;
-    update(&mut model, Msg::Inventory(look, Told::Page(there, Rows::Snapshots(vec![copy]))), now);
-    settle(&mut model, now);
-    press(&mut model, &["="], &mut now);
-    let effects = press(&mut model, &["enter"], &mut now);
-    let planned = effects.iter().find_map(|effect| match effect {
-        Effect::MakePlan { operation, .. } => Some(operation),
-        _ => None,
-    });
-    let planned = planned.expect("a plan is asked for");
-    assert_eq!(planned.sources[0].to_string(), format!("prod@us-east-1:{first}..{second}"));
-    assert_eq!(planned.destinations[0].to_string(), parent);
 }
 
 #[test]

@@ -158,6 +158,7 @@ fn tab_texts(model: &Model, counts: bool) -> Vec<(Screen, String)> {
     let current = match model.screen {
         Screen::Job => Screen::Transfers,
         Screen::Plan => model.back.last().copied().unwrap_or(Screen::Snapshots),
+        Screen::Compare | Screen::Lineage | Screen::Elsewhere | Screen::Archives => Screen::Snapshots,
         other => other,
     };
     let count = |screen: Screen| -> String {

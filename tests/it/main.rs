@@ -4,6 +4,8 @@
 mod address;
 mod archive_chains;
 mod archives;
+#[cfg(feature = "tui")]
+mod asks;
 mod aws;
 mod background;
 mod chains;

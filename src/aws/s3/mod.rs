@@ -4,6 +4,7 @@
 //! written carries a SHA-256 that S3 checks before it says yes; mutating calls take a [`Grant`] and the root that it
 //! names, and touch no key outside of it. Bodies are bounded by what was asked for.
 
+mod buckets;
 mod copy;
 mod image;
 mod objects;

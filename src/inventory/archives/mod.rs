@@ -5,6 +5,7 @@
 
 mod fsp;
 mod gaps;
+mod inspect;
 mod layer;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 pub use self::fsp::{Fsp, FspSegment};
 pub use self::gaps::{Missing, RANGES_MOST, missing};
+pub use self::inspect::{Inspected, inspect};
 pub use self::layer::Layer;
 use crate::archive::{FspRoot, MANIFEST_MAX, Manifest};
 use crate::aws::S3;
@@ -46,7 +48,7 @@ pub struct ArchiveRow {
     pub address: String,
     /// Its name.
     pub id: String,
-    /// `whole`, `delta`, `file`, `fsp`, or `unfinished`.
+    /// `whole`, `delta`, `file`, `fsp`; or `unfinished`, `damaged`, `unreadable`.
     pub kind: String,
     /// For a delta, what it goes onto.
     pub base: Option<SnapshotId>,
@@ -144,6 +146,7 @@ async fn row(s3: &S3, bucket: &str, root: &str) -> Result<Option<ArchiveRow>> {
         source: None,
         trouble: None,
     };
+    let kind_of = |error: &Error| if error.aws.is_none() { "damaged" } else { "unreadable" };
     match find(s3, bucket, root).await {
         Ok(Some(Found { manifest, .. })) => Ok(Some(ArchiveRow {
             id: manifest.archive.to_string(),
@@ -177,8 +180,9 @@ async fn row(s3: &S3, bucket: &str, root: &str) -> Result<Option<ArchiveRow>> {
             };
             Ok(begun.then_some(row))
         }
-        Err(error) if error.aws.is_none() && error.class == Class::Permanent => {
-            Ok(Some(ArchiveRow { trouble: Some(error.to_string()), ..bare("damaged") }))
+        // One that may not be read, or is damaged, is a row that says so: the others are still there to be seen.
+        Err(error) if error.class == Class::Permanent => {
+            Ok(Some(ArchiveRow { trouble: Some(error.to_string()), ..bare(kind_of(&error)) }))
         }
         Err(error) => Err(error),
     }

@@ -11,11 +11,12 @@ pub use table::{
     TALLY_PENDING, Table,
 };
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::Error;
 use crate::ids::{ImageId, SnapshotId, VolumeId};
+use crate::inventory::elsewhere::tagged;
 use crate::inventory::{ImageRow, InstanceRow, Kind, Origin, Rows, SnapshotRow, Update, VolumeRow};
 
 /// Everything the inventory told.
@@ -37,6 +38,18 @@ pub struct Catalog {
     pub finished: bool,
     users: HashMap<SnapshotId, Vec<Ref>>,
     siblings: HashMap<VolumeId, Vec<Ref>>,
+    /// Snapshots that say by floe's tags whose copy they are.
+    tagged: HashMap<SnapshotId, Vec<Ref>>,
+    /// Snapshots that floe made on one, by its tags.
+    children: HashMap<SnapshotId, Vec<Ref>>,
+}
+
+/// Members of a chain of copies at most, as many as a chain may be copied in one go.
+const KIN_MOST: usize = 1_000;
+
+/// What floe says that it made a snapshot on.
+fn parent(row: &SnapshotRow) -> Option<SnapshotId> {
+    row.tags.iter().find(|(key, _)| key == "floe:parent").and_then(|(_, value)| value.parse().ok())
 }
 
 impl Catalog {
@@ -109,6 +122,12 @@ impl Catalog {
         match rows {
             Rows::Snapshots(rows) => {
                 for at in self.snapshots.page(origin, rows, remembered) {
+                    if let Some(of) = self.snapshots.get(at).and_then(tagged) {
+                        self.tagged.entry(of.id).or_default().push(at);
+                    }
+                    if let Some(parent) = self.snapshots.get(at).and_then(parent) {
+                        self.children.entry(parent).or_default().push(at);
+                    }
                     let volume = self.snapshots.get(at).and_then(|row| row.volume.clone());
                     // Copies all carry one placeholder: a family of strangers (trap T20).
                     if let Some(volume) = volume.filter(|v| !v.is_placeholder()) {
@@ -133,6 +152,12 @@ impl Catalog {
         }
     }
 
+    /// Snapshots whose tags say that they are copies of one of that id.
+    pub fn tagged_copies<'a>(&'a self, of: &SnapshotId) -> impl Iterator<Item = &'a SnapshotRow> + use<'a> {
+        let refs = self.tagged.get(of).map(Vec::as_slice).unwrap_or_default();
+        refs.iter().filter_map(|at| self.snapshots.slot(*at)).filter(|s| s.seen != Seen::Gone).map(|s| &s.row)
+    }
+
     /// The images that are made of a snapshot.
     pub fn images_of<'a>(&'a self, snapshot: &SnapshotId) -> impl Iterator<Item = &'a ImageRow> + use<'a> {
         let refs = self.users.get(snapshot).map(Vec::as_slice).unwrap_or_default();
@@ -149,7 +174,42 @@ impl Catalog {
     #[must_use]
     pub fn lineage(&self, row: &SnapshotRow) -> Vec<&SnapshotRow> {
         let mut out = row.volume.as_ref().map(|v| self.snapshots_of(&row.origin, v)).unwrap_or_default();
+        if out.is_empty() {
+            out = self.kin(row);
+        }
         out.sort_by(|a, b| a.started.cmp(&b.started).then_with(|| a.id.cmp(&b.id)));
+        out
+    }
+
+    /// Every volume that snapshots name, and those of it that are known.
+    pub fn families(&self) -> impl Iterator<Item = (&VolumeId, impl Iterator<Item = &SnapshotRow>)> {
+        let live = |at: &Ref| self.snapshots.slot(*at).filter(|s| s.seen != Seen::Gone).map(|s| &s.row);
+        self.siblings.iter().map(move |(volume, refs)| (volume, refs.iter().filter_map(live)))
+    }
+
+    /// What floe made on what, from the oldest parent that is known on: copies name no volume that would tie them.
+    fn kin<'a>(&'a self, row: &SnapshotRow) -> Vec<&'a SnapshotRow> {
+        let live = |at: Ref| self.snapshots.slot(at).filter(|s| s.seen != Seen::Gone).map(|s| &s.row);
+        let Some(mut root) = self.snapshots.find_in(&row.origin, &row.id).and_then(live) else { return Vec::new() };
+        let up = |row: &SnapshotRow| parent(row).and_then(|id| self.snapshots.find_in(&row.origin, &id)).and_then(live);
+        // Tags are what somebody wrote: a circle of them must end.
+        for _ in 0..KIN_MOST {
+            match up(root) {
+                Some(parent) if parent.id != row.id => root = parent,
+                _ => break,
+            }
+        }
+        let mut out: Vec<&SnapshotRow> = vec![root];
+        let mut seen: HashSet<&SnapshotId> = HashSet::from([&root.id]);
+        let mut at = 0;
+        while let Some(one) = out.get(at).copied().filter(|_| out.len() < KIN_MOST) {
+            at += 1;
+            for child in self.children.get(&one.id).into_iter().flatten().filter_map(|at| live(*at)) {
+                if child.origin == one.origin && seen.insert(&child.id) {
+                    out.push(child);
+                }
+            }
+        }
         out
     }
 

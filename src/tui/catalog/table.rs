@@ -254,6 +254,15 @@ impl<T: Record> Table<T> {
         })
     }
 
+    /// Where an id is in one origin; none when it is gone.
+    #[must_use]
+    pub fn find_in(&self, origin: &Origin, id: &T::Id) -> Option<Ref> {
+        let shard = self.shards.iter().position(|s| *s.origin == *origin)?;
+        let row = *self.shards[shard].places.get(id)?;
+        let at = Ref { shard: u16::try_from(shard).ok()?, row };
+        self.slot(at).is_some_and(|slot| slot.seen != Seen::Gone).then_some(at)
+    }
+
     /// A listing starts: what is there is from before until it is named again.
     pub fn started(&mut self, origin: &Arc<Origin>) {
         let at = self.shard(origin);

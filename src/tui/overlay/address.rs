@@ -8,16 +8,16 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
-use crate::address::{Address, Place};
+use crate::address::Address;
 use crate::error::Error;
-use crate::ids::{Region, SnapshotId};
-use crate::inventory::{self, SnapshotRow};
 use crate::plan::{Operation, Options};
-use crate::tui::catalog::Seen;
 use crate::tui::clock::Now;
 use crate::tui::effect::{Effect, Memory};
+use crate::tui::elsewhere::{Base, ON_A_COPY};
 use crate::tui::model::Model;
+use crate::tui::names;
 use crate::tui::overlay::{Overlay, edit};
+use crate::tui::screen::archives::Prefix;
 use crate::tui::screen::plan;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
@@ -27,19 +27,33 @@ use crate::tui::widget::table::put;
 /// Completions shown at most.
 const SHOWN: usize = 6;
 
+/// What the line is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// Destinations of a copy.
+    #[default]
+    Copy,
+    /// Below which prefix archives are listed.
+    Archives,
+}
+
 /// One open address line.
 #[derive(Debug, Default)]
 pub struct State {
+    /// What it is for.
+    pub purpose: Purpose,
     /// What is copied.
     pub sources: Vec<Address>,
     /// The same in words: `snap-01c5… db-data` or `3 snapshots`.
     pub what: String,
     /// Of a delta: snapshots that are copies of its first one, as parents; nothing else takes a delta there.
-    pub bases: Vec<String>,
+    pub bases: Vec<Base>,
     /// What was typed.
     pub text: String,
     /// The completion under the cursor.
     pub cursor: usize,
+    /// The text that `tab` goes round the completions of, until another key changes it.
+    pub cycle: Option<String>,
     /// Why the text is no address.
     pub error: Option<Error>,
 }
@@ -53,7 +67,7 @@ pub struct Candidate {
     pub what: String,
 }
 
-/// Completions of the last word.
+/// Completions of the last word, each with why it is offered.
 #[must_use]
 pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
     let (_, word) = split(text);
@@ -63,13 +77,25 @@ pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
             out.push(Candidate { word, what: what.to_owned() });
         }
     };
-    if word.starts_with(['.', '/', '~']) {
+    let open = model.overlays.iter().rev().find_map(|overlay| match overlay {
+        Overlay::Address(state) => Some(state),
+        _ => None,
+    });
+    if open.is_some_and(|state| state.purpose == Purpose::Archives) {
+        for known in model.memory.archives.iter().filter(|known| known.starts_with(word)) {
+            add(known.clone(), "listed before");
+        }
+        names::completions(model, word).into_iter().for_each(|(word, what)| add(word, &what));
         return out;
     }
-    if let Some(Overlay::Address(state)) = model.overlays.last() {
-        for base in state.bases.iter().filter(|base| base.starts_with(word)) {
-            add(base.clone(), ON_A_COPY);
+    if let Some(state) = open {
+        for base in state.bases.iter().filter(|base| base.word.starts_with(word)) {
+            add(base.word.clone(), &base.why);
         }
+    }
+    names::completions(model, word).into_iter().for_each(|(word, what)| add(word, &what));
+    if word.starts_with(['.', '/', '~']) {
+        return out;
     }
     for known in model.memory.destinations.iter().filter(|d| d.starts_with(word)) {
         add(known.clone(), "used before");
@@ -101,32 +127,6 @@ pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
     out
 }
 
-/// Snapshots that say by floe's own tags that they are copies of this one, as parents for what changed since. The
-/// plan decides whether that is proved.
-#[must_use]
-pub fn bases(model: &Model, region: &Region, id: &SnapshotId) -> Vec<String> {
-    let whole = format!("{region}:{id}");
-    let is_copy = |row: &&SnapshotRow| {
-        let source = row.tags.iter().find(|(key, _)| key == "floe:source").map(|(_, value)| value.as_str());
-        source.is_some_and(|source| {
-            let source = source.rsplit_once('@').map_or(source, |(_, place)| place);
-            let delta = source.strip_suffix(id.as_str()).is_some_and(|before| before.ends_with(".."));
-            source == whole || delta && source.starts_with(&format!("{region}:"))
-        })
-    };
-    let slots = model.catalog.snapshots.shards.iter().flat_map(|shard| &shard.rows);
-    let rows = slots.filter(|slot| slot.seen != Seen::Gone).map(|slot| &slot.row);
-    let parent = |row: &SnapshotRow| {
-        let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
-        Address::OnParent(place, row.id.clone()).to_string()
-    };
-    let completed = |row: &&SnapshotRow| row.state == inventory::State::Completed;
-    rows.filter(completed).filter(is_copy).take(SHOWN).map(parent).collect()
-}
-
-/// What a parent for a delta is called.
-const ON_A_COPY: &str = "on the copy of its first";
-
 /// The words before the last one, and the last one.
 fn split(text: &str) -> (&str, &str) {
     let at = text.rfind(' ').map_or(0, |at| at + 1);
@@ -136,35 +136,62 @@ fn split(text: &str) -> (&str, &str) {
 /// A key for the line.
 pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
     let Some(Overlay::Address(state)) = model.overlays.last() else { return Vec::new() };
-    let found = candidates(model, &state.text);
+    let found = candidates(model, state.completed());
     let Some(Overlay::Address(state)) = model.overlays.last_mut() else { return Vec::new() };
     match key.code {
-        KeyCode::Esc => drop(model.overlays.pop()),
+        KeyCode::Esc => {
+            model.overlays.pop();
+            model.names.forget_files();
+        }
         KeyCode::Down => state.cursor = (state.cursor + 1).min(found.len().saturating_sub(1)),
         KeyCode::Up => state.cursor = state.cursor.saturating_sub(1),
-        KeyCode::Tab => {
-            if let Some(candidate) = found.get(state.cursor) {
-                state.text = format!("{}{}", split(&state.text).0, candidate.word);
-                state.cursor = 0;
-                state.error = None;
-            }
-        }
+        KeyCode::Tab => return complete(model, &found),
         KeyCode::Enter => return accept(model, &found, now),
         _ => {
             if edit(&mut state.text, key) {
-                state.cursor = 0;
-                state.error = None;
+                (state.cursor, state.cycle, state.error) = (0, None, None);
+                let word = split(&state.text).1.to_owned();
+                return names::wanted(model, &word);
             }
         }
     }
     Vec::new()
 }
 
+/// Takes the completion under the cursor; pressed again, the next one. The only one there is begins a new word.
+fn complete(model: &mut Model, found: &[Candidate]) -> Vec<Effect> {
+    let Some(Overlay::Address(state)) = model.overlays.last_mut() else { return Vec::new() };
+    if state.cycle.is_some() && !found.is_empty() {
+        state.cursor = (state.cursor + 1) % found.len();
+    }
+    let Some(candidate) = found.get(state.cursor) else { return Vec::new() };
+    let base = state.completed().to_owned();
+    state.text = format!("{}{}", split(&base).0, candidate.word);
+    state.error = None;
+    if found.len() > 1 {
+        state.cycle = Some(base);
+        return Vec::new();
+    }
+    (state.cursor, state.cycle) = (0, None);
+    let word = candidate.word.clone();
+    names::wanted(model, &word)
+}
+
+impl State {
+    /// The text whose completions are shown: what was typed before `tab` began to go round.
+    fn completed(&self) -> &str {
+        self.cycle.as_deref().unwrap_or(&self.text)
+    }
+}
+
 fn accept(model: &mut Model, found: &[Candidate], now: Now) -> Vec<Effect> {
+    if let Some(Overlay::Address(State { purpose: Purpose::Archives, .. })) = model.overlays.last() {
+        return accept_prefix(model, found);
+    }
     let codes: Vec<(String, String)> = model.known_regions.iter().map(|r| (r.short(), format!("{r}:"))).collect();
     let Some(Overlay::Address(state)) = model.overlays.last_mut() else { return Vec::new() };
     let text = match (state.text.trim(), found.get(state.cursor)) {
-        ("", Some(first)) if first.what == "used before" || first.what == ON_A_COPY => first.word.clone(),
+        ("", Some(first)) if first.what == "used before" || first.what.starts_with(ON_A_COPY) => first.word.clone(),
         (text, _) => text.to_owned(),
     };
     let mut destinations = Vec::new();
@@ -185,6 +212,7 @@ fn accept(model: &mut Model, found: &[Candidate], now: Now) -> Vec<Effect> {
     }
     let sources = state.sources.clone();
     model.overlays.pop();
+    model.names.forget_files();
     let typed: Vec<String> = destinations.iter().map(ToString::to_string).collect();
     // What names no profile goes to the account that is looked at, not to the one of the command line.
     let here = model.profile().cloned();
@@ -204,20 +232,44 @@ fn accept(model: &mut Model, found: &[Candidate], now: Now) -> Vec<Effect> {
     effects
 }
 
+/// Lists below the prefix that was typed; nothing but the start of one takes the prefix under the cursor.
+fn accept_prefix(model: &mut Model, found: &[Candidate]) -> Vec<Effect> {
+    let Some(Overlay::Address(state)) = model.overlays.last_mut() else { return Vec::new() };
+    let typed = state.text.trim();
+    let word = match found.get(state.cursor) {
+        Some(candidate) if matches!(typed, "" | "s3://") => candidate.word.clone(),
+        _ => typed.to_owned(),
+    };
+    match word.parse::<Prefix>() {
+        Ok(prefix) => {
+            model.overlays.pop();
+            crate::tui::screen::archives::list(model, prefix)
+        }
+        Err(error) => {
+            state.error = Some(error);
+            Vec::new()
+        }
+    }
+}
+
 /// Draws it at the foot of the screen.
 pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let found = candidates(model, &state.text);
+    let found = candidates(model, state.completed());
     let lines = u16::try_from(found.len().max(1) + 2).unwrap_or(3);
     let height = (lines + 2).min(area.height);
     let area = Rect { y: area.bottom().saturating_sub(height), height, ..area };
     Clear.render(area, buf);
-    let inner = panel(&format!("Copy {}", state.what), "several destinations: a blank between", true, area, buf, theme);
+    let (title, right, label) = match state.purpose {
+        Purpose::Copy => (format!("Copy {}", state.what), "several destinations: a blank between", "to"),
+        Purpose::Archives => ("List archives".to_owned(), "kept for the next time", "in"),
+    };
+    let inner = panel(&title, right, true, area, buf, theme);
     let room = usize::from(inner.width).saturating_sub(6);
     let line = |n: u16| Rect { y: inner.y + n, height: 1, ..inner }.intersection(inner);
-    put(inner.x + 1, "to", theme.style(Role::Dim), line(0), buf);
+    put(inner.x + 1, label, theme.style(Role::Dim), line(0), buf);
     put(inner.x + 4, &format!("{}_", text::tail(&state.text, room)), theme.style(Role::Accent), line(0), buf);
     if state.text.is_empty()
-        && let Some(first) = found.first().filter(|c| c.what == "used before" || c.what == ON_A_COPY)
+        && let Some(first) = found.first().filter(|c| c.what == "used before" || c.what.starts_with(ON_A_COPY))
     {
         put(inner.x + 6, &format!("{}   enter takes it", first.word), theme.style(Role::Dim), line(0), buf);
     }
@@ -228,7 +280,13 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
         put(line.x + 4, &text::left(&candidate.word, 30), theme.style(Role::Text), line, buf);
         put(line.x + 36, &candidate.what, theme.style(Role::Dim), line, buf);
         if here {
-            put(line.right().saturating_sub(14), "tab completes", theme.style(Role::Dim), line, buf);
+            put(
+                line.right().saturating_sub(14),
+                if state.cycle.is_some() { " tab the next" } else { "tab completes" },
+                theme.style(Role::Dim),
+                line,
+                buf,
+            );
         }
     }
     let last = line(inner.height.saturating_sub(1));
@@ -241,7 +299,12 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
         None => put(
             last.x + 1,
             &text::clip(
-                "REGION:  PROFILE@REGION:  ./file.img  null:     nothing happens before the plan is accepted",
+                match state.purpose {
+                    Purpose::Copy => {
+                        "REGION:  PROFILE@REGION:  ./file.img  s3://bucket/prefix/  null:   nothing happens before the plan is accepted"
+                    }
+                    Purpose::Archives => "s3://bucket/prefix/   PROFILE@s3://bucket/prefix/   listing changes nothing",
+                },
                 room + 4,
             ),
             theme.style(Role::Dim),

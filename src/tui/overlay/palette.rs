@@ -114,6 +114,7 @@ pub fn entries(model: &Model, text: &str) -> Vec<Entry> {
 
 const COMMANDS: &[(&str, &str)] = &[
     ("mark ", "Mark every row that a filter finds: mark state:error age:>90d"),
+    ("archives ", "List archives: archives s3://bucket/prefix/"),
     ("filter ", "Filter the list: filter name:web size:>100GiB"),
     ("set theme ", "terminal, dark, light, colour-blind or mono"),
     ("set legend", "Show or hide the legend"),
@@ -122,7 +123,10 @@ const COMMANDS: &[(&str, &str)] = &[
 
 /// A command with a word, once it is spelled so far that nothing else can be meant.
 fn command(model: &Model, text: &str) -> Option<Entry> {
-    let (_, doc) = COMMANDS.iter().find(|(words, _)| text.starts_with(words) || text == words.trim_end())?;
+    let (_, doc) = COMMANDS.iter().find(|(words, _)| {
+        // `archives` alone is the action, which knows the prefix looked at last.
+        text.starts_with(words) || text == words.trim_end() && text != "archives"
+    })?;
     let _ = model;
     Some(Entry::Command(text.to_owned(), doc))
 }
@@ -207,6 +211,15 @@ fn choose(model: &mut Model, entry: Entry, now: Now) -> Vec<Effect> {
 fn obey(model: &mut Model, text: &str, doc: &str, now: Now) -> Vec<Effect> {
     if let Some(wanted) = text.strip_prefix("mark ") {
         return mark(model, wanted, now);
+    }
+    if let Some(wanted) = text.strip_prefix("archives ") {
+        return match wanted.trim().parse() {
+            Ok(prefix) => crate::tui::screen::archives::list(model, prefix),
+            Err(error) => {
+                model.refuse(now, error.to_string());
+                Vec::new()
+            }
+        };
     }
     if let Some(wanted) = text.strip_prefix("filter ") {
         match model.list_mut() {

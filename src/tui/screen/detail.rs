@@ -6,6 +6,8 @@ use ratatui::layout::Rect;
 use crate::inventory::{ImageRow, SnapshotRow, State as Life, Tag, Tier, VolumeRow};
 use crate::tui::catalog::Record;
 use crate::tui::clock::Now;
+use crate::tui::elsewhere::{copies_of, held, place};
+use crate::tui::figures::What;
 use crate::tui::model::Model;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
@@ -46,7 +48,7 @@ fn labelled(label: &str, value: impl AsRef<str>) -> DetailLine {
 }
 
 /// Breaks a sentence into lines of a width.
-fn wrapped(words: &str, width: usize, role: Role, out: &mut Vec<DetailLine>) {
+pub(super) fn wrapped(words: &str, width: usize, role: Role, out: &mut Vec<DetailLine>) {
     let mut line = String::new();
     for word in words.split_whitespace() {
         if !line.is_empty() && text::width(&line) + 1 + text::width(word) > width {
@@ -99,6 +101,8 @@ pub fn snapshot(model: &Model, row: &SnapshotRow, width: usize, now: Now) -> Vec
     out.push(("MONEY".to_owned(), Role::Dim));
     out.push((format!("stored     {} a month", dollars(row.month())), Role::Text));
     out.push((format!("whole read {} (Get)", dollars(read_cost(row))), Role::Text));
+    out.push((String::new(), Role::Text));
+    elsewhere(model, row, width, &mut out);
     out.push((String::new(), Role::Text));
     out.push(labelled("STARTED", row.started.strftime("%Y-%m-%d %H:%M UTC").to_string()));
     out.push(labelled("ACCOUNT", row.origin.account.grouped()));
@@ -166,7 +170,7 @@ fn lineage(model: &Model, row: &SnapshotRow, width: usize, now: Now, out: &mut V
         return;
     }
     let here = chain.iter().position(|s| s.id == row.id).unwrap_or(0);
-    out.push(labelled("LINEAGE", format!("{} of {} known", ordinal(here + 1), chain.len())));
+    out.push(labelled("LINEAGE", format!("{} of {} known, L opens", ordinal(here + 1), chain.len())));
     let fits = (width / 8).clamp(2, 6);
     let first = here.saturating_sub(fits - 1).min(chain.len().saturating_sub(fits));
     let shown = &chain[first..chain.len().min(first + fits)];
@@ -176,11 +180,40 @@ fn lineage(model: &Model, row: &SnapshotRow, width: usize, now: Now, out: &mut V
         let dot = if one.id == row.id { "◉" } else { "●" };
         dots.push_str(dot);
         dots.push_str(if n + 1 < shown.len() { "───────" } else { "" });
-        sizes.push_str(&text::left(&one.full.map_or_else(|| "?".to_owned(), |f| text::size(f).replace("iB", "")), 8));
+        // What a step changed where it was counted, else the full size.
+        let step = (first + n).checked_sub(1).and_then(|before| model.figures.count(&What::delta(chain[before], one)));
+        let size = match (step, one.full) {
+            (Some(counted), _) => format!("+{}", text::size(counted.blocks.bytes())),
+            (None, Some(full)) => text::size(full),
+            (None, None) => "?".to_owned(),
+        };
+        sizes.push_str(&text::left(&size.replace("iB", ""), 8));
     }
     out.push((ages, Role::Dim));
     out.push((dots, Role::Accent));
     out.push((sizes, Role::Text));
+}
+
+/// Copies that are shown beside a list.
+const COPIES: usize = 3;
+
+/// Where copies of it are: what is proved first.
+fn elsewhere(model: &Model, row: &SnapshotRow, width: usize, out: &mut Vec<DetailLine>) {
+    let copies = copies_of(model, &held(row));
+    if copies.is_empty() {
+        out.push(labelled("ELSEWHERE", "✗ no copy known"));
+    }
+    for (n, copy) in copies.iter().take(COPIES).enumerate() {
+        let (glyph, how) = copy.proof.words();
+        let role = if copy.proof.is_proved() { Role::Good } else { Role::Warn };
+        let label = if n == 0 { "ELSEWHERE" } else { "" };
+        let room = width.saturating_sub(11);
+        let said = text::clauses(&format!("{glyph} {}, {how}", place(copy)), room);
+        out.push((format!("{label:<10} {said}"), role));
+    }
+    if copies.len() > COPIES {
+        out.push((format!("{:<10} {} more", "", copies.len() - COPIES), Role::Dim));
+    }
 }
 
 fn ordinal(n: usize) -> String {

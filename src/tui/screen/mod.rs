@@ -1,12 +1,17 @@
 //! The screens. Each file has a `State` (a field of the model), its `ACTIONS`, and a [`Page`]: the one door
 //! through which the frame, the keymap and the footer reach it.
 
+pub mod archives;
+pub mod compare;
 pub mod detail;
+pub mod elsewhere;
 pub mod images;
 pub mod job;
+pub mod lineage;
 pub mod listing;
 pub mod log;
 pub mod plan;
+mod rows;
 pub mod snapshots;
 pub mod start;
 pub mod transfers;
@@ -40,6 +45,14 @@ pub enum Screen {
     Volumes,
     /// Machine images.
     Images,
+    /// What differs between two snapshots.
+    Compare,
+    /// The chain of one volume.
+    Lineage,
+    /// Volume by region: copies.
+    Elsewhere,
+    /// Archives in S3.
+    Archives,
     /// What an operation would do.
     Plan,
     /// Jobs.
@@ -96,6 +109,10 @@ impl Screen {
         Self::Snapshots,
         Self::Volumes,
         Self::Images,
+        Self::Compare,
+        Self::Lineage,
+        Self::Elsewhere,
+        Self::Archives,
         Self::Plan,
         Self::Transfers,
         Self::Job,
@@ -111,6 +128,10 @@ impl Screen {
             Self::Snapshots => &snapshots::PAGE,
             Self::Volumes => &volumes::PAGE,
             Self::Images => &images::PAGE,
+            Self::Compare => &compare::PAGE,
+            Self::Lineage => &lineage::PAGE,
+            Self::Elsewhere => &elsewhere::PAGE,
+            Self::Archives => &archives::PAGE,
             Self::Plan => &plan::PAGE,
             Self::Transfers => &transfers::PAGE,
             Self::Job => &job::PAGE,

@@ -12,7 +12,7 @@ use crate::tui::effect::Effect;
 use crate::tui::list::{Column, List, Order, word_key};
 use crate::tui::model::{Mode, Model};
 use crate::tui::overlay::{Overlay, address};
-use crate::tui::screen::{ListLayout, Page, Screen, detail, listing};
+use crate::tui::screen::{ListLayout, Page, Screen, compare, detail, lineage, listing};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
@@ -127,14 +127,27 @@ pub const ACTIONS: &[Action] = &[
         copy,
     ),
     action(
-        "snapshots.delta",
-        "delta",
+        "snapshots.compare",
+        "compare",
         &["="],
-        Danger::Make,
-        0,
-        "Copy the changes between two marked snapshots onto a copy of the older.",
-        no_delta,
-        delta,
+        Danger::Look,
+        24,
+        "Compare two marked snapshots: what changed, where, and what copying only that takes.",
+        compare::cannot,
+        compare::open_marked,
+    ),
+    action(
+        "snapshots.lineage",
+        "lineage",
+        &["L"],
+        Danger::Look,
+        26,
+        "The chain of its volume, old to new: ages, sizes, what each changed.",
+        no_row,
+        |m, now| match m.snapshots.list.current().and_then(|at| m.catalog.snapshots.get(at)).cloned() {
+            Some(row) => lineage::open(m, &row, now),
+            None => Vec::new(),
+        },
     ),
     action(
         "snapshots.open",
@@ -198,36 +211,8 @@ fn cannot_copy(model: &Model) -> Option<String> {
     })
 }
 
-fn chosen(model: &Model) -> Vec<&SnapshotRow> {
+pub(super) fn chosen(model: &Model) -> Vec<&SnapshotRow> {
     model.snapshots.list.chosen().into_iter().filter_map(|at| model.catalog.snapshots.get(at)).collect()
-}
-
-fn no_delta(model: &Model) -> Option<String> {
-    if let Some(why) = cannot_copy(model) {
-        return Some(why);
-    }
-    match chosen(model).as_slice() {
-        [a, b] if a.origin == b.origin => None,
-        [_, _] => Some("changes are listed only between two snapshots of one region".to_owned()),
-        _ => Some("mark two snapshots of one lineage (space marks a row)".to_owned()),
-    }
-}
-
-/// From the older to the newer, whatever order they were marked in.
-fn delta(model: &mut Model, _: Now) -> Vec<Effect> {
-    let rows = chosen(model);
-    let [one, other] = rows.as_slice() else { return Vec::new() };
-    let (first, second) = if one.started <= other.started { (one, other) } else { (other, one) };
-    let place = Place { profile: first.origin.profile.clone(), region: Some(first.origin.region.clone()) };
-    let what = format!("{}..{} {}", first.id, second.id, second.name.as_deref().unwrap_or(""));
-    let state = address::State {
-        sources: vec![Address::Delta(place, first.id.clone(), second.id.clone())],
-        what: what.trim_end().to_owned(),
-        bases: address::bases(model, &first.origin.region, &first.id),
-        ..address::State::default()
-    };
-    model.overlays.push(Overlay::Address(state));
-    Vec::new()
 }
 
 fn copy(model: &mut Model, _: Now) -> Vec<Effect> {

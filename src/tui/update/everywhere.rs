@@ -61,6 +61,24 @@ pub const ACTIONS: &[Action] = &[
         go(m, Screen::Transfers)
     }),
     look("log", "Log", &["7"], 0, "What happened, newest first.", always, |m, _| go(m, Screen::Log)),
+    look(
+        "elsewhere",
+        "elsewhere",
+        &["W"],
+        0,
+        "Volume by region: how old the newest proved copy is, and what has none.",
+        needs_profile,
+        crate::tui::screen::elsewhere::open,
+    ),
+    look(
+        "archives",
+        "archives",
+        &["A"],
+        0,
+        "Archives in S3 below the prefix looked at last; the first time it is asked for.",
+        needs_profile,
+        crate::tui::screen::archives::open,
+    ),
     look("profiles", "profile", &["P"], 55, "Choose profiles; several may be marked.", always, |m, _| {
         let state = overlay::pick::profiles(m);
         open(m, Overlay::Pick(state))

@@ -72,6 +72,26 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             restore(model);
             enter_world(model, profiles, profile.clone(), *sandbox)
         }
+        Msg::Counting(number, progress) => {
+            model.figures.progressed(*number, progress);
+            Vec::new()
+        }
+        Msg::Counted(what, outcome) => {
+            model.figures.keep(what.clone(), (**outcome).clone());
+            Vec::new()
+        }
+        Msg::Copies(copies) => {
+            model.copies.clone_from(copies);
+            Vec::new()
+        }
+        Msg::Directory(typed, entries) => {
+            model.names.directory(typed.clone(), entries.clone());
+            Vec::new()
+        }
+        Msg::Buckets(profile, names) => {
+            model.names.buckets(profile.clone(), names.clone());
+            Vec::new()
+        }
         Msg::Answered(_, Err(error)) => {
             model.trouble(now, error.clone());
             Vec::new()
@@ -89,7 +109,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Closing => vec![Effect::Quit],
-        Msg::Planned(..) | Msg::Answered(..) | Msg::Tick => Vec::new(),
+        Msg::Planned(..) | Msg::Answered(..) | Msg::Archives(..) | Msg::Inspected(..) | Msg::Tick => Vec::new(),
     };
     if !matches!(msg, Msg::Key(_) | Msg::Mouse(_) | Msg::Work) {
         for screen in Screen::ALL {
@@ -158,6 +178,11 @@ fn enter_world(
     model.sandbox = sandbox;
     // Jobs, problems and rows of another world are other things: nothing of them stays.
     model.status = None;
+    model.figures = super::figures::Figures::default();
+    model.copies.clear();
+    model.names = super::names::Names::default();
+    model.archives = screen::archives::State::default();
+    model.elsewhere = screen::elsewhere::State::default();
     model.problems.clear();
     model.catalog = Catalog::default();
     model.back.clear();
@@ -179,7 +204,8 @@ fn tidings(model: &Model, status: &Status) -> Vec<Effect> {
                 _ => return None,
             };
             let why = job.error.as_ref().map_or(String::new(), |error| format!(": {}", error.what));
-            let mut out = vec![Effect::Notify(format!("floe: job {} {word}{why}", job.job))];
+            // What was copied is a copy to be shown and to build on.
+            let mut out = vec![Effect::ReadCopies, Effect::Notify(format!("floe: job {} {word}{why}", job.job))];
             // A background engine tells it itself, whoever looks on.
             let command = model.rules.on_event.clone().filter(|_| status.in_process);
             let hook = command.zip(crate::engine::told::event(job, status.at));
@@ -233,6 +259,7 @@ pub fn wants(model: &Model, now: Now) -> Wants {
         .filter_map(|(list, revision)| list.wakes(*revision))
         .chain(model.toast.as_ref().map(|t| t.until))
         .chain(gates)
+        .chain(screen::elsewhere::wakes(model))
         .chain(ages_change(model, now))
         .min();
     Wants { work, wake }

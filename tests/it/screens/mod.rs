@@ -5,6 +5,7 @@ mod drawn;
 mod example;
 mod keys;
 mod pictures;
+mod ties;
 mod world;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use floe::tui::svg::{self, Palette};
 use floe::tui::theme::{self, Depth, Theme};
 use resvg::{tiny_skia, usvg};
 
-use super::{draw, example, planned, transfers, world};
+use super::{draw, example, planned, ties, transfers, world};
 
 const SIZES: [(u16, u16); 2] = [(120, 36), (80, 24)];
 
@@ -25,6 +25,10 @@ fn all() -> Vec<(&'static str, &'static str, Model)> {
         ("start", "floe: the first page of a first run", dressed(world::start())),
         ("world", "floe: all regions at a glance", dressed(world::world())),
         ("snapshots", "floe: snapshots of all regions, filtered", dressed(world::snapshots())),
+        ("compare", "floe: two snapshots compared", dressed(ties::compared())),
+        ("lineage", "floe: the chain of one volume", dressed(ties::chain())),
+        ("elsewhere", "floe: where else every volume is", dressed(ties::everywhere())),
+        ("archives", "floe: archives in S3", dressed(ties::vault())),
         ("plan", "floe: what a copy would do, before it is done", dressed(world::with_inventory(planned()))),
         ("transfers", "floe: what runs, how fast, and why not faster", world::with_inventory(transfers())),
     ]

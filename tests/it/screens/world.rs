@@ -46,7 +46,7 @@ const NAMES: [(&str, u64); 8] = [
     ("app-41", 30),
 ];
 
-fn origin(region: &str) -> Arc<Origin> {
+pub(super) fn origin(region: &str) -> Arc<Origin> {
     Arc::new(Origin {
         profile: Some("prod".parse().unwrap()),
         account: "123456789012".parse().unwrap(),
@@ -54,7 +54,7 @@ fn origin(region: &str) -> Arc<Origin> {
     })
 }
 
-fn ago(seconds: u64) -> Timestamp {
+pub(super) fn ago(seconds: u64) -> Timestamp {
     example::now().wall - SignedDuration::from_secs(i64::try_from(seconds).unwrap())
 }
 
@@ -82,7 +82,7 @@ fn kind_of(dice: u64) -> (&'static str, u64) {
     }]
 }
 
-fn snapshot(origin: &Arc<Origin>, region: u64, n: u64) -> SnapshotRow {
+pub(super) fn snapshot(origin: &Arc<Origin>, region: u64, n: u64) -> SnapshotRow {
     let dice = mixed(region * 100_000 + n);
     let (name, gib) = kind_of(dice);
     let size = Bytes::gib(gib);
