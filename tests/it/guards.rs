@@ -76,7 +76,10 @@ async fn what_is_not_offered_is_refused_with_a_sentence() {
     let boot = format!("us-east-1:{BOOT}");
     for (args, words) in [
         (vec!["us-east-1:ami-0c1d4e8855b0f77a2", "out.img"], ["images cannot be copied yet", "root device"]),
-        (vec![&boot, "s3://vault/disk.img"], ["objects cannot be written yet", "archives can"]),
+        (
+            vec!["s3://floe-vault-us-east-1/images/base-debian-13.raw", "s3://vault/disk.img"],
+            ["objects cannot be copied to objects yet", "archive"],
+        ),
         (vec!["/dev/zero", "eu-west-1:"], ["neither a file", "nor a block device"]),
     ] {
         for verb in ["plan", "copy"] {
