@@ -11,14 +11,14 @@ use crate::support::{Contents, World, assert_image, disk, sha256};
 const GIB: u64 = 1 << 30;
 
 /// A loop device; it is gone with the value.
-struct Loop {
+pub struct Loop {
     device: PathBuf,
     file: PathBuf,
 }
 
 impl Loop {
     /// Over a new, empty file of that length; `None` where nobody may make one.
-    fn new(file: PathBuf, length: u64) -> Option<Self> {
+    pub fn new(file: PathBuf, length: u64) -> Option<Self> {
         File::create(&file).and_then(|file| file.set_len(length)).expect("a file");
         let made = Command::new("losetup").args(["--find", "--show"]).arg(&file).output();
         let made = made.ok().filter(|output| output.status.success());
@@ -34,7 +34,7 @@ impl Loop {
         Some(Self { device, file })
     }
 
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         self.device.display().to_string()
     }
 
@@ -52,7 +52,7 @@ impl Drop for Loop {
 }
 
 /// What a device of the volume's size, with 1 MiB behind it, must hold.
-fn assert_device(device: &Loop, contents: &Contents, behind: &[u8]) {
+pub fn assert_device(device: &Loop, contents: &Contents, behind: &[u8]) {
     let held = File::open(&device.device).expect("the device");
     let mut tail = vec![0; behind.len()];
     held.read_exact_at(&mut tail, GIB).expect("what lies behind the volume");

@@ -76,7 +76,6 @@ async fn what_is_not_offered_is_refused_with_a_sentence() {
     let boot = format!("us-east-1:{BOOT}");
     for (args, words) in [
         (vec![&boot, "us-east-1:ami-0c1d4e8855b0f77a2"], ["is a source, not a destination", "a new snapshot is"]),
-        (vec![&boot, "s3://vault/disk.img"], ["objects cannot be written yet", "archives can"]),
         (vec!["/dev/zero", "eu-west-1:"], ["neither a file", "nor a block device"]),
     ] {
         for verb in ["plan", "copy"] {

@@ -26,6 +26,7 @@ mod inventory;
 mod lying;
 mod matrix;
 mod native;
+mod object_crashes;
 mod objects;
 mod pairs;
 mod parents;

@@ -9,8 +9,9 @@ use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::units::{Bytes, Sure};
 
 use crate::archives::{keys, s3};
+use crate::chains::assert_holds;
 use crate::rig::{Rig, SMALL, at_rest, end, engine, only, row_when, rule, start};
-use crate::support::{BLOCK, Contents, World, assert_image};
+use crate::support::{BLOCK, Contents, World};
 
 const BUCKET: &str = "floe-vault-us-east-1";
 const IMAGE: &str = "s3://floe-vault-us-east-1/images/disk.img";
@@ -23,10 +24,24 @@ pub async fn object(world: &World, key: &str) -> Vec<u8> {
 }
 
 /// Whether an object is the image of a volume of so many GiB that holds this and nothing else.
-pub async fn assert_object(world: &World, key: &str, gib: usize, contents: &Contents) {
-    let path = world.path("object.raw");
-    std::fs::write(&path, object(world, key).await).expect("a file");
-    assert_image(&path, gib, contents);
+pub async fn assert_object(world: &World, key: &str, gib: u64, contents: &Contents) {
+    use std::os::unix::fs::FileExt as _;
+    const RANGE: u64 = 32 << 20;
+    let (path, length) = (world.path("object.raw"), gib << 30);
+    let file = std::fs::File::create(&path).expect("a file");
+    file.set_len(length).expect("its length");
+    let head = s3(world).head_object().bucket(BUCKET).key(key).send().await.expect("a head");
+    assert_eq!(head.content_length(), i64::try_from(length).ok(), "the exact length of the volume");
+    for at in (0..length).step_by(RANGE as usize) {
+        let range = format!("bytes={at}-{}", at + RANGE - 1);
+        let got = s3(world).get_object().bucket(BUCKET).key(key).range(range).send().await.expect("a range");
+        let bytes = got.body.collect().await.expect("its body").into_bytes();
+        assert_eq!(bytes.len() as u64, RANGE);
+        for (block, nth) in bytes.chunks(BLOCK).zip(0..).filter(|(block, _)| block.iter().any(|byte| *byte != 0)) {
+            file.write_all_at(block, at + nth * BLOCK as u64).expect("written");
+        }
+    }
+    assert_holds(&path, gib, contents);
     std::fs::remove_file(path).expect("removed");
 }
 
@@ -76,6 +91,16 @@ async fn assert_is(rig: &Rig, image: &str) {
     assert!(names.iter().all(|name| !name.contains(".floe-")), "nothing temporary is left: {names:?}");
 }
 
+/// Waits until the sandbox has seen something.
+async fn seen(what: impl Fn() -> bool) {
+    let mut tries = 0;
+    while !what() {
+        tries += 1;
+        assert!(tries < 12_000, "it comes");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
 async fn put(rig: &Rig, key: &str, bytes: &'static [u8]) {
     let body = aws_sdk_s3::primitives::ByteStream::from_static(bytes);
     s3(&rig.world).put_object().bucket(BUCKET).key(key).body(body).send().await.expect("written");
@@ -97,7 +122,7 @@ fn requests(rig: &Rig, api: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_becomes_an_object_whose_checksum_is_of_all_of_it() {
+async fn a_snapshot_becomes_an_object_that_is_read_back() {
     let rig = Rig::calm().await;
     let client = rig.engine(None).await;
     let plan = rig.plan(SMALL, &[IMAGE], Options { verify: Verify::Full, ..Options::default() }).await;
@@ -106,12 +131,22 @@ async fn a_snapshot_becomes_an_object_whose_checksum_is_of_all_of_it() {
     assert_eq!(row.destinations[0].state, DestinationState::Completed);
     assert_eq!(row.destinations[0].evidence, Evidence::ReRead);
     assert_object(&rig.world, KEY, 1, &small(&rig).await).await;
+    assert_eq!(uploads(&rig.world).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_checksum_that_s3_keeps_is_of_the_whole_object() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let image = image(&rig, "disk.img", 25, &[4..6]);
+    let row = rig.copy(&client, &image, &[IMAGE], tight()).await;
+    assert_eq!(row.destinations[0].evidence, Evidence::Service);
+    assert_is(&rig, &image).await;
     let asked = s3(&rig.world).head_object().bucket(BUCKET).key(KEY).checksum_mode(ChecksumMode::Enabled);
     let head = asked.send().await.expect("a head");
     assert_eq!(head.checksum_type(), Some(&ChecksumType::FullObject));
     let sum = base64_simd::STANDARD.encode_to_string(crc64(&object(&rig.world, KEY).await).to_be_bytes());
     assert_eq!(head.checksum_crc64_nvme(), Some(&*sum), "by its definition");
-    assert_eq!(uploads(&rig.world).await, 0);
 }
 
 /// Requests of the PUT class.
@@ -252,12 +287,12 @@ async fn what_is_there_is_replaced_only_when_that_was_said_and_only_what_was_see
 /// Somebody writes to the key while parts are on their way: If-None-Match at the end says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_somebody_writes_meanwhile_is_not_replaced() {
-    let slow = only("UploadPart", rule(Fault::Delay { ms: 300, jitter: 0 }, 1.0));
+    let slow = only("CompleteMultipartUpload", rule(Fault::Delay { ms: 2000, jitter: 0 }, 1.0));
     let rig = Rig::with(Faults { rules: vec![slow], ..Faults::default() }).await;
     let client = rig.engine(None).await;
     let image = image(&rig, "disk.img", 45, &[]);
     let job = start(&client, &rig.plan(&image, &[IMAGE], tight()).await).await;
-    row_when(&client, job, |row| row.blocks_done.0 >= 10).await;
+    seen(|| requests(&rig, "CompleteMultipartUpload") > 0).await;
     put(&rig, KEY, b"somebody's").await;
     let row = end(&client, job).await;
     assert_eq!(row.state, JobState::Failed, "{:?}", row.error);
@@ -324,7 +359,7 @@ async fn an_upload_that_s3_does_not_know_any_more_is_begun_anew_and_said_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_object_that_is_cleaned_up_leaves_nothing_and_a_kept_one_goes_on() {
+async fn a_cancelled_object_that_is_cleaned_up_leaves_nothing() {
     for gathered in [1, 3] {
         let rig = Rig::calm().await;
         let (client, job, _) = paused(&rig, gathered).await;
@@ -333,15 +368,24 @@ async fn a_cancelled_object_that_is_cleaned_up_leaves_nothing_and_a_kept_one_goe
         assert_eq!(uploads(&rig.world).await, 0);
         assert!(!keys(&rig.world, "images/").await.iter().any(|name| name.starts_with(KEY)));
     }
-    let rig = Rig::calm().await;
-    let (client, job, image) = paused(&rig, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_object_that_is_kept_keeps_its_upload_until_it_is_removed() {
+    let slow = only("UploadPart", rule(Fault::Delay { ms: 150, jitter: 0 }, 1.0));
+    let rig = Rig::with(Faults { rules: vec![slow], ..Faults::default() }).await;
+    let client = rig.engine(None).await;
+    let image = image(&rig, "disk.img", 205, &[]);
+    let plan = rig.plan(&image, &[IMAGE], Options { concurrency: Some(2), ..tight() }).await;
+    let job = start(&client, &plan).await;
+    row_when(&client, job, |row| row.blocks_done.0 >= 30).await;
     client.send(Command::Cancel(job, LeftOvers::Keep)).await.expect("cancelled");
-    row_when(&client, job, |row| row.state == JobState::Cancelled).await;
-    assert!(uploads(&rig.world).await > 0, "a kept job keeps it");
-    client.send(Command::Resume(job)).await.expect("resumed");
-    let row = end(&client, job).await;
-    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
-    assert_is(&rig, &image).await;
+    let row = row_when(&client, job, at_rest).await;
+    assert!(uploads(&rig.world).await == 1, "a kept job keeps it");
+    assert!(row.left_overs.iter().any(|left| left.to_string().contains("an unfinished upload of")), "{row:?}");
+    client.send(Command::Cancel(job, LeftOvers::CleanUp)).await.expect("cleaned up");
+    row_when(&client, job, |row| at_rest(row) && row.left_overs.is_empty()).await;
+    assert_eq!(uploads(&rig.world).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -360,17 +404,12 @@ async fn what_cannot_become_an_object_is_refused_with_a_sentence() {
 /// A part that comes back damaged, or an object that somebody replaced: the look at the end finds it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_replaced_before_it_is_proved_is_not_called_done() {
-    let slow = only("HeadObject", Rule { skip: 4, ..rule(Fault::Delay { ms: 1500, jitter: 0 }, 1.0) });
+    let slow = only("HeadObject", Rule { skip: 3, ..rule(Fault::Delay { ms: 1500, jitter: 0 }, 1.0) });
     let rig = Rig::with(Faults { rules: vec![slow], ..Faults::default() }).await;
     let client = rig.engine(None).await;
     let image = image(&rig, "disk.img", 12, &[]);
     let job = start(&client, &rig.plan(&image, &[IMAGE], Options::default()).await).await;
-    let mut tries = 0;
-    while !keys(&rig.world, "images/").await.iter().any(|name| name == KEY) {
-        tries += 1;
-        assert!(tries < 2000, "it is written");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    seen(|| requests(&rig, "HeadObject") >= 4).await;
     put(&rig, KEY, b"somebody's").await;
     let row = end(&client, job).await;
     assert_eq!(row.state, JobState::Failed, "{:?}", row.error);

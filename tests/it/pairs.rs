@@ -1,7 +1,7 @@
 //! Every source to every destination, alone and three at once; each result is read by somebody who is not floe.
 //!
-//! A source is a snapshot, an image file, an archive or a delta; a destination a new snapshot, one on a parent, a file,
-//! an archive, or nowhere. What a pair cannot do is refused with a sentence.
+//! A source is a snapshot, an image file, a block device, an archive, an object or a delta; a destination a new snapshot,
+//! one on a parent, a file, a block device, an archive, an object, or nowhere. What a pair cannot do is refused with a sentence.
 
 use aws_sdk_ebs::primitives::ByteStream;
 use aws_sdk_ebs::types::ChecksumAlgorithm;
@@ -11,6 +11,8 @@ use floe::plan::Options;
 
 use crate::archives::{archived, keys, stored};
 use crate::chains::{HERE, THERE, assert_holds, grown, id_of, without_zeros};
+use crate::devices::{Loop, assert_device};
+use crate::objects::assert_object;
 use crate::rig::Rig;
 use crate::support::{BLOCK, Contents, sha256};
 
@@ -34,6 +36,8 @@ async fn assert_there(rig: &Rig, row: &JobStatus, went: Went<'_>, truth: &Conten
     let plain = without_zeros(truth);
     if to == "null:" {
         assert_eq!(row.blocks_done, row.blocks_total.value, "{to}");
+    } else if let Some(key) = to.strip_prefix("s3://floe-vault-us-east-1/").filter(|key| key.ends_with(".img")) {
+        assert_object(&rig.world, key, 1, truth).await;
     } else if let Some(prefix) = to.strip_prefix("s3://floe-vault-us-east-1/") {
         let found = keys(&rig.world, prefix).await;
         let root = found.iter().find_map(|key| key.strip_suffix("manifest.json")).expect("a manifest");
@@ -76,6 +80,89 @@ async fn every_whole_source_goes_to_every_destination_alone_and_three_at_once() 
     }
 }
 
+/// Objects as a column: from what is read by blocks, alone and beside others.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_whole_source_goes_to_an_object_alone_and_beside_others() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let whole = grown(&rig.world, HERE, None, 1, &[(0, 1), (3, 2), (7, 0), (2047, 4)]).await;
+    let truth = rig.world.contents("prod", HERE, &whole).await;
+    let image = rig.world.path("source.img").display().to_string();
+    let snapshot = format!("{HERE}:{whole}");
+    go(&rig, &client, &snapshot, &[&image, &format!("{VAULT}/")], &truth).await;
+    for (nth, source) in [snapshot, image, format!("{VAULT}/{whole}/")].iter().enumerate() {
+        let file = rig.world.path(&format!("beside-{nth}.img")).display().to_string();
+        let object = |what: &str| format!("{VAULT}-objects/{what}-{nth}.img");
+        go(&rig, &client, source, &[&object("alone")], &truth).await;
+        go(&rig, &client, source, &[&format!("{THERE}:"), &file, &object("three")], &truth).await;
+        let archive = format!("{VAULT}-beside-{nth}/");
+        go(&rig, &client, source, &[&object("one"), &archive, &object("two")], &truth).await;
+    }
+}
+
+/// Objects as a row: any key that holds raw blocks.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_goes_to_every_destination_but_another_object() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let whole = grown(&rig.world, HERE, None, 1, &[(0, 1), (3, 2), (7, 0), (2047, 4)]).await;
+    let other = grown(&rig.world, HERE, None, 1, &[(1, 9), (3, 9), (2046, 9)]).await;
+    let truth = rig.world.contents("prod", HERE, &whole).await;
+    let source = format!("{VAULT}-object/source.img");
+    go(&rig, &client, &format!("{HERE}:{whole}"), &[&source], &truth).await;
+    let file = |what: &str| rig.world.path(&format!("{what}.img")).display().to_string();
+    for to in [format!("{HERE}:{other}+"), "null:".to_owned()] {
+        go(&rig, &client, &source, &[&to], &truth).await;
+    }
+    go(&rig, &client, &source, &[&format!("{THERE}:"), &file("three"), &format!("{VAULT}-of-object/")], &truth).await;
+    let (code, said) = rig.refused(&source, &format!("{VAULT}-object/copy.img"), Options::default()).await;
+    assert!(code == 2 && said.contains("objects cannot be copied to objects yet"), "{code} {said}");
+}
+
+/// Devices at both ends, on a machine that lets a test make them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_a_row_and_a_column_like_any_other() {
+    let rig = Rig::calm().await;
+    let Some(to) = Loop::new(rig.world.path("to.loop"), 1 << 30) else { return };
+    let Some(from) = Loop::new(rig.world.path("from.loop"), 1 << 30) else { return };
+    let client = rig.engine(None).await;
+    let whole = grown(&rig.world, HERE, None, 1, &[(0, 1), (3, 2), (7, 0), (2047, 4)]).await;
+    let next = grown(&rig.world, HERE, Some(&whole), 1, &[(5, 1)]).await;
+    let truth = rig.world.contents("prod", HERE, &whole).await;
+    let snapshot = format!("{HERE}:{whole}");
+    let file = |what: &str| rig.world.path(&format!("{what}.img")).display().to_string();
+    let object = |what: &str| format!("{VAULT}-devices/{what}.img");
+    let force = Options { force: true, ..Options::default() };
+
+    // As a destination: alone, and beside others, from what a snapshot was made into.
+    let row = rig.copy(&client, &snapshot, &[&from.name()], Options::default()).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    assert_device(&from, &truth, &[]);
+    go(&rig, &client, &snapshot, &[&file("source"), &object("source"), &format!("{VAULT}-devices/")], &truth).await;
+    for source in [file("source"), object("source"), format!("{VAULT}-devices/{whole}/"), from.name()] {
+        let row = rig.copy(&client, &source, &[&to.name()], force.clone()).await;
+        assert_eq!(row.state, JobState::Done, "{source}: {:?}", row.error);
+        assert_device(&to, &truth, &[]);
+    }
+    let three = [to.name(), format!("{THERE}:"), object("beside")];
+    let three: Vec<&str> = three.iter().map(String::as_str).collect();
+    let row = rig.copy(&client, &snapshot, &three, force).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    assert_device(&to, &truth, &[]);
+    assert_there(&rig, &row, Went { to: three[1], dest: 1 }, &truth).await;
+    assert_there(&rig, &row, Went { to: three[2], dest: 2 }, &truth).await;
+
+    // As a source: alone, and to three at once.
+    for to in [format!("{THERE}:"), file("alone"), object("alone"), "null:".to_owned()] {
+        go(&rig, &client, &from.name(), &[&to], &truth).await;
+    }
+    go(&rig, &client, &from.name(), &[&format!("{THERE}:"), &file("three"), &object("three")], &truth).await;
+    // A delta has nothing to go by that says what a device holds.
+    let (code, said) = rig.refused(&format!("{HERE}:{whole}..{next}"), &to.name(), Options::default()).await;
+    assert!(code == 2 || code == 5, "{code} {said}");
+    assert!(said.contains("device") || said.contains("not proved"), "{code} {said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delta_goes_onto_what_holds_its_first_snapshot_and_nowhere_else() {
     let rig = Rig::calm().await;
@@ -91,6 +178,7 @@ async fn a_delta_goes_onto_what_holds_its_first_snapshot_and_nowhere_else() {
 
     for (to, code, said) in [
         (format!("{THERE}:"), 2, "without a parent"),
+        (format!("{VAULT}-chain/changes.img"), 2, "a base that can be changed in its place"),
         (file("missing"), 2, "does not exist"),
         (format!("{HERE}:{other}+"), 5, "not proved"),
         (stranger, 5, "not proved"),
