@@ -441,6 +441,14 @@ pub struct ItemPlan {
     pub destinations: Vec<DestinationPlan>,
 }
 
+impl ItemPlan {
+    /// Whether its blocks pass floe at all; what AWS makes alone is not read.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.destinations.iter().any(|to| to.strategy != Strategy::Native)
+    }
+}
+
 /// How much something weighs, by part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemoryPart {
