@@ -219,8 +219,7 @@ pub struct OperationArgs {
     /// How hard to push
     #[arg(long, value_enum, default_value_t)]
     pub pace: Pace,
-    /// Through this engine block by block, by the service, or whichever is better
-    /// [default: direct]
+    /// Through this engine block by block (the default), by the service, or whichever is better
     #[arg(long, value_enum)]
     pub strategy: Option<Strategy>,
     /// Have AWS copy it within this time, as 45m or 8h45m, for a surcharge; implies --strategy native

@@ -299,9 +299,10 @@ mod tests {
     #[test]
     fn deleting_is_bound_to_what_floe_made() {
         let json = serde_json::to_value(policy(CopyVerb)).expect("plain data");
-        let delete =
-            json["Statement"].as_array().expect("statements").iter().find(|s| s["Sid"] == "CleanUpAfterACancel");
-        let condition = delete.expect("it is there")["Condition"]["StringLike"]["aws:ResourceTag/floe:job"].clone();
-        assert_eq!(condition, "*");
+        for sid in ["CleanUpAfterACancel", "DeregisterWhatFailed"] {
+            let found = json["Statement"].as_array().expect("statements").iter().find(|s| s["Sid"] == sid);
+            let condition = found.expect("it is there")["Condition"]["StringLike"]["aws:ResourceTag/floe:job"].clone();
+            assert_eq!(condition, "*", "{sid}");
+        }
     }
 }

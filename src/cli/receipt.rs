@@ -105,8 +105,14 @@ fn make(job: &JobStatus, spec: &Spec, told: &[Entry]) -> Receipt {
         Record::Engine { version, .. } => Some(version.clone()),
         _ => None,
     });
-    let planned: f64 =
-        spec.plan.cost.parts.iter().filter(|part| part.unit == "requests").map(|part| part.quantity).sum();
+    let planned: f64 = spec
+        .plan
+        .cost
+        .parts
+        .iter()
+        .filter(|part| part.unit == "requests")
+        .map(|part| part.quantity)
+        .fold(0.0, |a, b| a + b);
     let troubles = job.troubles;
     Receipt {
         version: VERSION,

@@ -77,7 +77,7 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
     row.bandwidth = hub.throttle.setting();
     row.rates = rates(&caller.routes());
     row.requests = progress.requests;
-    row.spent = spent(spec, progress.requests, progress.bytes_read, progress.bytes_written);
+    row.spent = spent(spec, &row.destinations, progress.requests, progress.bytes_read, progress.bytes_written);
     row.troubles = progress.troubles;
     row.get_ms = figures.get_ms;
     row.put_ms = figures.put_ms;
@@ -244,7 +244,7 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
     row.bytes_written = progress.bytes_written;
     row.elapsed_seconds = seconds(progress.elapsed_ms);
     row.requests = progress.requests;
-    row.spent = spent(spec, progress.requests, progress.bytes_read, progress.bytes_written);
+    row.spent = spent(spec, &row.destinations, progress.requests, progress.bytes_read, progress.bytes_written);
     row.troubles = progress.troubles;
     row.peak_rss = progress.peak_rss;
     row.lanes.setting = picture.lanes.unwrap_or(Lanes::Auto);
@@ -482,7 +482,7 @@ fn left(row: &JobStatus, slow: Rate) -> Option<(f64, f64)> {
 
 /// Dollars so far: the plan's own prices times what happened.
 #[expect(clippy::cast_precision_loss, reason = "a price")]
-fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
+fn spent(spec: &Spec, made: &[DestinationStatus], requests: Requests, read: Bytes, written: Bytes) -> Usd {
     let Some(item) = spec.plan.items.first() else { return Usd(0.0) };
     let prices = Prices::bundled();
     let mut usd = 0.0;
@@ -518,10 +518,20 @@ fn spent(spec: &Spec, requests: Requests, read: Bytes, written: Bytes) -> Usd {
     if let Some((class, region)) = archive.filter(|_| !item.destinations.iter().any(|to| to_snapshot(&to))) {
         usd += prices.s3(class.unwrap_or("STANDARD"), region).put.value.0 * requests.put as f64;
     }
+    let by_aws = |to: &DestinationPlan| to.strategy == crate::plan::Strategy::Native;
+    let ours = item.destinations.iter().filter(|to| !by_aws(to)).count().max(1) as u64;
     // Transfer as the plan priced it, by what went over each leg.
     for part in spec.plan.cost.parts.iter().filter(|part| part.unit == "GiB" && !part.monthly && part.quantity > 0.0) {
-        let moved =
-            if part.destination.is_some() { Bytes(written.0 / item.destinations.len().max(1) as u64) } else { read };
+        let moved = match part.destination {
+            Some(dest) if item.destinations.get(dest).is_some_and(by_aws) => {
+                // AWS bills what it copied, and says how much only by being done.
+                let is_done = made.get(dest).is_some_and(|to| to.state == DestinationState::Completed);
+                usd += if is_done { part.usd.value.0 } else { 0.0 };
+                continue;
+            }
+            Some(_) => Bytes(written.0 / ours),
+            None => read,
+        };
         usd += part.usd.value.0 / part.quantity * moved.as_gib();
     }
     Usd(usd)

@@ -125,7 +125,7 @@ fn no_twins(destinations: &[Address]) -> Result<()> {
 fn note_route(plan: &mut Plan, machine: &Machine) {
     let crosses =
         plan.items.iter().any(|i| i.source.region.is_some() || i.destinations.iter().any(|d| d.region.is_some()));
-    if !crosses {
+    if !crosses || !plan.items.iter().any(ItemPlan::is_read) {
         return;
     }
     plan.findings.push(match &machine.runs_in {

@@ -523,6 +523,12 @@ impl ItemPlan {
     pub fn is_copied(&self) -> bool {
         !self.destinations.is_empty() && self.destinations.iter().all(|to| to.kind.is_copied())
     }
+
+    /// Whether its blocks pass floe at all; what AWS makes alone is not read.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.destinations.iter().any(|to| to.strategy != Strategy::Native)
+    }
 }
 
 /// How much something weighs, by part.

@@ -117,11 +117,12 @@ pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> Memor
     }
     let fetched =
         items.iter().any(|item| !matches!(item.source.kind, SourceKind::File { .. } | SourceKind::Fsp { .. }));
-    let lanes = u64::from(choices.lanes_max);
+    let is_read = items.iter().any(ItemPlan::is_read);
+    let lanes = if is_read { u64::from(choices.lanes_max) } else { 0 };
     let in_flight = Bytes(lanes * crate::units::BLOCK_BYTES);
     let weight = items.iter().map(|item| item_weight(&item.source.kind)).max().unwrap_or(LOCAL_ITEM);
     let connections = Bytes(lanes * weight.0).less(in_flight);
-    let pages = if fetched {
+    let pages = if fetched && is_read {
         Bytes(u64::from(choices.cursors) * u64::from(choices.page_size) * LISTED_ENTRY.0)
     } else {
         Bytes::ZERO
@@ -190,7 +191,7 @@ pub fn records(items: &[ItemPlan]) -> Records {
             false => (item.source.volume.blocks().0, item.source.blocks.value.0),
         };
         let bitmaps = item.destinations.len() as u64 + 1;
-        let digests = indexes.div_ceil(DIGESTS_A_PAGE).min(blocks);
+        let digests = if item.is_read() { indexes.div_ceil(DIGESTS_A_PAGE).min(blocks) } else { 0 };
         (HEADER_PAGES + bitmaps * indexes.div_ceil(BITS_A_PAGE) + digests) * LEDGER_PAGE
     };
     Records { ledger: Bytes(items.iter().map(ledger).sum()), journal: Bytes(items.len() as u64 * JOURNAL_MOST.0) }
@@ -279,11 +280,10 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
         sure: blocks.sure.and(Sure::Estimate),
     };
     let here = runs_in.region();
-    let is_read = item.destinations.iter().any(|to| to.strategy != Strategy::Native);
-    if !is_read && item.is_copied() {
+    if !item.is_read() && item.is_copied() {
         return;
     }
-    if let (true, Some(region), true) = (item.source.kind.is_snapshot(), &item.source.region, is_read) {
+    if let (true, Some(region), true) = (item.source.kind.is_snapshot(), &item.source.region, item.is_read()) {
         let (get, list) = (bill.prices.request(Api::Get, region), bill.prices.request(Api::List, region));
         bill.line(format!("Get in {region}"), count, "requests", get, None);
         bill.line(format!("List in {region}"), pages, "requests", list, None);
@@ -420,7 +420,7 @@ pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices) -> TimeEst
     let lanes = f64::from(choices.lanes_max) / ASSUMED_LATENCY;
     let mut low = 0.0;
     let mut bound = (f64::INFINITY, String::new());
-    if !items.iter().flat_map(|item| &item.destinations).any(|to| to.strategy != Strategy::Native) {
+    if !items.iter().any(ItemPlan::is_read) {
         if let Some(within) = options.complete_within {
             let bound_by = format!("AWS, which is asked to be done within {}", clock(within.seconds()));
             let most = within.seconds();
@@ -429,7 +429,7 @@ pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices) -> TimeEst
         let bound_by = "AWS, which copies at its own pace: best effort".to_owned();
         return TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by, sure: Sure::Unknown };
     }
-    for item in items.iter().filter(|item| item.destinations.iter().any(|to| to.strategy != Strategy::Native)) {
+    for item in items.iter().filter(|item| item.is_read()) {
         let blocks = item.source.blocks.value.0 as f64;
         let mut candidates = vec![(lanes, format!("{} lanes at an assumed 100 ms", choices.lanes_max))];
         if item.source.kind.is_snapshot() {

@@ -24,7 +24,7 @@ use crate::engine::proof::Proof;
 use crate::engine::protocol::{DestinationState, Evidence, JobState, Tone};
 use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, ImageId, SnapshotId};
-use crate::inventory::{ImageFacts, SnapshotRow};
+use crate::inventory::{ImageDisk, ImageFacts, SnapshotRow};
 use crate::store::copies::Held;
 use crate::units::{Bytes, Digest};
 use crate::within::Within;
@@ -197,11 +197,15 @@ impl ImageSink {
         Ok(())
     }
 
-    /// The snapshots of an image, by the device that they are attached as.
-    async fn disks(&self, desk: &Desk, session: &Session, image: &ImageFacts) -> Result<Vec<SnapshotRow>> {
+    /// The snapshots of an image, in the order of its disks; `None` for those that this account does not see.
+    async fn disks(&self, desk: &Desk, session: &Session, image: &ImageFacts) -> Result<Vec<Option<SnapshotRow>>> {
         let mut rows = Vec::with_capacity(image.disks.len());
         for disk in &image.disks {
-            rows.push(retried!(desk.caller.control(), session.ec2().snapshot(&disk.snapshot))?);
+            rows.push(match retried!(desk.caller.control(), session.ec2().snapshot(&disk.snapshot)) {
+                Ok(row) => Some(row),
+                Err(error) if error.has_code("InvalidSnapshot.NotFound") => None,
+                Err(error) => return Err(error),
+            });
         }
         Ok(rows)
     }
@@ -211,31 +215,48 @@ impl ImageSink {
         let ours = self.disks(desk, &self.session, copy).await?;
         let theirs = self.disks(desk, &self.from, source).await?;
         let mut pairs = Vec::with_capacity(ours.len());
-        for (disk, row) in copy.disks.iter().zip(&ours) {
+        for (disk, row) in copy.disks.iter().zip(ours) {
+            let Some(row) = row else { return Err(self.differs(copy, &format!("{} is not there", disk.snapshot))) };
             let of = source.disks.iter().zip(&theirs).find(|(known, _)| known.device == disk.device);
             let Some((known, origin)) = of else {
                 return Err(self.differs(copy, &format!("{} is a disk of its own", disk.device)));
             };
-            if row.size != origin.size {
-                return Err(
-                    self.differs(copy, &format!("{} is made of {} instead of {}", disk.device, row.size, origin.size))
-                );
+            self.compare_disk(copy, (disk, &row), (known, origin.as_ref()))?;
+            match origin {
+                Some(_) => pairs.push((known.snapshot.clone(), row.id)),
+                // What of an image is only launched, not read, by this account: its sizes are what the image maps.
+                None => desk.say(
+                    self.address(),
+                    format!("{} is not seen here and was not compared", known.snapshot),
+                    Tone::Warning,
+                ),
             }
-            if let (Some(ours), Some(theirs)) = (row.full, origin.full)
-                && ours != theirs
-            {
-                let what = format!("{} holds {ours} of blocks instead of {theirs}", disk.device);
-                return Err(self.differs(copy, &what));
-            }
-            let promised = known.encrypted || origin.encrypted || self.asked.encrypted;
-            if row.encrypted != promised {
-                let word = |encrypted| if encrypted { "encrypted" } else { "not encrypted" };
-                let what = format!("{} is {}, and was to be {}", disk.device, word(row.encrypted), word(promised));
-                return Err(self.differs(copy, &what));
-            }
-            pairs.push((origin.id.clone(), row.id.clone()));
         }
         *lock(&self.pairs) = pairs;
+        Ok(())
+    }
+
+    fn compare_disk(
+        &self,
+        copy: &ImageFacts,
+        (disk, row): (&ImageDisk, &SnapshotRow),
+        (known, origin): (&ImageDisk, Option<&SnapshotRow>),
+    ) -> Result<()> {
+        let device = &disk.device;
+        if let Some(origin) = origin.filter(|origin| origin.size != row.size) {
+            return Err(self.differs(copy, &format!("{device} is made of {} instead of {}", row.size, origin.size)));
+        }
+        if let (Some(ours), Some(theirs)) = (row.full, origin.and_then(|origin| origin.full))
+            && ours != theirs
+        {
+            return Err(self.differs(copy, &format!("{device} holds {ours} of blocks instead of {theirs}")));
+        }
+        let promised = known.encrypted || origin.is_some_and(|origin| origin.encrypted) || self.asked.encrypted;
+        if row.encrypted != promised {
+            let word = |encrypted| if encrypted { "encrypted" } else { "not encrypted" };
+            let what = format!("{device} is {}, and was to be {}", word(row.encrypted), word(promised));
+            return Err(self.differs(copy, &what));
+        }
         Ok(())
     }
 
