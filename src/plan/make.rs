@@ -340,7 +340,14 @@ impl Maker<'_> {
             Address::Object(..) if matches!(source.kind, SourceKind::Object { .. }) => {
                 copied::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
             }
-            Address::Archive(..) => {
+            Address::Archive(profile, bucket, prefix) => {
+                if let (SourceKind::Object { key, .. }, true) = (&source.kind, self.operation.destinations.len() == 1) {
+                    let key = format!("{prefix}{}", inventory::archives::last_folder(key));
+                    let itself = Address::Object(profile.clone(), bucket.clone(), key);
+                    let text =
+                        format!("{address} will hold an archive of its blocks; the object itself goes to {itself}");
+                    self.findings.push(Finding { level: Level::Note, text, todo: None });
+                }
                 archives::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
             }
             Address::Object(..) => {

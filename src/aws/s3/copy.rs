@@ -176,13 +176,13 @@ fn number(number: u32) -> i32 {
 }
 
 impl S3 {
-    /// Everything of an object but its bytes; `None` when there is none.
+    /// Everything of an object, or of one version of it, but its bytes; `None` when there is none.
     ///
     /// # Errors
     /// As classified.
-    pub async fn facts(&self, bucket: &str, key: &str) -> Result<Option<S3Facts>> {
+    pub async fn facts(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<Option<S3Facts>> {
         let asked = self.inner.client.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled);
-        let answer = match asked.send().await {
+        let answer = match asked.set_version_id(version.map(str::to_owned)).send().await {
             Ok(answer) => answer,
             Err(error) => {
                 let failed = self.failed("s3:GetObject", &error, format!("could not look at s3://{bucket}/{key}"));
@@ -236,9 +236,10 @@ impl S3 {
     ///
     /// # Errors
     /// As classified.
-    pub async fn tags(&self, bucket: &str, key: &str) -> Result<Vec<(String, String)>> {
+    pub async fn tags(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<Vec<(String, String)>> {
         let what = || format!("could not read the tags of s3://{bucket}/{key}");
-        let answer = self.inner.client.get_object_tagging().bucket(bucket).key(key).send().await;
+        let answer = self.inner.client.get_object_tagging().bucket(bucket).key(key);
+        let answer = answer.set_version_id(version.map(str::to_owned)).send().await;
         let answer = answer.map_err(|error| self.failed("s3:GetObjectTagging", &error, what()))?;
         let mut tags: Vec<_> = answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect();
         tags.sort();

@@ -189,7 +189,7 @@ async fn seen(aws: &Aws, from: &Session, to: &Session, source: &SourcePlan) -> R
     }
     let there = aws.session(to.profile(), Some(from.region())).await?;
     let account = to.account().grouped();
-    match patiently(|| there.s3().facts(bucket, key)).await {
+    match patiently(|| there.s3().facts(bucket, key, None)).await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(Error::refused(format!("account {account} does not see {}", source.address)).todo(
             "S3 copies with the destination's permissions: share the bucket with that account (a bucket policy)",
@@ -203,10 +203,10 @@ async fn seen(aws: &Aws, from: &Session, to: &Session, source: &SourcePlan) -> R
 /// # Errors
 /// As classified.
 pub async fn known(session: &Session, bucket: &str, key: &str) -> Result<Option<Known>> {
-    let Some(facts) = patiently(|| session.s3().facts(bucket, key)).await? else { return Ok(None) };
+    let Some(facts) = patiently(|| session.s3().facts(bucket, key, None)).await? else { return Ok(None) };
     let tags = match facts.tag_count {
         0 => Vec::new(),
-        _ => patiently(|| session.s3().tags(bucket, key)).await?,
+        _ => patiently(|| session.s3().tags(bucket, key, None)).await?,
     };
     Ok(Some(Known { facts, tags }))
 }
@@ -222,7 +222,7 @@ pub(super) async fn object(
         return Err(Error::failed(format!("`{address}` is no object")));
     };
     let session = session(aws, profile.as_ref(), bucket).await?;
-    let head = patiently(|| session.s3().facts(bucket, key)).await?.ok_or_else(|| {
+    let head = patiently(|| session.s3().facts(bucket, key, None)).await?.ok_or_else(|| {
         Error::usage(format!("there is no object s3://{bucket}/{key}"))
             .todo(format!("all objects below a prefix: floe copy --recursive s3://{bucket}/{key}/ s3://…/"))
     })?;

@@ -48,9 +48,15 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// What the source is now: that version of it, where there are versions.
+    pub(super) async fn source_of(&self, item: &Item) -> Result<Option<Known>> {
+        let from = &item.from;
+        self.known(Way::LookFrom, &from.bucket, &from.key, from.version.as_deref()).await
+    }
+
     /// What the source is now, which has to be what the plan pinned.
     pub(super) async fn pinned(&self, item: &Item) -> Result<Known> {
-        match self.known(Way::LookFrom, &item.from.bucket, &item.from.key).await? {
+        match self.source_of(item).await? {
             Some(known) if known.facts.etag == item.from.etag => Ok(known),
             now => Err(changed(item, now.as_ref().map(|known| &known.facts))),
         }
@@ -111,11 +117,11 @@ impl Work<'_> {
     /// A condition did not hold: the source is another one now, or something is where nothing was. That may be what an
     /// earlier try has made, whose answer was lost.
     pub(super) async fn precondition(&self, item: &Item, known: &Known, error: Error) -> Result<()> {
-        let now = self.known(Way::LookFrom, &item.from.bucket, &item.from.key).await?;
+        let now = self.source_of(item).await?;
         if now.as_ref().is_none_or(|now| now.facts.etag != item.from.etag) {
             return Err(changed(item, now.as_ref().map(|known| &known.facts)));
         }
-        let there = self.known(Way::LookTo, &self.sink.root.bucket, &item.key).await?;
+        let there = self.known(Way::LookTo, &self.sink.root.bucket, &item.key, None).await?;
         match there {
             Some(there) if same_bytes(&known.facts, &there.facts).is_some() => Ok(()),
             Some(_) => Err(Error::failed(format!(
@@ -132,7 +138,7 @@ impl Work<'_> {
         let (sink, bucket) = (self.sink, &self.sink.root.bucket);
         let to = wanted(known, &sink.rules, sink.near);
         if properties {
-            let there = self.known(Way::LookTo, bucket, &item.key).await?.map(|there| there.facts);
+            let there = self.known(Way::LookTo, bucket, &item.key, None).await?.map(|there| there.facts);
             let there = there.ok_or_else(|| Error::failed(format!("s3://{bucket}/{} is gone", item.key)))?;
             let sum = there.sum.as_ref().filter(|sum| sum.whole).map(|sum| sum.algorithm.clone());
             let itself = CopyFrom { bucket: bucket.clone(), key: item.key.clone(), version: None, etag: there.etag };

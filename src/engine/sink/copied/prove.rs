@@ -36,9 +36,11 @@ impl Work<'_> {
         }
         let (bucket, key) = (&self.sink.root.bucket, &item.key);
         let address = format!("s3://{bucket}/{key}");
-        let from = self.look(Way::LookFrom, || self.sink.from.s3().facts(&item.from.bucket, &item.from.key)).await?;
-        let from = from.filter(|from| from.etag == item.from.etag).ok_or_else(|| changed(item, None))?;
-        let there = self.look(Way::LookTo, || self.sink.to.s3().facts(bucket, key)).await?;
+        let from = match self.source_of(item).await? {
+            Some(from) if from.facts.etag == item.from.etag => from.facts,
+            now => return Err(changed(item, now.as_ref().map(|known| &known.facts))),
+        };
+        let there = self.look(Way::LookTo, || self.sink.to.s3().facts(bucket, key, None)).await?;
         let there = there.ok_or_else(|| Error::failed(format!("{address} is not there")))?;
         let differs =
             |what: String| Err(Error::failed(format!("{address} is not its source: {what}")).todo("copy again"));

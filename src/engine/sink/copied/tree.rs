@@ -227,14 +227,14 @@ impl Work<'_> {
         uploads: &Semaphore,
     ) -> Result<Became> {
         let sink = self.sink;
-        let known = self.known(Way::LookFrom, bucket, &object.key).await?;
+        let known = self.known(Way::LookFrom, bucket, &object.key, None).await?;
         let known = known.ok_or_else(|| Error::failed(format!("s3://{bucket}/{} is gone", object.key)))?;
         let (key, facts) = (format!("{}{name}", sink.root.prefix), &known.facts);
         if key.is_empty() {
             return Err(Error::failed("an object has to have a key").todo("copy to a prefix, not to the whole bucket"));
         }
         let there = match exists {
-            true => self.known(Way::LookTo, &sink.root.bucket, &key).await?,
+            true => self.known(Way::LookTo, &sink.root.bucket, &key, None).await?,
             false => None,
         };
         let action = decide(&known, there.as_ref(), &sink.rules, sink.near);

@@ -105,9 +105,11 @@ impl Work<'_> {
 
     /// What a failure leaves: an upload that a resume goes on with, or nothing.
     async fn failed(&self, item: &Item, id: &str, error: Error) -> Error {
-        let waits = matches!(halt_of(error.clone()), Halt::Wait(_)) || error.class == Class::Transient;
+        // Nobody comes back to one of many objects; only what stops the whole job is gone on with.
+        let one = self.sink.item().is_some();
+        let waits = matches!(halt_of(error.clone()), Halt::Wait(_)) || one && error.class == Class::Transient;
         let by_s3 = error.aws.as_ref().is_some_and(|aws| aws.status.is_some_and(|status| status < 500));
-        let is_final = !waits && (by_s3 || error.aws.is_none());
+        let is_final = !waits && (!one || by_s3 || error.aws.is_none());
         if !is_final {
             return error.todo("its upload is kept: `floe jobs resume` goes on, `floe jobs cancel` gives it up");
         }
@@ -138,7 +140,7 @@ impl Work<'_> {
             return Ok(Earlier::Gone);
         };
         let Some(parts) = self.look(Way::LookTo, || s3.parts(bucket, &item.key, &id)).await? else {
-            let there = self.look(Way::LookTo, || s3.facts(bucket, &item.key)).await?;
+            let there = self.look(Way::LookTo, || s3.facts(bucket, &item.key, None)).await?;
             let ours = there.as_ref().filter(|there| there.modified >= earlier.since - SKEW);
             if ours.is_some_and(|there| same_bytes(&known.facts, there).is_some()) {
                 return Ok(Earlier::Together);
@@ -208,7 +210,7 @@ impl Work<'_> {
         match failed {
             None => Ok(()),
             Some(error) if is_precondition(&error) => {
-                let now = self.known(Way::LookFrom, &item.from.bucket, &item.from.key).await?;
+                let now = self.source_of(item).await?;
                 Err(changed(item, now.as_ref().map(|known| &known.facts)))
             }
             Some(error) if error.has_code("NoSuchUpload") => Err(Error::failed(format!(
@@ -265,7 +267,7 @@ impl Work<'_> {
         }
         if error.has_code("NoSuchUpload") {
             // Its answer may have been lost.
-            let there = self.look(Way::LookTo, || sink.to.s3().facts(&sink.root.bucket, &item.key)).await?;
+            let there = self.look(Way::LookTo, || sink.to.s3().facts(&sink.root.bucket, &item.key, None)).await?;
             if there.is_some_and(|there| same_bytes(&known.facts, &there).is_some()) {
                 return Ok(());
             }

@@ -115,12 +115,18 @@ impl<'a> Work<'a> {
     }
 
     /// An object with its tags, where they count.
-    pub(super) async fn known(&self, way: Way, bucket: &str, key: &str) -> Result<Option<Known>> {
+    pub(super) async fn known(
+        &self,
+        way: Way,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<Option<Known>> {
         let session: &Session = if way == Way::LookFrom { &self.sink.from } else { &self.sink.to };
-        let Some(facts) = self.look(way, || session.s3().facts(bucket, key)).await? else { return Ok(None) };
+        let Some(facts) = self.look(way, || session.s3().facts(bucket, key, version)).await? else { return Ok(None) };
         let tags = match facts.tag_count {
             0 => Vec::new(),
-            _ => self.look(way, || session.s3().tags(bucket, key)).await?,
+            _ => self.look(way, || session.s3().tags(bucket, key, version)).await?,
         };
         Ok(Some(Known { facts, tags }))
     }
