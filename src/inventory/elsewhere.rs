@@ -19,6 +19,8 @@ pub enum Proof {
     Copied(JobId),
     /// `floe verify` read both, every block.
     Verified,
+    /// AWS copied it for that job and says that it is complete; no block passed floe.
+    Service(JobId),
     /// Its tags say so, and nothing else does.
     Tag,
     /// Written with `--force` onto what was claimed to be right.
@@ -33,7 +35,7 @@ impl Proof {
     /// Whether it may be relied on.
     #[must_use]
     pub const fn is_proved(&self) -> bool {
-        matches!(self, Self::Copied(_) | Self::Verified)
+        matches!(self, Self::Copied(_) | Self::Verified | Self::Service(_))
     }
 
     /// Glyph and words.
@@ -42,6 +44,7 @@ impl Proof {
         match self {
             Self::Copied(job) => ('✓', format!("proved, job {job}")),
             Self::Verified => ('✓', "proved, verified".to_owned()),
+            Self::Service(job) => ('✓', format!("by AWS, job {job}")),
             Self::Tag => ('?', "by tag".to_owned()),
             Self::Claimed => ('!', "claimed".to_owned()),
             Self::Touched => ('✗', "changed since".to_owned()),
@@ -85,6 +88,7 @@ pub fn recorded(copies: &Copies, world: &str) -> Vec<Copy> {
             let witness = match &record.witness {
                 Witness::Copied { job, .. } => Proof::Copied(*job),
                 Witness::Verified => Proof::Verified,
+                Witness::Service { job, .. } => Proof::Service(*job),
             };
             let (of, proof) = match record.holds {
                 Holds::Proved(held) => (held, witness),
@@ -104,12 +108,13 @@ pub fn recorded(copies: &Copies, world: &str) -> Vec<Copy> {
                     let digests = match &record.witness {
                         Witness::Copied { job, .. } => copies.has_ledger(*job),
                         Witness::Verified => true,
+                        Witness::Service { .. } => false,
                     };
                     (Where::File(path), proof, digests)
                 }
             };
             let unique = match record.witness {
-                Witness::Copied { unique, .. } => Some(unique),
+                Witness::Copied { unique, .. } | Witness::Service { unique, .. } => Some(unique),
                 Witness::Verified => None,
             };
             let is_base = is_base && proof.is_proved();
