@@ -231,7 +231,7 @@ pub struct OperationArgs {
     /// Which zero blocks are left out, where that is safe
     #[arg(long, value_enum, default_value_t)]
     pub omit_zeros: OmitZeros,
-    /// Overwrite a file that is not empty, or an object that differs; take a delta onto a base that nobody has proved
+    /// Overwrite a file that is not empty, or an object; take a delta onto a base that nobody has proved
     #[arg(long)]
     pub force: bool,
     /// Copy every snapshot from the first to the last of a delta, each one on its copied parent: snap-A..snap-Z REGION:

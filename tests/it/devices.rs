@@ -38,7 +38,7 @@ impl Loop {
         self.device.display().to_string()
     }
 
-    fn fill(&self, at: u64, bytes: &[u8]) {
+    pub fn fill(&self, at: u64, bytes: &[u8]) {
         let device = File::options().write(true).open(&self.device).expect("the device");
         device.write_all_at(bytes, at).expect("written");
         device.sync_all().expect("synced");
