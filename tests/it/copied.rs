@@ -237,8 +237,10 @@ async fn a_throttled_s3_makes_the_lanes_go_down_and_come_back() {
     let down = moves.iter().position(|(from, to)| to < from).expect("it went down");
     let (before, low) = moves[down];
     assert_eq!(low, before / 2, "halved once for all that were on their way: {moves:?}");
-    let later = moves[down..].iter().map(|(_, to)| *to).max().expect("moves");
-    assert!(later > low, "and came back: {moves:?}");
+    // Lines that are alike are folded into one, so not every step is there; the way down and the way up are.
+    let lowest = moves[down..].iter().map(|(from, to)| *from.min(to)).min().expect("moves");
+    let later = moves[down..].iter().filter(|(from, to)| to > from).map(|(_, to)| *to).max().unwrap_or_default();
+    assert!(later > lowest, "and came back: {moves:?}");
     assert!(later <= 64, "never past its pace: {moves:?}");
     assert_same(&rig.world, "twelve.raw", "copy.raw").await;
 }
