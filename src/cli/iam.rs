@@ -133,6 +133,8 @@ const TABLE: &[Row] = &[
         ],
         on: On::Keys,
     },
+    // Without it the address line completes no bucket, and nothing else is missing.
+    Row { sid: "CompleteBuckets", verbs: &[Deck], actions: &["s3:ListAllMyBuckets"], on: On::Everything },
     Row {
         sid: "FindArchives",
         verbs: &[Ls, Plan, CopyVerb, Verify, Deck],

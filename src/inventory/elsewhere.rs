@@ -121,7 +121,7 @@ pub fn recorded(copies: &Copies, world: &str) -> Vec<Copy> {
             Some(Copy { of, at, proof, since: record.at, is_base, unique })
         })
         .collect();
-    out.sort_by(|a, b| b.since.cmp(&a.since));
+    out.sort_by_key(|copy| std::cmp::Reverse(copy.since));
     out
 }
 

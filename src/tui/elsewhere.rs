@@ -48,17 +48,17 @@ pub fn seen(catalog: &Catalog, copy: &Copy) -> Copy {
                 out.proof = Proof::Claimed;
             }
         }
-        None if is_told(catalog, &there.region) => out.proof = Proof::Gone,
+        None if is_told(catalog, &there.region, copy.since) => out.proof = Proof::Gone,
         None => {}
     }
     out.is_base &= out.proof.is_proved();
     out
 }
 
-/// Whether every snapshot of a region was listed.
-fn is_told(catalog: &Catalog, region: &Region) -> bool {
+/// Whether every snapshot of a region was listed after that moment: what was made since is in no list yet.
+fn is_told(catalog: &Catalog, region: &Region, since: Timestamp) -> bool {
     let mut shards = catalog.snapshots.shards.iter().filter(|shard| shard.origin.region == *region).peekable();
-    shards.peek().is_some() && shards.all(|shard| matches!(shard.load, Load::Done(_)))
+    shards.peek().is_some() && shards.all(|shard| matches!(shard.load, Load::Done(when) if when > since))
 }
 
 /// Something that a delta may be written onto, and why it is offered.
@@ -149,6 +149,8 @@ mod tests {
         there.id = "snap-0feedfeedfeed0001".parse().unwrap();
         model.copies = vec![record(&of, &there, "job-u")];
         assert_eq!(copies_of(&model, &of)[0].proof, Proof::Gone, "the region was listed, and it is not there");
+        model.copies[0].since = when(60);
+        assert!(copies_of(&model, &of)[0].proof.is_proved(), "what was copied since is in no list yet");
         there.region = "sa-east-1".parse().unwrap();
         model.copies = vec![record(&of, &there, "job-u")];
         assert!(copies_of(&model, &of)[0].proof.is_proved(), "where nobody looked, the record stands");

@@ -368,6 +368,8 @@ fn journey_5_compares_and_copies_the_delta_within_its_keys() {
     for said in ["= 3,072", "= 512", "= 256", "= 3,840", "the volume grew by = 2 GiB", "✓ euw1", "proved, job 14"] {
         assert!(all.contains(said), "`{said}` is not on screen:\n{all}");
     }
+    // A place that was copied to before is nothing for a delta: only what holds the older is offered.
+    model.memory.destinations = vec!["eu-west-1:".to_owned()];
     press(&mut model, &["c"], &mut now);
     let effects = press(&mut model, &["enter"], &mut now);
     let planned = effects.iter().find_map(|effect| match effect {
@@ -568,6 +570,6 @@ fn copies_that_name_no_volume_are_tied_by_what_floe_made_them_on_and_by_nothing_
     for row in [&first, &second, &third] {
         assert_eq!(ids(row), all);
     }
-    assert_eq!(ids(&stranger), [stranger.id.clone()]);
-    assert_eq!(ids(&circle), [circle.id.clone()]);
+    assert_eq!(ids(&stranger), std::slice::from_ref(&stranger.id));
+    assert_eq!(ids(&circle), std::slice::from_ref(&circle.id));
 }

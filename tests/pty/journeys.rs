@@ -94,6 +94,51 @@ fn a_snapshot_is_copied_to_another_region_within_the_key_budget() {
     assert!(floe.wait_for_end().success());
 }
 
+/// Journey 5: two marks, what differs, and only that onto the proved copy of the older.
+#[test]
+fn two_snapshots_are_compared_and_the_difference_goes_onto_the_copy_of_the_older() {
+    let home = tempfile::tempdir().expect("a home");
+    let mut floe = sandbox(home.path(), 120, 36);
+    floe.wait_for(&["TOTAL 6/6", "no jobs"]);
+    floe.key("2");
+    floe.shown_key("/ filter", "/");
+    floe.word("web-data");
+    floe.key("\r");
+    floe.wait_for(&["▶ snap-0feed0000000da7a3", "c copy"]);
+    floe.key("j");
+    floe.wait_for(&["▶ snap-0feed0000000da7a2"]);
+    floe.key("c");
+    floe.word("euw1");
+    floe.key("\t");
+    floe.key("\r");
+    floe.wait_for(&["Would create 1 snapshot", "S start"]);
+    floe.read();
+    floe.key("S");
+    floe.wait_for(&["✓ done", "1,460 of 1,460 blocks"]);
+
+    let before = floe.keys();
+    floe.key("2");
+    floe.wait_for(&["▶ snap-0feed0000000da7a2"]);
+    floe.key("g");
+    floe.wait_for(&["▶ snap-0feed0000000da7a3"]);
+    floe.key(" ");
+    floe.key(" ");
+    floe.wait_for(&["2 marked", "= compare"]);
+    floe.key("=");
+    floe.wait_for(&["older snap-0feed0000000da7a2", "= 53", "counted, kept", "✓ euw1", "proved, job 1"]);
+    floe.shown_key("c copy the difference", "c");
+    floe.wait_for(&["+   enter takes it", "on the copy of its first: proved, job 1"]);
+    floe.key("\r");
+    floe.wait_for(&["Would create 1 snapshot", "S start"]);
+    floe.read();
+    floe.key("S");
+    floe.wait_until("job 2 done", |text| text.lines().any(|line| line.contains("  2 ✓ done")));
+    println!("keys of a comparison and its copy: {} of {BUDGET}", floe.keys() - before);
+    assert!(floe.keys() - before <= BUDGET, "{} keys", floe.keys() - before);
+    floe.key(CTRL_C);
+    assert!(floe.wait_for_end().success());
+}
+
 /// A copy that would cost much is confirmed by its dollars, and its lanes are turned while it runs.
 #[test]
 fn lanes_turned_in_the_deck_are_requests_under_way() {

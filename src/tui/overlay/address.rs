@@ -72,8 +72,10 @@ pub struct Candidate {
 pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
     let (_, word) = split(text);
     let mut out: Vec<Candidate> = Vec::new();
+    // A delta needs something to go onto: a new snapshot without a parent is nothing to offer.
+    let takes = |word: &str| !only_deltas(model) || !matches!(word.parse(), Ok(Address::NewSnapshot(_)));
     let mut add = |word: String, what: &str| {
-        if out.len() < SHOWN && !out.iter().any(|c| c.word == word) {
+        if out.len() < SHOWN && takes(&word) && !out.iter().any(|c| c.word == word) {
             out.push(Candidate { word, what: what.to_owned() });
         }
     };
@@ -125,6 +127,16 @@ pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
         }
     }
     out
+}
+
+/// Whether what is copied is changes only.
+fn only_deltas(model: &Model) -> bool {
+    model.overlays.iter().rev().any(|overlay| match overlay {
+        Overlay::Address(state) => {
+            !state.sources.is_empty() && state.sources.iter().all(|source| matches!(source, Address::Delta(..)))
+        }
+        _ => false,
+    })
 }
 
 /// The words before the last one, and the last one.
@@ -273,12 +285,15 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
     {
         put(inner.x + 6, &format!("{}   enter takes it", first.word), theme.style(Role::Dim), line(0), buf);
     }
+    // Words are as wide as the longest needs, where that leaves room for why each is offered.
+    let longest = found.iter().map(|candidate| text::width(&candidate.word)).max().unwrap_or(0);
+    let words = longest.clamp(30, usize::from(inner.width / 2).max(30));
     for (n, candidate) in found.iter().enumerate() {
         let line = line(1 + u16::try_from(n).unwrap_or(0));
         let here = n == state.cursor;
         put(line.x + 1, if here { "▶" } else { " " }, theme.style(Role::Accent), line, buf);
-        put(line.x + 4, &text::left(&candidate.word, 30), theme.style(Role::Text), line, buf);
-        put(line.x + 36, &candidate.what, theme.style(Role::Dim), line, buf);
+        put(line.x + 4, &text::left(&text::tail(&candidate.word, words), words), theme.style(Role::Text), line, buf);
+        put(line.x + 6 + u16::try_from(words).unwrap_or(30), &candidate.what, theme.style(Role::Dim), line, buf);
         if here {
             put(
                 line.right().saturating_sub(14),

@@ -55,6 +55,9 @@ impl Overlay {
             Self::Confirm(_) => &[("esc", "leave everything as it is")],
             Self::Ask(_) => &[("enter", "accept"), ("ctrl-u", "empty"), ("esc", "leave it")],
             Self::Filter(_) => &[("enter", "keep"), ("ctrl-u", "empty"), ("esc", "as it was")],
+            Self::Address(address::State { purpose: address::Purpose::Archives, .. }) => {
+                &[("tab", "complete"), ("↑↓", "choose"), ("enter", "list"), ("ctrl-u", "empty"), ("esc", "leave it")]
+            }
             Self::Address(_) => {
                 &[("tab", "complete"), ("↑↓", "choose"), ("enter", "plan"), ("ctrl-u", "empty"), ("esc", "leave it")]
             }

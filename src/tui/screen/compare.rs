@@ -3,6 +3,7 @@
 //!
 //! The figures are those of [`crate::tui::figures`]: counted once, kept while the deck is open.
 
+mod map;
 pub mod view;
 
 use crate::address::{Address, Place};

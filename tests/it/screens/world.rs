@@ -96,7 +96,10 @@ pub(super) fn snapshot(origin: &Arc<Origin>, region: u64, n: u64) -> SnapshotRow
         },
         name: (dice % 23 != 5).then(|| if region == 0 && n == 0 { "db-data" } else { name }.to_owned()),
         owner: origin.account.clone(),
-        volume: Some(format!("vol-{}", id(9_000_000 + region * 1_000 + dice % 97)).parse().unwrap()),
+        volume: Some(match (region, n) {
+            (0, 0) => "vol-0b77e1c2a90d4f318".parse().unwrap(),
+            _ => format!("vol-{}", id(9_000_000 + region * 1_000 + dice % 97)).parse().unwrap(),
+        }),
         size: if region == 0 && n == 0 { Bytes::gib(16_384) } else { size },
         full: if region == 0 && n == 0 {
             Some(floe::units::Blocks(example::TOTAL).bytes())

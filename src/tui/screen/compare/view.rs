@@ -4,10 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{ASK_ABOVE, Stage, address, money, stage};
+use super::{ASK_ABOVE, Stage, address, map, money, stage};
 use crate::inventory::SnapshotRow;
 use crate::inventory::elsewhere::Copy;
-use crate::plan::compare::{Change, Tally, by_content};
+use crate::plan::compare::{Tally, by_content};
 use crate::plan::count::Counted;
 use crate::plan::{Api, Prices};
 use crate::tui::clock::Now;
@@ -64,7 +64,7 @@ pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now
     let figures = next(1);
     let left = if wide { figures.width * 3 / 5 } else { figures.width };
     changed(model, newer, stage, Rect { width: left, ..figures }, buf, theme);
-    map(newer, older, stage, next(2), buf, theme);
+    map::draw(newer, older, stage, next(2), buf, theme);
     let copy = if wide { Rect { x: figures.x + left, width: figures.width - left, ..figures } } else { next(3) };
     to_do(model, older, newer, stage, copy, buf, theme);
 }
@@ -284,89 +284,6 @@ impl Row<'_> {
     }
 }
 
-/// The cells of a map folded to as many as are drawn; all of them in one where nothing is known.
-fn folded(cells: &[Tally], room: usize) -> Vec<Tally> {
-    if cells.is_empty() || room == 0 {
-        return Vec::new();
-    }
-    let room = room.min(cells.len());
-    (0..room)
-        .map(|n| {
-            let (from, to) = (n * cells.len() / room, (n + 1) * cells.len() / room);
-            cells[from..to.max(from + 1)].iter().fold(Tally::default(), |sum, cell| sum.and(*cell))
-        })
-        .collect()
-}
-
-fn glyph(change: Option<Change>) -> (&'static str, Role) {
-    match change {
-        Some(Change::Changed) => ("█", Role::Gauge),
-        Some(Change::Added) => ("▓", Role::Fresh),
-        Some(Change::Removed) => ("▒", Role::Warn),
-        None => ("·", Role::Faint),
-    }
-}
-
-fn map(newer: &SnapshotRow, older: &SnapshotRow, stage: Stage<'_>, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    if area.height < 3 {
-        return;
-    }
-    let cells = match stage {
-        Stage::Done(count) => count.cells.as_slice(),
-        Stage::Counting(Some(progress)) => progress.cells.as_slice(),
-        _ => &[],
-    };
-    let label = 10usize;
-    let width = usize::from(area.width).saturating_sub(2 + label + 2).max(1);
-    let lines = usize::from(area.height).saturating_sub(3).clamp(1, 8);
-    let drawn = folded(cells, width * lines);
-    let per = newer.size.blocks().0.div_ceil(drawn.len().max(1) as u64);
-    let right = if drawn.is_empty() {
-        String::new()
-    } else {
-        format!("1 cell ≈ {}, {}", text::count(per, "block"), text::size(Blocks(per).bytes()))
-    };
-    let inner = panel("Where, by position in the volume", &right, false, area, buf, theme);
-    for (n, row) in (0u16..).zip(drawn.chunks(width)) {
-        let at = Rect { y: inner.y + n, height: 1, ..inner }.intersection(inner);
-        let from = newer.size.0 / drawn.len().max(1) as u64 * (usize::from(n) * width) as u64;
-        put(at.x + 1, &text::right(&text::size(Bytes(from)), label - 1), theme.style(Role::Dim), at, buf);
-        let spans: Vec<Span<'static>> = row
-            .iter()
-            .map(|cell| {
-                let (symbol, role) = glyph(cell.most());
-                Span::styled(symbol, theme.style(role))
-            })
-            .collect();
-        line(at.x + 1 + u16::try_from(label).unwrap_or(0), at.y, &Line::from(spans), at, buf);
-    }
-    if inner.height > 1 {
-        let last = Rect { y: inner.bottom() - 1, height: 1, ..inner };
-        let legend = legend(&drawn, newer, older);
-        put(
-            last.x + 1,
-            &text::clauses(&legend, usize::from(inner.width).saturating_sub(2)),
-            theme.style(Role::Dim),
-            last,
-            buf,
-        );
-    }
-}
-
-fn legend(drawn: &[Tally], newer: &SnapshotRow, older: &SnapshotRow) -> String {
-    let mut out = "█ changed  ▓ added  ▒ removed  · nothing".to_owned();
-    let densest = (0u64..).zip(drawn).max_by_key(|(_, cell)| cell.all()).filter(|(_, cell)| cell.all() > 0);
-    if let Some((n, cell)) = densest {
-        let per = (newer.size.0 / drawn.len().max(1) as u64).max(1);
-        let percent = (gauge::share(Blocks(u64::from(cell.all())).bytes().0, per) * 100.0).min(100.0);
-        out.push_str(&format!(", most at {} ({percent:.0} % of that cell)", text::size(Bytes(n * per))));
-    }
-    if newer.size > older.size {
-        out.push_str(&format!(", the older ends at {}", text::size(older.size)));
-    }
-    out
-}
-
 /// What copying only the difference takes, and onto what.
 fn to_do(
     model: &Model,
@@ -384,8 +301,12 @@ fn to_do(
     let width = usize::from(inner.width).saturating_sub(2);
     let mut out: Vec<DetailLine> = Vec::new();
     if let Stage::Done(count) = stage {
-        out.push((format!("the delta   {}", reads(newer, Quantity::exact(count.counted.blocks))), Role::Text));
-        out.push((format!("whole       {}", reads(newer, whole(model, newer))), Role::Dim));
+        // What is removed is written as zeros, and never read.
+        let read = Quantity::exact(count.counted.added + count.counted.changed);
+        let delta = reads(newer, Quantity::exact(count.counted.blocks), read);
+        let all = whole(model, newer);
+        out.push((format!("the delta   {delta}"), Role::Text));
+        out.push((format!("whole       {}", reads(newer, all, all)), Role::Dim));
     }
     let copies: Vec<_> =
         copies_of(model, &held(older)).into_iter().filter(|c| c.is_base || !c.proof.is_proved()).collect();
@@ -440,13 +361,13 @@ fn whole(model: &Model, row: &SnapshotRow) -> Quantity<Blocks> {
     }
 }
 
-/// `= 402 GiB, ≈ $2.47 (Get)`.
-fn reads(row: &SnapshotRow, blocks: Quantity<Blocks>) -> String {
+/// What is written, and what reading for it costs: `= 402 GiB, ≈ $2.47 (Get)`.
+fn reads(row: &SnapshotRow, written: Quantity<Blocks>, read: Quantity<Blocks>) -> String {
     let price = Prices::bundled().request(Api::Get, &row.origin.region);
     #[expect(clippy::cast_precision_loss, reason = "a bill needs no more than 52 bits of a block count")]
-    let usd = Usd(price.value.0 * blocks.value.0 as f64);
-    let sure: Sure = blocks.sure.and(price.sure);
-    format!("{} {}, {} {usd} (Get)", blocks.sure.glyph(), text::size(blocks.value.bytes()), sure.glyph())
+    let usd = Usd(price.value.0 * read.value.0 as f64);
+    let sure: Sure = read.sure.and(price.sure);
+    format!("{} {}, {} {usd} (Get)", written.sure.glyph(), text::size(written.value.bytes()), sure.glyph())
 }
 
 /// Why there is nothing to list, and what reading both would cost.
