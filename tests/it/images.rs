@@ -327,27 +327,22 @@ async fn a_cancelled_copy_of_an_image_is_removed_or_kept_as_it_was_said() {
     let (world, _) = world(Faults { copying_ms: 600_000, completing_ms: 0, ..Faults::default() }).await;
     let rig = Rig::of(world);
     let client = rig.engine(None).await;
-    for left_overs in [LeftOvers::Keep, LeftOvers::CleanUp] {
-        let plan = rig.plan(&here(TWO), &[&format!("{THERE}:")], Options::default()).await;
-        // While the first is kept, its name is taken.
-        if left_overs == LeftOvers::CleanUp {
-            assert!(plan.refusal().is_some_and(|error| error.what.contains("called `golden 2`")));
-            continue;
-        }
-        let job = start(&client, &plan).await;
-        row_when(&client, job, |row| row.state == JobState::Completing && row.why.contains("AWS copies")).await;
-        assert_eq!(marked(&rig.world, THERE).await.len(), 1);
-        client.send(Command::Cancel(job, left_overs)).await.expect("told");
-        let row = end(&client, job).await;
-        assert_eq!((row.state, row.left_overs.len()), (JobState::Paused, 1), "{:?}", row.error);
-        assert!(row.left_overs[0].to_string().starts_with("pending image"), "{}", row.left_overs[0]);
-        client.send(Command::Cancel(job, LeftOvers::CleanUp)).await.expect("told");
-        let row = row_when(&client, job, |row| row.state == JobState::Cancelled).await;
-        assert!(row.error.is_none(), "{:?}", row.error);
-        assert!(marked(&rig.world, THERE).await.is_empty(), "deregistered");
-        assert!(rig.world.made_by_floe("prod", THERE).await.is_empty(), "with its snapshots");
-        break;
-    }
+    let plan = rig.plan(&here(TWO), &[&format!("{THERE}:")], Options::default()).await;
+    let job = start(&client, &plan).await;
+    row_when(&client, job, |row| row.state == JobState::Completing && row.why.contains("AWS copies")).await;
+    assert_eq!(marked(&rig.world, THERE).await.len(), 1);
+    client.send(Command::Cancel(job, LeftOvers::Keep)).await.expect("told");
+    let row = end(&client, job).await;
+    assert_eq!((row.state, row.left_overs.len()), (JobState::Paused, 1), "{:?}", row.error);
+    assert!(row.left_overs[0].to_string().starts_with("pending image"), "{}", row.left_overs[0]);
+    // While it is kept, its name is taken.
+    let second = rig.plan(&here(TWO), &[&format!("{THERE}:")], Options::default()).await;
+    assert!(second.refusal().is_some_and(|error| error.what.contains("called `golden 2`")));
+    client.send(Command::Cancel(job, LeftOvers::CleanUp)).await.expect("told");
+    let row = row_when(&client, job, |row| row.state == JobState::Cancelled).await;
+    assert!(row.error.is_none(), "{:?}", row.error);
+    assert!(marked(&rig.world, THERE).await.is_empty(), "deregistered");
+    assert!(rig.world.made_by_floe("prod", THERE).await.is_empty(), "with its snapshots");
 }
 
 #[tokio::test(flavor = "multi_thread")]
