@@ -107,13 +107,13 @@ pub enum Verb {
     Plan(PlanArgs),
     /// Plan, confirm, run: one source to any number of destinations in one read
     Copy(Copy),
-    /// Compare any two of snapshots, image files, archives and raw images block by block: 0 the same, 3 different
+    /// Compare any two snapshots, images or archives block by block: 0 the same, 3 different
     Verify(VerifyArgs),
     /// List jobs, look at one, go on with it or end it
     Jobs(Jobs),
-    /// Show the price table that plans calculate with, and how sure each price is; --region for one region in full
+    /// Show the price table that plans calculate with, and how sure each price is
     Prices,
-    /// Hold what plans said against what jobs took: memory, cost and time, over all jobs that are done
+    /// Hold what plans said against what jobs took: memory, cost and time
     Accuracy,
     /// Run the background engine here, for a service file; copies start one by themselves
     Engine(Engine),

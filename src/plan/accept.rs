@@ -88,7 +88,9 @@ impl Plan {
         if !ids.is_empty() {
             calls.extend([Call::PutObject, Call::AbortMultipartUpload]);
         }
-        if destinations().any(|to| matches!(to.kind, DestinationKind::Archive { .. })) {
+        let leaves_pieces =
+            |to: &DestinationPlan| matches!(to.kind, DestinationKind::Archive { .. } | DestinationKind::Object { .. });
+        if destinations().any(leaves_pieces) {
             calls.push(Call::DeleteObject);
         }
         if destinations().any(|to| to.kind.is_copied()) {

@@ -176,6 +176,9 @@ pub(super) async fn source(
             );
             findings.push(gap(text, options, missing.more));
         }
+        if let Some(class) = &missing.class {
+            findings.push(asleep(bucket, found, missing.asleep, class));
+        }
         blocks += found.manifest.blocks.less(missing.blocks);
         layers.push(ArchiveLayer { root: found.root.clone(), manifest: found.digest, gaps: missing.ranges });
     }
@@ -245,6 +248,22 @@ fn fsp(
         tags: Vec::new(),
         volume: found.root.volume,
         blocks: Quantity::exact(found.blocks()),
+    }
+}
+
+/// Objects that were moved to an archive class: the first read of one would fail, hours of waiting before it works.
+fn asleep(bucket: &str, found: &archives::Found, blocks: Blocks, class: &str) -> Finding {
+    Finding {
+        level: Level::Refused,
+        text: format!(
+            "objects with {blocks} blocks of {} are in {class} and have to be brought back before they can be read",
+            found.manifest.archive
+        ),
+        todo: Some(format!(
+            "for each key below s3://{bucket}/{}: aws s3api restore-object --bucket {bucket} --key KEY \
+             --restore-request Days=7; it takes hours",
+            found.root
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 //! the whole image, in as many parts as S3 takes.
 
 use crate::address::Address;
-use crate::aws::{Aws, Session, needs_restore};
+use crate::aws::{Aws, Session};
 use crate::error::{Error, Result};
 use crate::inventory::archives::{last_folder, patiently};
 use crate::plan::archives::{can_be_read, encryption, keep, session};
@@ -38,9 +38,9 @@ pub(super) async fn source(
     if head.bytes == Bytes::ZERO {
         return Err(Error::usage(format!("s3://{bucket}/{key} is empty")));
     }
-    if let Some(class) = head.class.as_deref().filter(|class| needs_restore(class)) {
+    if let Some(class) = head.class.as_deref().filter(|_| head.asleep) {
         findings.push(Finding {
-            level: Level::Warning,
+            level: Level::Refused,
             text: format!("s3://{bucket}/{key} is in {class} and can be read only after it was brought back"),
             todo: Some(format!("aws s3api restore-object --bucket {bucket} --key {key} --restore-request Days=1")),
         });

@@ -6,6 +6,7 @@ mod archive_chains;
 mod archives;
 #[cfg(feature = "tui")]
 mod asks;
+mod asleep;
 mod aws;
 mod background;
 mod chains;

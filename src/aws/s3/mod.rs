@@ -15,6 +15,7 @@ use std::sync::Arc;
 use aws_config::retry::RetryConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
+use aws_sdk_s3::types::OptionalObjectAttributes;
 use serde::{Deserialize, Serialize};
 
 pub use self::copy::{CopiedPart, CopyAs, CopyFrom, Properties, S3Facts, S3Sum, Sse};
@@ -42,6 +43,8 @@ pub struct S3Object {
     pub etag: String,
     /// Its storage class.
     pub class: String,
+    /// Whether it has to be brought back (RestoreObject) before it can be read, and is not.
+    pub asleep: bool,
 }
 
 /// One page of a listing.
@@ -190,15 +193,20 @@ impl S3 {
             .set_start_after(after.filter(|_| token.is_none()).map(str::to_owned))
             .set_continuation_token(token.map(str::to_owned))
             .max_keys(i32::from(KEYS_A_PAGE))
+            .optional_object_attributes(OptionalObjectAttributes::RestoreStatus)
             .send()
             .await
             .map_err(|error| self.failed("s3:ListBucket", &error, format!("could not list s3://{bucket}/{prefix}")))?;
         let objects = answer.contents.unwrap_or_default().into_iter().filter_map(|object| {
+            let class = object.storage_class.map_or_else(|| "STANDARD".to_owned(), |c| c.as_str().to_owned());
+            // What was brought back is known by the day when it falls asleep again.
+            let awake = object.restore_status.is_some_and(|status| status.restore_expiry_date.is_some());
             Some(S3Object {
                 key: object.key?,
                 bytes: Bytes(u64::try_from(object.size?).ok()?),
                 etag: unquoted(object.e_tag),
-                class: object.storage_class.map_or_else(|| "STANDARD".to_owned(), |c| c.as_str().to_owned()),
+                asleep: needs_restore(&class) && !awake,
+                class,
             })
         });
         let folder = |folder: aws_sdk_s3::types::CommonPrefix| folder.prefix;

@@ -10,7 +10,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes as Buffer;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Keep, Root, S3, unquoted};
+use super::{Keep, Root, S3, needs_restore, unquoted};
 use crate::aws::wire;
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
@@ -27,6 +27,8 @@ pub struct S3Head {
     pub version: Option<String>,
     /// Its storage class; none for STANDARD.
     pub class: Option<String>,
+    /// Whether it has to be brought back (RestoreObject) before it can be read, and is not.
+    pub asleep: bool,
     /// Its SHA-256, where it was written with one in a single piece.
     pub sha256: Option<Digest>,
 }
@@ -54,10 +56,12 @@ impl S3 {
                 return if failed.has_code("NoSuchKey") { Ok(None) } else { Err(failed) };
             }
         };
+        let awake = answer.restore().is_some_and(|text| text.contains("ongoing-request=\"false\""));
         let composite = answer.checksum_type() == Some(&ChecksumType::Composite);
         Ok(Some(S3Head {
             bytes: Bytes(answer.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or_default()),
             sha256: answer.checksum_sha256().filter(|_| !composite).and_then(Digest::from_base64),
+            asleep: answer.storage_class().is_some_and(|class| needs_restore(class.as_str())) && !awake,
             class: answer.storage_class().map(|class| class.as_str().to_owned()),
             version: answer.version_id.filter(|version| version != "null"),
             etag: unquoted(answer.e_tag),

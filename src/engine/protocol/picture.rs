@@ -441,7 +441,7 @@ impl fmt::Display for LeftOver {
             Self::Unanswered(place) => write!(f, "a snapshot asked for in {place}, its answer lost"),
             Self::File(path) => write!(f, "partial file {}", path.display()),
             Self::Objects(place) => write!(f, "objects of an unfinished archive under {place}"),
-            Self::Upload(address) => write!(f, "an upload under way to {address}"),
+            Self::Upload(address) => write!(f, "an unfinished upload of {address}"),
         }
     }
 }

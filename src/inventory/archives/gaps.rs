@@ -24,6 +24,10 @@ pub struct Missing {
     pub blocks: Blocks,
     /// Whether there were more ranges than are told.
     pub more: bool,
+    /// Blocks that are there and cannot be read before their objects were brought back from an archive class.
+    pub asleep: Blocks,
+    /// That class, of the first of them.
+    pub class: Option<String>,
 }
 
 impl Missing {
@@ -67,16 +71,23 @@ impl Missing {
     }
 }
 
+/// One object of an archive, as S3 lists it.
+struct Segment {
+    bytes: Bytes,
+    /// The class that it has to be brought back from before it can be read.
+    asleep: Option<String>,
+}
+
 /// The objects of one run, in order, as S3 lists them.
 struct Listed<'a> {
     layer: &'a Layer,
     prefix: String,
-    page: std::vec::IntoIter<(SegmentName, Bytes)>,
+    page: std::vec::IntoIter<(SegmentName, Segment)>,
     token: Option<String>,
     begun: bool,
     /// Those that reach over the block at hand.
-    open: BTreeMap<SegmentName, Bytes>,
-    ahead: Option<(SegmentName, Bytes)>,
+    open: BTreeMap<SegmentName, Segment>,
+    ahead: Option<(SegmentName, Segment)>,
 }
 
 impl<'a> Listed<'a> {
@@ -93,7 +104,7 @@ impl<'a> Listed<'a> {
         }
     }
 
-    async fn next(&mut self) -> Result<Option<(SegmentName, Bytes)>> {
+    async fn next(&mut self) -> Result<Option<(SegmentName, Segment)>> {
         loop {
             if let Some(ahead) = self.ahead.take() {
                 return Ok(Some(ahead));
@@ -108,30 +119,31 @@ impl<'a> Listed<'a> {
             let page =
                 patiently(|| layer.s3().list(layer.bucket(), &self.prefix, false, None, token.as_deref())).await?;
             let named = |object: crate::aws::S3Object| {
-                Some((object.key.strip_prefix(&self.prefix)?.parse().ok()?, object.bytes))
+                let segment = Segment { bytes: object.bytes, asleep: object.asleep.then_some(object.class) };
+                Some((object.key.strip_prefix(&self.prefix)?.parse().ok()?, segment))
             };
             self.page = page.objects.into_iter().filter_map(named).collect::<Vec<_>>().into_iter();
             (self.token, self.begun) = (page.next, true);
         }
     }
 
-    /// How long an object is that a row of block `index` points into; none when it is not listed.
-    async fn length(&mut self, segment: SegmentName, index: u32) -> Result<Option<Bytes>> {
+    /// The object that a row of block `index` points into; none when it is not listed.
+    async fn of(&mut self, segment: SegmentName, index: u32) -> Result<Option<&Segment>> {
         self.open.retain(|open, _| open.last.0 >= index);
-        while let Some((name, bytes)) = self.next().await? {
+        while let Some((name, found)) = self.next().await? {
             if name.first.0 > index {
-                self.ahead = Some((name, bytes));
+                self.ahead = Some((name, found));
                 break;
             }
             if name.last.0 >= index {
-                self.open.insert(name, bytes);
+                self.open.insert(name, found);
             }
         }
-        Ok(self.open.get(&segment).copied())
+        Ok(self.open.get(&segment))
     }
 }
 
-/// Blocks whose objects are not there, or not as long as the index says.
+/// Blocks whose objects are not there, or not as long as the index says; and those that are there and asleep.
 ///
 /// # Errors
 /// As classified.
@@ -141,9 +153,12 @@ pub async fn missing(layer: &Layer) -> Result<Missing> {
     while from < layer.blocks() {
         let (rows, through) = patiently(|| layer.rows(from)).await?;
         for row in rows {
-            let found = listed[usize::from(row.run)].length(row.segment, row.index.0).await?;
-            if found != Some(Bytes(u64::from(row.object))) {
-                missing.add(row.index.0);
+            match listed[usize::from(row.run)].of(row.segment, row.index.0).await? {
+                Some(Segment { bytes, asleep }) if *bytes == Bytes(u64::from(row.object)) => {
+                    missing.asleep += Blocks(u64::from(asleep.is_some()));
+                    missing.class = missing.class.or_else(|| asleep.clone());
+                }
+                _ => missing.add(row.index.0),
             }
         }
         from = through;

@@ -109,6 +109,8 @@ pub(super) fn objects(store: &Store, ask: &Ask<'_>, second: bool) -> Result<Resp
         rows.push(row);
     }
     let shown = |text: &str| if encodes { encoded(text) } else { text.to_owned() };
+    let tells_restores =
+        ask.header("x-amz-optional-object-attributes").is_some_and(|asked| asked.contains("RestoreStatus"));
     let next = rows.last().filter(|_| truncated).map(|row| row.name().to_owned());
     let text = Xml::document("ListBucketResult", NAMESPACE, |xml| {
         xml.text("Name", &ask.route.bucket);
@@ -139,6 +141,12 @@ pub(super) fn objects(store: &Store, ask: &Ask<'_>, second: bool) -> Result<Resp
                     }
                     xml.text("Size", object.blob.len());
                     xml.text("StorageClass", &object.meta.class);
+                    if let Some(until) = object.restored.filter(|_| tells_restores) {
+                        xml.nest("RestoreStatus", |xml| {
+                            xml.text("IsRestoreInProgress", false);
+                            xml.text("RestoreExpiryDate", stamp(until));
+                        });
+                    }
                 }),
             }
         }
