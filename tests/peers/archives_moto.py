@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An S3 that is not ours (moto) under floe's archives: python3 archives_moto.py ENDPOINT (unused)
+"""An S3 that is not ours (moto) under floe's archives and raw images: python3 archives_moto.py ENDPOINT (unused)
 
 An image goes into an archive there and comes back; boto3 lists what `floe ls archives` lists, and the zstandard
 package reads every segment, knowing nothing but zstd and the layout of the header.
@@ -64,6 +64,13 @@ def archives(endpoint, home):
     floe("copy", rows[0]["address"], "./back.img", "--yes", "--foreground")
     with open(f"{home}/back.img", "rb") as back:
         assert back.read() == image
+
+    # As a raw image: this S3 keeps no checksum of the whole, so floe has to read it back before it calls it done.
+    said = floe("copy", "./disk.img", "s3://vault/raw/disk.img", "--yes", "--foreground", "-o", "json", "-q")
+    done = json.loads(said.splitlines()[-1])
+    assert [to["evidence"] for to in done["destinations"]] == ["re-read"], done
+    assert s3.get_object(Bucket="vault", Key="raw/disk.img")["Body"].read() == image
+    assert not s3.list_multipart_uploads(Bucket="vault").get("Uploads"), "an upload is left"
 
 
 def disk(path):
