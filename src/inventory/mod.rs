@@ -11,6 +11,7 @@ mod find;
 mod look;
 mod remember;
 mod stored;
+pub mod verdict;
 
 pub use crate::rows::{
     ImageDisk, ImageFacts, ImageRow, InstanceRow, Origin, RegionRow, SnapshotRow, State, Tag, Tier, VolumeRow,
