@@ -3,16 +3,20 @@
 //! Hundreds of lanes wait for answers; those whose answers are here share the machine. All at once they would end
 //! together, late, each holding its memory meanwhile, and then leave the machine idle together for as long as the
 //! service takes. Invariant: where the network is what binds, nobody waits: a turn ends after [`TURN`] at the latest.
+//! Where the machine binds, it does not: its own timers come late there, and whoever began beside the others would only
+//! hold memory beside theirs.
 
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 /// So many at a time.
 const PLACES: usize = 16;
 /// What is not through by then is waiting for the network, and waits without a turn.
 const TURN: Duration = Duration::from_millis(10);
+/// A timer that fires so much later than it was set for shows a machine that has enough to do.
+const LATE: Duration = Duration::from_millis(3);
 
 /// A few places, given in order.
 #[derive(Debug)]
@@ -30,11 +34,18 @@ impl Turns {
         // Nobody closes the semaphore.
         let turn = self.0.acquire().await.ok();
         let mut work = std::pin::pin!(work);
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            () = sleep(TURN) => drop(turn),
+        loop {
+            let end = Instant::now() + TURN;
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = sleep_until(end) => {}
+            }
+            if end.elapsed() < LATE {
+                break;
+            }
         }
+        drop(turn);
         work.await
     }
 }
@@ -44,7 +55,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::time::Instant;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -72,5 +83,26 @@ mod tests {
             task.await.unwrap();
         }
         assert!(most.load(Ordering::Relaxed) == 100 && begun.elapsed() < Duration::from_millis(5_100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_is_late_keeps_to_its_turns() {
+        let turns = Arc::new(Turns::default());
+        let hold = |turns: &Arc<Turns>| {
+            let turns = Arc::clone(turns);
+            tokio::spawn(async move { turns.take(sleep(Duration::from_secs(1))).await })
+        };
+        let held: Vec<_> = (0..PLACES).map(|_| hold(&turns)).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(turns.0.available_permits(), 0);
+        tokio::time::advance(TURN + LATE * 2).await;
+        tokio::task::yield_now().await;
+        assert_eq!(turns.0.available_permits(), 0, "the timers came late");
+        tokio::time::advance(TURN).await;
+        tokio::task::yield_now().await;
+        assert_eq!(turns.0.available_permits(), PLACES, "in time now: it is the network");
+        for held in held {
+            held.await.unwrap();
+        }
     }
 }
