@@ -29,7 +29,7 @@ pub use ec2::{CopyImage, CopySnapshot, Ec2, EncryptionDefault, Page, SnapshotSta
 pub use metadata::host_region;
 pub use profiles::ProfilesVersion;
 pub use s3::{
-    CopiedPart, CopyAs, CopyFrom, Crc64, ImageHead, ImagePart, KEYS_A_PAGE, Keep, Over, PART_LEAST, PARTS_MAX,
+    CopiedPart, CopyAs, CopyFrom, Crc64, ImageHead, ImagePart, KEYS_A_PAGE, Keep, Over, PART_LEAST, PARTS_MAX, PIECE,
     Properties, Root, S3, S3Bytes, S3Facts, S3Head, S3Object, S3Page, S3Part, S3Sum, Sse, is_precondition,
     needs_restore,
 };

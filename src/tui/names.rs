@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::effect::Effect;
 use super::model::Model;
+use crate::address::Role;
 use crate::ids::Profile;
 
 /// Directories kept at most: one line rarely walks through more.
@@ -82,9 +83,9 @@ pub fn wanted(model: &mut Model, word: &str) -> Vec<Effect> {
     vec![Effect::ListBuckets(profile)]
 }
 
-/// What the word could become, and what that would be.
+/// What the word could become at that end of a copy, and what that would be.
 #[must_use]
-pub fn completions(model: &Model, word: &str) -> Vec<(String, String)> {
+pub fn completions(model: &Model, word: &str, role: Role) -> Vec<(String, String)> {
     if let Some((typed, start)) = parted(word) {
         let entries = model.names.directories.get(typed).map(Vec::as_slice).unwrap_or_default();
         // Hidden ones only when their dot is typed, as shells do.
@@ -93,6 +94,7 @@ pub fn completions(model: &Model, word: &str) -> Vec<(String, String)> {
         let whole = |entry: &Entry| {
             let slash = if entry.kind == "directory" { "/" } else { "" };
             let what = match entry.kind {
+                "file" if role == Role::Source => "a file: a raw image, block by block".to_owned(),
                 "file" => "a file that is there: onto a copy, or --force".to_owned(),
                 kind => format!("a {kind} of this machine"),
             };
@@ -131,7 +133,9 @@ mod tests {
         let file = |name: &str, kind| Entry { name: name.to_owned(), kind };
         let entries = vec![file("data", "directory"), file("disk.img", "file"), file(".hidden", "file")];
         model.names.directory("./".to_owned(), entries);
-        let words = |model: &Model, word: &str| completions(model, word).into_iter().map(|c| c.0).collect::<Vec<_>>();
+        let words = |model: &Model, word: &str| {
+            completions(model, word, Role::Destination).into_iter().map(|c| c.0).collect::<Vec<_>>()
+        };
         assert_eq!(words(&model, "./d"), ["./data/", "./disk.img"]);
         assert_eq!(words(&model, "./"), ["./data/", "./disk.img"]);
         assert_eq!(words(&model, "./.h"), ["./.hidden"]);

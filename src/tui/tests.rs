@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::action::{self, Action, Scope};
+use super::clock::Now;
 use super::effect::Effect;
 use super::model::{Mode, Model};
 use super::msg::Msg;
-use super::overlay::Overlay;
+use super::overlay::{Overlay, address};
 use super::screen::Screen;
 use super::testing::{deck, drawn, frame, key_of, now, press, profiles, settle};
 use super::theme::{Palette, Theme};
@@ -123,6 +124,39 @@ fn at_the_sizes_it_is_made_for_every_screen_keeps_its_frame() {
             );
             assert!(lines.iter().any(|l| l.contains('▶')), "the cursor is seen at {width}×{height} on {screen:?}");
         }
+    }
+}
+
+#[test]
+fn any_source_is_typed_in_the_same_line_as_where_it_goes() {
+    let mut model = deck(120, 36);
+    let mut now = now();
+    let typed = |text: &str| text.chars().map(|c| if c == ' ' { "space".to_owned() } else { c.to_string() }).collect();
+    let line = |model: &mut Model, text: &str, now: &mut Now| {
+        let keys: Vec<String> = typed(text);
+        press(model, &keys.iter().map(String::as_str).collect::<Vec<_>>(), now)
+    };
+    line(&mut model, "C", &mut now);
+    let offered = |model: &Model| address::candidates(model, "").into_iter().map(|c| c.word).collect::<Vec<_>>();
+    assert_eq!(offered(&model), ["./", "/dev/", "s3://"], "first what is copied");
+    line(&mut model, "snap-1234", &mut now);
+    assert!(press(&mut model, &["enter"], &mut now).is_empty());
+    assert!(matches!(model.overlays.last(), Some(Overlay::Address(state)) if state.error.is_some()));
+    for (text, source, destinations) in [
+        ("./disk.img us-east-1: euw1", "./disk.img", vec!["prod@us-east-1:", "prod@eu-west-1:"]),
+        ("s3://vault/backup.tar s3://vault-dr/backup.tar", "s3://vault/backup.tar", vec!["s3://vault-dr/backup.tar"]),
+        ("s3://vault/ebs/snap-0abcdef1234567890/ null:", "s3://vault/ebs/snap-0abcdef1234567890/", vec!["null:"]),
+    ] {
+        press(&mut model, &["esc"], &mut now);
+        line(&mut model, &format!("C{text}"), &mut now);
+        let effects = press(&mut model, &["enter"], &mut now);
+        let operation = effects.iter().find_map(|effect| match effect {
+            Effect::MakePlan { operation, .. } => Some(operation),
+            _ => None,
+        });
+        let operation = operation.unwrap_or_else(|| panic!("{text}: {:?}", model.overlays));
+        assert_eq!(operation.sources.iter().map(ToString::to_string).collect::<Vec<_>>(), [source]);
+        assert_eq!(operation.destinations.iter().map(ToString::to_string).collect::<Vec<_>>(), destinations);
     }
 }
 

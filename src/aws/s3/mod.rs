@@ -29,6 +29,8 @@ use crate::grant::{Call, Grant};
 use crate::ids::Region;
 use crate::units::Bytes;
 
+/// What a temporary piece of an object has behind the object's key, before what tells one job's from another's.
+pub const PIECE: &str = ".floe-";
 /// S3 gives at most so many keys a page.
 pub const KEYS_A_PAGE: u16 = 1000;
 
@@ -83,6 +85,15 @@ impl Root {
     #[must_use]
     pub fn resource(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.prefix)
+    }
+
+    /// Whether a key is its own: anything below a folder; of one object the object and its temporary pieces, and
+    /// nothing else whose name begins alike.
+    #[must_use]
+    pub fn covers(&self, key: &str) -> bool {
+        let Some(rest) = key.strip_prefix(self.prefix.as_str()) else { return false };
+        let is_folder = self.prefix.is_empty() || self.prefix.ends_with('/');
+        is_folder || rest.is_empty() || rest.starts_with(PIECE)
     }
 }
 
@@ -218,7 +229,7 @@ impl S3 {
     }
 
     fn allow(&self, grant: &Grant, call: Call, root: &Root, key: &str) -> Result<()> {
-        if !key.starts_with(&root.prefix) {
+        if !root.covers(key) {
             return Err(Error::refused(format!("{key} lies outside of {}", root.resource())));
         }
         self.inner.context.allow(grant, call, Some(&root.resource()))
@@ -281,5 +292,17 @@ mod tests {
         let of = |class: &str| Keep { class: Some(class.to_owned()), ..Keep::default() }.needs_restore();
         assert!(of("GLACIER") && of("DEEP_ARCHIVE"));
         assert!(!of("GLACIER_IR") && !of("STANDARD_IA") && !Keep::default().needs_restore());
+    }
+
+    #[test]
+    fn a_root_covers_a_folder_or_one_object_with_its_pieces() {
+        let root = |prefix: &str| Root { bucket: "vault".to_owned(), prefix: prefix.to_owned() };
+        let image = root("web.img");
+        assert!(image.covers("web.img") && image.covers("web.img.floe-7-0/00001"));
+        for other in ["web.img2", "web.img/x", "web.img.sha256", "web.im", "other"] {
+            assert!(!image.covers(other), "{other} is somebody else's");
+        }
+        assert!(root("ebs/").covers("ebs/snap-1/index") && !root("ebs/").covers("ebs2/x"));
+        assert!(root("").covers("anything"));
     }
 }

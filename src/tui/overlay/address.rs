@@ -1,4 +1,5 @@
-//! `c`: one line that says where to, with completion; not a form. `enter` plans.
+//! `c`: one line that says where to, with completion; not a form. `enter` plans. `C` takes the source too, as its
+//! first word: a file, a device, an archive, an object, a snapshot by its id.
 //!
 //! Several destinations are several words. Regions complete by name or short code (`euw1`), profiles by
 //! `name@`, and destinations used before stand first, so that the second copy to a place is `c` `enter`.
@@ -8,7 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
-use crate::address::Address;
+use crate::address::{Address, Role as End};
 use crate::error::Error;
 use crate::plan::{Operation, Options};
 use crate::tui::clock::Now;
@@ -33,6 +34,8 @@ pub enum Purpose {
     /// Destinations of a copy.
     #[default]
     Copy,
+    /// The source, then the destinations of a copy.
+    Pair,
     /// Below which prefix archives are listed.
     Archives,
 }
@@ -83,11 +86,13 @@ pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
         Overlay::Address(state) => Some(state),
         _ => None,
     });
+    let is_source = open.is_some_and(|state| state.takes_source(text));
+    let end = if is_source { End::Source } else { End::Destination };
     if open.is_some_and(|state| state.purpose == Purpose::Archives) {
         for known in model.memory.archives.iter().filter(|known| known.starts_with(word)) {
             add(known.clone(), "listed before");
         }
-        names::completions(model, word).into_iter().for_each(|(word, what)| add(word, &what));
+        names::completions(model, word, end).into_iter().for_each(|(word, what)| add(word, &what));
         return out;
     }
     if let Some(state) = open {
@@ -95,8 +100,14 @@ pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
             add(base.word.clone(), &base.why);
         }
     }
-    names::completions(model, word).into_iter().for_each(|(word, what)| add(word, &what));
+    names::completions(model, word, end).into_iter().for_each(|(word, what)| add(word, &what));
     if word.starts_with(['.', '/', '~']) {
+        return out;
+    }
+    if is_source {
+        for (word, what) in sources(model, word) {
+            add(word, what);
+        }
         return out;
     }
     for known in model.memory.destinations.iter().filter(|d| d.starts_with(word)) {
@@ -125,6 +136,26 @@ pub fn candidates(model: &Model, text: &str) -> Vec<Candidate> {
                 add(name.to_owned(), what);
             }
         }
+    }
+    out
+}
+
+/// What a source could be that begins with this word, beside files and buckets.
+fn sources(model: &Model, word: &str) -> Vec<(String, &'static str)> {
+    let archives = model.memory.archives.iter().filter(|known| !word.is_empty() && known.starts_with(word));
+    let mut out: Vec<_> = archives.map(|known| (known.clone(), "archives: the name of one follows")).collect();
+    if !word.starts_with("s3") {
+        let kinds = [
+            ("./", "a raw image on this machine"),
+            ("/dev/", "a device of this machine"),
+            ("s3://", "an archive, or an image in S3"),
+        ];
+        out.extend(
+            kinds.into_iter().filter(|(kind, _)| kind.starts_with(word)).map(|(kind, what)| (kind.to_owned(), what)),
+        );
+        let profiles = model.profiles.iter().filter_map(|info| info.name.as_ref());
+        let fits = profiles.filter(|name| !word.is_empty() && name.as_str().starts_with(word));
+        out.extend(fits.map(|name| (format!("{name}@"), "what lies in the account of that profile follows")));
     }
     out
 }
@@ -194,6 +225,11 @@ impl State {
     fn completed(&self) -> &str {
         self.cycle.as_deref().unwrap_or(&self.text)
     }
+
+    /// Whether the last word of this text is the source.
+    fn takes_source(&self, text: &str) -> bool {
+        self.purpose == Purpose::Pair && split(text).0.trim().is_empty()
+    }
 }
 
 fn accept(model: &mut Model, found: &[Candidate], now: Now) -> Vec<Effect> {
@@ -206,11 +242,27 @@ fn accept(model: &mut Model, found: &[Candidate], now: Now) -> Vec<Effect> {
         ("", Some(first)) if first.what == "used before" || first.what.starts_with(ON_A_COPY) => first.word.clone(),
         (text, _) => text.to_owned(),
     };
+    let mut words = text.split_whitespace();
+    let mut sources = state.sources.clone();
+    if state.purpose == Purpose::Pair {
+        let first = words.next().ok_or_else(|| Error::usage("what is copied? A file like ./disk.img, s3://bucket/key"));
+        match first.and_then(Address::source) {
+            Ok(source) => sources = vec![source],
+            Err(error) => {
+                state.error = Some(error);
+                return Vec::new();
+            }
+        }
+    }
     let mut destinations = Vec::new();
-    for word in text.split_whitespace() {
+    for word in words {
         // A short code by itself can only mean its region.
         let word = codes.iter().find(|(short, _)| short == word).map_or(word, |(_, region)| region);
-        match Address::destination(word) {
+        let address = match sources.as_slice() {
+            [source] => Address::destination_of(source, word),
+            _ => Address::destination(word),
+        };
+        match address {
             Ok(address) => destinations.push(address),
             Err(error) => {
                 state.error = Some(error);
@@ -222,13 +274,12 @@ fn accept(model: &mut Model, found: &[Candidate], now: Now) -> Vec<Effect> {
         state.error = Some(Error::usage("where to? A region like `eu-west-1:`, a file like ./disk.img"));
         return Vec::new();
     }
-    let sources = state.sources.clone();
     model.overlays.pop();
     model.names.forget_files();
     let typed: Vec<String> = destinations.iter().map(ToString::to_string).collect();
     // What names no profile goes to the account that is looked at, not to the one of the command line.
     let here = model.profile().cloned();
-    for place in destinations.iter_mut().filter_map(Address::place_mut) {
+    for place in sources.iter_mut().chain(&mut destinations).filter_map(Address::place_mut) {
         place.profile = place.profile.take().or_else(|| here.clone());
     }
     for destination in typed.into_iter().rev() {
@@ -273,6 +324,7 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
     Clear.render(area, buf);
     let (title, right, label) = match state.purpose {
         Purpose::Copy => (format!("Copy {}", state.what), "several destinations: a blank between", "to"),
+        Purpose::Pair => ("Copy from anywhere".to_owned(), "the source, a blank, the destinations", "of"),
         Purpose::Archives => ("List archives".to_owned(), "kept for the next time", "in"),
     };
     let inner = panel(&title, right, true, area, buf, theme);
@@ -317,6 +369,9 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
                 match state.purpose {
                     Purpose::Copy => {
                         "REGION:  PROFILE@REGION:  ./file.img  s3://bucket/prefix/  null:   nothing happens before the plan is accepted"
+                    }
+                    Purpose::Pair => {
+                        "./disk.img  /dev/nvme1n1  s3://bucket/key  s3://bucket/archive/  REGION:snap-ID  then where to   nothing happens before the plan is accepted"
                     }
                     Purpose::Archives => "s3://bucket/prefix/   PROFILE@s3://bucket/prefix/   listing changes nothing",
                 },

@@ -5,7 +5,7 @@ use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::gate::Gate;
 use crate::tui::model::Model;
-use crate::tui::overlay::{self, Overlay, confirm};
+use crate::tui::overlay::{self, Overlay, address, confirm};
 use crate::tui::screen::Screen;
 use crate::tui::text;
 
@@ -56,6 +56,17 @@ pub const ACTIONS: &[Action] = &[
         "What nothing needs any more, with the evidence.",
         |_| Some("orphans need evidence that this version does not read yet; nothing is guessed".to_owned()),
         |_, _| Vec::new(),
+    ),
+    look(
+        "copy-from",
+        "copy from…",
+        &["C"],
+        0,
+        "Copy from anywhere: a file, a device, an archive, an object.",
+        needs_profile,
+        |m, _| {
+            open(m, Overlay::Address(address::State { purpose: address::Purpose::Pair, ..address::State::default() }))
+        },
     ),
     look("transfers", "jobs", &["J", "6"], 70, "Transfers: what runs, how fast, and why.", always, |m, _| {
         go(m, Screen::Transfers)

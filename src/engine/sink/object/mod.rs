@@ -19,7 +19,7 @@ use bytes::Bytes as Buffer;
 use self::held::{Held, Next, Ready};
 use self::records::{Kept, Of, Owner, Records};
 use super::{Desk, Opened, Sink};
-use crate::aws::{Crc64, ImageHead, Keep, Over, Root, S3, Session};
+use crate::aws::{Crc64, ImageHead, Keep, Over, PIECE, Root, S3, Session};
 use crate::engine::blocks::{lock, zeros};
 use crate::engine::call::{Caller, Route, retried};
 use crate::engine::journal::{DestinationPicture, Step};
@@ -87,7 +87,7 @@ impl ObjectSink {
 
     /// What temporary objects of this job begin with.
     fn beside(&self) -> String {
-        format!("{}.floe-{}/", self.key(), self.unique)
+        format!("{}{PIECE}{}/", self.key(), self.unique)
     }
 
     /// How what is temporary is kept: in the standard class, which has no least time, and without tags.
