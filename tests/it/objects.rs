@@ -414,3 +414,50 @@ async fn an_object_that_is_replaced_before_it_is_proved_is_not_called_done() {
     assert_eq!(row.state, JobState::Failed, "{:?}", row.error);
     assert!(format!("{:?}", row.error).contains("is not what this job put there"), "{:?}", row.error);
 }
+
+/// Class, key and tags as they were asked for, also where the object goes by way of temporary ones; those are kept
+/// plainly, so that none is billed for a minimum time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_kept_as_it_was_asked_for() {
+    const KMS: &str = "arn:aws:kms:us-east-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000001";
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let image = image(&rig, "disk.img", 25, &[(4, 6)]);
+    let options = Options {
+        storage_class: Some("STANDARD_IA".to_owned()),
+        kms_key: Some(KMS.to_owned()),
+        tags: vec![("team".to_owned(), "disks & more".to_owned()), ("floe:x".to_owned(), String::new())],
+        ..tight()
+    };
+    for gathered in [1, 2] {
+        let plan = rig.plan(&image, &[IMAGE], Options { force: gathered > 1, ..options.clone() }).await;
+        let piece = if let DestinationKind::Object { layout, .. } = &plan.items[0].destinations[0].kind {
+            layout.piece
+        } else {
+            panic!("an object")
+        };
+        let row = end(&client, start(&client, &cut(plan, piece, gathered)).await).await;
+        assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+        assert_is(&rig, &image).await;
+        let head = s3(&rig.world).head_object().bucket(BUCKET).key(KEY).send().await.expect("a head");
+        assert_eq!(head.storage_class().map(|class| class.as_str()), Some("STANDARD_IA"));
+        assert_eq!(head.server_side_encryption().map(|sse| sse.as_str()), Some("aws:kms"));
+        assert_eq!(head.ssekms_key_id(), Some(KMS));
+        let tags = s3(&rig.world).get_object_tagging().bucket(BUCKET).key(KEY).send().await.expect("tags");
+        let mut tags: Vec<_> = tags.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
+        tags.sort_unstable();
+        assert_eq!(tags, [("floe:x", ""), ("team", "disks & more")]);
+    }
+}
+
+/// The region of a bucket is found, wherever the source is, and the requests are signed for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_in_a_bucket_of_another_region_is_written_there() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let row = rig.copy(&client, SMALL, &["s3://floe-vault-eu-west-1/web.img"], Options::default()).await;
+    assert_eq!(row.destinations[0].state, DestinationState::Completed, "{:?}", row.error);
+    let plan = rig.plan(SMALL, &["s3://floe-vault-eu-west-1/web2.img"], Options::default()).await;
+    let route = plan.items[0].destinations[0].region.as_ref().map(ToString::to_string);
+    assert_eq!(route.as_deref(), Some("eu-west-1"));
+}
