@@ -21,6 +21,8 @@ pub enum Proof {
     Verified,
     /// AWS copied it for that job and says that it is complete; no block passed floe.
     Service(JobId),
+    /// floe wrote it to S3 in that job and proved it then; nobody looked at it since.
+    Stored(JobId),
     /// Its tags say so, and nothing else does.
     Tag,
     /// Written with `--force` onto what was claimed to be right.
@@ -35,7 +37,7 @@ impl Proof {
     /// Whether it may be relied on.
     #[must_use]
     pub const fn is_proved(&self) -> bool {
-        matches!(self, Self::Copied(_) | Self::Verified | Self::Service(_))
+        matches!(self, Self::Copied(_) | Self::Verified | Self::Service(_) | Self::Stored(_))
     }
 
     /// Glyph and words.
@@ -45,6 +47,7 @@ impl Proof {
             Self::Copied(job) => ('✓', format!("proved, job {job}")),
             Self::Verified => ('✓', "proved, verified".to_owned()),
             Self::Service(job) => ('✓', format!("by AWS, job {job}")),
+            Self::Stored(job) => ('✓', format!("proved then, job {job}")),
             Self::Tag => ('?', "by tag".to_owned()),
             Self::Claimed => ('!', "claimed".to_owned()),
             Self::Touched => ('✗', "changed since".to_owned()),
@@ -60,6 +63,8 @@ pub enum Where {
     Snapshot(Held),
     /// A file on this machine.
     File(PathBuf),
+    /// An archive or an image in S3, by its address.
+    Stored(String),
 }
 
 /// One copy of one snapshot.
@@ -99,6 +104,10 @@ pub fn recorded(copies: &Copies, world: &str) -> Vec<Copy> {
             let (at, proof, is_base) = match record.spot {
                 Spot::Snapshot(held) if held == of => return None,
                 Spot::Snapshot(held) => (Where::Snapshot(held), proof, true),
+                Spot::Stored(url) => {
+                    let proof = if let Proof::Copied(job) = proof { Proof::Stored(job) } else { proof };
+                    (Where::Stored(url), proof, false)
+                }
                 Spot::File { path, id } => {
                     let proof = match FileId::of(&path) {
                         Err(_) => Proof::Gone,
@@ -173,6 +182,13 @@ mod tests {
             Spot::Snapshot(held("eu-west-1", "snap-0abc1236")),
             Holds::Proved(held("us-east-1", "snap-0abc1234")),
         );
+        let witness = Witness::Copied { job: JobId(7), unique: "u".to_owned() };
+        let (url, holds) = ("s3://vault/ebs/snap-0abc1234/".to_owned(), held("us-east-1", "snap-0abc1234"));
+        let stored = Copied::new("S3".to_owned(), Spot::Stored(url.clone()), Holds::Proved(holds), witness);
+        copies.keep(&stored).expect("kept");
+        let found = recorded(&copies, "S3");
+        assert_eq!((&found[0].at, &found[0].proof), (&Where::Stored(url), &Proof::Stored(JobId(7))));
+        assert!(found[0].proof.is_proved() && !found[0].is_base, "what it holds is proved, and no delta goes onto it");
         let proofs = |world: &str| {
             let mut all: Vec<_> = recorded(&copies, world).into_iter().map(|copy| copy.proof.words().1).collect();
             all.sort();

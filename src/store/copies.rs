@@ -85,6 +85,8 @@ pub enum Spot {
     },
     /// A snapshot: it never changes.
     Snapshot(Held),
+    /// An archive or an image in S3, by its address without a profile: others may write there too.
+    Stored(String),
 }
 
 /// Who says so.
@@ -197,6 +199,7 @@ impl Copies {
         let key = match &copied.spot {
             Spot::File { path, .. } => file_key(path),
             Spot::Snapshot(held) => snapshot_key(held),
+            Spot::Stored(url) => format!("stored-{}.json", &Digest::of(url.as_bytes()).hex()[..32]),
         };
         let text = serde_json::to_vec_pretty(copied)
             .map_err(|cause| Error::failed(format!("could not write the record of a copy: {cause}")))?;

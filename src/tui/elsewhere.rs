@@ -84,6 +84,7 @@ fn base(model: &Model, copy: &Copy) -> Base {
     let (_, how) = copy.proof.words();
     let word = match &copy.at {
         Where::File(path) => path.display().to_string(),
+        Where::Stored(url) => url.clone(),
         Where::Snapshot(there) => {
             let place = Place { profile: profile_of(model, there), region: Some(there.region.clone()) };
             Address::OnParent(place, there.id.clone()).to_string()
@@ -106,6 +107,7 @@ pub fn place(copy: &Copy) -> String {
     match &copy.at {
         Where::Snapshot(there) => format!("{} {}", there.region.short(), super::text::tail(there.id.as_str(), 9)),
         Where::File(path) => path.display().to_string(),
+        Where::Stored(url) => url.clone(),
     }
 }
 

@@ -124,7 +124,8 @@ async fn a_copy_is_a_proved_one_elsewhere_until_its_file_is_touched() {
     let rig = Rig::calm().await;
     let client = rig.engine(None).await;
     let image = rig.world.path("disk.img");
-    let to = [image.to_str().expect("a path"), "eu-west-1:"];
+    let s3 = "s3://floe-vault-us-east-1/ebs/";
+    let to = [image.to_str().expect("a path"), "eu-west-1:", s3];
     let row = rig.copy(&client, SMALL, &to, Options::default()).await;
     assert_eq!(row.state, JobState::Done, "{:?}", row.error);
     let mut asking = Asking::of(&rig);
@@ -133,14 +134,16 @@ async fn a_copy_is_a_proved_one_elsewhere_until_its_file_is_touched() {
         _ => None,
     };
     let copies = asking.ask(Effect::ReadCopies, read).await;
-    assert_eq!(copies.len(), 2);
+    assert_eq!(copies.len(), 3);
     let whose = SMALL.split_once(':').expect("an address").1;
     for copy in &copies {
         assert_eq!((copy.of.id.as_str(), copy.of.region.as_str()), (whose, "us-east-1"));
-        assert_eq!(copy.proof, Proof::Copied(row.job));
-        assert!(copy.is_base);
+        let stored = matches!(copy.at, Where::Stored(_));
+        assert_eq!(copy.proof, if stored { Proof::Stored(row.job) } else { Proof::Copied(row.job) });
+        assert_eq!(copy.is_base, !stored, "a delta goes beside an archive, not onto it");
         match &copy.at {
             Where::File(path) => assert_eq!(path, &image),
+            Where::Stored(url) => assert_eq!(url, &format!("{s3}{whose}/")),
             Where::Snapshot(there) => {
                 let made = rig.world.made_by_floe("prod", THERE).await;
                 let ids: Vec<_> = made.iter().filter_map(|made| made.snapshot_id()).collect();

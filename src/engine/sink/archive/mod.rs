@@ -37,6 +37,7 @@ use crate::ids::{BlockIndex, SnapshotId};
 use crate::inventory::archives;
 use crate::plan::choices::{COMPRESSOR, compressors, run_blocks};
 use crate::plan::{ArchiveLayer, Verify};
+use crate::store::copies::Spot;
 use crate::units::{Bytes, Digest};
 
 /// What the manifest will say, as far as the plan knows it.
@@ -223,6 +224,10 @@ impl Sink for ArchiveSink {
     fn address(&self) -> String {
         let place = self.session.profile().map(|p| format!("{p}@")).unwrap_or_default();
         format!("{place}{}", self.root.resource())
+    }
+
+    fn spot(&self) -> Result<Option<Spot>> {
+        Ok(Some(Spot::Stored(self.root.resource())))
     }
 
     async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened> {

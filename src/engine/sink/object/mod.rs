@@ -32,6 +32,7 @@ use crate::error::{Class, Error, Result};
 use crate::grant::Grant;
 use crate::ids::BlockIndex;
 use crate::plan::{Layout, Verify};
+use crate::store::copies::Spot;
 use crate::units::Digest;
 
 /// One object that is being made.
@@ -241,6 +242,10 @@ impl Sink for ObjectSink {
     fn address(&self) -> String {
         let place = self.session.profile().map(|p| format!("{p}@")).unwrap_or_default();
         format!("{place}{}", self.url())
+    }
+
+    fn spot(&self) -> Result<Option<Spot>> {
+        Ok(Some(Spot::Stored(self.url())))
     }
 
     async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened> {

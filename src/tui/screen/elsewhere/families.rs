@@ -18,6 +18,8 @@ pub enum Spot {
     Region(Region),
     /// Files of this machine.
     Files,
+    /// Archives and images in S3.
+    S3,
 }
 
 impl Spot {
@@ -25,6 +27,7 @@ impl Spot {
         match &copy.at {
             Where::Snapshot(there) => Self::Region(there.region.clone()),
             Where::File(_) => Self::Files,
+            Where::Stored(_) => Self::S3,
         }
     }
 
@@ -34,6 +37,7 @@ impl Spot {
         match self {
             Self::Region(region) => region.short(),
             Self::Files => "files".to_owned(),
+            Self::S3 => "S3".to_owned(),
         }
     }
 }
