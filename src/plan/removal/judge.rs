@@ -44,10 +44,10 @@ impl Rejudge for Basic {
                         facts.users.get(id).into_iter().flatten().map(ToString::to_string).collect();
                     let shared = session.ec2().shared_with(id).await;
                     vec![
-                        found("images", !users.is_empty(), users.join(", "), "no own image is made of it"),
+                        found("images", &users, "is made of it", "no own image is made of it"),
                         managed(&row.tags),
                         match shared {
-                            Ok(all) => found("shared", !all.is_empty(), all.join(", "), "it is shared with nobody"),
+                            Ok(all) => found("shared", &all, "may use it: it is shared", "it is shared with nobody"),
                             Err(error) => evidence("shared", Answer::Unknown, error.what),
                         },
                         unasked("launch-templates", "launch templates were not asked"),
@@ -57,10 +57,7 @@ impl Rejudge for Basic {
                 Target::Volume(id) => {
                     let Some(row) = facts.volumes.get(id) else { continue };
                     let at: Vec<String> = row.attached_to.iter().map(ToString::to_string).collect();
-                    vec![
-                        found("attached", !at.is_empty(), at.join(", "), "it is attached to nothing"),
-                        managed(&row.tags),
-                    ]
+                    vec![found("attached", &at, "has it attached", "it is attached to nothing"), managed(&row.tags)]
                 }
                 Target::Image(id) => {
                     let Some(row) = facts.images.get(id) else { continue };
@@ -69,11 +66,14 @@ impl Rejudge for Basic {
                             Ok(all) => {
                                 let of = all.iter().filter(|row| row.image.as_ref() == Some(id));
                                 let of: Vec<String> = of.map(|row| row.id.to_string()).collect();
-                                found("instances", !of.is_empty(), of.join(", "), "no instance was launched from it")
+                                found("instances", &of, "was launched from it", "no instance was launched from it")
                             }
                             Err(error) => evidence("instances", Answer::Unknown, error.what.clone()),
                         },
-                        found("shared", row.public, "everybody".to_owned(), "it is not public"),
+                        match row.public {
+                            true => evidence("shared", Answer::Yes, "everybody may launch it: it is public"),
+                            false => evidence("shared", Answer::No, "it is not public"),
+                        },
                         managed(&row.tags),
                         unasked("launch-templates", "launch templates were not asked"),
                     ]
@@ -89,8 +89,12 @@ fn evidence(rule: &str, answer: Answer, text: impl Into<String>) -> Evidence {
     Evidence { rule: rule.to_owned(), answer, text: text.into(), when: Some(jiff::Timestamp::now()) }
 }
 
-fn found(rule: &str, yes: bool, what: String, no: &str) -> Evidence {
-    if yes { evidence(rule, Answer::Yes, what) } else { evidence(rule, Answer::No, no) }
+/// `what` each do what `does` says, or nobody does.
+fn found(rule: &str, what: &[String], does: &str, nobody: &str) -> Evidence {
+    if what.is_empty() {
+        return evidence(rule, Answer::No, nobody);
+    }
+    evidence(rule, Answer::Yes, format!("{} {does}", what.join(", ")))
 }
 
 fn unasked(rule: &str, text: &str) -> Evidence {
