@@ -33,10 +33,17 @@ pub fn save(plan: &RemovalPlan, path: &Path) -> Result<()> {
         return Err(Error::refused(format!("{} is there already, and is no removal plan", path.display()))
             .todo("choose another name"));
     }
+    atomic::write(path, text(plan)?.as_bytes())
+}
+
+/// What stands in the file of a plan.
+///
+/// # Errors
+/// Never in practice: a plan is plain data.
+pub fn text(plan: &RemovalPlan) -> Result<String> {
     let failed = |e: serde_json::Error| Error::failed(format!("the plan cannot be written: {e}"));
     let value = serde_json::to_value(plan).map_err(failed)?;
-    let text = serde_json::to_string_pretty(&value).map_err(failed)? + "\n";
-    atomic::write(path, text.as_bytes())
+    Ok(serde_json::to_string_pretty(&value).map_err(failed)? + "\n")
 }
 
 /// Reads a plan.
