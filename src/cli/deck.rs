@@ -55,6 +55,7 @@ fn rules(resolved: &Resolved) -> Rules {
         read_only_profiles: config.read_only_profiles.clone(),
         ask_above: resolved.ask_above(),
         concurrency,
+        max_delete: config.max_delete,
         limits: resolved.limits.clone(),
         on_event: config.on_event.clone(),
         legend: config.legend,

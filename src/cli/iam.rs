@@ -23,6 +23,10 @@ pub enum Need {
     Copy,
     /// `floe verify`
     Verify,
+    /// `floe delete`
+    Delete,
+    /// `floe restore`
+    Restore,
     /// `floe doctor`: what it looks at
     Doctor,
     /// The deck: all of the above
@@ -50,6 +54,10 @@ enum On {
     Images,
     /// Images that floe itself had made.
     OwnImages,
+    /// Snapshots, volumes and images.
+    Removable,
+    /// Rules of the Recycle Bin.
+    BinRules,
     /// Keys, used through EC2 and EBS only.
     Keys,
     /// Grants on keys, for AWS resources only.
@@ -60,24 +68,24 @@ enum On {
     Objects,
 }
 
-use Need::{Copy as CopyVerb, Deck, Doctor, Ls, Plan, Size, Verify};
+use Need::{Copy as CopyVerb, Deck, Delete, Doctor, Ls, Plan, Restore, Size, Verify};
 
 const TABLE: &[Row] = &[
     Row {
         sid: "WhoAmI",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Doctor, Deck],
+        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Delete, Restore, Doctor, Deck],
         actions: &["sts:GetCallerIdentity"],
         on: On::Everything,
     },
     Row {
         sid: "FindSnapshots",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Doctor, Deck],
+        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Delete, Restore, Doctor, Deck],
         actions: &["ec2:DescribeRegions", "ec2:DescribeSnapshots"],
         on: On::Everything,
     },
     Row {
         sid: "ListOtherThings",
-        verbs: &[Ls, Doctor, Deck],
+        verbs: &[Ls, Delete, Doctor, Deck],
         actions: &["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeVolumes"],
         on: On::Everything,
     },
@@ -183,6 +191,57 @@ const TABLE: &[Row] = &[
         actions: &["s3:ListBucketMultipartUploads"],
         on: On::Buckets,
     },
+    Row {
+        sid: "AskWhatHoldsAThing",
+        verbs: &[Delete, Deck],
+        actions: &["ec2:DescribeSnapshotAttribute"],
+        on: On::Snapshots,
+    },
+    // Without it, whatever the Recycle Bin would keep counts as final.
+    Row {
+        sid: "KnowWhatTheBinKeeps",
+        verbs: &[Delete, Deck],
+        actions: &["rbin:GetRule", "rbin:ListRules"],
+        on: On::BinRules,
+    },
+    Row {
+        sid: "RemoveWhatAPlanNames",
+        verbs: &[Delete, Deck],
+        actions: &["ec2:DeleteSnapshot", "ec2:DeleteVolume", "ec2:DeregisterImage"],
+        on: On::Removable,
+    },
+    Row {
+        sid: "SnapshotVolumesFirst",
+        verbs: &[Delete, Deck],
+        actions: &["ec2:CreateSnapshot", "ec2:CreateTags"],
+        on: On::Removable,
+    },
+    Row {
+        sid: "ArchiveFirst",
+        verbs: &[Delete],
+        actions: &["ebs:GetSnapshotBlock", "ebs:ListSnapshotBlocks"],
+        on: On::Snapshots,
+    },
+    Row { sid: "FindArchivesMadeFirst", verbs: &[Delete], actions: &["s3:ListBucket"], on: On::Buckets },
+    Row {
+        sid: "WriteArchivesMadeFirst",
+        verbs: &[Delete],
+        actions: &["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+        on: On::Objects,
+    },
+    Row { sid: "ReadWithKeysForArchives", verbs: &[Delete], actions: &["kms:Decrypt"], on: On::Keys },
+    Row {
+        sid: "ListTheBin",
+        verbs: &[Restore, Deck],
+        actions: &["ec2:ListImagesInRecycleBin", "ec2:ListSnapshotsInRecycleBin"],
+        on: On::Images,
+    },
+    Row {
+        sid: "BringBack",
+        verbs: &[Restore, Deck],
+        actions: &["ec2:RestoreImageFromRecycleBin", "ec2:RestoreSnapshotFromRecycleBin"],
+        on: On::Images,
+    },
     Row { sid: "LetEbsUseThoseKeys", verbs: &[CopyVerb, Deck], actions: &["kms:CreateGrant"], on: On::Grants },
 ];
 
@@ -208,6 +267,10 @@ impl On {
     fn resource(self) -> Value {
         Value::from(match self {
             Self::Images => return json!(["arn:*:ec2:*::image/*", "arn:*:ec2:*::snapshot/*"]),
+            Self::Removable => {
+                return json!(["arn:*:ec2:*::image/*", "arn:*:ec2:*::snapshot/*", "arn:*:ec2:*:*:volume/*"]);
+            }
+            Self::BinRules => "arn:*:rbin:*:*:rule/*",
             Self::OwnImages => "arn:*:ec2:*::image/*",
             Self::Everything => "*",
             Self::Snapshots | Self::OwnSnapshots => "arn:*:ec2:*::snapshot/*",
@@ -219,7 +282,14 @@ impl On {
 
     fn condition(self) -> Map<String, Value> {
         let condition = match self {
-            Self::Everything | Self::Snapshots | Self::Images | Self::Keys | Self::Buckets | Self::Objects => {
+            Self::Everything
+            | Self::Snapshots
+            | Self::Images
+            | Self::Removable
+            | Self::BinRules
+            | Self::Keys
+            | Self::Buckets
+            | Self::Objects => {
                 return Map::new();
             }
             Self::OwnSnapshots | Self::OwnImages => ("StringLike", json!({ "aws:ResourceTag/floe:job": "*" })),
@@ -296,6 +366,20 @@ mod tests {
         for call in calls {
             assert!(copy.contains(&call.action()), "{}", call.action());
         }
+    }
+
+    #[test]
+    fn every_call_of_a_removal_is_in_its_policy_and_nothing_that_makes_copies() {
+        let delete = actions(Delete);
+        for call in [Call::DeleteSnapshot, Call::DeleteVolume, Call::DeregisterImage, Call::CreateSnapshot] {
+            assert!(delete.contains(&call.action()), "{}", call.action());
+        }
+        assert!(!delete.contains(&Call::StartSnapshot.action()));
+        let restore = actions(Restore);
+        for call in [Call::RestoreSnapshot, Call::RestoreImage] {
+            assert!(restore.contains(&call.action()), "{}", call.action());
+        }
+        assert!(!restore.iter().any(|action| action.contains("Delete")), "{restore:?}");
     }
 
     #[test]

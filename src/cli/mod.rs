@@ -8,9 +8,11 @@ pub mod accuracy;
 mod archives;
 pub mod args;
 pub mod attach;
+pub mod audit;
 pub mod copy;
 #[cfg(feature = "tui")]
 pub mod deck;
+pub mod delete;
 pub mod doctor;
 pub mod engine;
 pub mod events;
@@ -25,11 +27,13 @@ pub mod prices;
 pub mod progress;
 pub mod receipt;
 pub mod resolve;
+pub mod restore;
 pub mod rows;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod say;
 pub mod show_plan;
+pub mod show_removal;
 pub mod signals;
 pub mod size;
 pub mod table;
@@ -78,6 +82,10 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
         Verb::Plan(args) => show_plan::run(args, resolved).await,
         Verb::Copy(args) => copy::run(args, resolved).await,
         Verb::Verify(args) => verify::run(args, resolved).await,
+        // Boxed: a removal may make archives, and the compiler nests all of that.
+        Verb::Delete(args) => Box::pin(delete::run(args, resolved)).await,
+        Verb::Restore(args) => restore::run(args, resolved).await,
+        Verb::Audit(args) => audit::run(args, resolved).await,
         Verb::Jobs(args) => jobs::run(args, resolved).await,
         Verb::Prices => prices::run(resolved),
         Verb::Accuracy => accuracy::run(resolved).await,

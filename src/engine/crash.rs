@@ -24,6 +24,10 @@ pub(super) enum Point {
     BeforeRename,
     /// It has its name; the journal does not know.
     AfterRename,
+    /// The audit log says what is about to be removed; the call is not made.
+    RemovalIntent,
+    /// It was answered; the audit log does not know.
+    RemovalAnswered,
 }
 
 #[cfg(debug_assertions)]
@@ -39,6 +43,8 @@ impl Point {
             Self::Checked => "checked",
             Self::BeforeRename => "before-rename",
             Self::AfterRename => "after-rename",
+            Self::RemovalIntent => "removal-intent",
+            Self::RemovalAnswered => "removal-answered",
         }
     }
 }

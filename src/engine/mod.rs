@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod logout;
 pub mod protocol;
 pub mod rate;
+pub mod removal;
 pub mod retry;
 pub mod telemetry;
 pub mod told;

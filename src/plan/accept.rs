@@ -196,7 +196,8 @@ impl Plan {
     }
 }
 
-fn round(value: &mut serde_json::Value) {
+/// Rounds every figure of a document to twelve significant digits.
+pub(in crate::plan) fn round(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Number(number) if number.is_f64() => {
             let rounded = number.as_f64().and_then(|figure| format!("{figure:.11e}").parse().ok());

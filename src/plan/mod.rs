@@ -25,6 +25,7 @@ mod onto;
 pub mod parts;
 mod peer;
 mod prices;
+pub mod removal;
 mod weigh;
 
 pub use accept::Knobs;

@@ -1,6 +1,7 @@
 //! Config, state directory, audit log, atomic files. No AWS, no decisions.
 
 pub mod atomic;
+pub mod audit;
 pub mod config;
 pub mod copies;
 pub mod hook;

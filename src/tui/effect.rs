@@ -58,6 +58,26 @@ pub enum Effect {
         /// Whether its index is compared with what S3 lists.
         check: bool,
     },
+    /// Make a plan of what would be removed; answered by `RemovalPlanned`.
+    PlanRemoval {
+        /// Its number.
+        number: u64,
+        /// Of what.
+        wanted: Box<crate::tui::removing::Wanted>,
+    },
+    /// Carry out a plan that was accepted; told by `Removing`, answered by `Removed`.
+    Remove {
+        /// Its number.
+        number: u64,
+        /// Exactly what was shown.
+        plan: Box<crate::plan::removal::RemovalPlan>,
+        /// What its acceptance allows.
+        grant: Box<crate::grant::Grant>,
+    },
+    /// Bring these back from the Recycle Bin; answered by `Restored`.
+    Restore(Vec<(crate::address::Place, crate::plan::removal::Target)>),
+    /// Read the audit log; answered by `Audit`.
+    ReadAudit,
     /// Send the engine a command (starting the engine when it is not there yet); answered by `Answered`.
     Engine(Box<Command>),
     /// Put text on the clipboard (OSC 52).

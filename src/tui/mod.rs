@@ -21,6 +21,7 @@ pub mod msg;
 pub mod names;
 pub mod outside;
 pub mod overlay;
+pub mod removing;
 pub mod rules;
 pub mod run;
 pub mod screen;

@@ -29,6 +29,20 @@ pub enum Mode {
     /// Makes, never replaces or removes.
     #[default]
     Safe,
+    /// May remove in one account, by a plan whose count is typed.
+    Armed,
+}
+
+/// How long the deck stays armed after the last key on the deletion screen.
+pub const ARMED_FOR: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+
+/// What the deck is armed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Armed {
+    /// The one account.
+    pub account: crate::ids::AccountId,
+    /// Until when, on the deck's own clock.
+    pub until: std::time::Duration,
 }
 
 /// A sentence at the bottom that goes by itself; errors also stay in the list (`E`).
@@ -66,6 +80,8 @@ pub struct Model {
     pub size: (u16, u16),
     /// Read-only or safe.
     pub mode: Mode,
+    /// Set while it is armed.
+    pub armed: Option<Armed>,
     /// What the config and the machine allow.
     pub rules: Rules,
     /// Whether this is the embedded AWS.
@@ -122,6 +138,8 @@ pub struct Model {
     pub archives: screen::archives::State,
     /// The plan.
     pub plan: screen::plan::State,
+    /// What would be removed.
+    pub removal: screen::removal::State,
     /// Transfers.
     pub transfers: screen::transfers::State,
     /// One job.
@@ -185,6 +203,20 @@ impl Model {
             self.problems.remove(0);
         }
         self.problems.push(Problem { error, count: 1, at: now.wall });
+    }
+
+    /// Arms the deck for an account.
+    pub fn arm(&mut self, account: crate::ids::AccountId, now: Now) {
+        self.armed = Some(Armed { account, until: now.mono + ARMED_FOR });
+        self.mode = Mode::Armed;
+    }
+
+    /// Ends the arming.
+    pub fn disarm(&mut self) {
+        self.armed = None;
+        if self.mode == Mode::Armed {
+            self.mode = Mode::Safe;
+        }
     }
 
     /// A number for the next plan or look.

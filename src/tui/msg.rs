@@ -47,6 +47,16 @@ pub enum Msg {
     Archives(Prefix, Box<Result<Vec<ArchiveRow>>>),
     /// One archive, by its address.
     Inspected(String, Box<Result<Inspected>>),
+    /// The removal plan of that number was made, or not.
+    RemovalPlanned(u64, Box<Result<crate::plan::removal::RemovalPlan>>),
+    /// One item of the removal of that number ended.
+    Removing(u64, crate::engine::removal::Told),
+    /// The removal of that number ended, or was refused.
+    Removed(u64, Box<Result<crate::engine::removal::Report>>),
+    /// Things were brought back, or not.
+    Restored(Box<Result<Vec<crate::engine::removal::Restored>>>),
+    /// The latest lines of the audit log.
+    Audit(Box<Result<crate::store::audit::Told>>),
     /// The engine answered a command.
     Answered(Box<Command>, Result<Answer>),
     /// The profiles were looked up (again), and in which files.

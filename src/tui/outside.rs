@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::effect::{Effect, Memory};
 use super::inquiry;
 use super::msg::Msg;
+use super::removing;
 use crate::aws::{Aws, ProfileInfo};
 use crate::engine::daemon::{self, Background};
 use crate::engine::protocol::{Command, Status};
@@ -164,6 +165,16 @@ impl Outside {
                     old.abort();
                 }
             }
+            Effect::PlanRemoval { number, wanted } => {
+                let plan = removing::plan(self.world.aws.clone(), number, *wanted, self.machine.clone());
+                drop(self.answer(plan));
+            }
+            Effect::Remove { number, plan, grant } => self.remove(number, *plan, *grant),
+            Effect::Restore(targets) => {
+                let (aws, state) = (self.world.aws.clone(), self.world.state.clone());
+                drop(self.answer(removing::restore(aws, state, targets)));
+            }
+            Effect::ReadAudit => drop(self.answer(removing::audit(self.world.state.clone()))),
             Effect::Engine(command) => self.engine(*command),
             Effect::Write { path, contents } => self.write(path, contents),
             Effect::Remember(memory) => self.remember(&memory),
@@ -210,6 +221,23 @@ impl Outside {
         if let Some(old) = self.count.take() {
             old.abort();
         }
+    }
+
+    /// Carries a removal plan out; an engine is there only where the plan has archives to make.
+    fn remove(&self, number: u64, plan: crate::plan::removal::RemovalPlan, grant: crate::grant::Grant) {
+        let world = (self.world.aws.clone(), self.world.state.clone());
+        let connected = plan.archive.is_some().then(|| self.connected());
+        let answers = self.answers.clone();
+        self.answer(async move {
+            let engine = match connected {
+                None => None,
+                Some(connected) => match connected.await {
+                    Ok(engine) => Some(engine),
+                    Err(error) => return Msg::Removed(number, Box::new(Err(error))),
+                },
+            };
+            removing::remove(world, number, plan, grant, engine, answers).await
+        });
     }
 
     fn make_plan(&mut self, number: u64, operation: Operation) {

@@ -20,6 +20,8 @@ pub struct Rules {
     pub ask_above: Usd,
     /// Lanes of a job at most, where the plan's own line says nothing.
     pub concurrency: Option<u32>,
+    /// Items that one plan removes at most, as the config says.
+    pub max_delete: Option<u32>,
     /// The machine's limits.
     pub limits: Limits,
     /// A command for events of jobs, JSON on its input.
@@ -38,6 +40,7 @@ impl Default for Rules {
             read_only_profiles: Vec::new(),
             ask_above: ASK_ABOVE,
             concurrency: None,
+            max_delete: None,
             limits: Limits::default(),
             on_event: None,
             legend: None,
@@ -78,6 +81,12 @@ impl Rules {
         writes
             .find(|to| to.profile.as_ref().is_some_and(|profile| self.read_only_profiles.contains(profile)))
             .map(|to| to.address.to_string())
+    }
+
+    /// Items that one plan removes at most.
+    #[must_use]
+    pub fn max_delete(&self) -> u32 {
+        self.limits.clamp_delete(self.max_delete, &mut Vec::new())
     }
 
     /// Lanes that may be asked for, and whether that is less than was asked.

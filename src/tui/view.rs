@@ -29,7 +29,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
     Clear.render(area, buf);
     let body = body(area);
     if area.height > FRAME_LINES {
-        header(model, line_of(area, 0), buf, theme);
+        header(model, line_of(area, 0), buf, theme, now);
         tabs(model, line_of(area, 1), buf, theme, now);
         (model.screen.page().view)(model, body, buf, theme, now);
         overlay::view(model, body, buf, theme, now);
@@ -85,16 +85,23 @@ fn spread(mut left: Vec<Part>, mut right: Vec<Part>, area: Rect, buf: &mut Buffe
     }
 }
 
-fn header(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
+/// `ARMED delete 27 min`.
+fn armed(model: &Model, now: Now) -> String {
+    let left = model.armed.as_ref().map_or(0, |armed| armed.until.saturating_sub(now.mono).as_secs().div_ceil(60));
+    format!("ARMED delete {left} min")
+}
+
+fn header(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let mut left = vec![Part("floe".into(), Role::Title, 0), Part("  ".into(), Role::Text, 0)];
     left.push(Part(who(model), Role::Accent, 1));
     left.push(Part(format!(" · {}", where_(model)), Role::Text, 4));
     let (mode, role) = match model.mode {
-        Mode::ReadOnly => ("READ-ONLY", Role::Good),
-        Mode::Safe => ("SAFE", Role::Good),
+        Mode::ReadOnly => ("READ-ONLY".to_owned(), Role::Good),
+        Mode::Safe => ("SAFE".to_owned(), Role::Good),
+        Mode::Armed => (armed(model, now), Role::Armed),
     };
     left.push(Part(" · ".into(), Role::Dim, 2));
-    left.push(Part(mode.into(), role, 2));
+    left.push(Part(mode, role, 2));
     spread(left, jobs_and_budget(model, theme), area, buf, theme);
 }
 
@@ -157,7 +164,7 @@ const GAP: usize = 2;
 fn tab_texts(model: &Model, counts: bool) -> Vec<(Screen, String)> {
     let current = match model.screen {
         Screen::Job => Screen::Transfers,
-        Screen::Plan => model.back.last().copied().unwrap_or(Screen::Snapshots),
+        Screen::Plan | Screen::Removal => model.back.last().copied().unwrap_or(Screen::Snapshots),
         Screen::Compare | Screen::Lineage | Screen::Elsewhere | Screen::Archives => Screen::Snapshots,
         other => other,
     };

@@ -43,6 +43,7 @@ fn image(world: &World, id: &str, snapshots: &[&str], change: impl FnOnce(&mut H
             delete_on_termination: device == "/dev/xvda",
         });
         let mut image = Held {
+            binned: None,
             id: id.parse().expect("an id"),
             name: format!("golden {}", snapshots.len()),
             description: "made by hand".to_owned(),

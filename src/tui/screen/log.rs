@@ -24,6 +24,8 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{line, panel};
 
+mod audit;
+
 /// Events kept at most; the journals of the jobs keep all.
 const KEPT: usize = 2_000;
 
@@ -44,6 +46,10 @@ pub struct State {
     pub back: usize,
     /// The error under the cursor.
     pub problem: usize,
+    /// Whether the audit log is shown in the place of the events.
+    pub auditing: bool,
+    /// Its latest lines.
+    pub audit: crate::store::audit::Told,
 }
 
 const HERE: Scope = Scope::Screen(Screen::Log);
@@ -70,6 +76,22 @@ pub const ACTIONS: &[Action] = &[
         model.log.back = 0;
         Vec::new()
     }),
+    look("log.audit", "audit log", &["a"], 7, "Who removed what, when and why; or the events again.", |model, _| {
+        model.log.auditing = !model.log.auditing;
+        model.log.back = 0;
+        if model.log.auditing { vec![Effect::ReadAudit] } else { Vec::new() }
+    }),
+    Action {
+        id: "log.restore",
+        title: "bring back",
+        keys: &["u"],
+        scope: HERE,
+        danger: Danger::Make,
+        hint: 8,
+        doc: "Bring back what the line of the audit log says was deleted, from the Recycle Bin.",
+        disabled: audit::cannot_restore,
+        run: audit::restore,
+    },
     look("log.next-error", "next error", &["tab"], 3, "The next error.", |model, _| {
         let count = model.problems.len().max(1);
         model.log.problem = (model.log.problem + 1) % count;
@@ -179,7 +201,7 @@ fn problem(model: &Model) -> Option<&Problem> {
 }
 
 fn scroll(model: &mut Model, by: isize) -> Vec<Effect> {
-    let count = matching(model).count();
+    let count = if model.log.auditing { audit::lines(model).count() } else { matching(model).count() };
     model.log.back = model.log.back.saturating_add_signed(by).min(count.saturating_sub(1));
     Vec::new()
 }
@@ -200,7 +222,13 @@ fn matching(model: &Model) -> impl Iterator<Item = &Event> {
 
 /// Takes up what was not seen yet: an event is the same when job, moment, subject and text are; one that was
 /// folded again only counts up.
-fn hear(model: &mut Model, msg: &Msg, _: Now) -> Vec<Effect> {
+fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
+    if let Msg::Audit(told) = msg {
+        match &**told {
+            Ok(told) => model.log.audit = told.clone(),
+            Err(error) => model.trouble(now, error.clone()),
+        }
+    }
     let Msg::Status(status) = msg else { return Vec::new() };
     let Some(detail) = &status.detail else { return Vec::new() };
     let log = &mut model.log;
@@ -267,7 +295,12 @@ fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
             line(inner.x + 1, inner.y + n, text, Rect { width: inner.width.saturating_sub(1), ..inner }, buf);
         }
     }
-    events_panel(model, Rect { y: area.y + heights[0], height: heights[1], ..area }, buf, theme);
+    let below = Rect { y: area.y + heights[0], height: heights[1], ..area };
+    if model.log.auditing {
+        audit::panel(model, below, buf, theme);
+    } else {
+        events_panel(model, below, buf, theme);
+    }
 }
 
 fn events_panel(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {

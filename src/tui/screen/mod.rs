@@ -11,6 +11,7 @@ pub mod lineage;
 pub mod listing;
 pub mod log;
 pub mod plan;
+pub mod removal;
 mod rows;
 pub mod snapshots;
 pub mod start;
@@ -55,6 +56,8 @@ pub enum Screen {
     Archives,
     /// What an operation would do.
     Plan,
+    /// What would be removed.
+    Removal,
     /// Jobs.
     Transfers,
     /// One job, full size.
@@ -114,6 +117,7 @@ impl Screen {
         Self::Elsewhere,
         Self::Archives,
         Self::Plan,
+        Self::Removal,
         Self::Transfers,
         Self::Job,
         Self::Log,
@@ -133,6 +137,7 @@ impl Screen {
             Self::Elsewhere => &elsewhere::PAGE,
             Self::Archives => &archives::PAGE,
             Self::Plan => &plan::PAGE,
+            Self::Removal => &removal::PAGE,
             Self::Transfers => &transfers::PAGE,
             Self::Job => &job::PAGE,
             Self::Log => &log::PAGE,

@@ -12,7 +12,7 @@ use crate::tui::effect::Effect;
 use crate::tui::list::{Column, List, Order, word_key};
 use crate::tui::model::{Mode, Model};
 use crate::tui::overlay::{Overlay, address};
-use crate::tui::screen::{ListLayout, Page, Screen, compare, detail, lineage, listing};
+use crate::tui::screen::{ListLayout, Page, Screen, compare, detail, lineage, listing, removal};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
@@ -181,9 +181,17 @@ pub const ACTIONS: &[Action] = &[
         &["D"],
         Danger::Remove,
         0,
-        "A deletion plan of the marked snapshots.",
-        |_| Some("this version makes and never removes; delete with `aws ec2 delete-snapshot`".to_owned()),
-        |_, _| Vec::new(),
+        "A deletion plan of the marked snapshots; nothing is deleted by it.",
+        no_row,
+        |m, _| {
+            let place = |row: &SnapshotRow| {
+                let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
+                (place, crate::plan::removal::Target::Snapshot(row.id.clone()))
+            };
+            let targets = chosen(m).into_iter().map(place).collect();
+            let hidden = m.snapshots.list.hidden;
+            removal::open(m, targets, hidden)
+        },
     ),
 ];
 

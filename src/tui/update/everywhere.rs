@@ -114,15 +114,7 @@ pub const ACTIONS: &[Action] = &[
     look("errors", "errors", &["E"], 0, "Everything that went wrong and is not mended, grouped.", always, |m, _| {
         open(m, Overlay::Errors(overlay::errors::State::default()))
     }),
-    look(
-        "arm",
-        "arm",
-        &["!"],
-        0,
-        "Arm the deck for deletions in one account.",
-        |_| Some("this version deletes nothing, so there is nothing to arm".to_owned()),
-        |_, _| Vec::new(),
-    ),
+    look("arm", "arm", &["!"], 0, "Arm the deck for deletions in one account.", cannot_arm, arm),
     look(
         "copy-command",
         "copy command",
@@ -164,6 +156,58 @@ pub const ACTIONS: &[Action] = &[
         quit,
     ),
 ];
+
+/// The account that the deck would be armed for: the plan's, else the one that is looked at.
+fn account(model: &Model) -> Option<crate::ids::AccountId> {
+    if model.screen == Screen::Removal
+        && let Some(account) = crate::tui::screen::removal::account(model)
+    {
+        return Some(account);
+    }
+    let profile = model.chosen_profiles.first();
+    model.catalog.origins.iter().find(|origin| origin.profile.as_ref() == profile).map(|origin| origin.account.clone())
+}
+
+fn cannot_arm(model: &Model) -> Option<String> {
+    if model.mode == crate::tui::model::Mode::ReadOnly {
+        return Some("READ-ONLY: this deck removes nothing, and that cannot be left".to_owned());
+    }
+    match account(model) {
+        None => Some("no account is known yet".to_owned()),
+        Some(account) => model.rules.check_account(&account, model.sandbox).err().map(|error| error.what),
+    }
+}
+
+/// Arms, by the last four digits of the account; armed, it disarms.
+fn arm(model: &mut Model, now: Now) -> Vec<Effect> {
+    if model.armed.is_some() {
+        model.disarm();
+        model.say(now, "no longer armed");
+        return Vec::new();
+    }
+    let Some(account) = account(model) else { return Vec::new() };
+    let digits = account.as_str();
+    let wanted = digits.get(digits.len().saturating_sub(4)..).unwrap_or(digits).to_owned();
+    model.overlays.push(Overlay::Confirm(confirm::State {
+        title: format!("Arm deletions in {}?", account.grouped()),
+        lines: vec![
+            "Nothing is deleted by this: a plan is, on the deletion screen, by its typed count.".to_owned(),
+            "It lasts half an hour from the last key there; ! ends it.".to_owned(),
+            "Type the last four digits of the account:".to_owned(),
+        ],
+        accept: confirm::Accept::Typed { wanted, typed: String::new() },
+        gate: Gate::opened(now),
+        others: Vec::new(),
+        then: |model, now| {
+            if let Some(account) = self::account(model) {
+                model.say(now, format!("armed for {}", account.grouped()));
+                model.arm(account, now);
+            }
+            Vec::new()
+        },
+    }));
+    Vec::new()
+}
 
 fn back(model: &mut Model, now: Now) -> Vec<Effect> {
     if let Some(list) = model.list_mut() {

@@ -29,6 +29,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
     if model.toast.as_ref().is_some_and(|toast| toast.until <= now.mono) {
         model.toast = None;
     }
+    if model.armed.as_ref().is_some_and(|armed| armed.until <= now.mono) && !plan_is_open(model) {
+        model.disarm();
+        model.say(now, "no longer armed: half an hour without a key on the deletion screen");
+    }
     let mut effects = match &msg {
         Msg::Key(key) => on_key(model, *key, now),
         Msg::Mouse(event) => mouse::on_mouse(model, *event, now),
@@ -109,6 +113,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Closing => vec![Effect::Quit],
+        Msg::RemovalPlanned(..) | Msg::Removing(..) | Msg::Removed(..) | Msg::Restored(_) | Msg::Audit(_) => Vec::new(),
         Msg::Planned(..) | Msg::Answered(..) | Msg::Archives(..) | Msg::Inspected(..) | Msg::Tick => Vec::new(),
     };
     if !matches!(msg, Msg::Key(_) | Msg::Mouse(_) | Msg::Work) {
@@ -122,6 +127,12 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
         list.settle(lines);
     }
     effects
+}
+
+/// Whether a plan of the armed account is open: as long as it is, the arming does not end by itself.
+fn plan_is_open(model: &Model) -> bool {
+    model.screen == Screen::Removal
+        && model.armed.as_ref().is_some_and(|armed| screen::removal::account(model).as_ref() == Some(&armed.account))
 }
 
 fn on_key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
@@ -148,6 +159,9 @@ pub fn run(model: &mut Model, action: &action::Action, now: Now) -> Vec<Effect> 
 
 /// Looks with these profiles in these regions; other profiles empty the catalog, because ids of another account are other things.
 pub fn look(model: &mut Model, profiles: Vec<Profile>, regions: Vec<Region>) -> Vec<Effect> {
+    if model.chosen_profiles != profiles {
+        model.disarm();
+    }
     if model.chosen_profiles != profiles || model.chosen_regions != regions {
         model.catalog = Catalog::default();
         for list in [&mut model.snapshots.list, &mut model.volumes.list, &mut model.images.list, &mut model.world.list]
@@ -158,7 +172,14 @@ pub fn look(model: &mut Model, profiles: Vec<Profile>, regions: Vec<Region>) -> 
     model.chosen_profiles = profiles;
     model.chosen_regions = regions;
     let read_only = model.rules.is_read_only(&model.chosen_profiles);
-    model.mode = if read_only { Mode::ReadOnly } else { Mode::Safe };
+    if read_only {
+        model.disarm();
+    }
+    model.mode = match (read_only, &model.armed) {
+        (true, _) => Mode::ReadOnly,
+        (false, Some(_)) => Mode::Armed,
+        (false, None) => Mode::Safe,
+    };
     model.catalog.finished = false;
     model.look = model.number();
     vec![Effect::Look {
@@ -178,6 +199,8 @@ fn enter_world(
     model.sandbox = sandbox;
     // Jobs, problems and rows of another world are other things: nothing of them stays.
     model.status = None;
+    model.disarm();
+    model.removal = screen::removal::State::default();
     model.figures = super::figures::Figures::default();
     model.copies.clear();
     model.names = super::names::Names::default();
@@ -258,6 +281,7 @@ pub fn wants(model: &Model, now: Now) -> Wants {
         .iter()
         .filter_map(|(list, revision)| list.wakes(*revision))
         .chain(model.toast.as_ref().map(|t| t.until))
+        .chain(model.armed.as_ref().filter(|_| !plan_is_open(model)).map(|armed| armed.until))
         .chain(gates)
         .chain(screen::elsewhere::wakes(model))
         .chain(ages_change(model, now))

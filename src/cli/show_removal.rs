@@ -1,0 +1,183 @@
+//! A removal plan as it is shown and reviewed: what would happen to each thing, whether it comes back, what it frees.
+
+use std::path::Path;
+
+use super::args::Format;
+use super::resolve::Resolved;
+use super::table::{self, Side};
+use super::{Code, delete, say};
+use crate::error::Result;
+use crate::inventory::verdict::Sureness;
+use crate::plan::removal::{self as plans, Back, Item, RemovalPlan, Would};
+use crate::units::Usd;
+
+/// Prints a plan on stdout.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn plan(plan: &RemovalPlan, file: Option<&Path>, resolved: &Resolved) -> Result<()> {
+    match resolved.output {
+        Format::Json => table::json(&serde_json::json!({
+            "plan": plan.short_hash()?,
+            "hash": plan.hash()?,
+            "made": plan.made,
+            "by": plan.by,
+            "summary": plan.summary(),
+            "items": plan.items,
+        })),
+        Format::Csv => {
+            let heads = ["would", "id", "name", "region", "frees_bytes", "frees_label", "usd_per_month", "back", "why"];
+            let row = |item: &Item| {
+                let frees = item.judged.frees;
+                vec![
+                    item.would.word().to_owned(),
+                    item.target.to_string(),
+                    item.judged.name.clone(),
+                    item.judged.origin.region.to_string(),
+                    frees.bytes.0.to_string(),
+                    label(frees.label).to_owned(),
+                    item.judged.usd_per_month.map(|usd| usd.to_string()).unwrap_or_default(),
+                    item.back.text(plan.made),
+                    why(item),
+                ]
+            };
+            table::csv(&heads, plan.items.iter().map(row))
+        }
+        Format::Table | Format::Ids => say::result(&text(plan, file)?),
+    }
+}
+
+const fn label(sure: Sureness) -> &'static str {
+    match sure {
+        Sureness::Exact => "exact",
+        Sureness::UpperBound => "upper-bound",
+        Sureness::Unknown => "unknown",
+    }
+}
+
+/// What a row has to say: why it is skipped, why it is final, where it comes back from.
+fn why(item: &Item) -> String {
+    match (&item.would, &item.back) {
+        (Would::Skip(skip), _) => format!("{}: {}", skip.word(), skip.text()),
+        (_, Back::Final { why }) => why.clone(),
+        (_, Back::Archive { to, .. }) => to.clone(),
+        _ if !item.after.is_empty() => format!("after {}", item.after[0]),
+        _ => String::new(),
+    }
+}
+
+fn frees(item: &Item) -> String {
+    match item.judged.frees.label {
+        _ if !item.would.removes() => "–".to_owned(),
+        Sureness::Exact => format!("= {}", item.judged.frees.bytes),
+        Sureness::UpperBound => format!("≤ {}", item.judged.frees.bytes),
+        Sureness::Unknown => "?".to_owned(),
+    }
+}
+
+/// The plan in words.
+///
+/// # Errors
+/// Never in practice: a plan is plain data.
+pub fn text(plan: &RemovalPlan, file: Option<&Path>) -> Result<String> {
+    let (sum, short) = (plan.summary(), plan.short_hash()?);
+    let accounts: Vec<String> = sum.accounts.iter().map(crate::ids::AccountId::grouped).collect();
+    let regions: Vec<&str> = sum.regions.iter().map(crate::ids::Region::as_str).collect();
+    let mut out = vec![format!(
+        "Plan {short}, made {} by {}: nothing has been removed",
+        plan.made.strftime("%Y-%m-%d %H:%M UTC"),
+        plan.by
+    )];
+    if sum.removed > 0 {
+        out.push(format!(
+            "Would remove {} of at most {} in {} {}: snapshots {}, volumes {}, images {}; skips {}",
+            sum.removed,
+            plan.limit,
+            accounts.join(", "),
+            regions.join(", "),
+            sum.snapshots,
+            sum.volumes,
+            sum.images,
+            sum.skipped
+        ));
+    } else {
+        out.push(format!("Would remove nothing; skips {}", sum.skipped));
+    }
+    out.push(String::new());
+    let columns = [
+        ("would", Side::Left),
+        ("id", Side::Left),
+        ("name", Side::Left),
+        ("region", Side::Left),
+        ("frees", Side::Right),
+        ("back until", Side::Left),
+        ("", Side::Left),
+    ];
+    let row = |item: &Item| {
+        vec![
+            item.would.word().to_owned(),
+            item.target.to_string(),
+            item.judged.name.clone(),
+            item.judged.origin.region.to_string(),
+            frees(item),
+            item.back.text(plan.made),
+            why(item),
+        ]
+    };
+    out.push(table::render(&columns, plan.items.iter().map(row)));
+    out.push(String::new());
+    out.extend(sums(plan, &sum));
+    if sum.removed > 0 {
+        out.push(format!("Carry it out within 24 hours: {}", delete::command(file, &short)));
+    }
+    Ok(out.join("\n"))
+}
+
+fn sums(plan: &RemovalPlan, sum: &plans::Summary) -> Vec<String> {
+    let mut out = Vec::new();
+    if sum.removed == 0 {
+        return out;
+    }
+    let from = match sum.billed_until {
+        Some(until) => format!(", the last of it from {} on: the Recycle Bin still bills", until.strftime("%-d %b %Y")),
+        None => String::new(),
+    };
+    out.push(format!(
+        "Frees {}, {} a month (prices of {}){from}",
+        sum.frees.text(),
+        sum.frees.money(),
+        plan.prices_as_of
+    ));
+    if sum.costs_usd > 0.0 {
+        out.push(format!(
+            "Costs about {} now: {} archived first, each block read back",
+            Usd(sum.costs_usd),
+            sum.archived
+        ));
+    }
+    if sum.finals > 0 {
+        out.push(format!("FINAL: {} cannot be brought back", sum.finals));
+    }
+    out
+}
+
+/// Prints what differs between two plans; none: exit 0, some: 3.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn differences(first: &RemovalPlan, second: &RemovalPlan, resolved: &Resolved) -> Result<Code> {
+    let all = plans::compare(first, second);
+    let cells = all.iter().map(|d| vec![d.id.clone(), d.region.clone(), d.text.clone()]);
+    match resolved.output {
+        Format::Json => table::json(&all)?,
+        Format::Csv => table::csv(&["id", "region", "text"], cells)?,
+        Format::Table | Format::Ids if all.is_empty() => {
+            say::result(&format!("The same: {} and {}", first.short_hash()?, second.short_hash()?))?;
+        }
+        Format::Table | Format::Ids => {
+            let columns = [("id", Side::Left), ("region", Side::Left), ("what changed", Side::Left)];
+            table::print(&columns, cells)?;
+        }
+    }
+    Ok(if all.is_empty() { 0 } else { crate::error::Kind::Partial.exit_code() })
+}

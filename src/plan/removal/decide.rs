@@ -1,0 +1,159 @@
+//! What would happen to one thing, by its verdict and its facts: the one function that plans and re-checks by.
+
+use std::collections::BTreeSet;
+
+use super::facts::{Facts, Rules};
+use super::model::{Back, Item, Skip, Wishes, Would};
+use super::target::Target;
+use crate::ids::{ImageId, SnapshotId};
+use crate::inventory::verdict::{Answer, Evidence, Judged, Verdict};
+use crate::rows::{State, Tag, Tier};
+use crate::units::Bytes;
+
+/// Tags of services that delete their own snapshots: EC2 refuses, or the service loses track of what it has.
+const MANAGERS: [(&str, &str); 4] = [
+    ("aws:backup:source-resource", "AWS Backup manages it: delete its recovery point in the backup vault"),
+    ("aws:dlm:lifecycle-policy-id", "Data Lifecycle Manager manages it: its policy deletes it"),
+    ("aws:dlm:lifecycle-schedule-name", "Data Lifecycle Manager manages it: its policy deletes it"),
+    ("dlm:managed", "Data Lifecycle Manager manages it: its policy deletes it"),
+];
+
+/// Decides one thing. `leaving` are the images of the same plan that would be gone before it.
+#[must_use]
+pub fn decide(target: &Target, judged: &Judged, facts: &Facts, wishes: &Wishes, leaving: &BTreeSet<ImageId>) -> Item {
+    let after: Vec<ImageId> = match target {
+        Target::Snapshot(id) => facts.users.get(id).into_iter().flatten().cloned().collect(),
+        Target::Volume(_) | Target::Image(_) => Vec::new(),
+    };
+    let size = size(target, facts);
+    let (would, back) = match skip(target, judged, facts, wishes, leaving) {
+        Some(skip) => (Would::Skip(skip), Back::Untouched),
+        None => removal(target, facts, wishes),
+    };
+    let after = if would.removes() { after } else { Vec::new() };
+    Item { target: target.clone(), judged: judged.clone(), size, would, back, after }
+}
+
+fn size(target: &Target, facts: &Facts) -> Bytes {
+    match target {
+        Target::Snapshot(id) => facts.snapshots.get(id).map(|row| row.size),
+        Target::Volume(id) => facts.volumes.get(id).map(|row| row.size),
+        Target::Image(id) => facts.images.get(id).map(|row| row.size),
+    }
+    .unwrap_or_default()
+}
+
+fn skip(target: &Target, judged: &Judged, facts: &Facts, wishes: &Wishes, leaving: &BTreeSet<ImageId>) -> Option<Skip> {
+    let tags: Option<&[Tag]> = match target {
+        Target::Snapshot(id) => facts.snapshots.get(id).map(|row| row.tags.as_slice()),
+        Target::Volume(id) => facts.volumes.get(id).map(|row| row.tags.as_slice()),
+        Target::Image(id) => facts.images.get(id).map(|row| row.tags.as_slice()),
+    };
+    let Some(tags) = tags else { return Some(gone()) };
+    // Whatever the verdict says: these are never attempted.
+    if let Some((_, why)) = MANAGERS.iter().find(|(key, _)| tags.iter().any(|(k, _)| k == key)) {
+        return Some(Skip::Managed((*why).to_owned()));
+    }
+    if let Some(state) = forbidden_state(target, facts) {
+        return Some(state);
+    }
+    let users = |id: &SnapshotId| facts.users.get(id).cloned().unwrap_or_default();
+    if let Target::Snapshot(id) = target
+        && let Some(image) = users(id).difference(leaving).next()
+    {
+        return Some(Skip::InUse(format!("{image} is made of it")));
+    }
+    match judged.verdict {
+        // The images that it is in use by go before it, and nothing else uses it.
+        Verdict::InUse if only_by(&judged.evidence, leaving) => unknown(&judged.evidence, wishes),
+        Verdict::InUse => Some(Skip::InUse(said(&judged.evidence, Answer::Yes))),
+        Verdict::Managed => Some(Skip::Managed(said(&judged.evidence, Answer::Yes))),
+        Verdict::Protected => Some(Skip::Protected(said(&judged.evidence, Answer::Yes))),
+        Verdict::Unknown => unknown(&judged.evidence, wishes).or_else(|| {
+            // Unknown without saying what: nobody can have accepted that.
+            let told = judged.evidence.iter().any(|evidence| evidence.answer == Answer::Unknown);
+            (!told).then(|| Skip::Unknown("its verdict is unknown, and nothing says why".to_owned()))
+        }),
+        Verdict::Stale | Verdict::Orphan => unknown(&judged.evidence, wishes),
+    }
+}
+
+fn unknown(evidence: &[Evidence], wishes: &Wishes) -> Option<Skip> {
+    let any = evidence.iter().any(|evidence| evidence.answer == Answer::Unknown);
+    (any && !wishes.accept_unknown).then(|| Skip::Unknown(said(evidence, Answer::Unknown)))
+}
+
+fn forbidden_state(target: &Target, facts: &Facts) -> Option<Skip> {
+    match target {
+        Target::Snapshot(id) => match facts.snapshots.get(id)?.state {
+            State::Completed | State::Error => None,
+            State::Pending => Some(Skip::State("it is still being written".to_owned())),
+            State::Recoverable | State::Recovering => Some(Skip::State("it is in the Recycle Bin already".to_owned())),
+        },
+        Target::Volume(id) => {
+            let row = facts.volumes.get(id)?;
+            match (row.attached_to.first(), row.state.as_str()) {
+                (Some(instance), _) => Some(Skip::InUse(format!("it is attached to {instance}"))),
+                (None, "available" | "error") => None,
+                (None, state) => Some(Skip::State(format!("it is {state}"))),
+            }
+        }
+        Target::Image(_) => None,
+    }
+}
+
+/// What the rules of one answer say, in one line.
+fn said(evidence: &[Evidence], answer: Answer) -> String {
+    let texts: Vec<&str> =
+        evidence.iter().filter(|evidence| evidence.answer == answer).map(|evidence| evidence.text.as_str()).collect();
+    if texts.is_empty() { "its verdict says so, and no rule says why".to_owned() } else { texts.join("; ") }
+}
+
+/// Whether every yes is about images that leave first, each named.
+fn only_by(evidence: &[Evidence], leaving: &BTreeSet<ImageId>) -> bool {
+    let mut yes = evidence.iter().filter(|evidence| evidence.answer == Answer::Yes).peekable();
+    yes.peek().is_some()
+        && yes.all(|evidence| {
+            let words = evidence.text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+            let mut images = words.filter_map(|word| word.parse::<ImageId>().ok()).peekable();
+            images.peek().is_some() && images.all(|image| leaving.contains(&image)) && !names_others(&evidence.text)
+        })
+}
+
+/// Whether a text names something that is no image and could hold it.
+fn names_others(text: &str) -> bool {
+    ["i-", "lt-", "vol-"]
+        .iter()
+        .any(|start| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word.starts_with(start)))
+}
+
+fn removal(target: &Target, facts: &Facts, wishes: &Wishes) -> (Would, Back) {
+    let kept = |rules: &Rules, tags: &[Tag]| match rules.keeping(tags) {
+        Ok(rule) => Back::Bin { days: rule.days, rule: rule.id.clone() },
+        Err(why) => Back::Final { why },
+    };
+    match target {
+        Target::Snapshot(id) => {
+            let Some(row) = facts.snapshots.get(id) else { return (Would::Skip(gone()), Back::Untouched) };
+            let bin = kept(&facts.snapshot_rules, &row.tags);
+            let readable = row.state == State::Completed && row.tier == Tier::Standard;
+            let meant = wishes.archive_only.is_empty() || wishes.archive_only.contains(id);
+            match &wishes.archive_to {
+                Some(to) if readable && meant => {
+                    (Would::ArchiveThenDelete, Back::Archive { to: format!("{to}{id}/"), days: bin.days() })
+                }
+                _ => (Would::Delete, bin),
+            }
+        }
+        Target::Volume(_) if wishes.snapshot_first => (Would::SnapshotThenDelete, Back::Snapshot),
+        Target::Volume(_) => (Would::Delete, Back::Final { why: "no snapshot of it is made first".to_owned() }),
+        Target::Image(id) => match facts.images.get(id) {
+            Some(row) => (Would::Deregister, kept(&facts.image_rules, &row.tags)),
+            None => (Would::Skip(gone()), Back::Untouched),
+        },
+    }
+}
+
+fn gone() -> Skip {
+    Skip::Gone("it is not there, or belongs to another account".to_owned())
+}

@@ -1,0 +1,94 @@
+//! What the deck asks the world for removals: the plan, the run, what the bin gives back, the audit log.
+//!
+//! Each is one future that ends in a message. Only [`remove`] changes what exists, and only by the grant that the
+//! deletion screen gave; everything about it is decided by `plan/` and `engine/`.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::mpsc;
+
+use super::msg::Msg;
+use crate::address::Place;
+use crate::aws::Aws;
+use crate::engine::Client;
+use crate::engine::daemon::user;
+use crate::engine::removal::{self, Remover};
+use crate::error::Result;
+use crate::grant::Grant;
+use crate::plan::Machine;
+use crate::plan::removal::{self as plans, Basic, RemovalPlan, Target, Wishes};
+use crate::store::StateDir;
+use crate::store::audit::Audit;
+
+/// What a plan is made of.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The things.
+    pub targets: Vec<(Place, Target)>,
+    /// What is asked for beside.
+    pub wishes: Wishes,
+    /// Items that one plan removes at most.
+    pub limit: u32,
+}
+
+/// Makes a plan. Nothing is changed.
+pub(super) async fn plan(aws: Aws, number: u64, wanted: Wanted, machine: Machine) -> Msg {
+    let Wanted { targets, wishes, limit } = wanted;
+    let made = plans::make(&aws, &targets, wishes, limit, user(), &Basic, &machine).await;
+    Msg::RemovalPlanned(number, Box::new(made))
+}
+
+/// Carries a plan out; each item is told as it ends.
+pub(super) async fn remove(
+    world: (Aws, StateDir),
+    number: u64,
+    plan: RemovalPlan,
+    grant: Grant,
+    engine: Option<Client>,
+    answers: mpsc::Sender<Msg>,
+) -> Msg {
+    let (aws, state) = world;
+    let stop = Arc::new(AtomicBool::new(false));
+    let remover = Remover { aws, state: state.clone(), judge: Basic, engine, profile: None, stop };
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let passing = tokio::spawn(async move {
+        while let Some(one) = told.recv().await {
+            if answers.send(Msg::Removing(number, one)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let report = remover.run(&plan, &grant, |one| drop(tell.send(one.clone()))).await;
+    if let Err(error) = &report
+        && error.kind == crate::error::Kind::Refused
+    {
+        // Told to the user anyway; a log that cannot be written shows itself at the next run.
+        let _ = removal::refused(&state, &grant.who, &grant.short_hash(), error);
+    }
+    drop(tell);
+    let _ = passing.await;
+    Msg::Removed(number, Box::new(report))
+}
+
+/// Brings things back from the Recycle Bin.
+pub(super) async fn restore(aws: Aws, state: StateDir, targets: Vec<(Place, Target)>) -> Msg {
+    let who = format!("{} (u in the deck)", user());
+    Msg::Restored(Box::new(removal::restore(&aws, &state, &targets, &who).await))
+}
+
+/// Reads the latest lines of the audit log.
+pub(super) async fn audit(state: StateDir) -> Msg {
+    let read = tokio::task::spawn_blocking(move || latest(&Audit::of(&state))).await;
+    Msg::Audit(Box::new(read.unwrap_or_else(|e| Err(crate::error::Error::failed(e.to_string())))))
+}
+
+/// Lines that the deck keeps; `floe audit` shows all.
+const KEPT: usize = 2_000;
+
+fn latest(audit: &Audit) -> Result<crate::store::audit::Told> {
+    let mut told = audit.read(|_| true)?;
+    let surplus = told.entries.len().saturating_sub(KEPT);
+    told.entries.drain(..surplus);
+    Ok(told)
+}

@@ -1,0 +1,519 @@
+//! The deletion screen: what would be removed, item by item, before anything is; then what became of each.
+//!
+//! Deleting starts here and nowhere else: the deck armed for that account, exactly the plan that is shown, its count
+//! typed by hand. Taking out, archiving first and checking again make another plan; a plan runs once.
+
+mod view;
+
+use crossterm::event::KeyEvent;
+
+use crate::address::Place;
+use crate::engine::daemon::user;
+use crate::engine::removal::{Outcome, Report};
+use crate::error::Error;
+use crate::ids::{AccountId, SnapshotId};
+use crate::inventory::verdict::Judged;
+use crate::plan::removal::{RemovalPlan, Target, Wishes};
+use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::clock::Now;
+use crate::tui::effect::Effect;
+use crate::tui::gate::Gate;
+use crate::tui::model::{ARMED_FOR, Mode, Model};
+use crate::tui::msg::Msg;
+use crate::tui::overlay::{Overlay, ask, confirm};
+use crate::tui::removing::Wanted;
+use crate::tui::screen::{Page, Screen};
+
+/// How far it is.
+#[derive(Debug, Default)]
+pub enum Stage {
+    /// Nothing was asked for.
+    #[default]
+    Nothing,
+    /// Facts and verdicts are being read.
+    Making,
+    /// There is no plan, and why.
+    Failed(Box<Error>),
+    /// The plan is here.
+    Planned,
+    /// It is being carried out.
+    Running,
+    /// It was carried out.
+    Over(Box<Report>),
+}
+
+/// What the screen keeps.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The number that was asked with; answers to older ones are dropped.
+    number: u64,
+    /// What the plan is of.
+    pub targets: Vec<(Place, Target)>,
+    /// What is asked for beside.
+    pub wishes: Wishes,
+    /// Marks among them that the filter of their list hides.
+    pub hidden: usize,
+    /// How far it is.
+    pub stage: Stage,
+    /// The plan.
+    pub plan: Option<RemovalPlan>,
+    /// What became of each item so far.
+    pub outcomes: Vec<Option<Outcome>>,
+    /// The item under the cursor.
+    pub cursor: usize,
+    /// Whether the evidence of the item is shown.
+    pub evidence: bool,
+}
+
+/// Asks for the plan of these and goes there; `hidden` of them are marks that a filter hides.
+pub fn open(model: &mut Model, targets: Vec<(Place, Target)>, hidden: usize) -> Vec<Effect> {
+    if matches!(model.removal.stage, Stage::Running) {
+        model.go(Screen::Removal);
+        return Vec::new();
+    }
+    model.removal = State { targets, hidden, ..State::default() };
+    model.go(Screen::Removal);
+    make(model)
+}
+
+/// The same of things that were judged.
+pub fn open_judged(model: &mut Model, judged: &[Judged], hidden: usize) -> Vec<Effect> {
+    let one = |judged: &Judged| {
+        let place = Place { profile: judged.origin.profile.clone(), region: Some(judged.origin.region.clone()) };
+        Some((place, judged.id.parse().ok()?))
+    };
+    open(model, judged.iter().filter_map(one).collect(), hidden)
+}
+
+/// Makes the plan (again).
+fn make(model: &mut Model) -> Vec<Effect> {
+    let number = model.number();
+    let state = &mut model.removal;
+    state.number = number;
+    state.stage = Stage::Making;
+    state.plan = None;
+    state.outcomes.clear();
+    let wanted =
+        Wanted { targets: state.targets.clone(), wishes: state.wishes.clone(), limit: model.rules.max_delete() };
+    vec![Effect::PlanRemoval { number, wanted: Box::new(wanted) }]
+}
+
+const HERE: Scope = Scope::Screen(Screen::Removal);
+
+const fn look(
+    id: &'static str,
+    title: &'static str,
+    keys: &'static [&'static str],
+    hint: u8,
+    doc: &'static str,
+    disabled: fn(&Model) -> Option<String>,
+    run: fn(&mut Model, Now) -> Vec<Effect>,
+) -> Action {
+    Action { id, title, keys, scope: HERE, danger: Danger::Look, hint, doc, disabled, run }
+}
+
+/// What can be done here.
+pub const ACTIONS: &[Action] = &[
+    Action {
+        id: "removal.start",
+        title: "delete…",
+        keys: &["D"],
+        scope: HERE,
+        danger: Danger::Remove,
+        hint: 1,
+        doc: "Carry out exactly this plan: needs the deck armed, and its count typed.",
+        disabled: cannot_start,
+        run: ask_for_count,
+    },
+    look(
+        "removal.take-out",
+        "take out",
+        &["-"],
+        2,
+        "Take the item out; the plan is made again.",
+        cannot_change,
+        take_out,
+    ),
+    look(
+        "removal.archive",
+        "archive first",
+        &["a"],
+        3,
+        "Archive the snapshot to S3 and prove it before it is deleted.",
+        cannot_archive,
+        archive,
+    ),
+    look(
+        "removal.snapshot",
+        "snapshot first",
+        &["s"],
+        0,
+        "Make a snapshot of each volume before it is deleted, or not.",
+        cannot_change,
+        |model, _| {
+            model.removal.wishes.snapshot_first = !model.removal.wishes.snapshot_first;
+            make(model)
+        },
+    ),
+    look(
+        "removal.with-snapshots",
+        "with snapshots",
+        &["S"],
+        0,
+        "Delete the snapshots of each image after it, or not.",
+        cannot_change,
+        |model, _| {
+            model.removal.wishes.with_snapshots = !model.removal.wishes.with_snapshots;
+            make(model)
+        },
+    ),
+    look(
+        "removal.accept-unknown",
+        "accept unknown",
+        &["U"],
+        6,
+        "Include what a rule could not be answered for, or leave it alone again.",
+        cannot_change,
+        |model, _| {
+            model.removal.wishes.accept_unknown = !model.removal.wishes.accept_unknown;
+            make(model)
+        },
+    ),
+    look(
+        "removal.again",
+        "check again",
+        &["r"],
+        5,
+        "Make the plan again, by what AWS says now.",
+        cannot_change,
+        |m, _| make(m),
+    ),
+    look("removal.write", "save for review", &["w"], 4, "Write the plan to a file, for a colleague.", no_plan, write),
+    look("removal.evidence", "evidence", &["e"], 7, "What the verdict of the item rests on.", no_plan, |model, _| {
+        model.removal.evidence = !model.removal.evidence;
+        Vec::new()
+    }),
+    Action {
+        id: "removal.restore",
+        title: "bring back",
+        keys: &["u"],
+        scope: HERE,
+        danger: Danger::Make,
+        hint: 8,
+        doc: "Bring the deleted item back from the Recycle Bin.",
+        disabled: cannot_restore,
+        run: |model, _| {
+            let state = &model.removal;
+            let Some(item) = state.plan.as_ref().and_then(|plan| plan.items.get(state.cursor)) else {
+                return Vec::new();
+            };
+            let place =
+                Place { profile: item.judged.origin.profile.clone(), region: Some(item.judged.origin.region.clone()) };
+            vec![Effect::Restore(vec![(place, item.target.clone())])]
+        },
+    },
+    look("removal.down", "down", &["down", "j"], 0, "The next item.", always, |m, _| step(m, 1)),
+    look("removal.up", "up", &["up", "k"], 0, "The item before.", always, |m, _| step(m, -1)),
+    look("removal.page-down", "page down", &["ctrl-d", "pgdn"], 0, "Ten items down.", always, |m, _| step(m, 10)),
+    look("removal.page-up", "page up", &["ctrl-u", "pgup"], 0, "Ten items up.", always, |m, _| step(m, -10)),
+    look("removal.back", "keep all", &["esc"], 9, "Back; nothing is removed.", always, |model, _| {
+        model.go_back();
+        Vec::new()
+    }),
+];
+
+/// The door.
+pub const PAGE: Page = Page {
+    title: "Deletion",
+    is_list: false,
+    actions: ACTIONS,
+    view: view::view,
+    note: |model, _| match model.removal.stage {
+        Stage::Nothing | Stage::Failed(_) => String::new(),
+        Stage::Making => "◐ asking AWS".to_owned(),
+        Stage::Planned => "plan, not run".to_owned(),
+        Stage::Running => "◐ deleting".to_owned(),
+        Stage::Over(_) => "carried out".to_owned(),
+    },
+    command: |model| {
+        let hash = model.removal.plan.as_ref().and_then(|plan| plan.short_hash().ok());
+        match hash {
+            Some(hash) => format!("floe delete --plan {} --confirm {hash}", file_name(&hash)),
+            None => "floe delete ADDRESS… --out plan.json".to_owned(),
+        }
+    },
+    hear,
+    key: extend_arming,
+    mouse: Page::no_mouse,
+};
+
+/// Each key here keeps the deck armed for another half hour.
+fn extend_arming(model: &mut Model, _: KeyEvent, now: Now) -> Option<Vec<Effect>> {
+    if let Some(armed) = &mut model.armed {
+        armed.until = now.mono + ARMED_FOR;
+    }
+    None
+}
+
+fn file_name(hash: &str) -> String {
+    format!("plan-{hash}.json")
+}
+
+fn step(model: &mut Model, by: isize) -> Vec<Effect> {
+    let last = model.removal.plan.as_ref().map_or(0, |plan| plan.items.len().saturating_sub(1));
+    model.removal.cursor = model.removal.cursor.saturating_add_signed(by).min(last);
+    Vec::new()
+}
+
+fn no_plan(model: &Model) -> Option<String> {
+    match (&model.removal.plan, &model.removal.stage) {
+        (Some(_), _) => None,
+        (None, Stage::Making) => Some("the plan is still being made".to_owned()),
+        (None, _) => Some("there is no plan: D on marks makes one".to_owned()),
+    }
+}
+
+fn cannot_change(model: &Model) -> Option<String> {
+    match model.removal.stage {
+        Stage::Running => Some("it is being carried out".to_owned()),
+        Stage::Over(_) => Some("it was carried out; a plan runs once".to_owned()),
+        _ => no_plan(model),
+    }
+}
+
+/// The one account of the plan: the deck is armed for one.
+pub fn account(model: &Model) -> Option<AccountId> {
+    let accounts = model.removal.plan.as_ref().map(|plan| plan.summary().accounts).unwrap_or_default();
+    match accounts.as_slice() {
+        [one] => Some(one.clone()),
+        _ => None,
+    }
+}
+
+fn cannot_start(model: &Model) -> Option<String> {
+    if model.mode == Mode::ReadOnly {
+        return Some("READ-ONLY: this deck removes nothing; w saves the plan for where it may be".to_owned());
+    }
+    if let Some(why) = cannot_change(model) {
+        return Some(why);
+    }
+    let plan = model.removal.plan.as_ref()?;
+    if plan.summary().removed == 0 {
+        return Some("the plan would remove nothing: every item is skipped, with its reason".to_owned());
+    }
+    let read_only = plan.removals().find_map(|item| {
+        let profile = item.judged.origin.profile.as_ref()?;
+        model.rules.read_only_profiles.contains(profile).then(|| profile.to_string())
+    });
+    if let Some(profile) = read_only {
+        return Some(format!("READ-ONLY: the config names {profile} in read_only_profiles"));
+    }
+    let Some(account) = account(model) else {
+        return Some("the plan is of several accounts, and the deck is armed for one: take the others out".to_owned());
+    };
+    if let Err(error) = model.rules.check_account(&account, model.sandbox) {
+        return Some(error.what);
+    }
+    match &model.armed {
+        Some(armed) if armed.account == account => None,
+        Some(armed) => Some(format!("armed for {}, and the plan is of {}", armed.account.grouped(), account.grouped())),
+        None => Some("not armed: ! arms the deck for this account".to_owned()),
+    }
+}
+
+fn ask_for_count(model: &mut Model, now: Now) -> Vec<Effect> {
+    let Some(plan) = &model.removal.plan else { return Vec::new() };
+    if let Err(error) = plan.check_age(now.wall) {
+        model.refuse(now, error.what);
+        return Vec::new();
+    }
+    let (sum, token) = (plan.summary(), plan.token());
+    let accounts: Vec<String> = sum.accounts.iter().map(AccountId::grouped).collect();
+    let regions: Vec<&str> = sum.regions.iter().map(crate::ids::Region::as_str).collect();
+    let mut lines = vec![format!(
+        "{} snapshots + {} volumes + {} AMIs in {}",
+        sum.snapshots,
+        sum.volumes,
+        sum.images,
+        regions.join(", ")
+    )];
+    if sum.finals > 0 {
+        lines.push(format!("! {} cannot be brought back: no Recycle Bin keeps it", sum.finals));
+    }
+    lines.push("Each is checked again just before its call; what changed is skipped.".to_owned());
+    model.overlays.push(Overlay::Confirm(confirm::State {
+        title: format!("Delete {} in {}?", sum.removed, accounts.join(", ")),
+        lines,
+        accept: confirm::Accept::Typed { wanted: token, typed: String::new() },
+        gate: Gate::opened(now),
+        others: Vec::new(),
+        then: start,
+    }));
+    Vec::new()
+}
+
+/// The count was typed: exactly the plan that is shown is carried out.
+fn start(model: &mut Model, now: Now) -> Vec<Effect> {
+    // Between the question and the answer the arming may have ended.
+    if let Some(why) = cannot_start(model) {
+        model.refuse(now, why);
+        return Vec::new();
+    }
+    let Some(plan) = model.removal.plan.clone() else { return Vec::new() };
+    let who = format!("{} (typed {} in the deck)", user(), plan.token());
+    match plan.grant(who, now.wall) {
+        Ok(grant) => {
+            let number = model.number();
+            model.removal.number = number;
+            model.removal.stage = Stage::Running;
+            model.removal.outcomes = vec![None; plan.items.len()];
+            vec![Effect::Remove { number, plan: Box::new(plan), grant: Box::new(grant) }]
+        }
+        Err(error) => {
+            model.trouble(now, error);
+            Vec::new()
+        }
+    }
+}
+
+fn take_out(model: &mut Model, now: Now) -> Vec<Effect> {
+    let state = &mut model.removal;
+    let Some(item) = state.plan.as_ref().and_then(|plan| plan.items.get(state.cursor)) else { return Vec::new() };
+    let target = item.target.clone();
+    if state.targets.len() == 1 {
+        model.say(now, "that was the last one: nothing would be removed");
+        model.go_back();
+        return Vec::new();
+    }
+    state.targets.retain(|(_, other)| *other != target);
+    make(model)
+}
+
+fn cannot_archive(model: &Model) -> Option<String> {
+    if let Some(why) = cannot_change(model) {
+        return Some(why);
+    }
+    let item = model.removal.plan.as_ref()?.items.get(model.removal.cursor)?;
+    match item.target {
+        Target::Snapshot(_) => None,
+        Target::Volume(_) => Some("a volume is kept by a snapshot: s makes one first".to_owned()),
+        Target::Image(_) => Some("an image is no data: its snapshots are archived".to_owned()),
+    }
+}
+
+/// Asks where to, once; the next ones go there too.
+fn archive(model: &mut Model, _: Now) -> Vec<Effect> {
+    let text = model.removal.wishes.archive_to.clone().unwrap_or_else(|| "s3://".to_owned());
+    model.overlays.push(Overlay::Ask(ask::State {
+        title: "Archive it first".to_owned(),
+        help: "s3://bucket/prefix/ · each block is read back before the snapshot is deleted".to_owned(),
+        text,
+        error: None,
+        then: |model, text, _| {
+            let address = crate::address::Address::destination(text).map_err(|error| error.what)?;
+            if !matches!(address, crate::address::Address::Archive(..)) {
+                return Err("that is no place for archives: write s3://bucket/prefix/".to_owned());
+            }
+            let state = &mut model.removal;
+            let item = state.plan.as_ref().and_then(|plan| plan.items.get(state.cursor));
+            if let Some(Target::Snapshot(id)) = item.map(|item| item.target.clone()) {
+                let only: &mut Vec<SnapshotId> = &mut state.wishes.archive_only;
+                if !only.contains(&id) {
+                    only.push(id);
+                }
+                state.wishes.archive_to = Some(address.to_string());
+            }
+            Ok(make(model))
+        },
+    }));
+    Vec::new()
+}
+
+fn write(model: &mut Model, now: Now) -> Vec<Effect> {
+    let Some(plan) = &model.removal.plan else { return Vec::new() };
+    match (plan.short_hash(), crate::plan::removal::text(plan)) {
+        (Ok(hash), Ok(contents)) => vec![Effect::Write { path: file_name(&hash).into(), contents }],
+        (Err(error), _) | (_, Err(error)) => {
+            model.trouble(now, error);
+            Vec::new()
+        }
+    }
+}
+
+fn cannot_restore(model: &Model) -> Option<String> {
+    if model.mode == Mode::ReadOnly {
+        return Some("READ-ONLY: this deck makes nothing".to_owned());
+    }
+    match model.removal.outcomes.get(model.removal.cursor) {
+        Some(Some(Outcome::Removed { back_until: Some(_), .. })) => None,
+        Some(Some(Outcome::Removed { .. })) => Some("the Recycle Bin does not keep it".to_owned()),
+        _ => Some("it was not deleted".to_owned()),
+    }
+}
+
+fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
+    match msg {
+        Msg::RemovalPlanned(number, made) if *number == model.removal.number => {
+            match &**made {
+                Ok(plan) => {
+                    model.removal.cursor = model.removal.cursor.min(plan.items.len().saturating_sub(1));
+                    model.removal.plan = Some(plan.clone());
+                    model.removal.stage = Stage::Planned;
+                }
+                Err(error) => {
+                    model.removal.stage = Stage::Failed(Box::new(error.clone()));
+                    model.keep_problem(now, error.clone());
+                }
+            }
+            Vec::new()
+        }
+        Msg::Removing(number, told) if *number == model.removal.number => {
+            if let Some(place) = model.removal.outcomes.get_mut(told.at) {
+                *place = Some(told.outcome.clone());
+            }
+            Vec::new()
+        }
+        Msg::Removed(number, report) if *number == model.removal.number => ended(model, report, now),
+        Msg::Restored(rows) => {
+            match &**rows {
+                Ok(rows) => {
+                    let failed = rows.iter().find_map(|row| row.reason.clone());
+                    match failed {
+                        Some(why) => model.refuse(now, why),
+                        None => model.say(now, format!("{} is back", rows.first().map_or("", |row| row.id.id()))),
+                    }
+                }
+                Err(error) => model.trouble(now, error.clone()),
+            }
+            again(model)
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn ended(model: &mut Model, report: &Result<Report, Error>, now: Now) -> Vec<Effect> {
+    match report {
+        Ok(report) => {
+            model.removal.outcomes = report.items.iter().map(|row| Some(row.outcome.clone())).collect();
+            model.say(now, format!("{} removed, {} skipped, {} failed", report.removed, report.skipped, report.failed));
+            model.removal.stage = Stage::Over(Box::new(report.clone()));
+            // Marks of what is gone must not go into the next plan.
+            for list in [&mut model.snapshots.list, &mut model.volumes.list, &mut model.images.list] {
+                list.unmark();
+            }
+        }
+        Err(error) => {
+            model.removal.stage = Stage::Failed(Box::new(error.clone()));
+            model.trouble(now, error.clone());
+        }
+    }
+    again(model)
+}
+
+/// What is gone or back is seen, in the lists and in the log.
+fn again(model: &mut Model) -> Vec<Effect> {
+    let (profiles, regions) = (model.chosen_profiles.clone(), model.chosen_regions.clone());
+    let mut effects = crate::tui::update::look(model, profiles, regions);
+    effects.push(Effect::ReadAudit);
+    effects
+}

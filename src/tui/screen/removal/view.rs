@@ -1,0 +1,258 @@
+//! The deletion screen, drawn: the head, the items beside their sums, what to know before typing.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::{Stage, account};
+use crate::engine::removal::Outcome;
+use crate::ids::AccountId;
+use crate::inventory::verdict::{Answer, Sureness};
+use crate::plan::removal::{Item, RemovalPlan, Would};
+use crate::tui::clock::Now;
+use crate::tui::model::{Mode, Model};
+use crate::tui::text::{clip, left, right};
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::stack::{Want, heights};
+use crate::tui::widget::{line, panel};
+
+/// Columns of the summary beside the items.
+const SUMMARY: u16 = 36;
+
+/// Draws the screen.
+pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
+    let state = &model.removal;
+    let Some(plan) = &state.plan else {
+        let (title, lines) = match &state.stage {
+            Stage::Making => (
+                "Deletion plan ◐",
+                vec![(Role::Text, "◐ asking AWS what holds each of them. Nothing is changed.".to_owned())],
+            ),
+            Stage::Failed(error) => {
+                let mut lines = vec![(Role::Bad, format!("✗ {}", error.what))];
+                lines.extend(error.todo.iter().map(|todo| (Role::Accent, format!("→ {todo}"))));
+                ("Deletion plan ✗", lines)
+            }
+            _ => ("Deletion plan", vec![(Role::Text, "There is no plan: D on marked snapshots makes one.".to_owned())]),
+        };
+        let inner = panel(title, "esc back", true, area, buf, theme);
+        write(inner, &lines, buf, theme);
+        return;
+    };
+    let before = before(model, plan, now);
+    let tall = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).saturating_add(2);
+    let wants = [
+        Want { least: 3, most: 4, worth: 7 },
+        Want { least: 5, most: u16::MAX, worth: 9 },
+        Want { least: 3, most: tall(before.len()), worth: 8 },
+    ];
+    let heights = heights(area.height, &wants);
+    let head = Rect { height: heights[0], ..area };
+    let middle = Rect { y: head.bottom(), height: heights[1], ..area };
+    let foot = Rect { y: middle.bottom(), height: heights[2], ..area };
+    if head.height > 0 {
+        let right =
+            if matches!(state.stage, Stage::Over(_) | Stage::Running) { "" } else { "nothing has been deleted" };
+        let inner = panel("Deletion plan", right, false, head, buf, theme);
+        write(inner, &head_lines(plan), buf, theme);
+    }
+    if middle.height > 0 {
+        let beside = if area.width >= 100 { SUMMARY } else { 0 };
+        items(model, plan, Rect { width: middle.width - beside, ..middle }, buf, theme);
+        if beside > 0 {
+            let at = Rect { x: middle.right() - beside, width: beside, ..middle };
+            let inner = panel("Summary", "", false, at, buf, theme);
+            write(inner, &summary(plan), buf, theme);
+        }
+    }
+    if foot.height > 0 {
+        let title = if state.evidence { "Evidence" } else { "Before you type" };
+        let inner = panel(title, if state.evidence { "e closes" } else { "" }, false, foot, buf, theme);
+        write(inner, &before, buf, theme);
+    }
+}
+
+fn write(inner: Rect, lines: &[(Role, String)], buf: &mut Buffer, theme: &Theme) {
+    let room = usize::from(inner.width.saturating_sub(2));
+    for (n, (role, text)) in (0..inner.height).zip(lines) {
+        let text = Line::from(Span::styled(clip(text, room), theme.style(*role)));
+        line(inner.x + 1, inner.y + n, &text, Rect { width: inner.width.saturating_sub(1), ..inner }, buf);
+    }
+}
+
+fn head_lines(plan: &RemovalPlan) -> Vec<(Role, String)> {
+    let sum = plan.summary();
+    let accounts: Vec<String> = sum.accounts.iter().map(AccountId::grouped).collect();
+    let regions: Vec<&str> = sum.regions.iter().map(crate::ids::Region::as_str).collect();
+    let of = format!(
+        "{} · {} snapshots, {} volumes, {} AMIs in {}",
+        accounts.join(", "),
+        sum.snapshots,
+        sum.volumes,
+        sum.images,
+        regions.join(", ")
+    );
+    let made = format!(
+        "plan {}, made {} by {} · {}, limit of one plan {}",
+        plan.short_hash().unwrap_or_default(),
+        plan.made.strftime("%H:%M UTC"),
+        plan.by,
+        sum.removed,
+        plan.limit
+    );
+    vec![(Role::Accent, if sum.removed == 0 { "nothing would be removed".to_owned() } else { of }), (Role::Text, made)]
+}
+
+fn frees(item: &Item) -> String {
+    match item.judged.frees.label {
+        _ if !item.would.removes() => "–".to_owned(),
+        Sureness::Exact => format!("= {}", item.judged.frees.bytes),
+        Sureness::UpperBound => format!("≤ {}", item.judged.frees.bytes),
+        Sureness::Unknown => "?".to_owned(),
+    }
+}
+
+fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let state = &model.removal;
+    let title = match state.hidden {
+        0 => format!("Items {}", plan.items.len()),
+        n => format!("Items {} · {n} of them are marked but hidden by the filter", plan.items.len()),
+    };
+    let inner = panel(&title, "! final first", true, area, buf, theme);
+    if inner.height < 2 {
+        return;
+    }
+    let room = usize::from(inner.width.saturating_sub(2));
+    let narrow = room < 80;
+    let id = if narrow { 12 } else { 22 };
+    let name = room.saturating_sub(4 + 16 + id + 1 + 6 + 11 + 16).clamp(4, 24);
+    let cells = |would: &str, what: &str, called: &str, at: &str, frees: &str, back: &str| {
+        format!(
+            "{}{} {} {} {} {}",
+            left(would, 16),
+            left(what, id),
+            left(&clip(called, name), name),
+            left(at, 5),
+            right(frees, 10),
+            clip(back, room.saturating_sub(4 + 16 + id + name + 5 + 10 + 4))
+        )
+    };
+    let heads = cells("WOULD", "ID", "NAME", "REG", "FREES", "BACK UNTIL");
+    line(inner.x + 1, inner.y, &Line::from(Span::styled(format!("  {heads}"), theme.style(Role::Title))), inner, buf);
+    let height = usize::from(inner.height - 1);
+    let top = state.cursor.saturating_sub(height.saturating_sub(1));
+    for (n, (at, item)) in (1..inner.height).zip(plan.items.iter().enumerate().skip(top)) {
+        let outcome = state.outcomes.get(at).and_then(Option::as_ref);
+        let word = outcome.map_or_else(|| item.would.word(), |outcome| outcome.word(&item.target));
+        let (mark, role) = look(item, outcome);
+        let back = match (outcome, &item.would) {
+            (Some(outcome), _) if !outcome.text().is_empty() => outcome.text(),
+            (_, Would::Skip(skip)) => format!("{}: {}", skip.word(), skip.text()),
+            _ => item.back.text(plan.made),
+        };
+        let what = crate::tui::text::tail(item.target.id(), id);
+        let region = item.judged.origin.region.short();
+        let text = format!("{mark} {}", cells(word, &what, &item.judged.name, &region, &frees(item), &back));
+        let role = if at == state.cursor { Role::Cursor } else { role };
+        let text = Line::from(Span::styled(clip(&text, room), theme.style(role)));
+        line(inner.x + 1, inner.y + n, &text, Rect { width: inner.width.saturating_sub(1), ..inner }, buf);
+    }
+}
+
+/// Glyph and colour of a row.
+fn look(item: &Item, outcome: Option<&Outcome>) -> (&'static str, Role) {
+    match outcome {
+        Some(Outcome::Removed { .. }) => ("✓", Role::Good),
+        Some(Outcome::Failed { .. }) => ("✗", Role::Bad),
+        Some(Outcome::Skipped { .. } | Outcome::NotTried) => ("·", Role::Dim),
+        None if !item.would.removes() => ("✗", Role::Dim),
+        None if item.back.is_final() => ("!", Role::Warn),
+        None => (" ", Role::Text),
+    }
+}
+
+fn summary(plan: &RemovalPlan) -> Vec<(Role, String)> {
+    let sum = plan.summary();
+    let row = |what: &str, n: u32, more: &str| (Role::Text, format!("{what:<11}{n:>3}  {more}"));
+    let plain = sum.removed - sum.archived - sum.copied - sum.images;
+    let mut out = vec![(Role::Dim, "WOULD HAPPEN".to_owned()), row("delete", plain, "")];
+    if sum.archived > 0 {
+        out.push(row("archive", sum.archived, "proved, then delete"));
+    }
+    if sum.copied > 0 {
+        out.push(row("snapshot", sum.copied, "proved, then delete"));
+    }
+    if sum.images > 0 {
+        out.push(row("deregister", sum.images, "AMI"));
+    }
+    out.push(row("= removed", sum.removed, ""));
+    out.push(row("skip", sum.skipped, "reason in the row"));
+    out.push((Role::Text, String::new()));
+    out.push((Role::Text, format!("frees   {}", sum.frees.text())));
+    out.push((Role::Text, format!("a month {}", sum.frees.money())));
+    if let Some(until) = sum.billed_until {
+        out.push((Role::Dim, format!("from {} (the bin still bills)", until.strftime("%-d %b"))));
+    }
+    if sum.costs_usd > 0.0 {
+        out.push((Role::Text, format!("costs   {} now", crate::units::Usd(sum.costs_usd))));
+    }
+    if sum.finals > 0 {
+        out.push((Role::Warn, format!("FINAL   {} cannot be brought back !", sum.finals)));
+    }
+    out
+}
+
+/// What is to be known before the count is typed; with `e` what the verdict of the item rests on.
+fn before(model: &Model, plan: &RemovalPlan, now: Now) -> Vec<(Role, String)> {
+    let state = &model.removal;
+    let item = plan.items.get(state.cursor);
+    if state.evidence {
+        let evidence = item.map(|item| item.judged.evidence.as_slice()).unwrap_or_default();
+        let word = |answer: Answer| match answer {
+            Answer::Yes => ("yes", Role::Warn),
+            Answer::No => ("no ", Role::Text),
+            Answer::Unknown => ("?  ", Role::Fresh),
+            Answer::Hint => ("~  ", Role::Dim),
+        };
+        let row = |e: &crate::inventory::verdict::Evidence| {
+            let (word, role) = word(e.answer);
+            (role, format!("{word} {:<18} {}", e.rule, e.text))
+        };
+        return evidence.iter().map(row).collect();
+    }
+    if let Stage::Over(report) = &state.stage {
+        let text = format!(
+            "{} removed, {} skipped, {} failed · u brings the item back from the bin · 7 then a: the audit log",
+            report.removed, report.skipped, report.failed
+        );
+        return vec![(Role::Accent, text)];
+    }
+    let age = crate::tui::text::age(plan.made, now);
+    let age = if age == "now" { "just now".to_owned() } else { format!("{age} ago") };
+    let mut out = vec![
+        (Role::Text, format!("✓ checked {age}; each item is checked again just before its call (r checks all now).")),
+        (
+            Role::Text,
+            "  Deletes run 5 a second, never stop at a failure, and each is in the audit log before and after."
+                .to_owned(),
+        ),
+    ];
+    if let Some(item) = item.filter(|item| item.back.is_final()) {
+        let keep = match item.target {
+            crate::plan::removal::Target::Snapshot(_) => "a archives it first",
+            crate::plan::removal::Target::Volume(_) => "s makes a snapshot first",
+            crate::plan::removal::Target::Image(_) => "there is no way to keep it",
+        };
+        out.push((Role::Warn, format!("! {} cannot be brought back · {keep} · - takes it out", item.target)));
+    }
+    let armed = match (&model.armed, account(model)) {
+        _ if model.mode == Mode::ReadOnly => "READ-ONLY: nothing is removed here; w saves the plan".to_owned(),
+        (Some(armed), Some(account)) if armed.account == account => {
+            format!("armed: D asks for `{}` to be typed", plan.token())
+        }
+        (_, Some(account)) => format!("! arms the deck for {} (SAFE now), then D", account.grouped()),
+        (_, None) => "nothing of one account to remove".to_owned(),
+    };
+    out.push((Role::Key, armed));
+    out
+}
