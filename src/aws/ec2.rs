@@ -4,6 +4,8 @@
 //! Rows come back as plain values, so no SDK type leaves this room.
 
 mod images;
+mod shares;
+mod users;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;

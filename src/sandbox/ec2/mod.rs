@@ -4,17 +4,21 @@
 //! the organisation's policy, parameters, then the resources. Each action lives with its resource; none holds the
 //! model's lock for longer than it takes to write one page.
 
+mod bin;
 mod copy;
 mod fault;
 mod filter;
+mod guards;
 mod images;
 mod instances;
 mod page;
 mod places;
 mod query;
+mod references;
 mod settings;
 mod snapshots;
 mod tags;
+mod templates;
 mod volumes;
 
 use http::StatusCode;
@@ -38,13 +42,22 @@ struct Ask<'a> {
 type Action = fn(&Ask<'_>) -> Result<String, Fault>;
 
 /// What this EC2 can do.
-const ACTIONS: [(&str, Action); 14] = [
+const ACTIONS: [(&str, Action); 23] = [
     ("DescribeRegions", places::describe_regions),
     ("DescribeAvailabilityZones", places::describe_availability_zones),
     ("DescribeSnapshots", snapshots::describe),
     ("CopySnapshot", copy::snapshot),
     ("CopyImage", copy::image),
     ("DescribeSnapshotAttribute", snapshots::describe_attribute),
+    ("DescribeLockedSnapshots", guards::locks),
+    ("DescribeFastSnapshotRestores", guards::fast_restores),
+    ("DescribeSnapshotTierStatus", guards::tiers),
+    ("ListSnapshotsInRecycleBin", bin::snapshots),
+    ("ListImagesInRecycleBin", bin::images),
+    ("DescribeLaunchTemplates", templates::describe),
+    ("DescribeLaunchTemplateVersions", templates::versions),
+    ("DescribeImageAttribute", references::attribute),
+    ("DescribeImageReferences", references::references),
     ("DeleteSnapshot", snapshots::delete),
     ("DescribeVolumes", volumes::describe),
     ("DescribeImages", images::describe),

@@ -1,0 +1,301 @@
+//! What refers to snapshots, volumes and images, and the verdicts drawn from it: the truth table of the scenario
+//! `clear`, whole and with any one question denied; and what it costs in questions.
+//!
+//! The truth is in the scenario's own tags: `truth` is the verdict, `by` the rules that say yes or cannot know. It is
+//! read from what EC2 answers to the SDK, not from floe's rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use floe::aws::Aws;
+use floe::inventory::Regions;
+use floe::inventory::relations::{self, Ask, JobUse, Told, Update, again, survey};
+use floe::inventory::verdict::{Answer, Judged, Policy, Verdict, View};
+use floe::sandbox::faults::{Fault, Faults, Rule};
+use floe::sandbox::{Options, Running, serve};
+use floe::store::StateDir;
+use jiff::Timestamp;
+
+use super::inventory::world;
+
+pub async fn clear() -> Running {
+    let faults = Faults { short_pages_permille: 0, empty_pages_permille: 0, ..Faults::default() };
+    serve(Options { scenario: Some(PathBuf::from("clear")), faults, ..Options::default() }).await.expect("it serves")
+}
+
+fn ask(region: &str) -> Ask {
+    Ask {
+        profiles: vec![Some("prod".parse().expect("a profile"))],
+        regions: Regions::Only(vec![region.parse().expect("a region")]),
+        anew: false,
+        policy: Policy::default(),
+        jobs: Told::of(Ok(Vec::new())),
+    }
+}
+
+/// A region as it stands when everything was asked.
+async fn surveyed(aws: &Aws, ask: Ask, state: Option<&StateDir>) -> std::sync::Arc<relations::Region> {
+    let mut updates = survey(aws, ask, state);
+    let mut done = None;
+    while let Some(update) = updates.recv().await {
+        match update {
+            Update::Done(region) => done = Some(region),
+            Update::Failed { error, .. } | Update::ProfileFailed(_, error) => panic!("{error}"),
+            _ => {}
+        }
+    }
+    done.expect("a region")
+}
+
+fn judged(region: &relations::Region, policy: &Policy) -> BTreeMap<String, Judged> {
+    let view = View { region, policy, now: Timestamp::now() };
+    view.things().map(|thing| view.judge(thing)).map(|judged| (judged.id.clone(), judged)).collect()
+}
+
+async fn judge(running: &Running, region: &str) -> BTreeMap<String, Judged> {
+    judged(&*surveyed(&world(running), ask(region), None).await, &Policy::default())
+}
+
+struct Truth {
+    verdict: String,
+    by: BTreeSet<String>,
+}
+
+/// What each thing must be, by id, as its tags say: snapshots, volumes and images.
+async fn truths(running: &Running, region: &str) -> BTreeMap<String, Truth> {
+    let keys = running.sandbox.profiles().into_iter().find(|keys| keys.name.as_str() == "prod").expect("prod");
+    let config = aws_sdk_ec2::Config::builder()
+        .behavior_version(aws_sdk_ec2::config::BehaviorVersion::latest())
+        .endpoint_url(running.url())
+        .region(aws_sdk_ec2::config::Region::new(region.to_owned()))
+        .credentials_provider(aws_credential_types::Credentials::new(
+            keys.access_key_id,
+            keys.secret,
+            None,
+            None,
+            "test",
+        ))
+        .build();
+    let ec2 = aws_sdk_ec2::Client::from_conf(config);
+    let mut all = Vec::new();
+    let snapshots = ec2.describe_snapshots().owner_ids("self").send().await.expect("snapshots");
+    all.extend(snapshots.snapshots.into_iter().flatten().map(|row| (row.snapshot_id, row.tags)));
+    let volumes = ec2.describe_volumes().send().await.expect("volumes");
+    all.extend(volumes.volumes.into_iter().flatten().map(|row| (row.volume_id, row.tags)));
+    let images = ec2.describe_images().owners("self").include_disabled(true).include_deprecated(true).send().await;
+    all.extend(images.expect("images").images.into_iter().flatten().map(|row| (row.image_id, row.tags)));
+    let truth = |(id, tags): (Option<String>, Option<Vec<aws_sdk_ec2::types::Tag>>)| {
+        let tags = tags.unwrap_or_default();
+        let value = |key: &str| tags.iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
+        let by = value("by").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        let id = id.expect("an id");
+        let verdict = value("truth").unwrap_or_else(|| panic!("{id} has no truth: {tags:?}")).to_owned();
+        (id, Truth { verdict, by })
+    };
+    all.into_iter().map(truth).collect()
+}
+
+fn yes(judged: &Judged) -> BTreeSet<String> {
+    let says = |answer| matches!(answer, Answer::Yes);
+    judged.evidence.iter().filter(|e| says(e.answer)).map(|e| e.rule.clone()).collect()
+}
+
+fn unknown(judged: &Judged) -> BTreeSet<String> {
+    judged.evidence.iter().filter(|e| e.answer == Answer::Unknown).map(|e| e.rule.clone()).collect()
+}
+
+#[tokio::test]
+async fn each_kind_of_reference_alone_and_in_pairs_gets_its_verdict() {
+    let running = clear().await;
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for region in ["us-east-1", "eu-west-1"] {
+        let (judged, truths) = (judge(&running, region).await, truths(&running, region).await);
+        assert_eq!(judged.keys().collect::<Vec<_>>(), truths.keys().collect::<Vec<_>>(), "everything is judged");
+        for (id, truth) in &truths {
+            let found = &judged[id];
+            *counts.entry(truth.verdict.clone()).or_default() += 1;
+            if found.verdict.word() != truth.verdict {
+                wrong.push(format!(
+                    "{id} {}: {} instead of {}: {:#?}",
+                    found.name,
+                    found.verdict.word(),
+                    truth.verdict,
+                    found.evidence
+                ));
+            }
+            // What the file says of reasons holds, but for what nobody asks because another rule has decided.
+            let mut said = yes(found);
+            said.extend(unknown(found).into_iter().filter(|rule| truth.by.contains(rule)));
+            if said != truth.by {
+                wrong.push(format!("{id} {}: {said:?} instead of {:?}", found.name, truth.by));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(counts.values().sum::<usize>() >= 60, "{counts:?}");
+    assert_eq!(counts.len(), 6, "every verdict is there: {counts:?}");
+}
+
+/// What each question serves.
+const QUESTIONS: [(&str, &[&str]); 12] = [
+    ("DescribeImages", &["images"]),
+    ("DescribeVolumes", &["volume"]),
+    ("DescribeInstances", &["instances"]),
+    ("DescribeLaunchTemplates", &["launch-templates"]),
+    ("DescribeLaunchTemplateVersions", &["launch-templates"]),
+    ("DescribeLockedSnapshots", &["locks"]),
+    ("DescribeFastSnapshotRestores", &["fast-restore"]),
+    ("DescribeSnapshotTierStatus", &["tier"]),
+    ("ListImagesInRecycleBin", &["images-in-bin"]),
+    ("DescribeSnapshotAttribute", &["shares"]),
+    ("DescribeImageAttribute", &["shares"]),
+    ("DescribeImageReferences", &["image-references"]),
+];
+
+/// What must become of a thing when these rules have no answer.
+fn without(id: &str, truth: &Truth, denied: &str, rules: &[&str], full: &Judged) -> &'static str {
+    let concerned = full.evidence.iter().any(|evidence| rules.contains(&evidence.rule.as_str()))
+        && match denied {
+            "DescribeSnapshotAttribute" => id.starts_with("snap"),
+            "DescribeImageAttribute" => id.starts_with("ami"),
+            _ => true,
+        };
+    let word = |word: &str| Verdict::ALL.into_iter().find(|verdict| verdict.word() == word).expect("a verdict");
+    let truly = word(&truth.verdict);
+    if !concerned {
+        return truly.word();
+    }
+    // What else says yes stands; a guard that is stronger than stale needs no other answer.
+    let strong = full.evidence.iter().any(|evidence| {
+        let survives = !rules.contains(&evidence.rule.as_str());
+        evidence.answer == Answer::Yes
+            && survives
+            && !matches!(evidence.rule.as_str(), "volume" | "instances" | "launched")
+    });
+    let fresh = truly == Verdict::InUse && yes(full).iter().any(|rule| !rules.contains(&rule.as_str()));
+    if strong || fresh { "keeps" } else { "unknown" }
+}
+
+#[tokio::test]
+async fn with_any_one_question_denied_nothing_turns_into_an_orphan() {
+    let running = clear().await;
+    let (full, truths) = (judge(&running, "us-east-1").await, truths(&running, "us-east-1").await);
+    for (denied, rules) in QUESTIONS {
+        running.sandbox.set_faults(Faults {
+            rules: vec![Rule::of(Fault::Deny).on(denied)],
+            short_pages_permille: 0,
+            empty_pages_permille: 0,
+            ..Faults::default()
+        });
+        let judged = judge(&running, "us-east-1").await;
+        let mut turned = 0;
+        for (id, found) in &judged {
+            let (truth, full) = (&truths[id], &full[id]);
+            if found.verdict == Verdict::Orphan {
+                assert_eq!(truth.verdict, "orphan", "{denied}: {id} {} turned into an orphan", found.name);
+            }
+            match without(id, truth, denied, rules, full) {
+                // Public images and snapshots are known as such without the question.
+                "unknown" if rules == ["shares"] && found.verdict == Verdict::Protected => {
+                    assert!(yes(found).contains("shares"), "{denied}: {id}");
+                }
+                "unknown" => {
+                    assert_eq!(found.verdict, Verdict::Unknown, "{denied}: {id} {}: {:#?}", found.name, found.evidence);
+                    turned += 1;
+                    if truth.verdict == "orphan" {
+                        assert_eq!(unknown(found).len(), 1, "{denied}: {id} {}: {:#?}", found.name, found.evidence);
+                        let rule = found.evidence.iter().find(|e| e.answer == Answer::Unknown).expect("one");
+                        assert!(rule.text.contains(denied), "the action is named: {rule:?}");
+                    }
+                    // Everything else says what it said.
+                    for evidence in full.evidence.iter().filter(|e| !rules.contains(&e.rule.as_str())) {
+                        let now = found.evidence.iter().find(|e| e.rule == evidence.rule).map(|e| e.answer);
+                        let lost = evidence.answer == Answer::No && now == Some(Answer::Unknown);
+                        assert!(now == Some(evidence.answer) || !lost, "{denied}: {id} {}", evidence.rule);
+                    }
+                }
+                "keeps" => assert_ne!(found.verdict, Verdict::Orphan, "{denied}: {id}"),
+                word => assert_eq!(found.verdict.word(), word, "{denied}: {id} {}: {:#?}", found.name, found.evidence),
+            }
+        }
+        assert!(turned > 0, "{denied} concerns nobody");
+    }
+}
+
+#[tokio::test]
+async fn a_job_and_the_policy_keep_what_would_be_an_orphan() {
+    let running = clear().await;
+    let aws = world(&running);
+    let before = judge(&running, "us-east-1").await;
+    let orphan = before.values().find(|judged| judged.verdict == Verdict::Orphan && judged.id.starts_with("snap"));
+    let id = orphan.expect("an orphan").id.clone();
+    let used = JobUse { id: id.clone(), job: "7".parse().expect("a job") };
+    let with_job = Ask { jobs: Told::of(Ok(vec![used])), ..ask("us-east-1") };
+    let region = surveyed(&aws, with_job, None).await;
+    let judged_now = judged(&region, &Policy::default());
+    assert_eq!(judged_now[&id].verdict, Verdict::InUse);
+    assert!(judged_now[&id].evidence.iter().any(|e| e.rule == "jobs" && e.text.contains("job 7")));
+    let nobody = Ask { jobs: Told::of(Err(floe::error::Error::failed("the jobs cannot be read"))), ..ask("us-east-1") };
+    let region = surveyed(&aws, nobody, None).await;
+    assert_eq!(judged(&region, &Policy::default())[&id].verdict, Verdict::Unknown);
+    let elsewhere = Policy { accounts: vec!["998877665544".parse().expect("an account")], ..Policy::default() };
+    assert!(judged(&region, &elsewhere).values().all(|judged| judged.verdict != Verdict::Orphan));
+    let patient = Policy { min_age: jiff::SignedDuration::from_hours(24 * 3650), ..Policy::default() };
+    assert!(judged(&region, &patient).values().all(|judged| judged.verdict != Verdict::Orphan));
+}
+
+#[tokio::test]
+async fn judged_again_a_thing_is_asked_about_in_full_and_what_is_gone_is_told() {
+    let running = clear().await;
+    let aws = world(&running);
+    let (prod, region) = ("prod".parse().expect("a profile"), "us-east-1".parse().expect("a region"));
+    let session = aws.session(Some(&prod), Some(&region)).await.expect("a session");
+    let all = judge(&running, "us-east-1").await;
+    let orphan = all.values().find(|judged| judged.name == "left-volume").expect("an orphan");
+    let stale =
+        all.values().find(|judged| judged.name == "old-backup" && judged.id.starts_with("snap")).expect("stale");
+    assert!(unknown(stale).contains("shares"), "nobody asks whom a stale backup is shared with");
+    let ids = vec![orphan.id.clone(), stale.id.clone(), "snap-00000000".to_owned()];
+    let found = again(&session, &ids, &Policy::default(), Told::of(Ok(Vec::new()))).await.expect("judged");
+    assert_eq!(found.gone, ["snap-00000000"]);
+    let verdicts: BTreeMap<&str, &Judged> = found.judged.iter().map(|judged| (judged.id.as_str(), judged)).collect();
+    assert_eq!(verdicts[orphan.id.as_str()].verdict, Verdict::Orphan);
+    assert!(unknown(verdicts[stale.id.as_str()]).is_empty(), "judged again, it is asked");
+    running
+        .sandbox
+        .set_faults(Faults { rules: vec![Rule::of(Fault::Deny).on("DescribeSnapshots")], ..Faults::default() });
+    let found = again(&session, &ids, &Policy::default(), Told::of(Ok(Vec::new()))).await.expect("judged");
+    assert_eq!((found.gone.len(), found.unseen.len()), (0, 3), "a refusal is not an absence");
+}
+
+/// Requests of EC2 so far, by operation.
+fn asked(running: &Running) -> BTreeMap<String, u64> {
+    let picture = running.sandbox.counters().picture();
+    let reads = |api: &str| api.starts_with("Describe") || api.starts_with("List");
+    picture.apis.iter().filter(|(api, _)| reads(api)).map(|(api, stats)| (api.clone(), stats.requests)).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_asked_twice_within_ten_minutes_unless_it_was_refused() {
+    let running = clear().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = StateDir::open(Some(dir.path())).expect("a state directory");
+    let aws = world(&running);
+    let first = surveyed(&aws, ask("us-east-1"), Some(&state)).await;
+    let calls = asked(&running);
+    let view = View { region: &first, policy: &Policy::default(), now: Timestamp::now() };
+    let shared = calls["DescribeSnapshotAttribute"];
+    let answered = first.facts.answers.snapshot_shares.len();
+    assert_eq!(usize::try_from(shared).expect("few"), answered, "each candidate once");
+    assert!(answered < view.region.snapshots().len() / 2, "only candidates: {answered}");
+    // Templates with versions beyond the newest and the default are asked one by one: bulk, and each of those.
+    let others = first.facts.answers.templates.known().expect("templates").iter().filter(|t| t.has_others()).count();
+    assert_eq!(usize::try_from(calls["DescribeLaunchTemplateVersions"]).expect("few"), 1 + others);
+    let second = surveyed(&aws, ask("us-east-1"), Some(&state)).await;
+    assert_eq!(asked(&running), calls, "the second look asks nothing");
+    assert_eq!(judged(&first, &Policy::default()), judged(&second, &Policy::default()));
+    let third = Ask { anew: true, ..ask("us-east-1") };
+    surveyed(&aws, third, Some(&state)).await;
+    assert!(asked(&running)["DescribeVolumes"] > calls["DescribeVolumes"], "asked anew where that is wanted");
+}
