@@ -36,14 +36,15 @@ fn ask(region: &str) -> Ask {
 /// A region as it stands when everything was asked.
 async fn surveyed(aws: &Aws, ask: Ask, state: Option<&StateDir>) -> std::sync::Arc<relations::Region> {
     let mut updates = survey(aws, ask, state);
-    let mut done = None;
+    let (mut done, mut failed) = (None, None);
     while let Some(update) = updates.recv().await {
         match update {
             Update::Done(region) => done = Some(region),
-            Update::Failed { error, .. } | Update::ProfileFailed(_, error) => panic!("{error}"),
+            Update::Failed { error, .. } | Update::ProfileFailed(_, error) => failed = Some(error),
             _ => {}
         }
     }
+    assert!(failed.is_none(), "{failed:?}");
     done.expect("a region")
 }
 
@@ -89,7 +90,7 @@ async fn truths(running: &Running, region: &str) -> BTreeMap<String, Truth> {
         let value = |key: &str| tags.iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
         let by = value("by").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         let id = id.expect("an id");
-        let verdict = value("truth").unwrap_or_else(|| panic!("{id} has no truth: {tags:?}")).to_owned();
+        let verdict = value("truth").expect("everything has its truth").to_owned();
         (id, Truth { verdict, by })
     };
     all.into_iter().map(truth).collect()
@@ -167,13 +168,14 @@ fn without(id: &str, truth: &Truth, denied: &str, rules: &[&str], full: &Judged)
         return truly.word();
     }
     // What else says yes stands; a guard that is stronger than stale needs no other answer.
-    let strong = full.evidence.iter().any(|evidence| {
-        let survives = !rules.contains(&evidence.rule.as_str());
-        evidence.answer == Answer::Yes
-            && survives
-            && !matches!(evidence.rule.as_str(), "volume" | "instances" | "launched")
-    });
-    let fresh = truly == Verdict::InUse && yes(full).iter().any(|rule| !rules.contains(&rule.as_str()));
+    let weak = |rule: &str| match rule {
+        "volume" | "launched" => true,
+        "instances" => id.starts_with("snap"),
+        _ => false,
+    };
+    let rest: Vec<&String> = truth.by.iter().filter(|rule| !rules.contains(&rule.as_str())).collect();
+    let strong = rest.iter().any(|rule| !weak(rule));
+    let fresh = truly == Verdict::InUse && !rest.is_empty();
     if strong || fresh { "keeps" } else { "unknown" }
 }
 
@@ -294,8 +296,86 @@ async fn nothing_is_asked_twice_within_ten_minutes_unless_it_was_refused() {
     assert_eq!(usize::try_from(calls["DescribeLaunchTemplateVersions"]).expect("few"), 1 + others);
     let second = surveyed(&aws, ask("us-east-1"), Some(&state)).await;
     assert_eq!(asked(&running), calls, "the second look asks nothing");
-    assert_eq!(judged(&first, &Policy::default()), judged(&second, &Policy::default()));
+    let verdicts = |region: &relations::Region| -> BTreeMap<String, Verdict> {
+        judged(region, &Policy::default()).into_iter().map(|(id, judged)| (id, judged.verdict)).collect()
+    };
+    assert!(verdicts(&first) == verdicts(&second), "and says the same");
     let third = Ask { anew: true, ..ask("us-east-1") };
     surveyed(&aws, third, Some(&state)).await;
     assert!(asked(&running)["DescribeVolumes"] > calls["DescribeVolumes"], "asked anew where that is wanted");
+}
+
+#[tokio::test]
+async fn floe_orphans_prints_verdicts_with_evidence_in_every_form() {
+    let world = crate::support::World::of("clear").await;
+    let (code, rows, stderr) = world.json(&["orphans", "-o", "json", "--filter", "verdict:orphan"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let rows = rows.as_array().expect("an array");
+    let truths = truths(&world.running, "us-east-1").await;
+    let orphans = truths.iter().filter(|(_, truth)| truth.verdict == "orphan").map(|(id, _)| id.as_str());
+    let printed: BTreeSet<&str> = rows.iter().map(|row| row["id"].as_str().expect("an id")).collect();
+    assert_eq!(printed, orphans.collect());
+    for row in rows {
+        assert_eq!((row["verdict"].as_str(), row["region"].as_str()), (Some("orphan"), Some("us-east-1")));
+        assert!(row["kind"].is_string() && row["frees"]["bytes"].is_u64() && row["frees"]["label"].is_string());
+        let evidence = row["evidence"].as_array().expect("evidence");
+        assert!(evidence.len() >= 5 && evidence.iter().all(|e| e["rule"].is_string() && e["text"].is_string()));
+    }
+    let volume = rows.iter().find(|row| row["name"] == "unattached").expect("a volume");
+    assert_eq!(
+        (volume["frees"]["bytes"].as_u64(), volume["frees"]["label"].as_str()),
+        (Some(100 << 30), Some("exact"))
+    );
+    assert!(volume["usd_per_month"].as_f64().is_some_and(|usd| (usd - 8.0).abs() < 1e-9), "{volume}");
+    let (_, used, _) = world.json(&["orphans", "-o", "json", "--filter", "used-by:lt- verdict:in-use"]).await;
+    assert!(used.as_array().is_some_and(|rows| rows.len() >= 5), "{used}");
+    let table = world.run(&["orphans"]).await;
+    let text = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(text.contains("AMI gone") && text.contains("volume gone") && text.contains("unattached"), "{text}");
+    assert!(!text.contains("in-use"), "what is in use is not shown unasked");
+    assert!(String::from_utf8_lossy(&table.stderr).contains("Not shown: "));
+    let page = world.run(&["orphans", "-o", "html"]).await;
+    let page = String::from_utf8_lossy(&page.stdout).into_owned();
+    assert!(page.starts_with("<!doctype html>") && page.contains("Orphans by age") && page.contains("us-east-1"));
+    assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://"), "nothing is loaded");
+    assert_eq!(world.run(&["ls", "snapshots", "-o", "html"]).await.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_denied_question_is_told_with_its_action_and_the_exit_code_says_partial() {
+    let world = crate::support::World::of("clear").await;
+    let rules = vec![Rule::of(Fault::Deny).on("DescribeLaunchTemplateVersions")];
+    world.running.sandbox.set_faults(Faults { rules, ..Faults::default() });
+    let (code, rows, stderr) = world.json(&["orphans", "-o", "json"]).await;
+    assert_eq!(code, 3, "{stderr}");
+    let rows = rows.as_array().expect("an array");
+    assert!(rows.iter().all(|row| row["kind"] == "volume" || row["verdict"] == "unknown"), "only volumes are sure");
+    let truths = truths(&world.running, "us-east-1").await;
+    let waiting = truths.iter().filter(|(id, truth)| !id.starts_with("vol") && truth.verdict == "orphan").count();
+    // Those that only templates keep cannot be told from orphans while templates do not answer.
+    let kept = truths.values().filter(|truth| truth.by.len() == 1 && truth.by.contains("launch-templates")).count();
+    let said = format!("{} more would be orphans if it says no", waiting + kept);
+    assert!(stderr.contains(&said) && stderr.contains("ec2:DescribeLaunchTemplateVersions"), "{said}: {stderr}");
+}
+
+#[tokio::test]
+async fn names_that_others_wrote_are_inert_in_every_form() {
+    let world = crate::support::World::of("clear").await;
+    let ec2 = world.ec2("prod", "us-east-1");
+    let found = ec2.describe_volumes().filters(filter("tag:Name", "unattached")).send().await.expect("volumes");
+    let id = found.volumes()[0].volume_id().expect("an id").to_owned();
+    let name = "=HYPERLINK(\"x\")<script>alert(1)</script>";
+    let tag = aws_sdk_ec2::types::Tag::builder().key("Name").value(name).build();
+    ec2.create_tags().resources(&id).tags(tag).send().await.expect("tagged");
+    let page = world.run(&["orphans", "-o", "html"]).await;
+    let page = String::from_utf8_lossy(&page.stdout).into_owned();
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "escaped");
+    let table = world.run(&["orphans", "-o", "csv"]).await;
+    let mut rows = csv::Reader::from_reader(table.stdout.as_slice());
+    let row = rows.records().map(|row| row.expect("a row")).find(|row| &row[0] == id.as_str()).expect("it is there");
+    assert_eq!(&row[4], format!("'{name}"), "no spreadsheet takes it for a formula");
+}
+
+fn filter(name: &str, value: &str) -> aws_sdk_ec2::types::Filter {
+    aws_sdk_ec2::types::Filter::builder().name(name).values(value).build()
 }

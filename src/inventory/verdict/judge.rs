@@ -33,6 +33,8 @@ pub struct Standing {
     /// The only rule that AWS refused to answer, where everything else says no: were it to say no, the thing would be
     /// an orphan, unless the answer to what was not asked yet is yes.
     pub waits_for: Option<&'static str>,
+    /// The rule that AWS does not tell enough for, where it decides.
+    pub untold: Option<&'static str>,
     /// Nothing but what is asked one by one is open: worth asking.
     pub candidate: bool,
 }
@@ -192,7 +194,7 @@ impl<'a> Thing<'a> {
 }
 
 fn standing<R>(view: &View<'_>, rules: &[&dyn Rule<R>], row: &R) -> Standing {
-    let (mut best, mut unknown, mut unasked, mut untold) = (None::<Verdict>, 0_u8, false, false);
+    let (mut best, mut unknown, mut unasked, mut untold) = (None::<Verdict>, 0_u8, false, None::<&'static str>);
     let (mut refused, mut only) = (0_u8, None);
     for rule in rules {
         let found = rule.check(view, row);
@@ -204,14 +206,14 @@ fn standing<R>(view: &View<'_>, rules: &[&dyn Rule<R>], row: &R) -> Standing {
                 refused += 1;
                 only = Some(rule.info().name);
             }
-            Found::Untold => untold = true,
+            Found::Untold => untold = untold.or(Some(rule.info().name)),
             Found::No | Found::Hint | Found::Silent => {}
         }
     }
     let verdict = match best {
         Some(verdict) if verdict < Verdict::Stale => verdict,
         // Something stands behind it, but nothing may be removed on an answer that was refused.
-        _ if refused > 0 || untold => Verdict::Unknown,
+        _ if refused > 0 || untold.is_some() => Verdict::Unknown,
         Some(verdict) => verdict,
         None if unasked => Verdict::Unknown,
         None => Verdict::Orphan,
@@ -219,8 +221,9 @@ fn standing<R>(view: &View<'_>, rules: &[&dyn Rule<R>], row: &R) -> Standing {
     Standing {
         verdict,
         unknown,
-        waits_for: only.filter(|_| refused == 1 && best.is_none() && !untold),
-        candidate: best.is_none() && !untold,
+        waits_for: only.filter(|_| refused == 1 && best.is_none() && untold.is_none()),
+        untold: untold.filter(|_| best.is_none()),
+        candidate: best.is_none() && untold.is_none(),
     }
 }
 

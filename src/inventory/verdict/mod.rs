@@ -4,6 +4,7 @@
 //! a thing from being an orphan (DESIGN §7). The rules make these, `plan/` decides by them what may be
 //! removed, the fronts show them; `floe orphans -o json` prints them as they are here.
 
+mod doubt;
 mod judge;
 mod policy;
 mod rules;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::rows::Origin;
 use crate::units::Bytes;
 
+pub use doubt::{Doubt, doubts, statement};
 pub use judge::{Standing, Thing, View};
 pub use policy::Policy;
 pub use rules::{Found, RuleInfo, rule_info};

@@ -38,7 +38,8 @@ impl Rule<VolumeRow> for State {
         INFO
     }
     fn check(&self, _: &View<'_>, row: &VolumeRow) -> Found {
-        if matches!(row.state.as_str(), "available" | "error") { Found::No } else { Found::Yes(Verdict::InUse) }
+        let settled = matches!(row.state.as_str(), "available" | "in-use" | "error");
+        if settled { Found::No } else { Found::Yes(Verdict::InUse) }
     }
     fn format(&self, _: &View<'_>, row: &VolumeRow, found: Found) -> String {
         said(found, &row.state)
