@@ -57,6 +57,7 @@ fn rules(resolved: &Resolved) -> Rules {
         concurrency,
         limits: resolved.limits.clone(),
         on_event: config.on_event.clone(),
+        policy: Arc::new(crate::inventory::verdict::Policy::of(config)),
         legend: config.legend,
     }
 }

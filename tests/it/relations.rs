@@ -379,3 +379,67 @@ async fn names_that_others_wrote_are_inert_in_every_form() {
 fn filter(name: &str, value: &str) -> aws_sdk_ec2::types::Filter {
     aws_sdk_ec2::types::Filter::builder().name(name).values(value).build()
 }
+
+/// 100,000 snapshots of a thousand volumes that are there, and two hundred of one that is gone.
+const MANY: &str = r#"
+version = 1
+seed = 4
+about = "many"
+[[account]]
+id = "123456789012"
+alias = "acme-prod"
+profile = "prod"
+home = "us-east-1"
+user = "user/ops"
+[[region]]
+name = "us-east-1"
+accounts = ["prod"]
+[[volume]]
+at = "prod@us-east-1"
+name = "kept-{n}"
+count = 1000
+gib = 1
+snapshots = { count = 100, newest = "9d" }
+[[volume]]
+at = "prod@us-east-1"
+name = "gone"
+gib = 1
+state = "gone"
+snapshots = { count = 200, newest = "9d" }
+[[template]]
+at = "prod@us-east-1"
+name = "old"
+versions = [{}, {}, {}]
+"#;
+
+#[tokio::test]
+async fn a_hundred_thousand_snapshots_cost_pages_templates_and_candidates() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("many.toml");
+    std::fs::write(&file, MANY).expect("written");
+    let faults = Faults { short_pages_permille: 0, empty_pages_permille: 0, ..Faults::default() };
+    let running = serve(Options { scenario: Some(file), faults, ..Options::default() }).await.expect("it serves");
+    let state = StateDir::open(Some(&dir.path().join("state"))).expect("a state directory");
+    let aws = world(&running);
+    let region = surveyed(&aws, ask("us-east-1"), Some(&state)).await;
+    assert_eq!(region.snapshots().len(), 100_200);
+    let began = std::time::Instant::now();
+    let (policy, mut counts) = (Policy::default(), BTreeMap::<&str, usize>::new());
+    let view = View { region: &region, policy: &policy, now: Timestamp::now() };
+    for thing in view.things().filter(|thing| thing.id().starts_with("snap")) {
+        *counts.entry(view.standing(thing).verdict.word()).or_default() += 1;
+    }
+    println!("100,200 snapshots judged in {:?}: {counts:?}", began.elapsed());
+    assert_eq!((counts.get("orphan"), counts.get("unknown")), (Some(&200), None));
+    let calls = asked(&running);
+    // Each kind's pages: a full last page carries a token. One page of every other bulk question.
+    let pages =
+        [("DescribeSnapshots", 101 + 1), ("DescribeVolumes", 2), ("DescribeImages", 1), ("DescribeInstances", 1)];
+    for (api, most) in pages {
+        assert!(calls[api] <= most, "{api}: {} calls, at most {most}", calls[api]);
+    }
+    assert_eq!((calls["DescribeLaunchTemplates"], calls["DescribeLaunchTemplateVersions"]), (1, 2));
+    assert_eq!(calls["DescribeSnapshotAttribute"], 200, "candidates only");
+    surveyed(&aws, ask("us-east-1"), Some(&state)).await;
+    assert_eq!(asked(&running), calls, "none is repeated within ten minutes");
+}

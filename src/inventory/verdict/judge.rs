@@ -143,7 +143,8 @@ impl<'a> View<'a> {
     }
 
     /// What is known without listing: the whole snapshot at most; a volume exactly.
-    fn frees(&self, thing: Thing<'_>) -> Frees {
+    #[must_use]
+    pub fn frees(&self, thing: Thing<'_>) -> Frees {
         let at_most = |bytes| Frees { bytes, label: Sureness::UpperBound };
         match thing {
             Thing::Volume(row) => Frees { bytes: row.size, label: Sureness::Exact },

@@ -10,6 +10,7 @@ pub mod job;
 pub mod lineage;
 pub mod listing;
 pub mod log;
+pub mod orphans;
 pub mod plan;
 mod rows;
 pub mod snapshots;
@@ -45,6 +46,8 @@ pub enum Screen {
     Volumes,
     /// Machine images.
     Images,
+    /// What nothing refers to.
+    Orphans,
     /// What differs between two snapshots.
     Compare,
     /// The chain of one volume.
@@ -109,6 +112,7 @@ impl Screen {
         Self::Snapshots,
         Self::Volumes,
         Self::Images,
+        Self::Orphans,
         Self::Compare,
         Self::Lineage,
         Self::Elsewhere,
@@ -128,6 +132,7 @@ impl Screen {
             Self::Snapshots => &snapshots::PAGE,
             Self::Volumes => &volumes::PAGE,
             Self::Images => &images::PAGE,
+            Self::Orphans => &orphans::PAGE,
             Self::Compare => &compare::PAGE,
             Self::Lineage => &lineage::PAGE,
             Self::Elsewhere => &elsewhere::PAGE,
@@ -150,6 +155,7 @@ impl Screen {
             Self::Snapshots => of(snapshots::COLUMNS),
             Self::Volumes => of(volumes::COLUMNS),
             Self::Images => of(images::COLUMNS),
+            Self::Orphans => of(orphans::COLUMNS),
             _ => Vec::new(),
         }
     }
