@@ -3,6 +3,8 @@
 //! `aws/` makes them, `inventory/` streams, remembers and filters them, everything above reads them; none of
 //! them holds a type of an SDK.
 
+mod users;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, ImageId, InstanceId, Profile, Region, SnapshotId, VolumeId};
 use crate::units::Bytes;
+
+pub use users::{FastRestoreRow, ImageReferenceRow, LockRow, TemplateRow, TemplateVersionRow, TieringRow};
 
 /// Key and value of a tag.
 pub type Tag = (String, String);

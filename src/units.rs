@@ -368,6 +368,22 @@ pub fn parse_bytes(text: &str) -> Result<Bytes, String> {
     Ok(Bytes(bytes as u64))
 }
 
+/// Reads an age as people write it: a number and `m`, `h`, `d`, `w` or `y`.
+#[must_use]
+pub fn parse_age(text: &str) -> Option<jiff::SignedDuration> {
+    let unit = text.chars().last()?;
+    let number: i64 = text[..text.len() - unit.len_utf8()].parse().ok().filter(|number| *number >= 0)?;
+    let hours = |hours: i64| number.checked_mul(hours)?.checked_mul(3600).map(jiff::SignedDuration::from_secs);
+    match unit {
+        'm' => number.checked_mul(60).map(jiff::SignedDuration::from_secs),
+        'h' => hours(1),
+        'd' => hours(24),
+        'w' => hours(24 * 7),
+        'y' => hours(24 * 365),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,8 @@
 mod bin;
 mod images;
 mod removal;
+mod shares;
+mod users;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;

@@ -49,7 +49,7 @@ pub async fn run(resolved: &Resolved) -> Result<Code> {
                 vec![row.figure.to_owned(), row.jobs.to_string(), row.within.to_string(), lowest, median, highest]
             }),
         )?,
-        Format::Table | Format::Ids => say::result(&text(&rows))?,
+        Format::Table | Format::Ids | Format::Html => say::result(&text(&rows))?,
     }
     Ok(0)
 }

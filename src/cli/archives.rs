@@ -33,8 +33,8 @@ pub(super) async fn ls(args: &Ls, resolved: &Resolved) -> Result<Code> {
         Format::Json => table::json(&rows)?,
         Format::Csv => table::csv(&HEADS, rows.iter().map(plain))?,
         Format::Ids => rows.iter().try_for_each(|row| say::result(&row.address))?,
-        Format::Table if rows.is_empty() => say::stderr("Nothing matches."),
-        Format::Table => table::print(
+        Format::Table | Format::Html if rows.is_empty() => say::stderr("Nothing matches."),
+        Format::Table | Format::Html => table::print(
             &[
                 ("archive", Side::Left),
                 ("kind", Side::Left),

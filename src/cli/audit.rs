@@ -92,10 +92,10 @@ pub async fn run(args: AuditArgs, resolved: &Resolved) -> Result<Code> {
             };
             table::csv(&heads, told.entries.iter().map(row))?;
         }
-        Format::Table | Format::Ids if told.entries.is_empty() => {
+        Format::Table | Format::Ids | Format::Html if told.entries.is_empty() => {
             say::stderr(if args.filter.is_some() { "Nothing matches." } else { "Nothing was removed yet." });
         }
-        Format::Table | Format::Ids => {
+        Format::Table | Format::Ids | Format::Html => {
             let left = |head| (head, Side::Left);
             let columns = [
                 left("at (UTC)"),

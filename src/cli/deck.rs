@@ -58,6 +58,7 @@ fn rules(resolved: &Resolved) -> Rules {
         max_delete: config.max_delete,
         limits: resolved.limits.clone(),
         on_event: config.on_event.clone(),
+        policy: Arc::new(crate::inventory::verdict::Policy::of(config)),
         legend: config.legend,
     }
 }

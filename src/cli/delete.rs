@@ -209,7 +209,7 @@ fn print(report: &Report, resolved: &Resolved) -> Result<()> {
         Format::Csv => {
             table::csv(&["outcome", "id", "name", "region", "back_until", "text"], report.items.iter().map(cells))
         }
-        Format::Table | Format::Ids => {
+        Format::Table | Format::Ids | Format::Html => {
             let left = |head| (head, table::Side::Left);
             let columns = [left("outcome"), left("id"), left("name"), left("region"), left("back until"), left("")];
             table::print(&columns, report.items.iter().map(cells))?;

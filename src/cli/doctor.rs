@@ -93,7 +93,7 @@ pub async fn run(resolved: &Resolved) -> Result<Code> {
         Format::Csv => {
             return Err(Error::usage("floe doctor prints lines or JSON").todo("leave -o out, or use -o json"));
         }
-        Format::Table | Format::Ids => {
+        Format::Table | Format::Ids | Format::Html => {
             let lines: Vec<String> = checks.iter().map(Check::line).collect();
             say::result(&say::clean(&lines.join("\n")))?;
         }

@@ -282,7 +282,7 @@ fn report(jobs: &[JobStatus], output: Format) -> Result<()> {
             });
             table::csv(&heads, rows)
         }
-        Format::Table | Format::Ids => {
+        Format::Table | Format::Ids | Format::Html => {
             let completed = || {
                 let all = jobs.iter().flat_map(|job| &job.destinations);
                 all.filter(|to| to.state == DestinationState::Completed)

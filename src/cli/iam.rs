@@ -27,6 +27,8 @@ pub enum Need {
     Delete,
     /// `floe restore`
     Restore,
+    /// `floe orphans`
+    Orphans,
     /// `floe doctor`: what it looks at
     Doctor,
     /// The deck: all of the above
@@ -68,25 +70,55 @@ enum On {
     Objects,
 }
 
-use Need::{Copy as CopyVerb, Deck, Delete, Doctor, Ls, Plan, Restore, Size, Verify};
+use Need::{Copy as CopyVerb, Deck, Delete, Doctor, Ls, Orphans, Plan, Restore, Size, Verify};
 
 const TABLE: &[Row] = &[
     Row {
         sid: "WhoAmI",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Delete, Restore, Doctor, Deck],
+        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Doctor, Deck],
         actions: &["sts:GetCallerIdentity"],
         on: On::Everything,
     },
     Row {
         sid: "FindSnapshots",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Delete, Restore, Doctor, Deck],
+        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Doctor, Deck],
         actions: &["ec2:DescribeRegions", "ec2:DescribeSnapshots"],
         on: On::Everything,
     },
     Row {
         sid: "ListOtherThings",
-        verbs: &[Ls, Delete, Doctor, Deck],
+        verbs: &[Ls, Delete, Orphans, Doctor, Deck],
         actions: &["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeVolumes"],
+        on: On::Everything,
+    },
+    Row {
+        sid: "SeeWhatUsesThem",
+        verbs: &[Orphans, Deck],
+        actions: &[
+            "ec2:DescribeFastSnapshotRestores",
+            "ec2:DescribeImageAttribute",
+            "ec2:DescribeImageReferences",
+            "ec2:DescribeLaunchTemplateVersions",
+            "ec2:DescribeLaunchTemplates",
+            "ec2:DescribeLockedSnapshots",
+            "ec2:DescribeSnapshotAttribute",
+            "ec2:DescribeSnapshotTierStatus",
+            "ec2:ListImagesInRecycleBin",
+            "ec2:ListSnapshotsInRecycleBin",
+        ],
+        on: On::Everything,
+    },
+    // EC2 looks into these on the caller's behalf when it is asked what refers to an image.
+    Row {
+        sid: "SeeWhatRefersToImages",
+        verbs: &[Orphans, Deck],
+        actions: &[
+            "imagebuilder:GetContainerRecipe",
+            "imagebuilder:ListContainerRecipes",
+            "imagebuilder:ListImageRecipes",
+            "ssm:DescribeParameters",
+            "ssm:GetParameters",
+        ],
         on: On::Everything,
     },
     Row {
@@ -336,7 +368,7 @@ mod tests {
 
     #[test]
     fn looking_needs_nothing_that_changes() {
-        for verb in [Ls, Size, Plan, Doctor] {
+        for verb in [Ls, Size, Plan, Orphans, Doctor] {
             for action in actions(verb) {
                 let (_, name) = action.split_once(':').expect("service:Action");
                 assert!(["Describe", "Get", "List"].iter().any(|read| name.starts_with(read)), "{verb:?}: {action}");

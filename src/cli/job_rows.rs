@@ -87,11 +87,11 @@ pub fn ls(jobs: &[JobStatus], output: Format) -> Result<()> {
                 }),
             )
         }
-        Format::Table | Format::Ids if jobs.is_empty() => {
+        Format::Table | Format::Ids | Format::Html if jobs.is_empty() => {
             say::stderr("There are no jobs yet: floe copy SOURCE DEST makes one.");
             Ok(())
         }
-        Format::Table | Format::Ids => {
+        Format::Table | Format::Ids | Format::Html => {
             let columns = [
                 ("job", Side::Right),
                 ("state", Side::Left),

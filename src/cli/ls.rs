@@ -145,11 +145,11 @@ fn print<T: Row>(mut all: Vec<T>, scope: &Scope, output: Format) -> Result<()> {
         Format::Json => table::json(&all.iter().map(Row::json).collect::<Vec<_>>()),
         Format::Csv => table::csv(T::HEADS, all.iter().map(Row::csv)),
         Format::Ids => all.iter().try_for_each(|row| say::result(row.id())),
-        Format::Table if all.is_empty() => {
+        Format::Table | Format::Html if all.is_empty() => {
             say::stderr("Nothing matches.");
             Ok(())
         }
-        Format::Table => {
+        Format::Table | Format::Html => {
             let now = Timestamp::now();
             table::print(T::COLUMNS, all.iter().map(|row| row.cells(now)))
         }
@@ -170,7 +170,7 @@ async fn regions(world: &World, scope: &Scope, resolved: &Resolved) -> Result<Co
             table::csv(&["name", "opt_in"], all.iter().map(|row| vec![row.name.to_string(), row.opt_in.clone()]))?;
         }
         Format::Ids => all.iter().try_for_each(|row| say::result(row.name.as_str()))?,
-        Format::Table => table::print(
+        Format::Table | Format::Html => table::print(
             &[("region", table::Side::Left), ("short", table::Side::Left), ("state", table::Side::Left)],
             all.iter().map(|row| vec![row.name.to_string(), row.name.short(), row.opt_in.clone()]),
         )?,

@@ -22,6 +22,7 @@ pub mod job_rows;
 mod jobs;
 pub mod ls;
 pub mod operation;
+mod orphans;
 pub mod outcome;
 pub mod prices;
 pub mod progress;
@@ -66,8 +67,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Code> {
 /// # Errors
 /// What failed, ready to be printed; its kind is the exit code.
 pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
-    if resolved.output == Format::Ids && !matches!(verb, Verb::Ls(_)) {
-        return Err(Error::usage("-o ids is for ls").todo("use -o table, json or csv"));
+    let orphans = matches!(verb, Verb::Orphans(_));
+    if resolved.output == Format::Ids && !matches!(verb, Verb::Ls(_)) && !orphans {
+        return Err(Error::usage("-o ids is for ls and orphans").todo("use -o table, json or csv"));
+    }
+    if resolved.output == Format::Html && !orphans {
+        return Err(Error::usage("-o html is for orphans").todo("use -o table, json or csv"));
     }
     match verb {
         #[cfg(feature = "sandbox")]
@@ -90,6 +95,7 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
         Verb::Prices => prices::run(resolved),
         Verb::Accuracy => accuracy::run(resolved).await,
         Verb::Ls(args) => ls::run(args, resolved).await,
+        Verb::Orphans(args) => orphans::run(args, resolved).await,
     }
 }
 

@@ -103,7 +103,7 @@ pub fn run(resolved: &Resolved) -> Result<Code> {
     match resolved.output {
         Format::Json => table::json(&table)?,
         Format::Csv => table::csv(&HEADS, table.regions.iter().map(cells))?,
-        Format::Table | Format::Ids => say::result(&text(&table))?,
+        Format::Table | Format::Ids | Format::Html => say::result(&text(&table))?,
     }
     Ok(0)
 }

@@ -51,7 +51,7 @@ fn print(rows: &[Restored], resolved: &Resolved) -> Result<()> {
     match resolved.output {
         Format::Json => table::json(&rows),
         Format::Csv => table::csv(&["outcome", "id", "region", "reason"], cells),
-        Format::Table | Format::Ids => {
+        Format::Table | Format::Ids | Format::Html => {
             let columns = [("outcome", Side::Left), ("id", Side::Left), ("region", Side::Left), ("", Side::Left)];
             table::print(&columns, cells)
         }
@@ -80,8 +80,8 @@ async fn list(places: &[String], world: &World, resolved: &Resolved) -> Result<C
     match resolved.output {
         Format::Json => table::json(&rows)?,
         Format::Csv => table::csv(&["id", "region", "entered", "exits", "name"], cells)?,
-        Format::Table | Format::Ids if rows.is_empty() => say::stderr("The Recycle Bin is empty."),
-        Format::Table | Format::Ids => {
+        Format::Table | Format::Ids | Format::Html if rows.is_empty() => say::stderr("The Recycle Bin is empty."),
+        Format::Table | Format::Ids | Format::Html => {
             let left = |head| (head, Side::Left);
             table::print(&[left("id"), left("region"), left("deleted"), left("kept until"), left("name")], cells)?;
         }

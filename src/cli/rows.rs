@@ -53,7 +53,7 @@ impl Fields for RegionFields<'_> {
 }
 
 /// `12 d`, `5 h`, `3 y`: one unit, the largest that is not nothing.
-fn age(born: Option<Timestamp>, now: Timestamp) -> String {
+pub(super) fn age(born: Option<Timestamp>, now: Timestamp) -> String {
     let Some(born) = born else { return String::new() };
     let seconds = (now.as_second() - born.as_second()).max(0);
     match seconds {

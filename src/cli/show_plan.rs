@@ -26,7 +26,7 @@ pub async fn run(args: PlanArgs, resolved: &Resolved) -> Result<Code> {
     match resolved.output {
         Format::Json => table::json(&document(&plan))?,
         Format::Csv => csv(&plan)?,
-        Format::Table | Format::Ids => say::result(&text(&plan))?,
+        Format::Table | Format::Ids | Format::Html => say::result(&text(&plan))?,
     }
     plan.refusal().map_or(Ok(0), Err)
 }

@@ -43,7 +43,7 @@ pub fn plan(plan: &RemovalPlan, file: Option<&Path>, resolved: &Resolved) -> Res
             };
             table::csv(&heads, plan.items.iter().map(row))
         }
-        Format::Table | Format::Ids => say::result(&text(plan, file)?),
+        Format::Table | Format::Ids | Format::Html => say::result(&text(plan, file)?),
     }
 }
 
@@ -171,10 +171,10 @@ pub fn differences(first: &RemovalPlan, second: &RemovalPlan, resolved: &Resolve
     match resolved.output {
         Format::Json => table::json(&all)?,
         Format::Csv => table::csv(&["id", "region", "text"], cells)?,
-        Format::Table | Format::Ids if all.is_empty() => {
+        Format::Table | Format::Ids | Format::Html if all.is_empty() => {
             say::result(&format!("The same: {} and {}", first.short_hash()?, second.short_hash()?))?;
         }
-        Format::Table | Format::Ids => {
+        Format::Table | Format::Ids | Format::Html => {
             let columns = [("id", Side::Left), ("region", Side::Left), ("what changed", Side::Left)];
             table::print(&columns, cells)?;
         }

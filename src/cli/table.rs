@@ -54,10 +54,16 @@ pub fn csv(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Resul
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(heads).map_err(failed)?;
     for row in rows {
-        writer.write_record(&row).map_err(failed)?;
+        writer.write_record(row.iter().map(|cell| inert(cell).into_owned())).map_err(failed)?;
     }
     let bytes = writer.into_inner().map_err(|e| Error::failed(format!("could not write CSV: {}", e.error())))?;
     say::document(&bytes)
+}
+
+/// A cell that no spreadsheet takes for a formula: names and tags are written by others. Figures stay as they are.
+fn inert(cell: &str) -> std::borrow::Cow<'_, str> {
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    if is_formula { format!("'{cell}").into() } else { cell.into() }
 }
 
 /// Prints a value as one line of JSON.
@@ -71,6 +77,15 @@ pub fn json(value: &impl Serialize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        let cells = ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "-12.5", "web", ""];
+        assert_eq!(
+            cells.map(|cell| inert(cell).into_owned()),
+            ["'=1+1", "'@SUM(A1)", "'+cmd|' /C calc'!A0", "'-2+3", "-12.5", "web", ""]
+        );
+    }
 
     #[test]
     fn numbers_stand_right_and_names_do_not_steer() {

@@ -47,6 +47,7 @@ mod supervisor;
 mod throttle;
 mod transfer;
 mod turns;
+mod uses;
 mod worlds;
 
 pub use self::lock::{Holder, holder};
@@ -60,6 +61,7 @@ use crate::aws::Aws;
 use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
+use crate::inventory::relations::JobUse;
 use crate::plan::{Machine, RunsIn};
 use crate::store::StateDir;
 use crate::units::Bytes;
@@ -125,6 +127,14 @@ pub fn follow(state: &StateDir, job: JobId, since: jiff::Timestamp) -> journal::
 /// The directory itself cannot be read.
 pub fn jobs(state: &StateDir) -> Result<Vec<JobStatus>> {
     ended::all(state).map(|jobs| jobs.into_values().collect())
+}
+
+/// What the jobs that are not over read, write or lie on: every snapshot and image that their own records name.
+///
+/// # Errors
+/// A job cannot be read: then nobody knows what it uses.
+pub fn uses(state: &StateDir) -> Result<Vec<JobUse>> {
+    uses::all(state)
 }
 
 /// What a job was made with.

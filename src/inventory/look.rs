@@ -235,7 +235,7 @@ impl Look {
     }
 }
 
-async fn save(saver: Option<Saver>, rows: &Rows) -> Option<Saver> {
+pub(super) async fn save(saver: Option<Saver>, rows: &Rows) -> Option<Saver> {
     let saver = saver?;
     let count = rows.len();
     let lines = stored::lines(rows).map_err(|error| tracing::warn!(%error, "the list will not be remembered")).ok()?;
@@ -243,12 +243,12 @@ async fn save(saver: Option<Saver>, rows: &Rows) -> Option<Saver> {
 }
 
 /// One page of any kind.
-struct AnyPage {
-    rows: Rows,
-    next: Option<String>,
+pub(super) struct AnyPage {
+    pub(super) rows: Rows,
+    pub(super) next: Option<String>,
 }
 
-async fn page(session: &Session, kind: Kind, token: Option<&str>) -> Result<AnyPage> {
+pub(super) async fn page(session: &Session, kind: Kind, token: Option<&str>) -> Result<AnyPage> {
     fn any<R>(page: Page<R>, rows: fn(Vec<R>) -> Rows) -> AnyPage {
         AnyPage { rows: rows(page.rows), next: page.next }
     }

@@ -9,6 +9,7 @@ pub mod elsewhere;
 pub mod filter;
 mod find;
 mod look;
+pub mod relations;
 mod remember;
 mod stored;
 pub mod verdict;
@@ -113,6 +114,17 @@ impl Rows {
             Self::Volumes(rows) => rows.len(),
             Self::Images(rows) => rows.len(),
             Self::Instances(rows) => rows.len(),
+        }
+    }
+
+    /// Adds another page of the same kind; one of another kind is left out.
+    pub fn append(&mut self, more: Self) {
+        match (self, more) {
+            (Self::Snapshots(rows), Self::Snapshots(more)) => rows.extend(more),
+            (Self::Volumes(rows), Self::Volumes(more)) => rows.extend(more),
+            (Self::Images(rows), Self::Images(more)) => rows.extend(more),
+            (Self::Instances(rows), Self::Instances(more)) => rows.extend(more),
+            _ => {}
         }
     }
 

@@ -54,6 +54,13 @@ impl Memory {
         Some(self.of_account(account)?.join("denied.json"))
     }
 
+    /// Where answers about relations are kept.
+    pub(super) fn answers(&self, origin: &Origin) -> Option<PathBuf> {
+        let dir = self.of_account(&origin.account)?;
+        make(&dir).ok()?;
+        Some(dir.join(format!("{}.relations", origin.region)))
+    }
+
     /// The regions of which something is remembered.
     pub(super) fn regions(&self, account: &AccountId) -> Vec<Region> {
         let entries = self.of_account(account).and_then(|dir| fs::read_dir(dir).ok());

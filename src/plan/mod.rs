@@ -19,6 +19,7 @@ mod layout;
 mod machine;
 mod make;
 mod model;
+mod monthly;
 mod native;
 mod objects;
 mod onto;
@@ -40,5 +41,6 @@ pub use model::{
     InPlace, ItemPlan, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Parent, Plan,
     SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
 };
+pub use monthly::monthly;
 pub use prices::{Api, Prices};
 pub use weigh::{Records, frames_weight, gathered, item_weight, least, moved, records};

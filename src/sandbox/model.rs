@@ -4,6 +4,8 @@
 //! earlier runs is replayed over it, and the handlers read and change it. Maps are ordered by id, so that a page
 //! token is simply the last id that was shown and a page costs its own length, also with 200,000 snapshots.
 
+mod kept;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use super::content::Content;
 use super::s3::seed::BucketSeed;
 use crate::ids::{AccountId, ImageId, InstanceId, Profile, Region, SnapshotId, VolumeId};
 use crate::units::{Blocks, Bytes};
+
+pub use kept::{FastRestore, Lock, Template, TemplateDisk, TemplateVersion};
 
 /// Tags of a resource; EC2 answers them in no particular order. Shared until changed (`Arc::make_mut`): the
 /// snapshots of a chain carry the same ones, and a copy each would be most of the memory of 200,000 snapshots.
@@ -101,6 +105,14 @@ pub struct RegionState {
     pub instances: BTreeMap<InstanceId, Instance>,
     /// Deleted snapshots that a rule of the Recycle Bin keeps: nothing else sees them.
     pub bin: BTreeMap<SnapshotId, (InBin, Snapshot)>,
+    /// Launch templates by id.
+    pub templates: BTreeMap<String, Template>,
+    /// Locks by the snapshot that they hold.
+    pub locks: BTreeMap<SnapshotId, Lock>,
+    /// Fast restores by snapshot and zone.
+    pub fast_restores: BTreeMap<(SnapshotId, String), FastRestore>,
+    /// Parameters of Systems Manager that name an image.
+    pub parameters: BTreeMap<String, ImageId>,
 }
 
 impl RegionState {
@@ -117,6 +129,10 @@ impl RegionState {
             images: BTreeMap::new(),
             instances: BTreeMap::new(),
             bin: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            fast_restores: BTreeMap::new(),
+            parameters: BTreeMap::new(),
         }
     }
 }
@@ -303,6 +319,9 @@ pub struct Snapshot {
     pub shared: Vec<Share>,
     /// Set when EBS direct started it.
     pub upload: Option<Upload>,
+    /// EC2's `LastTieringOperationStatus`, where somebody moved it between tiers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiering: Option<String>,
     /// Set for as long as AWS copies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copying: Option<Copying>,
@@ -407,6 +426,9 @@ pub struct Image {
     pub public: bool,
     /// The instance that it was made of.
     pub source_instance: Option<InstanceId>,
+    /// When an instance was last launched from it.
+    #[serde(default)]
+    pub last_launched: Option<Timestamp>,
     /// The client token of the CopyImage that made it.
     #[serde(default)]
     pub client_token: Option<String>,

@@ -7,13 +7,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, Profile, Region};
-use crate::units::{Bytes, parse_bytes};
+use crate::units::{Bytes, parse_age, parse_bytes};
 
 /// The version of both files.
 pub const VERSION: u32 = 1;
@@ -59,6 +60,16 @@ pub struct Config {
     pub ask_above_usd: Option<f64>,
     /// Items that one plan removes at most.
     pub max_delete: Option<u32>,
+    /// What is younger is never an orphan.
+    #[serde(deserialize_with = "age")]
+    pub orphan_min_age: Option<SignedDuration>,
+    /// From when on the backup of a volume that is still there counts as stale.
+    #[serde(deserialize_with = "age")]
+    pub orphan_stale_after: Option<SignedDuration>,
+    /// Tags that keep a thing: `KEY` or `KEY=VALUE`.
+    pub orphan_keep_tags: Vec<String>,
+    /// Accounts in which things may be orphans; none: any.
+    pub orphan_accounts: Vec<AccountId>,
 }
 
 /// What the machine's file allows; absent keys limit nothing.
@@ -120,6 +131,10 @@ impl Keys for Config {
         "on_event",
         "ask_above_usd",
         "max_delete",
+        "orphan_min_age",
+        "orphan_stale_after",
+        "orphan_keep_tags",
+        "orphan_accounts",
     ];
     fn version(&self) -> Option<u32> {
         self.version
@@ -274,6 +289,13 @@ fn size<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::E
         Size::Text(text) => parse_bytes(&text).map(Some).map_err(serde::de::Error::custom),
         Size::Number(bytes) => Ok(Some(Bytes(bytes))),
     }
+}
+
+/// An age as people write it: `7d`.
+fn age<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<SignedDuration>, D::Error> {
+    let text = String::deserialize(from)?;
+    let wrong = || serde::de::Error::custom(format!("`{text}` is not an age; write it like 7d (m h d w y)"));
+    parse_age(&text).map(Some).ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::engine::protocol::Command;
 use crate::ids::{Profile, Region};
 use crate::inventory::archives::ArchiveRow;
+use crate::inventory::verdict::Policy;
 use crate::plan::Operation;
 use crate::tui::screen::archives::Prefix;
 
@@ -19,6 +20,19 @@ pub enum Effect {
         profiles: Vec<Profile>,
         /// In these regions (none: all).
         regions: Vec<Region>,
+    },
+    /// Judge what exists; `number` comes back with every [`super::msg::Msg::Judged`].
+    Judge {
+        /// The number of this survey; a newer one replaces it.
+        number: u64,
+        /// With these profiles (none: the default one).
+        profiles: Vec<Profile>,
+        /// In these regions (none: all).
+        regions: Vec<Region>,
+        /// By this policy.
+        policy: Box<Policy>,
+        /// Ask everything anew, whatever was answered within ten minutes.
+        anew: bool,
     },
     /// Make a plan; answered by `Planned` with the number.
     MakePlan {

@@ -73,6 +73,8 @@ ties! {
     elsewhere: super::ties::elsewhere;
     archives: super::ties::archives;
     archives_denied: super::ties::archives_denied;
+    orphans: super::screen::orphans::tests::sure;
+    orphans_not_sure: super::screen::orphans::tests::not_sure;
 }
 
 #[test]

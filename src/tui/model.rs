@@ -128,6 +128,8 @@ pub struct Model {
     pub volumes: screen::volumes::State,
     /// AMIs.
     pub images: screen::images::State,
+    /// What nothing refers to.
+    pub orphans: screen::orphans::State,
     /// Two snapshots compared.
     pub compare: screen::compare::State,
     /// The chain of one volume.
@@ -263,6 +265,7 @@ impl Model {
             Screen::Snapshots => Some(&self.snapshots.list),
             Screen::Volumes => Some(&self.volumes.list),
             Screen::Images => Some(&self.images.list),
+            Screen::Orphans => Some(&self.orphans.list),
             _ => None,
         }
     }
@@ -274,6 +277,7 @@ impl Model {
             Screen::Snapshots => Some(&mut self.snapshots.list),
             Screen::Volumes => Some(&mut self.volumes.list),
             Screen::Images => Some(&mut self.images.list),
+            Screen::Orphans => Some(&mut self.orphans.list),
             _ => None,
         }
     }
@@ -288,6 +292,7 @@ impl Model {
             Screen::Snapshots => screen::snapshots::layout(self, body).rows,
             Screen::Volumes => screen::volumes::layout(self, body).rows,
             Screen::Images => screen::images::layout(self, body).rows,
+            Screen::Orphans => screen::orphans::layout(self, body).rows,
             _ => body,
         };
         usize::from(rows.height)

@@ -29,6 +29,8 @@ pub enum Msg {
     Resize(u16, u16),
     /// The look of that number tells something; tells of older looks are dropped.
     Inventory(u64, inventory::Update),
+    /// The survey of that number tells something; tells of older ones are dropped.
+    Judged(u64, Box<inventory::relations::Update>),
     /// The engine's picture changed.
     Status(Arc<Status>),
     /// The plan of that number was made, or not.

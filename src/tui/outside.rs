@@ -22,6 +22,7 @@ use crate::engine::protocol::{Command, Status};
 use crate::engine::{Client, Config, Engine};
 use crate::error::{Error, Result};
 use crate::ids::{Profile, Region};
+use crate::inventory::relations::{self, Ask, Told};
 use crate::inventory::{self, Kind, Regions, Wanted};
 use crate::plan::{Machine, Operation};
 use crate::store::StateDir;
@@ -70,6 +71,7 @@ pub struct Outside {
     answers: mpsc::Sender<Msg>,
     worlds: mpsc::Sender<Result<World>>,
     look: Option<JoinHandle<()>>,
+    survey: Option<JoinHandle<()>>,
     plan: Option<JoinHandle<()>>,
     count: Option<JoinHandle<()>>,
     archives: Option<JoinHandle<()>>,
@@ -105,6 +107,7 @@ impl Outside {
             answers,
             worlds,
             look: None,
+            survey: None,
             plan: None,
             count: None,
             archives: None,
@@ -140,6 +143,10 @@ impl Outside {
     pub fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Look { number, profiles, regions } => self.look(number, profiles, regions),
+            Effect::Judge { number, profiles, regions, policy, anew } => {
+                let (profiles, regions) = whole(profiles, regions);
+                self.judge(number, Ask { profiles, regions, anew, policy: *policy, jobs: Told::Unasked });
+            }
             Effect::MakePlan { number, operation } => self.make_plan(number, *operation),
             Effect::Count { number, of } => {
                 let counts = inquiry::counts(self.world.aws.clone(), number, of, self.answers.clone());
@@ -199,8 +206,7 @@ impl Outside {
     }
 
     fn look(&mut self, number: u64, profiles: Vec<Profile>, regions: Vec<Region>) {
-        let profiles = if profiles.is_empty() { vec![None] } else { profiles.into_iter().map(Some).collect() };
-        let regions = if regions.is_empty() { Regions::All } else { Regions::Only(regions) };
+        let (profiles, regions) = whole(profiles, regions);
         let wanted = Wanted { profiles, regions, kinds: Kind::ALL.to_vec(), remembered: true };
         let mut told = inventory::look(&self.world.aws, wanted, Some(&self.world.state));
         let answers = self.answers.clone();
@@ -215,6 +221,24 @@ impl Outside {
             old.abort();
         }
         self.perform(Effect::ReadCopies);
+    }
+
+    fn judge(&mut self, number: u64, ask: Ask) {
+        let (aws, state, answers) = (self.world.aws.clone(), self.world.state.clone(), self.answers.clone());
+        let survey = tokio::spawn(async move {
+            let of = state.clone();
+            let jobs = tokio::task::spawn_blocking(move || crate::engine::uses(&of)).await;
+            let jobs = Told::of(jobs.unwrap_or_else(|e| Err(Error::failed(format!("the jobs cannot be read: {e}")))));
+            let mut told = relations::survey(&aws, Ask { jobs, ..ask }, Some(&state));
+            while let Some(update) = told.recv().await {
+                if answers.send(Msg::Judged(number, Box::new(update))).await.is_err() {
+                    return;
+                }
+            }
+        });
+        if let Some(old) = self.survey.replace(survey) {
+            old.abort();
+        }
     }
 
     fn stop_counting(&mut self) {
@@ -380,7 +404,9 @@ impl Outside {
     /// Goes to another world; gives the message that tells the deck.
     pub async fn enter(&mut self, world: World) -> Msg {
         self.shutdown().await;
-        for task in [&mut self.look, &mut self.plan, &mut self.count, &mut self.archives, &mut self.archive] {
+        for task in
+            [&mut self.look, &mut self.survey, &mut self.plan, &mut self.count, &mut self.archives, &mut self.archive]
+        {
             if let Some(task) = task.take() {
                 task.abort();
             }
@@ -403,6 +429,12 @@ impl Outside {
             let _ = tokio::time::timeout(SHUTDOWN, client.send(Command::Shutdown)).await;
         }
     }
+}
+
+/// No profile is the default one, no region is all of them.
+fn whole(profiles: Vec<Profile>, regions: Vec<Region>) -> (Vec<Option<Profile>>, Regions) {
+    let profiles = if profiles.is_empty() { vec![None] } else { profiles.into_iter().map(Some).collect() };
+    (profiles, if regions.is_empty() { Regions::All } else { Regions::Only(regions) })
 }
 
 /// Never over another file.

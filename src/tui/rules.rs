@@ -3,8 +3,11 @@
 //! `update` asks it before a plan is started, before rows are shown and before anything is turned; nothing else
 //! of the deck knows where a limit comes from.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::ids::{AccountId, Profile};
+use crate::inventory::verdict::Policy;
 use crate::plan::{DestinationKind, Knobs, Plan};
 use crate::store::config::Limits;
 use crate::units::{Bytes, Usd};
@@ -26,6 +29,8 @@ pub struct Rules {
     pub limits: Limits,
     /// A command for events of jobs, JSON on its input.
     pub on_event: Option<String>,
+    /// What is never an orphan.
+    pub policy: Arc<Policy>,
     /// Whether glyphs are explained, where the user has not said so in the deck.
     pub legend: Option<bool>,
 }
@@ -43,6 +48,7 @@ impl Default for Rules {
             max_delete: None,
             limits: Limits::default(),
             on_event: None,
+            policy: Arc::default(),
             legend: None,
         }
     }

@@ -149,11 +149,12 @@ fn jobs_and_budget(model: &Model, theme: &Theme) -> Vec<Part> {
 }
 
 /// Which tab a screen belongs to, its digit and its name.
-const TABS: [(Screen, char, &str); 6] = [
+const TABS: [(Screen, char, &str); 7] = [
     (Screen::World, '1', "World"),
     (Screen::Snapshots, '2', "Snapshots"),
     (Screen::Volumes, '3', "Volumes"),
     (Screen::Images, '4', "AMIs"),
+    (Screen::Orphans, '5', "Orphans"),
     (Screen::Transfers, '6', "Transfers"),
     (Screen::Log, '7', "Log"),
 ];
@@ -180,6 +181,7 @@ fn tab_texts(model: &Model, counts: bool) -> Vec<(Screen, String)> {
             Screen::Snapshots => listed(model.catalog.snapshots.count_text(), &model.snapshots.list),
             Screen::Volumes => listed(model.catalog.volumes.count_text(), &model.volumes.list),
             Screen::Images => listed(model.catalog.images.count_text(), &model.images.list),
+            Screen::Orphans => orphans(model),
             Screen::Transfers => model.jobs().iter().filter(|j| !j.state.is_over()).count().to_string(),
             Screen::Log => model.problems.len().to_string(),
             _ => String::new(),
@@ -194,6 +196,14 @@ fn tab_texts(model: &Model, counts: bool) -> Vec<(Screen, String)> {
             (*screen, format!("{open}{digit} {name}{n}{close}"))
         })
         .collect()
+}
+
+/// `37+`: more may come.
+fn orphans(model: &Model) -> String {
+    match model.orphans.count(super::screen::orphans::TALLY_ORPHAN) {
+        (0, _) => String::new(),
+        (count, more) => format!("{}{}", crate::units::grouped(count), if more { "+" } else { "" }),
+    }
 }
 
 fn tabs(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
@@ -273,7 +283,7 @@ fn command_line(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let command = (model.screen.page().command)(model);
     let room = usize::from(area.width).saturating_sub(2);
     let left = vec![Part(text::clip(&command, room), Role::Dim, 0)];
-    let has_ids = matches!(model.screen, Screen::Snapshots | Screen::Volumes | Screen::Images);
+    let has_ids = matches!(model.screen, Screen::Snapshots | Screen::Volumes | Screen::Images | Screen::Orphans);
     let right = if has_ids { "y copies the id, Y this command" } else { "y copies this command" };
     spread(left, vec![Part(right.into(), Role::Dim, 1)], area, buf, theme);
 }

@@ -56,6 +56,7 @@ fn image(world: &World, id: &str, snapshots: &[&str], change: impl FnOnce(&mut H
             root_device: "/dev/xvda".to_owned(),
             public: false,
             source_instance: None,
+            last_launched: None,
             client_token: None,
             token_print: 0,
             launchers: Vec::new(),

@@ -16,7 +16,7 @@ async fn sandbox(scenario: Option<&str>) -> Running {
     serve(Options { scenario: scenario.map(PathBuf::from), faults, ..Options::default() }).await.expect("it serves")
 }
 
-fn world(running: &Running) -> Aws {
+pub fn world(running: &Running) -> Aws {
     let fixed = |keys: floe::sandbox::ProfileKeys| FixedProfile {
         name: keys.name,
         access_key_id: keys.access_key_id,

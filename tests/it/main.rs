@@ -34,6 +34,7 @@ mod parents;
 mod plan;
 mod prove;
 mod records;
+mod relations;
 mod removal;
 mod resumes;
 mod rig;

@@ -56,6 +56,7 @@ fn snapshot(id: &str, owner: &str, gib: u32, content: Content) -> Snapshot {
         transfer_type: None,
         shared: Vec::new(),
         upload: None,
+        tiering: None,
         copying: None,
         content,
     }

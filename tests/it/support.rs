@@ -43,6 +43,11 @@ impl World {
         Self::with(Faults::default()).await
     }
 
+    /// A built-in scenario in memory, without faults.
+    pub async fn of(scenario: &str) -> Self {
+        Self::new(Options { scenario: Some(scenario.into()), ..Options::default() }).await
+    }
+
     async fn new(options: Options) -> Self {
         let running = serve(options).await.expect("the sandbox serves");
         Self { running, dir: tempfile::tempdir().expect("a temporary directory") }.settled()

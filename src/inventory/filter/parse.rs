@@ -1,10 +1,10 @@
 //! From text to terms.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{Bound, KEYS, Op, Term, Test};
 use crate::error::{Error, Result};
-use crate::units::{Bytes, parse_bytes};
+use crate::units::{Bytes, parse_age, parse_bytes};
 
 const VERDICTS: [&str; 6] = ["in-use", "managed", "protected", "stale", "orphan", "unknown"];
 
@@ -183,7 +183,7 @@ fn born(value: &str, now: Timestamp) -> Result<Bound<Timestamp>> {
         Error::usage(format!("`age:{value}` is not understood")).todo("write it like age:>90d or age:<12h (m h d w y)")
     };
     let (op, plain) = op(value);
-    let age = age(plain).ok_or_else(wrong)?;
+    let age = parse_age(plain).ok_or_else(wrong)?;
     let value = now.checked_sub(age).map_err(|_| wrong())?;
     let op = match op.ok_or_else(wrong)? {
         Op::Less => Op::More,
@@ -193,18 +193,4 @@ fn born(value: &str, now: Timestamp) -> Result<Bound<Timestamp>> {
         Op::More => Op::Less,
     };
     Ok(Bound { op, value })
-}
-
-fn age(text: &str) -> Option<SignedDuration> {
-    let unit = text.chars().last()?;
-    let number: i64 = text[..text.len() - unit.len_utf8()].parse().ok().filter(|number| *number >= 0)?;
-    let hours = |hours: i64| number.checked_mul(hours)?.checked_mul(3600).map(SignedDuration::from_secs);
-    match unit {
-        'm' => number.checked_mul(60).map(SignedDuration::from_secs),
-        'h' => hours(1),
-        'd' => hours(24),
-        'w' => hours(24 * 7),
-        'y' => hours(24 * 365),
-        _ => None,
-    }
 }

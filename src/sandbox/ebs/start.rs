@@ -209,6 +209,7 @@ fn build(sandbox: &Sandbox, model: &Model, caller: &Caller, ask: &Ask, tags: Tag
             settles: None,
             completed_with: None,
         }),
+        tiering: None,
         copying: None,
         content: Content::Written(Arc::new(Written::new(id.clone(), base, sandbox.keep()))),
         id,

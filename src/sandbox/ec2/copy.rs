@@ -166,6 +166,7 @@ fn start(
         transfer_type: Some(if wanted.minutes.is_some() { "time-based" } else { "standard" }.to_owned()),
         shared: Vec::new(),
         upload: None,
+        tiering: None,
         copying: Some(Copying { since, settles, into, minutes: wanted.minutes }),
         content,
     };
@@ -243,6 +244,7 @@ pub fn image(ask: &Ask<'_>) -> Result<String, Fault> {
             state: "pending".to_owned(),
             created: ask.sandbox.now(),
             deprecated: None,
+            last_launched: None,
             public: false,
             launchers: Vec::new(),
             binned: None,

@@ -311,6 +311,9 @@ impl Row<'_> {
         xml.text("enaSupport", true);
         xml.text("sriovNetSupport", "simple");
         xml.maybe("sourceInstanceId", image.source_instance.as_ref());
+        if let Some(at) = image.last_launched {
+            xml.time("lastLaunchedTime", at);
+        }
         // EC2 sets a time two years ahead on public images; on own ones only where somebody asked for it.
         let end = image.deprecated.or_else(|| image.public.then(|| now + jiff::SignedDuration::from_hours(2 * 8760)));
         if let Some(at) = end {

@@ -8,14 +8,17 @@ mod bin;
 mod copy;
 mod fault;
 mod filter;
+mod guards;
 mod images;
 mod instances;
 mod page;
 mod places;
 mod query;
+mod references;
 mod settings;
 mod snapshots;
 mod tags;
+mod templates;
 mod volumes;
 
 use http::StatusCode;
@@ -39,13 +42,20 @@ struct Ask<'a> {
 type Action = fn(&Ask<'_>) -> Result<String, Fault>;
 
 /// What this EC2 can do.
-const ACTIONS: [(&str, Action); 20] = [
+const ACTIONS: [(&str, Action); 27] = [
     ("DescribeRegions", places::describe_regions),
     ("DescribeAvailabilityZones", places::describe_availability_zones),
     ("DescribeSnapshots", snapshots::describe),
     ("CopySnapshot", copy::snapshot),
     ("CopyImage", copy::image),
     ("DescribeSnapshotAttribute", snapshots::describe_attribute),
+    ("DescribeLockedSnapshots", guards::locks),
+    ("DescribeFastSnapshotRestores", guards::fast_restores),
+    ("DescribeSnapshotTierStatus", guards::tiers),
+    ("DescribeLaunchTemplates", templates::describe),
+    ("DescribeLaunchTemplateVersions", templates::versions),
+    ("DescribeImageAttribute", references::attribute),
+    ("DescribeImageReferences", references::references),
     ("DeleteSnapshot", snapshots::delete),
     ("CreateSnapshot", snapshots::create),
     ("ListSnapshotsInRecycleBin", bin::list_snapshots),

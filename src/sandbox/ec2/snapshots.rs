@@ -279,6 +279,10 @@ pub fn delete(ask: &Ask<'_>) -> Result<String, Fault> {
 /// Why a snapshot cannot be deleted: its AMI (a disabled one too) or AWS Backup has it.
 pub fn held(region: &RegionState, snapshot: &Snapshot) -> Option<Fault> {
     let id = &snapshot.id;
+    if region.locks.get(id).is_some_and(|lock| lock.state != "expired") {
+        let message = format!("The snapshot {id} is locked and cannot be deleted.");
+        return Some(Fault::bad("SnapshotLocked", message));
+    }
     if snapshot.tags.contains_key(BACKUP_TAG) {
         let arn = format!("arn:{}:ec2:{}::snapshot/{id}", region.name.partition(), region.name);
         let message = format!(
@@ -340,6 +344,7 @@ pub fn create(ask: &Ask<'_>) -> Result<String, Fault> {
             tags,
             encryption: of.encryption,
             tier: Tier::Standard,
+            tiering: None,
             transfer_type: None,
             shared: Vec::new(),
             upload: None,

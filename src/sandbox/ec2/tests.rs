@@ -99,6 +99,8 @@ fn every_action_honours_a_dry_run() {
             "CopySnapshot" => &[("SourceRegion", "us-east-1"), ("SourceSnapshotId", WEB)],
             "CopyImage" => &[("SourceRegion", "us-east-1"), ("SourceImageId", image), ("Name", "copied")],
             "DeregisterImage" => &[("ImageId", image)],
+            "DescribeImageAttribute" => &[("ImageId", image), ("Attribute", "launchPermission")],
+            "DescribeLaunchTemplateVersions" => &[("LaunchTemplateVersion.1", "$Latest")],
             "CreateTags" => &[("ResourceId.1", WEB), ("Tag.1.Key", "k"), ("Tag.1.Value", "v")],
             _ => &[],
         };

@@ -82,6 +82,9 @@ pub fn model(scenario: &Scenario, now: Timestamp) -> Result<Model> {
     for spec in &scenario.image {
         builder.images(spec).map_err(|why| format!("image {}: {why}", spec.name))?;
     }
+    for spec in &scenario.template {
+        builder.template(spec).map_err(|why| format!("template {}: {why}", spec.name))?;
+    }
     for spec in &scenario.instance {
         builder.instances(spec).map_err(|why| format!("instance {}: {why}", spec.name))?;
     }

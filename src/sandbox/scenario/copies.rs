@@ -45,6 +45,7 @@ impl Builder<'_> {
                 shared: shared.clone(),
                 upload: None,
                 copying: None,
+                tiering: None,
                 ..source
             };
             copies.push(id);

@@ -38,6 +38,9 @@ pub struct Scenario {
     /// Machine images, made of snapshots of volumes.
     #[serde(default)]
     pub image: Vec<ImageSpec>,
+    /// Launch templates.
+    #[serde(default)]
+    pub template: Vec<TemplateSpec>,
     /// Snapshots copied elsewhere.
     #[serde(default)]
     pub copy: Vec<CopySpec>,
@@ -136,6 +139,12 @@ pub struct VolumeSpec {
     pub throughput: Option<u32>,
     #[serde(default)]
     pub state: VolumeState,
+    /// The name of the volume, further up, whose snapshot it was made from.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// Which snapshot of that; 0 is the newest.
+    #[serde(default)]
+    pub from_n: u32,
     /// The name of the instance that it is attached to.
     #[serde(default)]
     pub instance: Option<String>,
@@ -239,6 +248,18 @@ pub struct SnapshotSpec {
     pub message: Option<String>,
     #[serde(default)]
     pub tier: Option<Tier>,
+    /// EC2's word for how its last move between tiers went or goes: `archival-in-progress`, ….
+    #[serde(default)]
+    pub tiering: Option<String>,
+    /// How it is locked: `governance`, `compliance`, `compliance-cooloff`, `expired`.
+    #[serde(default)]
+    pub lock: Option<String>,
+    /// Letters of the zones in which it is restored fast.
+    #[serde(default)]
+    pub fast_restore: String,
+    /// How long it has been in the Recycle Bin.
+    #[serde(default)]
+    pub binned: Option<Age>,
     /// Names of accounts, or `all`.
     #[serde(default)]
     pub shared: Vec<String>,
@@ -303,6 +324,18 @@ pub struct ImageSpec {
     pub deprecated: Option<Age>,
     #[serde(default)]
     pub public: bool,
+    /// Names of accounts that may launch them.
+    #[serde(default)]
+    pub shared: Vec<String>,
+    /// When an instance was last launched from them.
+    #[serde(default)]
+    pub last_launched: Option<Age>,
+    /// How long they have been in the Recycle Bin.
+    #[serde(default)]
+    pub binned: Option<Age>,
+    /// Parameters of Systems Manager that name the newest.
+    #[serde(default)]
+    pub parameters: Vec<String>,
     #[serde(default = "x86_64")]
     pub architecture: String,
     #[serde(default = "linux")]
@@ -314,6 +347,43 @@ pub struct ImageSpec {
     pub description: String,
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+}
+
+/// A launch template and its versions.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateSpec {
+    pub at: Place,
+    pub name: String,
+    #[serde(default)]
+    pub id: Option<String>,
+    #[serde(default = "three_months")]
+    pub age: Age,
+    /// The number of the version that counts where none is named.
+    #[serde(default = "one")]
+    pub default: u32,
+    /// From number 1.
+    pub versions: Vec<TemplateVersionSpec>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One version of a launch template.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateVersionSpec {
+    /// The name of an image in the same region, or `resolve:ssm:NAME`.
+    #[serde(default)]
+    pub image: Option<String>,
+    /// Names of volumes, of whose snapshots its block devices are made.
+    #[serde(default)]
+    pub of: Vec<String>,
+    /// Which snapshot of those; 0 is the newest.
+    #[serde(default)]
+    pub n: u32,
+    /// It was deleted: the number stays free.
+    #[serde(default)]
+    pub gone: bool,
 }
 
 /// Consecutive snapshots copied to another place.

@@ -34,8 +34,9 @@ impl Builder<'_> {
         for (volume, device) in spec.of.iter().zip(DEVICES) {
             let snapshot_id = self.nth(spot, volume, n)?;
             let region = self.region(spot)?;
-            let snapshot =
-                region.snapshots.get_mut(&snapshot_id).ok_or_else(|| format!("{snapshot_id} is not there"))?;
+            let binned = region.bin.get_mut(&snapshot_id).map(|(_, snapshot)| snapshot);
+            let snapshot = region.snapshots.get_mut(&snapshot_id).or(binned);
+            let snapshot = snapshot.ok_or_else(|| format!("{snapshot_id} is not there"))?;
             let from = source.as_ref().map_or("", |id| id.as_str());
             snapshot.description = format!("Created by CreateImage({from}) for {id}");
             created = created.or(Some(snapshot.started));
@@ -55,7 +56,7 @@ impl Builder<'_> {
         let mut tags = spec.tags.clone();
         tags.insert("Name".to_owned(), name.clone());
         let image = Image {
-            binned: None,
+            binned: spec.binned.map(|age| self.binned(age)),
             id: id.clone(),
             name,
             description: spec.description.clone(),
@@ -68,14 +69,18 @@ impl Builder<'_> {
             root_device: DEVICES[0].to_owned(),
             public: spec.public,
             source_instance: source,
+            last_launched: spec.last_launched.map(|age| self.ago(age.0)),
             client_token: None,
             token_print: 0,
-            launchers: Vec::new(),
+            launchers: spec.shared.iter().map(|name| self.account_id(name)).collect::<Result<_>>()?,
             usage: None,
             product_codes: Vec::new(),
             mappings,
             tags: Arc::new(tags),
         };
+        for parameter in &spec.parameters {
+            self.region(spot)?.parameters.insert(parameter.clone(), id.clone());
+        }
         match self.region(spot)?.images.insert(id, image) {
             None => Ok(()),
             Some(twice) => Err(format!("{} is there twice", twice.id)),

@@ -1,7 +1,7 @@
 //! Scenarios: what the sandbox holds at its start.
 //!
 //! A scenario is a TOML file ([`format`]); [`load`] turns it into a [`Model`] for a given moment, always the same one
-//! for the same moment. Four are built in; any other is read from the path that is given.
+//! for the same moment. Five are built in; any other is read from the path that is given.
 
 mod buckets;
 mod build;
@@ -10,6 +10,7 @@ mod copies;
 mod format;
 mod machines;
 mod series;
+mod templates;
 
 use std::path::Path;
 
@@ -19,11 +20,12 @@ use super::model::Model;
 use crate::error::{Error, Result};
 
 /// The scenarios of this build: name and text. The first is the default.
-pub const BUILTIN: [(&str, &str); 4] = [
+pub const BUILTIN: [(&str, &str); 5] = [
     ("default", include_str!("../../../assets/scenarios/default.toml")),
     ("empty", include_str!("../../../assets/scenarios/empty.toml")),
     ("denied", include_str!("../../../assets/scenarios/denied.toml")),
     ("huge", include_str!("../../../assets/scenarios/huge.toml")),
+    ("clear", include_str!("../../../assets/scenarios/clear.toml")),
 ];
 
 /// The name and the one line of every built-in scenario.

@@ -10,7 +10,7 @@ use super::chance::Chance;
 use super::format::{Maker, OneOf, SeriesSpec, SnapshotSpec, StateSpec, VolumeSpec, VolumeState};
 use crate::ids::{SnapshotId, VolumeId};
 use crate::sandbox::content::Content;
-use crate::sandbox::model::{Attachment, Snapshot, SnapshotState, Tags, Volume};
+use crate::sandbox::model::{Attachment, FastRestore, Lock, Snapshot, SnapshotState, Tags, Volume};
 use crate::sandbox::synth::{Shape, Synthetic};
 
 const MAX_GIB: u32 = 65_536;
@@ -90,7 +90,7 @@ impl Builder<'_> {
             throughput: spec.throughput.or(baseline.1),
             state: if attachments.is_empty() { "available" } else { "in-use" }.to_owned(),
             zone: format!("{}{zone}", spot.region),
-            snapshot: None,
+            snapshot: spec.from.as_deref().map(|volume| self.nth(spot, volume, spec.from_n)).transpose()?,
             created,
             encryption: self.encryption(spot, spec.key.as_deref(), disk.chance),
             attachments,
@@ -134,16 +134,46 @@ impl Builder<'_> {
                 shared: Vec::new(),
                 upload: None,
                 copying: None,
+                tiering: special.and_then(|special| special.tiering.clone()),
                 content: Content::Synthetic(Synthetic { seed: disk.chance.bits(), version: count - 1 - n, shape }),
             };
-            if let Some(special) = special {
-                snapshot.shared = self.shares(&special.shared)?;
-                apply(special, &mut snapshot);
+            ids.push(id.clone());
+            let Some(special) = special else {
+                self.keep(disk.spot, snapshot)?;
+                continue;
+            };
+            snapshot.shared = self.shares(&special.shared)?;
+            apply(special, &mut snapshot);
+            self.guards(disk, special, &snapshot)?;
+            match special.binned {
+                None => self.keep(disk.spot, snapshot)?,
+                Some(age) => {
+                    let binned = self.binned(age);
+                    self.region(disk.spot)?.bin.insert(id, (binned, snapshot));
+                }
             }
-            ids.push(id);
-            self.keep(disk.spot, snapshot)?;
         }
         self.remember(disk.spot, &disk.name, ids)
+    }
+
+    /// Locks it and restores it fast, where the file says so.
+    fn guards(&mut self, disk: &Disk<'_>, special: &SnapshotSpec, snapshot: &Snapshot) -> Result<()> {
+        let (since, id) = (snapshot.started, &snapshot.id);
+        if let Some(state) = &special.lock {
+            if !matches!(state.as_str(), "governance" | "compliance" | "compliance-cooloff" | "expired") {
+                return Err(format!("a lock is not {state}"));
+            }
+            let days = if state == "expired" { 1 } else { 36_500 };
+            let expires = since.saturating_add(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(since);
+            let lock = Lock { state: state.clone(), since, days, expires };
+            self.region(disk.spot)?.locks.insert(id.clone(), lock);
+        }
+        for letter in special.fast_restore.chars() {
+            let zone = format!("{}{letter}", disk.spot.region);
+            let fast = FastRestore { state: "enabled".to_owned(), since };
+            self.region(disk.spot)?.fast_restores.insert((id.clone(), zone), fast);
+        }
+        Ok(())
     }
 
     /// When a snapshot was started and completed. Schedules are not exact to the second, and large ones take longer.

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::inventory::{ImageRow, SnapshotRow, VolumeRow};
 use crate::tui::catalog::Record;
 use crate::tui::clock::Now;
+use crate::tui::screen::orphans::OrphanRow;
 
 use super::Rank;
 
@@ -32,6 +33,12 @@ pub fn volume(filter: &Filter, row: &VolumeRow, _: Now) -> bool {
 /// Whether an image passes.
 #[must_use]
 pub fn image(filter: &Filter, row: &ImageRow, _: Now) -> bool {
+    filter.matches(row)
+}
+
+/// Whether a judged thing passes.
+#[must_use]
+pub fn orphan(filter: &Filter, row: &OrphanRow, _: Now) -> bool {
     filter.matches(row)
 }
 

@@ -9,7 +9,7 @@ use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
 use crate::tui::overlay::Overlay;
-use crate::tui::screen::{Screen, detail};
+use crate::tui::screen::{Screen, detail, orphans};
 use crate::tui::theme::Theme;
 use crate::tui::widget::panel;
 
@@ -63,6 +63,7 @@ pub fn view(model: &Model, state: State, area: Rect, buf: &mut Buffer, theme: &T
         Screen::Snapshots => c.snapshots.get(at).map(|row| detail::snapshot(model, row, width, now)),
         Screen::Volumes => c.volumes.get(at).map(|row| detail::volume(model, row, now)),
         Screen::Images => c.images.get(at).map(|row| detail::image(model, row, width, now)),
+        Screen::Orphans => model.orphans.table.get(at).map(|row| orphans::why(row, width, now)),
         _ => None,
     });
     let lines = lines.unwrap_or_default();

@@ -281,13 +281,14 @@ fn mark(model: &mut Model, wanted: &str, now: Now) -> Vec<Effect> {
             return Vec::new();
         }
     };
-    let Model { catalog, snapshots, volumes, images, screen, .. } = model;
+    let Model { catalog, snapshots, volumes, images, orphans, screen, .. } = model;
     let found = match screen {
         Screen::Snapshots => all(&catalog.snapshots, &mut snapshots.list, &filter, filter::snapshot, now),
         Screen::Volumes => all(&catalog.volumes, &mut volumes.list, &filter, filter::volume, now),
         Screen::Images => all(&catalog.images, &mut images.list, &filter, filter::image, now),
+        Screen::Orphans => all(&orphans.table, &mut orphans.list, &filter, filter::orphan, now),
         _ => {
-            model.refuse(now, "rows are marked in the lists: 2, 3, 4");
+            model.refuse(now, "rows are marked in the lists: 2, 3, 4, 5");
             return Vec::new();
         }
     };

@@ -10,6 +10,7 @@ pub mod job;
 pub mod lineage;
 pub mod listing;
 pub mod log;
+pub mod orphans;
 pub mod plan;
 pub mod removal;
 mod rows;
@@ -46,6 +47,8 @@ pub enum Screen {
     Volumes,
     /// Machine images.
     Images,
+    /// What nothing refers to.
+    Orphans,
     /// What differs between two snapshots.
     Compare,
     /// The chain of one volume.
@@ -112,6 +115,7 @@ impl Screen {
         Self::Snapshots,
         Self::Volumes,
         Self::Images,
+        Self::Orphans,
         Self::Compare,
         Self::Lineage,
         Self::Elsewhere,
@@ -132,6 +136,7 @@ impl Screen {
             Self::Snapshots => &snapshots::PAGE,
             Self::Volumes => &volumes::PAGE,
             Self::Images => &images::PAGE,
+            Self::Orphans => &orphans::PAGE,
             Self::Compare => &compare::PAGE,
             Self::Lineage => &lineage::PAGE,
             Self::Elsewhere => &elsewhere::PAGE,
@@ -155,6 +160,7 @@ impl Screen {
             Self::Snapshots => of(snapshots::COLUMNS),
             Self::Volumes => of(volumes::COLUMNS),
             Self::Images => of(images::COLUMNS),
+            Self::Orphans => of(orphans::COLUMNS),
             _ => Vec::new(),
         }
     }

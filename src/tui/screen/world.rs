@@ -144,7 +144,7 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
         below.push(if fits { height } else { 0 });
     }
     let list = Rect { height: body.height - below.iter().sum::<u16>(), ..body };
-    let mut out = ListLayout::of(list, 2, heads(body.width));
+    let mut out = ListLayout::of(list, 2, heads(body.width, model.orphans.number > 0));
     let mut y = list.bottom();
     for height in below {
         out.below.push(Rect { y, height, ..body });
@@ -153,7 +153,8 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
     out
 }
 
-fn heads(width: u16) -> Vec<Head> {
+/// Orphans have a column once anything was judged.
+fn heads(width: u16, judged: bool) -> Vec<Head> {
     let inner = width.saturating_sub(5);
     let mut out = vec![Head::left("REGION", 16, Some(0)), Head::right("SNAPSHOTS", 10, Some(1))];
     if inner < 50 {
@@ -168,6 +169,9 @@ fn heads(width: u16) -> Vec<Head> {
     if inner >= 100 {
         out.push(Head::right("VOL $/MO", 13, Some(5)));
         out.push(Head::left(" SHARE", 14, Some(world_rows::COST)));
+    }
+    if judged && inner >= 110 {
+        out.push(Head::right("ORPHANS", 8, None));
     }
     if inner >= 90 {
         out.push(Head::right("AGE", 5, None));
@@ -216,6 +220,7 @@ fn cell(row: &Row, head: &str, greatest: f64, now: Now) -> Cell {
         "SNAPSHOTS" => number(row.snapshots.rows),
         "VOLUMES" => number(row.volumes.rows),
         "AMIS" => number(row.images),
+        "ORPHANS" => row.orphans.map_or_else(|| Cell::with("?", Role::Dim), |n| Cell::new(crate::units::grouped(n))),
         "SNAP $/MO" => money(row.snapshots.month()),
         "VOL $/MO" => money(row.volumes.month()),
         " SHARE" => {
@@ -249,6 +254,10 @@ fn total(model: &Model, layout: &ListLayout, buf: &mut Buffer, theme: &Theme) {
             "SNAPSHOTS" => Cell::new(format!("{}{more}", crate::units::grouped(c.snapshots.sums().rows))),
             "VOLUMES" => Cell::new(format!("{}{more}", crate::units::grouped(c.volumes.sums().rows))),
             "AMIS" => Cell::new(format!("{}{more}", crate::units::grouped(c.images.sums().rows))),
+            "ORPHANS" => {
+                let (count, more) = model.orphans.count(crate::tui::screen::orphans::TALLY_ORPHAN);
+                Cell::new(format!("{}{}", crate::units::grouped(count), if more { "+" } else { "" }))
+            }
             "SNAP $/MO" => Cell::new(text::usd(c.snapshots.sums().month())),
             "VOL $/MO" => Cell::new(text::usd(c.volumes.sums().month())),
             "STATE" if missing > 0 => Cell::with(format!("≥, {missing} missing"), Role::Warn),

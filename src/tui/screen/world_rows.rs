@@ -100,6 +100,8 @@ pub struct Row {
     pub volumes: Sums,
     /// Its images.
     pub images: u64,
+    /// Its orphans, once it was judged.
+    pub orphans: Option<u64>,
     /// Where it stands.
     pub standing: Standing,
 }
@@ -152,8 +154,17 @@ fn fold(mut alike: Vec<Row>, word: &str) -> Vec<Row> {
     let oldest = alike.iter().filter_map(|row| row.standing.since()).min();
     let standing = oldest.map_or(first.standing, Standing::Complete);
     let name = format!("{} {word}", alike.len());
+    let orphans = alike.iter().map(|row| row.orphans).sum::<Option<u64>>();
     alike.clear();
-    alike.push(Row { origin: None, name, snapshots: Sums::default(), volumes: Sums::default(), images: 0, standing });
+    alike.push(Row {
+        origin: None,
+        name,
+        snapshots: Sums::default(),
+        volumes: Sums::default(),
+        images: 0,
+        orphans,
+        standing,
+    });
     alike
 }
 
@@ -178,6 +189,7 @@ fn row(model: &Model, origin: &Arc<Origin>) -> Row {
         snapshots: c.snapshots.of(origin).map(|s| s.sums).unwrap_or_default(),
         volumes: c.volumes.of(origin).map(|s| s.sums).unwrap_or_default(),
         images: c.images.of(origin).map_or(0, |s| s.sums.rows),
+        orphans: model.orphans.of(origin),
         standing,
     }
 }

@@ -53,9 +53,9 @@ pub const ACTIONS: &[Action] = &[
         "Orphans",
         &["5"],
         0,
-        "What nothing needs any more, with the evidence.",
-        |_| Some("orphans need evidence that this version does not read yet; nothing is guessed".to_owned()),
-        |_, _| Vec::new(),
+        "What nothing refers to any more, with the evidence.",
+        needs_profile,
+        crate::tui::screen::orphans::open,
     ),
     look(
         "copy-from",

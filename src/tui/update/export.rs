@@ -20,6 +20,7 @@ pub fn chosen_ids(model: &Model) -> Vec<String> {
         Screen::Snapshots => ids(&model.snapshots.list, &model.catalog.snapshots),
         Screen::Volumes => ids(&model.volumes.list, &model.catalog.volumes),
         Screen::Images => ids(&model.images.list, &model.catalog.images),
+        Screen::Orphans => ids(&model.orphans.list, &model.orphans.table),
         Screen::World => model.world.current().map(|origin| origin.region.to_string()).into_iter().collect(),
         _ => Vec::new(),
     }
@@ -32,6 +33,11 @@ pub fn rows(model: &mut Model, now: Now) -> Vec<Effect> {
         Screen::Snapshots => ("snapshots", both(&model.snapshots.list, &model.catalog.snapshots)),
         Screen::Volumes => ("volumes", both(&model.volumes.list, &model.catalog.volumes)),
         Screen::Images => ("images", both(&model.images.list, &model.catalog.images)),
+        Screen::Orphans => {
+            let (list, table) = (&model.orphans.list, &model.orphans.table);
+            let shown = list.index.shown.iter().filter_map(|at| table.get(*at)?.judged(now.wall));
+            ("orphans", tables(&shown.collect::<Vec<_>>()))
+        }
         Screen::World => ("regions", crate::tui::screen::world::export(model)),
         _ => return Vec::new(),
     };

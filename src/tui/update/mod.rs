@@ -115,6 +115,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Closing => vec![Effect::Quit],
         Msg::RemovalPlanned(..) | Msg::Removing(..) | Msg::Removed(..) | Msg::Restored(_) | Msg::Audit(_) => Vec::new(),
         Msg::Planned(..) | Msg::Answered(..) | Msg::Archives(..) | Msg::Inspected(..) | Msg::Tick => Vec::new(),
+        Msg::Judged(..) => Vec::new(),
     };
     if !matches!(msg, Msg::Key(_) | Msg::Mouse(_) | Msg::Work) {
         for screen in Screen::ALL {
@@ -168,6 +169,7 @@ pub fn look(model: &mut Model, profiles: Vec<Profile>, regions: Vec<Region>) -> 
         {
             *list = list.emptied();
         }
+        model.orphans = model.orphans.emptied();
     }
     model.chosen_profiles = profiles;
     model.chosen_regions = regions;
@@ -206,6 +208,7 @@ fn enter_world(
     model.names = super::names::Names::default();
     model.archives = screen::archives::State::default();
     model.elsewhere = screen::elsewhere::State::default();
+    model.orphans = screen::orphans::State::default();
     model.problems.clear();
     model.catalog = Catalog::default();
     model.back.clear();
@@ -271,6 +274,7 @@ pub fn wants(model: &Model, now: Now) -> Wants {
         (&model.snapshots.list, c.snapshots.revision),
         (&model.volumes.list, c.volumes.revision),
         (&model.images.list, c.images.revision),
+        (&model.orphans.list, model.orphans.table.revision),
     ];
     let work = lists.iter().any(|(list, revision)| list.has_work(*revision, now));
     let gates = model.overlays.iter().filter_map(|o| match o {
@@ -296,8 +300,8 @@ fn ages_change(model: &Model, now: Now) -> Option<Duration> {
 
 /// One slice for the first list that has something to do; the list on screen comes first.
 fn work(model: &mut Model, now: Now) {
-    let Model { catalog, snapshots, volumes, images, screen, .. } = model;
-    let mut order = [Screen::Snapshots, Screen::Volumes, Screen::Images];
+    let Model { catalog, snapshots, volumes, images, orphans, screen, .. } = model;
+    let mut order = [Screen::Snapshots, Screen::Volumes, Screen::Images, Screen::Orphans];
     order.sort_by_key(|s| *s != *screen);
     for of in order {
         match of {
@@ -310,6 +314,9 @@ fn work(model: &mut Model, now: Now) {
             }
             Screen::Images if images.list.has_work(catalog.images.revision, now) => {
                 return images.list.work(&catalog.images, screen::images::COLUMNS, filter::image, now);
+            }
+            Screen::Orphans if orphans.list.has_work(orphans.table.revision, now) => {
+                return orphans.list.work(&orphans.table, screen::orphans::COLUMNS, filter::orphan, now);
             }
             _ => {}
         }
@@ -326,7 +333,7 @@ fn world_rows(model: &mut Model) {
 /// Takes up what was kept between runs: the order of each list.
 pub fn restore(model: &mut Model) {
     let kept = model.memory.sort.clone();
-    for screen in [Screen::World, Screen::Snapshots, Screen::Volumes, Screen::Images] {
+    for screen in [Screen::World, Screen::Snapshots, Screen::Volumes, Screen::Images, Screen::Orphans] {
         let Some((name, descending)) = kept.get(&screen.page().title.to_lowercase()) else { continue };
         let Some(column) = screen.columns().iter().position(|(known, _)| known == name) else { continue };
         let here = std::mem::replace(&mut model.screen, screen);

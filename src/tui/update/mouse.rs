@@ -57,6 +57,7 @@ fn place(model: &Model, body: Rect) -> Option<ListPlace> {
         Screen::Snapshots => screen::snapshots::layout(model, body),
         Screen::Volumes => screen::volumes::layout(model, body),
         Screen::Images => screen::images::layout(model, body),
+        Screen::Orphans => screen::orphans::layout(model, body),
         _ => return None,
     };
     Some(ListPlace { heads: layout.heads, rows: layout.rows, columns: layout.columns })

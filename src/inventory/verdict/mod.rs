@@ -4,11 +4,21 @@
 //! a thing from being an orphan (DESIGN §7). The rules make these, `plan/` decides by them what may be
 //! removed, the fronts show them; `floe orphans -o json` prints them as they are here.
 
+mod doubt;
+mod judge;
+mod policy;
+mod rules;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::rows::Origin;
 use crate::units::Bytes;
+
+pub use doubt::{Doubt, doubts, statement};
+pub use judge::{Standing, Thing, View};
+pub use policy::Policy;
+pub use rules::{Found, RuleInfo, rule_info};
 
 /// What is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +48,49 @@ pub enum Verdict {
     Orphan,
     /// A rule could not be answered.
     Unknown,
+}
+
+impl Verdict {
+    /// Each of them, in the order in which they are tried.
+    pub const ALL: [Self; 6] = [Self::InUse, Self::Managed, Self::Protected, Self::Stale, Self::Orphan, Self::Unknown];
+
+    /// As the filter and the JSON spell it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::InUse => "in-use",
+            Self::Managed => "managed",
+            Self::Protected => "protected",
+            Self::Stale => "stale",
+            Self::Orphan => "orphan",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Subject {
+    /// As the JSON spells it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Volume => "volume",
+            Self::Image => "image",
+        }
+    }
+}
+
+impl Answer {
+    /// As the JSON spells it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Unknown => "unknown",
+            Self::Hint => "hint",
+        }
+    }
 }
 
 /// What one rule answers.

@@ -1,0 +1,57 @@
+//! Single things judged again, from AWS as it is now: what a removal asks just before its call.
+//!
+//! Nothing remembered counts. Everything is asked about each of them, candidate or not, so that no verdict rests on
+//! what was not asked.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::single::{Candidates, ask};
+use super::{Answers, JobUse, Region, Told, gather};
+use crate::aws::Session;
+use crate::error::Result;
+use crate::ids::SnapshotId;
+use crate::inventory::remember::Memory;
+use crate::inventory::verdict::{Judged, Policy, View};
+
+/// What became of them.
+#[derive(Debug, Clone, Default)]
+pub struct Again {
+    /// Those that are still there, judged.
+    pub judged: Vec<Judged>,
+    /// Those that are not there any more: AWS answered in full, and without them.
+    pub gone: Vec<String>,
+    /// Those whose list could not be had: neither there nor gone.
+    pub unseen: Vec<String>,
+}
+
+/// Judges things of one account's region again, by id (`snap-…`, `vol-…`, `ami-…`).
+///
+/// # Errors
+/// None of AWS's: a refusal is an unknown of the things that it concerns.
+pub async fn again(session: &Session, ids: &[String], policy: &Policy, jobs: Told<Vec<JobUse>>) -> Result<Again> {
+    let memory = Memory::default();
+    let mut facts = gather::bulk(session, &memory, true, Answers::default(), jobs).await;
+    let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
+    let snapshots: Vec<SnapshotId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+    let images = ids.iter().filter_map(|id| id.parse().ok()).collect();
+    ask(session, &mut facts, &Candidates { snapshots, images }, true, |_, _| {}).await;
+    let region = Arc::new(Region::new(facts));
+    let view = View { region: &region, policy, now: Timestamp::now() };
+    let judged: Vec<Judged> =
+        view.things().filter(|thing| wanted.contains(thing.id())).map(|thing| view.judge(thing)).collect();
+    let seen: HashSet<&str> = judged.iter().map(|judged| judged.id.as_str()).collect();
+    let (mut gone, mut unseen) = (Vec::new(), Vec::new());
+    for id in ids.iter().filter(|id| !seen.contains(id.as_str())) {
+        let facts = &region.facts;
+        let listed = match id.split_once('-') {
+            Some(("snap", _)) => facts.snapshots.known().is_some(),
+            Some(("vol", _)) => facts.volumes.known().is_some(),
+            _ => facts.images.known().is_some(),
+        };
+        if listed { gone.push(id.clone()) } else { unseen.push(id.clone()) }
+    }
+    Ok(Again { judged, gone, unseen })
+}

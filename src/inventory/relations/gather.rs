@@ -1,0 +1,152 @@
+//! The bulk describes of one region: everything that grows with pages, all kinds at once.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+
+use super::{Answers, Facts, JobUse, Told};
+use crate::aws::{Page, Session};
+use crate::error::{Error, Result};
+use crate::inventory::look::{page, save};
+use crate::inventory::remember::Memory;
+use crate::inventory::{Kind, Rows};
+
+/// What was told before, asked anew where it is too old.
+pub(super) async fn bulk(
+    session: &Session,
+    memory: &Memory,
+    anew: bool,
+    before: Answers,
+    jobs: Told<Vec<JobUse>>,
+) -> Facts {
+    let list = |kind| list(session, memory, kind, anew);
+    let lists =
+        async { tokio::join!(list(Kind::Snapshots), list(Kind::Volumes), list(Kind::Images), list(Kind::Instances)) };
+    let ((snapshots, volumes, images, instances), answers) = tokio::join!(lists, answers(session, anew, before));
+    macro_rules! rows {
+        ($kind:ident, $told:expr) => {
+            match $told {
+                Told::Known { value: Rows::$kind(rows), at } => Told::Known { value: Arc::new(rows), at },
+                Told::Failed { error, at } => Told::Failed { error, at },
+                Told::Known { .. } | Told::Unasked => Told::Unasked,
+            }
+        };
+    }
+    Facts {
+        origin: Arc::clone(session.origin()),
+        snapshots: rows!(Snapshots, snapshots),
+        volumes: rows!(Volumes, volumes),
+        images: rows!(Images, images),
+        instances: rows!(Instances, instances),
+        answers,
+        jobs,
+    }
+}
+
+/// One list: as it is remembered where that is fresh, else page by page, and then remembered.
+async fn list(session: &Session, memory: &Memory, kind: Kind, anew: bool) -> Told<Rows> {
+    let origin = session.origin();
+    if !anew {
+        let (memory, of) = (memory.clone(), Arc::clone(origin));
+        let known = spawn_blocking(move || memory.load(&of, kind)).await.ok().flatten();
+        if let Some((value, at)) = known
+            && Timestamp::now().duration_since(at) < super::FRESH
+        {
+            return Told::Known { value, at };
+        }
+    }
+    let (memory, of) = (memory.clone(), Arc::clone(origin));
+    let at = Timestamp::now();
+    let mut saver = spawn_blocking(move || memory.save(&of, kind, at)).await.unwrap_or_default();
+    let mut all: Option<Rows> = None;
+    let mut token: Option<String> = None;
+    loop {
+        let page = match page(session, kind, token.as_deref()).await {
+            Ok(page) => page,
+            Err(error) => return Told::of(Err(error)),
+        };
+        saver = save(saver, &page.rows).await;
+        match &mut all {
+            Some(all) => all.append(page.rows),
+            None => all = Some(page.rows),
+        }
+        match page.next {
+            Some(next) if token.as_ref() == Some(&next) => return Told::of(Err(circle(session))),
+            Some(next) => token = Some(next),
+            None => break,
+        }
+    }
+    if let Some(saver) = saver {
+        let _ = spawn_blocking(move || saver.commit()).await;
+    }
+    all.map_or(Told::Unasked, |value| Told::Known { value, at })
+}
+
+fn circle(session: &Session) -> Error {
+    Error::failed("a listing goes round in a circle: the same page token twice").in_region(session.region())
+}
+
+/// Every page of one question.
+pub(super) async fn pages<T, F, A>(session: &Session, mut ask: F) -> Result<Vec<T>>
+where
+    F: FnMut(Option<String>) -> A,
+    A: Future<Output = Result<Page<T>>>,
+{
+    let (mut all, mut token) = (Vec::new(), None::<String>);
+    loop {
+        let page = ask(token.clone()).await?;
+        all.extend(page.rows);
+        match page.next {
+            None => return Ok(all),
+            Some(next) if token.as_ref() == Some(&next) => return Err(circle(session)),
+            Some(next) => token = Some(next),
+        }
+    }
+}
+
+/// The other bulk questions; each refusal is that question's own.
+async fn answers(session: &Session, anew: bool, before: Answers) -> Answers {
+    let (ec2, now) = (session.ec2(), Timestamp::now());
+    macro_rules! ask {
+        ($field:ident, $call:expr) => {{
+            let before = before.$field;
+            async move {
+                if before.is_fresh(now) && !anew {
+                    return before;
+                }
+                Told::of(pages(session, $call).await)
+            }
+        }};
+    }
+    let (templates, versions, public, locks) = tokio::join!(
+        ask!(templates, |page| async move { ec2.templates(page.as_deref()).await }),
+        ask!(versions, |page| async move { ec2.template_versions(None, page.as_deref()).await }),
+        ask!(public, |page| async move {
+            let page = ec2.public_snapshots(page.as_deref()).await?;
+            Ok(Page { rows: page.rows.into_iter().map(|row| row.id).collect(), next: page.next })
+        }),
+        ask!(locks, |page| async move { ec2.locked_snapshots(page.as_deref()).await }),
+    );
+    let (fast_restores, tierings, binned_snapshots, binned_images) = tokio::join!(
+        ask!(fast_restores, |page| async move { ec2.fast_restores(page.as_deref()).await }),
+        ask!(tierings, |page| async move { ec2.tierings(page.as_deref()).await }),
+        ask!(binned_snapshots, |page| async move { ec2.binned_snapshots(page.as_deref()).await }),
+        ask!(binned_images, |page| async move { ec2.binned_images(page.as_deref()).await }),
+    );
+    Answers {
+        templates,
+        versions,
+        numbered: before.numbered,
+        public,
+        locks,
+        fast_restores,
+        tierings,
+        binned_snapshots,
+        binned_images,
+        snapshot_shares: before.snapshot_shares,
+        image_shares: before.image_shares,
+        image_references: before.image_references,
+    }
+}

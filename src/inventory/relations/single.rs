@@ -1,0 +1,145 @@
+//! What AWS answers only one by one, for what every other rule leaves as a candidate: paced, and ended by dropping it.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+
+use super::gather::pages;
+use super::pace::Pace;
+use super::{Answers, Facts, Told};
+use crate::aws::Session;
+use crate::ids::{ImageId, SnapshotId};
+use crate::rows::ImageReferenceRow;
+
+/// Questions under way at once; the pace holds them to the account's rate.
+const AT_ONCE: usize = 8;
+/// Images in one question for references.
+const TOGETHER: usize = 10;
+
+/// Whom to ask about.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Candidates {
+    pub(super) snapshots: Vec<SnapshotId>,
+    pub(super) images: Vec<ImageId>,
+}
+
+impl Candidates {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.snapshots.is_empty() && self.images.is_empty()
+    }
+}
+
+/// One answer of the three that are given per thing.
+enum Single {
+    Snapshot(SnapshotId, Told<Vec<String>>),
+    Image(ImageId, Told<Vec<String>>),
+    Versions(String, Told<Vec<crate::rows::TemplateVersionRow>>),
+    References(Vec<ImageId>, Told<Vec<ImageReferenceRow>>),
+}
+
+/// What is to be asked.
+enum Question {
+    Snapshot(SnapshotId),
+    Image(ImageId),
+    Versions(String),
+    References(Vec<ImageId>),
+}
+
+fn stale<K: Hash + Eq, T>(known: &HashMap<K, Told<T>>, key: &K, now: Timestamp) -> bool {
+    !known.get(key).is_some_and(|told| told.is_fresh(now))
+}
+
+/// The questions that nobody has answered lately. Templates come first: an old version that names a candidate makes
+/// its other questions needless only for the next time, but it is the rarest surprise.
+fn questions(facts: &Facts, candidates: &Candidates, anew: bool) -> Vec<Question> {
+    let (answers, now) = (&facts.answers, Timestamp::now());
+    let mut all = Vec::new();
+    for template in answers.templates.known().into_iter().flatten().filter(|template| template.has_others()) {
+        if anew || stale(&answers.numbered, &template.id, now) {
+            all.push(Question::Versions(template.id.clone()));
+        }
+    }
+    let images = |known: &HashMap<ImageId, _>| -> Vec<ImageId> {
+        candidates.images.iter().filter(|id| anew || stale(known, id, now)).cloned().collect()
+    };
+    let unreferenced: Vec<ImageId> =
+        candidates.images.iter().filter(|id| anew || stale(&answers.image_references, id, now)).cloned().collect();
+    all.extend(unreferenced.chunks(TOGETHER).map(|ids| Question::References(ids.to_vec())));
+    all.extend(images(&answers.image_shares).into_iter().map(Question::Image));
+    let snapshots = candidates.snapshots.iter().filter(|id| anew || stale(&answers.snapshot_shares, id, now));
+    all.extend(snapshots.cloned().map(Question::Snapshot));
+    all
+}
+
+/// Asks them all; `told` hears after each how many are done, and of how many.
+pub(super) async fn ask(
+    session: &Session,
+    facts: &mut Facts,
+    candidates: &Candidates,
+    anew: bool,
+    mut told: impl FnMut(usize, usize),
+) {
+    let questions = questions(facts, candidates, anew);
+    let (of, pace) = (questions.len(), Pace::new());
+    let pace = &pace;
+    let mut answers = stream::iter(questions)
+        .map(|question| async move {
+            pace.turn().await;
+            one(session, question).await
+        })
+        .buffer_unordered(AT_ONCE);
+    let mut done = 0;
+    while let Some(single) = answers.next().await {
+        done += 1;
+        keep(&mut facts.answers, single);
+        told(done, of);
+    }
+}
+
+async fn one(session: &Session, question: Question) -> Single {
+    let ec2 = session.ec2();
+    match question {
+        Question::Snapshot(id) => {
+            let told = Told::of(ec2.snapshot_shares(&id).await);
+            Single::Snapshot(id, told)
+        }
+        Question::Image(id) => {
+            let told = Told::of(ec2.image_shares(&id).await);
+            Single::Image(id, told)
+        }
+        Question::Versions(template) => {
+            let of = template.as_str();
+            let ask = |page: Option<String>| async move { ec2.template_versions(Some(of), page.as_deref()).await };
+            let told = Told::of(pages(session, ask).await);
+            Single::Versions(template, told)
+        }
+        Question::References(ids) => {
+            let of = ids.as_slice();
+            let ask = |page: Option<String>| async move { ec2.image_references(of, page.as_deref()).await };
+            let told = Told::of(pages(session, ask).await);
+            Single::References(ids, told)
+        }
+    }
+}
+
+fn keep(answers: &mut Answers, single: Single) {
+    match single {
+        Single::Snapshot(id, told) => drop(answers.snapshot_shares.insert(id, told)),
+        Single::Image(id, told) => drop(answers.image_shares.insert(id, told)),
+        Single::Versions(template, told) => drop(answers.numbered.insert(template, told)),
+        Single::References(ids, told) => {
+            for id in ids {
+                let told = match &told {
+                    Told::Known { value, at } => {
+                        let value = value.iter().filter(|row| row.image == id).cloned().collect();
+                        Told::Known { value, at: *at }
+                    }
+                    other => other.clone(),
+                };
+                answers.image_references.insert(id, told);
+            }
+        }
+    }
+}

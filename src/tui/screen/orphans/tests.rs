@@ -1,0 +1,165 @@
+//! The screen on a region of few things, judged by the very rules.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::error::{AwsDetail, Class};
+use crate::inventory::relations::{Answers, Facts, Told};
+use crate::rows::{SnapshotRow, TemplateRow};
+use crate::tui::testing::{deck, frame, image, now, origin, press, snapshot, volume, when};
+use crate::tui::update::{update, wants};
+
+fn known<T>(value: T) -> Told<T> {
+    Told::Known { value, at: when(0) }
+}
+
+/// Twelve snapshots, three of living volumes, one of an image, one copy; three volumes; an image. `refused` leaves
+/// launch templates without an answer.
+pub fn region(refused: bool) -> Arc<Region> {
+    let here = origin("us-east-1");
+    let mut snapshots: Vec<SnapshotRow> = (1..=12).map(|n| snapshot(&here, n)).collect();
+    for (n, row) in snapshots.iter_mut().enumerate() {
+        row.started = when(-(200 + n as i64) * 86_400);
+    }
+    snapshots[4].volume = "vol-ffffffff".parse().ok();
+    snapshots[5].description = "Created by CreateImage(i-0123abcd) for ami-0aaaaaaaaaaaaaaaa".to_owned();
+    let volumes = vec![volume(&here, 1), volume(&here, 2), volume(&here, 3)];
+    let shared = snapshots.iter().map(|row| (row.id.clone(), known(Vec::new()))).collect();
+    let images = vec![image(&here, 4)];
+    let templates = match refused {
+        false => known(Vec::new()),
+        true => {
+            let mut error = crate::error::Error::classed(Class::Permanent, "could not list launch templates");
+            error.aws = Some(Box::new(AwsDetail {
+                operation: "ec2:DescribeLaunchTemplates".to_owned(),
+                code: "UnauthorizedOperation".to_owned(),
+                ..AwsDetail::default()
+            }));
+            Told::<Vec<TemplateRow>>::Failed { error: Box::new(error), at: when(0) }
+        }
+    };
+    let answers = Answers {
+        templates,
+        versions: known(Vec::new()),
+        public: known(Vec::new()),
+        locks: known(Vec::new()),
+        fast_restores: known(Vec::new()),
+        tierings: known(Vec::new()),
+        binned_snapshots: known(Vec::new()),
+        binned_images: known(Vec::new()),
+        snapshot_shares: shared,
+        image_shares: [(images[0].id.clone(), known(Vec::new()))].into(),
+        image_references: [(images[0].id.clone(), known(Vec::new()))].into(),
+        ..Answers::default()
+    };
+    let facts = Facts {
+        origin: here,
+        snapshots: known(Arc::new(snapshots)),
+        volumes: known(Arc::new(volumes)),
+        images: known(Arc::new(images)),
+        instances: known(Arc::new(Vec::new())),
+        answers,
+        jobs: known(Vec::new()),
+    };
+    Arc::new(Region::new(facts))
+}
+
+/// A deck on Orphans with that region judged.
+pub fn judged_deck(width: u16, height: u16, refused: bool) -> (Model, Now) {
+    let (mut model, mut now) = (deck(width, height), now());
+    let effects = press(&mut model, &["5"], &mut now);
+    assert!(matches!(effects.as_slice(), [.., Effect::Judge { anew: false, .. }]), "{effects:?}");
+    let number = model.orphans.number;
+    let region = region(refused);
+    for told in [Update::Regions(1), Update::Bulk(Arc::clone(&region)), Update::Done(region), Update::Finished] {
+        update(&mut model, Msg::Judged(number, Box::new(told)), now);
+    }
+    settle(&mut model, &mut now);
+    (model, now)
+}
+
+fn settle(model: &mut Model, now: &mut Now) {
+    *now = now.later(std::time::Duration::from_secs(1));
+    while wants(model, *now).work {
+        update(model, Msg::Work, *now);
+    }
+}
+
+pub fn sure(width: u16, height: u16) -> (Model, Now) {
+    judged_deck(width, height, false)
+}
+
+pub fn not_sure(width: u16, height: u16) -> (Model, Now) {
+    judged_deck(width, height, true)
+}
+
+#[test]
+fn it_opens_with_what_could_be_cleared_and_esc_shows_everything() {
+    let (mut model, mut now) = sure(120, 36);
+    assert_eq!(model.orphans.list.filter.text, FIRST);
+    let shown = model.orphans.list.len();
+    let (orphans, more) = model.orphans.count(TALLY_ORPHAN);
+    let (unknown, _) = model.orphans.count(TALLY_UNKNOWN);
+    assert_eq!((shown as u64, more), (orphans + unknown, false));
+    assert!(orphans > 0 && unknown == 1, "the copy is unknown: {orphans} {unknown}");
+    press(&mut model, &["esc"], &mut now);
+    settle(&mut model, &mut now);
+    assert_eq!(model.orphans.list.len(), 16, "snapshots, volumes, images");
+    let picture = frame(&model, now).join("\n");
+    assert!(picture.contains("EVIDENCE") && picture.contains("cannot be seen: Terraform"), "{picture}");
+}
+
+#[test]
+fn what_is_refused_is_told_with_how_many_wait_for_it_and_y_copies_the_statement() {
+    let (mut model, mut now) = not_sure(120, 36);
+    assert_eq!(
+        model.orphans.count(TALLY_ORPHAN).0,
+        model.orphans.table.shards[0]
+            .rows
+            .iter()
+            .filter(|slot| slot.row.id().starts_with("vol") && slot.row.standing.verdict.word() == "orphan")
+            .count() as u64
+    );
+    let picture = frame(&model, now).join("\n");
+    let waiting = model.orphans.doubts[0].count;
+    assert!(picture.contains(&format!("{waiting} more would be orphans if it says no")), "{picture}");
+    let effects = press(&mut model, &["y"], &mut now);
+    let [Effect::Copy(text)] = effects.as_slice() else { panic!("{effects:?}") };
+    let statement: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    assert_eq!(statement["Action"], serde_json::json!(["ec2:DescribeLaunchTemplates"]));
+    // With a mark, y is about the mark.
+    press(&mut model, &["g", "space"], &mut now);
+    let effects = press(&mut model, &["y"], &mut now);
+    let marked = marked(&model, now);
+    assert!(matches!(effects.as_slice(), [Effect::Copy(text)] if *text == marked[0].id), "{effects:?}");
+}
+
+#[test]
+fn marks_are_judged_things_and_nothing_is_deleted_from_here() {
+    let (mut model, mut now) = sure(120, 36);
+    press(&mut model, &[":"], &mut now);
+    for c in "mark verdict:orphan".chars() {
+        let key = if c == ' ' { "space".to_owned() } else { c.to_string() };
+        press(&mut model, &[key.as_str()], &mut now);
+    }
+    press(&mut model, &["enter"], &mut now);
+    let marked = marked(&model, now);
+    assert_eq!(marked.len() as u64, model.orphans.count(TALLY_ORPHAN).0);
+    assert!(marked.iter().all(|judged| judged.verdict.word() == "orphan" && judged.evidence.len() > 4));
+    let effects = press(&mut model, &["D"], &mut now);
+    assert!(effects.is_empty());
+    assert!(model.toast.as_ref().is_some_and(|toast| toast.bad && toast.text.contains("deletes nothing")));
+}
+
+#[test]
+fn older_surveys_are_dropped_and_r_asks_anew() {
+    let (mut model, mut now) = sure(120, 36);
+    let before = model.orphans.count(TALLY_ORPHAN);
+    update(&mut model, Msg::Judged(0, Box::new(Update::Done(region(true)))), now);
+    assert_eq!(model.orphans.count(TALLY_ORPHAN), before);
+    let effects = press(&mut model, &["r"], &mut now);
+    assert!(matches!(effects.as_slice(), [Effect::Judge { anew: true, .. }]), "{effects:?}");
+    assert!(!model.orphans.finished, "what is shown stays");
+    press(&mut model, &["1"], &mut now);
+    assert!(frame(&model, now).join("\n").contains("ORPHANS"), "World has the column now");
+}

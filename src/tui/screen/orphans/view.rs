@@ -1,0 +1,199 @@
+//! How Orphans is drawn: the list, the evidence beside it, what we are not sure of below.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::row::{OrphanRow, TALLY_UNKNOWN};
+use crate::inventory::verdict::{Answer, Sureness, Thing, Verdict, rule_info};
+use crate::tui::catalog::{Record as _, Slot};
+use crate::tui::clock::Now;
+use crate::tui::model::Model;
+use crate::tui::screen::detail::{self, DetailLine, wrapped};
+use crate::tui::screen::{ListLayout, listing};
+use crate::tui::text;
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::panel;
+use crate::tui::widget::table::{Cell, Head, put};
+use crate::units::Usd;
+
+/// Lines of doubts at most: what is more is counted.
+const DOUBTS: usize = 3;
+
+/// Where what is drawn.
+#[must_use]
+pub fn layout(model: &Model, body: Rect) -> ListLayout {
+    let doubts = model.orphans.doubts.len().min(DOUBTS);
+    let below = if doubts == 0 || body.height < listing::LOW { 0 } else { u16::try_from(doubts).unwrap_or(0) + 2 };
+    let above = Rect { height: body.height - below, ..body };
+    let detail = listing::has_detail(model, body);
+    let side = if detail { 40 } else { 0 };
+    let list = Rect { width: above.width - side, ..above };
+    let mut out = ListLayout::of(list, listing::foot_lines(&model.orphans.list, body), heads(list.width));
+    out.side = detail.then_some(Rect { x: list.right(), width: side, ..above });
+    if below > 0 {
+        out.below.push(Rect { y: above.bottom(), height: below, ..body });
+    }
+    out
+}
+
+fn heads(width: u16) -> Vec<Head> {
+    let inner = width.saturating_sub(2 + 3);
+    let wide = inner >= 70;
+    let id = if wide { 22 } else { 10 };
+    let rest = id + 1 + 5 + 15 + 11 + 6 + if wide { 9 } else { 0 };
+    let name = inner.saturating_sub(rest + 1).clamp(4, 60);
+    let mut out = vec![
+        Head::left("THING", id, Some(0)),
+        Head::left("NAME", name, Some(1)),
+        Head::left("REG", 4, Some(2)),
+        Head::left("BECAUSE", 14, Some(3)),
+        Head::right("FREES", 10, Some(4)),
+    ];
+    if wide {
+        out.push(Head::right("$/MO", 8, Some(5)));
+    }
+    out.push(Head::right("AGE", 5, Some(6)));
+    out
+}
+
+/// Draws the screen.
+pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
+    let layout = layout(model, body);
+    let (columns, state) = (layout.columns.clone(), &model.orphans);
+    let cells = |slot: &Slot<OrphanRow>| columns.iter().map(|head| cell(&slot.row, head.title, now)).collect();
+    listing::draw(&state.list, &state.table, &layout, "Orphans", &cells, buf, theme);
+    if let Some(side) = layout.side {
+        let inner = panel("Why", "enter all of it", false, side, buf, theme);
+        let row = state.list.current().and_then(|at| state.table.get(at));
+        let width = usize::from(inner.width).saturating_sub(2);
+        let lines = row.map(|row| beside(row, width, now)).unwrap_or_default();
+        detail::draw(&lines, inner, buf, theme);
+    }
+    if let Some(below) = layout.below.first() {
+        let (unknown, _) = state.count(TALLY_UNKNOWN);
+        let title = format!("Not sure {}", crate::units::grouped(unknown));
+        let refused = state.doubts.iter().any(|doubt| !doubt.actions.is_empty());
+        let right = if refused { "y copies the IAM statement" } else { "" };
+        let inner = panel(&title, right, false, *below, buf, theme);
+        for (n, doubt) in (0u16..).zip(state.doubts.iter().take(DOUBTS)) {
+            let role = if doubt.actions.is_empty() { Role::Dim } else { Role::Warn };
+            let line = Rect { y: inner.y + n, height: 1, ..inner };
+            let said = text::clip(&doubt.to_string(), usize::from(inner.width).saturating_sub(2));
+            put(line.x + 1, &said, theme.style(role), line, buf);
+        }
+    }
+}
+
+fn cell(row: &OrphanRow, head: &str, now: Now) -> Cell {
+    match head {
+        "THING" => Cell::id(row.id().as_str()),
+        "NAME" => Cell::new(row.name().unwrap_or_default()),
+        "REG" => Cell::new(row.origin().region.short()),
+        "BECAUSE" => because(row, now),
+        "FREES" => Cell::new(frees(row)),
+        "$/MO" => Cell::new(row.usd.map_or_else(|| "?".to_owned(), |usd| format!("{}{usd:.2}", at_most(row)))),
+        _ => Cell::new(row.made().map_or_else(|| "?".to_owned(), |made| text::age(made, now))),
+    }
+}
+
+fn because(row: &OrphanRow, now: Now) -> Cell {
+    let said = row.because(now.wall);
+    match row.standing.verdict {
+        Verdict::Orphan => Cell::new(said),
+        Verdict::Unknown => Cell::with(format!("? {said}"), Role::Warn),
+        Verdict::Stale => Cell::with(said, Role::Dim),
+        Verdict::InUse | Verdict::Managed | Verdict::Protected => Cell::with(format!("✓ {said}"), Role::Good),
+    }
+}
+
+const fn at_most(row: &OrphanRow) -> &'static str {
+    if matches!(row.frees.label, Sureness::UpperBound) { "≤" } else { "" }
+}
+
+fn frees(row: &OrphanRow) -> String {
+    match row.frees.label {
+        Sureness::Exact => format!("= {}", text::size(row.frees.bytes)),
+        Sureness::UpperBound => format!("≤ {}", text::size(row.frees.bytes)),
+        Sureness::Unknown => "?".to_owned(),
+    }
+}
+
+fn head(row: &OrphanRow, now: Now, out: &mut Vec<DetailLine>) {
+    let role = match row.standing.verdict {
+        Verdict::Orphan => Role::Accent,
+        Verdict::Unknown => Role::Warn,
+        _ => Role::Good,
+    };
+    out.push((format!("{}  {}", row.id(), row.standing.verdict.word()), role));
+    let size = match row.thing() {
+        Some(Thing::Snapshot(it)) => text::size(it.size),
+        Some(Thing::Volume(it)) => format!("{} {}", text::size(it.size), it.kind),
+        Some(Thing::Image(it)) => text::count(it.snapshots.len() as u64, "snapshot"),
+        None => String::new(),
+    };
+    let made = row.made().map_or_else(String::new, |made| format!(" · {}", made.strftime("%-d %b %Y")));
+    let name = row.name().unwrap_or("(no name)");
+    out.push((format!("{name} · {size}{made}"), Role::Text));
+    out.push((format!("{} · {}", row.origin().region, row.because(now.wall)), Role::Dim));
+    out.push((String::new(), Role::Text));
+}
+
+const fn word(answer: Answer) -> (&'static str, Role) {
+    match answer {
+        Answer::Yes => ("yes", Role::Good),
+        Answer::No => ("no ", Role::Dim),
+        Answer::Unknown => ("?  ", Role::Warn),
+        Answer::Hint => ("~  ", Role::Text),
+    }
+}
+
+/// The evidence in one line a rule: its answer, what it looked at, how old the answer is.
+fn beside(row: &OrphanRow, width: usize, now: Now) -> Vec<DetailLine> {
+    let mut out = Vec::new();
+    head(row, now, &mut out);
+    let Some(judged) = row.judged(now.wall) else { return out };
+    let count = |answer| judged.evidence.iter().filter(|evidence| evidence.answer == answer).count();
+    let tally = [(Answer::Yes, "yes"), (Answer::No, "no"), (Answer::Hint, "hint"), (Answer::Unknown, "?")];
+    let tally: Vec<String> = tally.into_iter().map(|(answer, word)| format!("{} {word}", count(answer))).collect();
+    out.push((format!("EVIDENCE   {}", tally.join(" · ")), Role::Title));
+    for evidence in &judged.evidence {
+        let (glyph, role) = word(evidence.answer);
+        let summary = rule_info(&evidence.rule).map_or("", |info| info.summary);
+        let age = evidence.when.map_or_else(String::new, |when| text::data_age(when, now));
+        let room = width.saturating_sub(4 + text::width(&age) + 1);
+        out.push((format!("{glyph} {} {age}", text::left(&text::clip(summary, room), room)), role));
+        if evidence.answer != Answer::No {
+            let mut lines = Vec::new();
+            wrapped(&evidence.text, width.saturating_sub(4), Role::Text, &mut lines);
+            out.extend(lines.into_iter().take(2).map(|(line, role)| (format!("    {line}"), role)));
+        }
+    }
+    out.push((String::new(), Role::Text));
+    wrapped(UNSEEN, width, Role::Dim, &mut out);
+    out
+}
+
+const UNSEEN: &str = "cannot be seen: Terraform, scripts, other accounts";
+
+/// All the evidence in words, for the whole screen.
+#[must_use]
+pub fn why(row: &OrphanRow, width: usize, now: Now) -> Vec<DetailLine> {
+    let mut out = Vec::new();
+    head(row, now, &mut out);
+    let Some(judged) = row.judged(now.wall) else { return out };
+    let money = row.usd.map_or_else(|| "? a month".to_owned(), |usd| format!("{}{} a month", at_most(row), Usd(usd)));
+    out.push((format!("frees {}, {money}", frees(row)), Role::Text));
+    out.push((String::new(), Role::Text));
+    for evidence in &judged.evidence {
+        let (glyph, role) = word(evidence.answer);
+        let summary = rule_info(&evidence.rule).map_or(evidence.rule.as_str(), |info| info.summary);
+        let age = evidence.when.map_or_else(String::new, |when| format!(" · {}", text::data_age(when, now)));
+        out.push((format!("{glyph} {summary}{age}"), role));
+        let mut lines = Vec::new();
+        wrapped(&evidence.text, width.saturating_sub(4), Role::Text, &mut lines);
+        out.extend(lines.into_iter().map(|(line, role)| (format!("    {line}"), role)));
+    }
+    out.push((String::new(), Role::Text));
+    wrapped(UNSEEN, width, Role::Dim, &mut out);
+    out
+}
