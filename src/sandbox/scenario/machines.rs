@@ -61,7 +61,7 @@ impl Builder<'_> {
             name,
             description: spec.description.clone(),
             owner: spot.account.clone(),
-            state: spec.state.clone(),
+            state: if spec.binned.is_some() { "deregistered".to_owned() } else { spec.state.clone() },
             created: created.unwrap_or(self.now),
             deprecated: spec.deprecated.map(|age| self.ago(age.0)),
             architecture: spec.architecture.clone(),
