@@ -108,7 +108,9 @@ fn what_is_typed_is_deleted_written_down_and_comes_back() {
     floe.by_hand("2");
     floe.key("\r");
     floe.wait_for(&["carried out", "2 removed, 0 skipped, 0 failed"]);
-    floe.wait_until("both deleted", |text| text.lines().filter(|line| line.contains("deleted") && line.contains("✓")).count() == 2);
+    floe.wait_until("both deleted", |text| {
+        text.lines().filter(|line| line.contains("deleted") && line.contains("✓")).count() == 2
+    });
     floe.key("u");
     floe.wait_for(&["is back"]);
     floe.key("7");
