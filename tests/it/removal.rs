@@ -338,7 +338,7 @@ async fn read_only_limits_age_and_an_edited_file_are_refused_and_written_down() 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_is_proved_before_its_snapshot_goes_and_without_it_the_snapshot_stays() {
     let world = World::calm().await;
-    let hash = planned(&world, &[BOOT, "--archive-to", "s3://vault/gone/"]).await;
+    let hash = planned(&world, &[BOOT, "--archive-to", "s3://floe-vault-us-east-1/gone/"]).await;
     let deny = Rule { api: Some("PutObject".into()), ..Rule::of(Fault::Deny) };
     world.running.sandbox.set_faults(Faults { rules: vec![deny], ..Faults::default() });
     let (code, report, said) = confirm(&world, &hash).await;
@@ -354,7 +354,15 @@ async fn an_archive_is_proved_before_its_snapshot_goes_and_without_it_the_snapsh
     assert_eq!((code, &report["removed"]), (0, &1.into()), "{said}");
     assert_eq!(there(&world, "us-east-1", &[BOOT]).await, set(&[]));
     let copied = world
-        .json(&["copy", &format!("s3://vault/gone/{BOOT}/"), "us-west-2:", "--yes", "--foreground", "-o", "json"])
+        .json(&[
+            "copy",
+            &format!("s3://floe-vault-us-east-1/gone/{BOOT}/"),
+            "us-west-2:",
+            "--yes",
+            "--foreground",
+            "-o",
+            "json",
+        ])
         .await;
     let made = copied.1["destinations"][0]["address"].as_str().expect("a snapshot").to_owned();
     let id = made.rsplit(':').next().expect("an id").trim_end_matches('+').to_owned();

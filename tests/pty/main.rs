@@ -6,4 +6,5 @@ mod large;
 mod lost;
 mod modes;
 mod outside;
+mod removal;
 mod terminal;

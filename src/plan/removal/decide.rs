@@ -157,3 +157,130 @@ fn removal(target: &Target, facts: &Facts, wishes: &Wishes) -> (Would, Back) {
 fn gone() -> Skip {
     Skip::Gone("it is not there, or belongs to another account".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::inventory::verdict::{Frees, Sureness};
+    use crate::plan::removal::Skip;
+    use crate::rows::{BinRule, Origin, SnapshotRow};
+
+    const ID: &str = "snap-0abc1234";
+    const IMAGE: &str = "ami-0abc1234";
+
+    fn origin() -> Arc<Origin> {
+        let (account, region) = ("123456789012".parse().unwrap(), "us-east-1".parse().unwrap());
+        Arc::new(Origin { profile: None, account, region })
+    }
+
+    fn facts(tags: &[(&str, &str)]) -> Facts {
+        let row = SnapshotRow {
+            origin: origin(),
+            id: ID.parse().unwrap(),
+            name: None,
+            owner: "123456789012".parse().unwrap(),
+            volume: None,
+            size: Bytes::gib(8),
+            full: None,
+            state: State::Completed,
+            state_message: None,
+            progress: None,
+            started: jiff::Timestamp::UNIX_EPOCH,
+            tier: Tier::Standard,
+            encrypted: false,
+            kms_key: None,
+            data_key_id: None,
+            description: String::new(),
+            tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        };
+        let rule = BinRule { id: "rule".into(), days: 14, tags: Vec::new(), except: vec![("purge".into(), None)] };
+        let mut facts = Facts { snapshot_rules: Rules::Known(vec![rule]), ..Facts::default() };
+        facts.snapshots.insert(row.id.clone(), row);
+        facts
+    }
+
+    fn judged(verdict: Verdict, evidence: &[(&str, Answer, &str)]) -> Judged {
+        let one = |(rule, answer, text): &(&str, Answer, &str)| Evidence {
+            rule: (*rule).to_owned(),
+            answer: *answer,
+            text: (*text).to_owned(),
+            when: None,
+        };
+        Judged {
+            id: ID.to_owned(),
+            kind: crate::inventory::verdict::Subject::Snapshot,
+            origin: (*origin()).clone(),
+            name: String::new(),
+            made: None,
+            verdict,
+            evidence: evidence.iter().map(one).collect(),
+            frees: Frees { bytes: Bytes::ZERO, label: Sureness::Unknown },
+            usd_per_month: None,
+        }
+    }
+
+    fn with(judged: &Judged, facts: &Facts, wishes: &Wishes, leaving: &[&str]) -> Item {
+        let leaving = leaving.iter().map(|id| id.parse().unwrap()).collect();
+        decide(&Target::Snapshot(ID.parse().unwrap()), judged, facts, wishes, &leaving)
+    }
+
+    #[test]
+    fn an_orphan_goes_to_the_bin_where_a_rule_keeps_it_and_is_final_where_none_does() {
+        let orphan = judged(Verdict::Orphan, &[("images", Answer::No, "none")]);
+        let item = with(&orphan, &facts(&[]), &Wishes::default(), &[]);
+        assert_eq!((item.would, item.back.days()), (Would::Delete, Some(14)));
+        let item = with(&orphan, &facts(&[("purge", "yes")]), &Wishes::default(), &[]);
+        assert!(item.back.is_final());
+        let denied = Facts { snapshot_rules: Rules::Unknown("denied".into()), ..facts(&[]) };
+        let item = with(&orphan, &denied, &Wishes::default(), &[]);
+        assert!(
+            matches!(&item.back, Back::Final { why } if why.contains("denied")),
+            "what nobody knows counts as final"
+        );
+    }
+
+    #[test]
+    fn one_unknown_is_enough_to_leave_it_alone_whatever_the_verdict_says() {
+        for verdict in [Verdict::Orphan, Verdict::Stale, Verdict::Unknown] {
+            let doubted = judged(verdict, &[("locks", Answer::Unknown, "not asked")]);
+            let item = with(&doubted, &facts(&[]), &Wishes::default(), &[]);
+            assert!(matches!(item.would, Would::Skip(Skip::Unknown(_))), "{verdict:?}");
+            let accepted = Wishes { accept_unknown: true, ..Wishes::default() };
+            assert_eq!(with(&doubted, &facts(&[]), &accepted, &[]).would, Would::Delete);
+        }
+        let accepted = Wishes { accept_unknown: true, ..Wishes::default() };
+        let silent = judged(Verdict::Unknown, &[]);
+        assert!(!with(&silent, &facts(&[]), &accepted, &[]).would.removes(), "nobody can accept what is not named");
+    }
+
+    #[test]
+    fn what_is_managed_in_use_or_protected_is_left_alone_and_accepting_unknowns_changes_nothing() {
+        let wishes = Wishes { accept_unknown: true, ..Wishes::default() };
+        for key in ["aws:backup:source-resource", "aws:dlm:lifecycle-policy-id", "dlm:managed"] {
+            let orphan = judged(Verdict::Orphan, &[]);
+            let item = with(&orphan, &facts(&[(key, "x")]), &wishes, &[]);
+            assert!(matches!(item.would, Would::Skip(Skip::Managed(_))), "{key}");
+        }
+        let shared = judged(Verdict::Protected, &[("shared", Answer::Yes, "with 998877665544")]);
+        assert!(matches!(with(&shared, &facts(&[]), &wishes, &[]).would, Would::Skip(Skip::Protected(_))));
+        let templated = judged(Verdict::InUse, &[("launch-templates", Answer::Yes, "lt-04ab names it")]);
+        assert!(matches!(with(&templated, &facts(&[]), &wishes, &[IMAGE]).would, Would::Skip(Skip::InUse(_))));
+        assert!(matches!(with(&shared, &Facts::default(), &wishes, &[]).would, Would::Skip(Skip::Gone(_))));
+    }
+
+    #[test]
+    fn an_image_that_leaves_first_frees_what_only_it_uses() {
+        let used = judged(Verdict::InUse, &[("images", Answer::Yes, "ami-0abc1234 is made of it")]);
+        let mut facts = facts(&[]);
+        facts.users.insert(ID.parse().unwrap(), [IMAGE.parse().unwrap()].into());
+        assert!(!with(&used, &facts, &Wishes::default(), &[]).would.removes());
+        let item = with(&used, &facts, &Wishes::default(), &[IMAGE]);
+        assert_eq!((item.would.removes(), item.after.len()), (true, 1));
+        let both = judged(Verdict::InUse, &[("images", Answer::Yes, "ami-0abc1234, ami-0abc1235 are made of it")]);
+        assert!(!with(&both, &facts, &Wishes::default(), &[IMAGE]).would.removes());
+        let instance = judged(Verdict::InUse, &[("use", Answer::Yes, "i-0abc1234 by ami-0abc1234")]);
+        assert!(!with(&instance, &facts, &Wishes::default(), &[IMAGE]).would.removes());
+    }
+}

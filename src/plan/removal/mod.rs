@@ -15,7 +15,7 @@ mod target;
 
 pub use decide::decide;
 pub use diff::{Difference, compare};
-pub use facts::Facts;
+pub use facts::{Facts, Rules};
 pub use file::{PLAN_TTL, load, save, text};
 pub use judge::{Basic, Rejudge};
 pub(crate) use make::look;

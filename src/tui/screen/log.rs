@@ -71,12 +71,12 @@ pub const ACTIONS: &[Action] = &[
         model.log.typing = true;
         Vec::new()
     }),
-    look("log.loud", "only trouble", &["t"], 2, "Only what needed a look.", |model, _| {
+    look("log.loud", "only trouble", &["t"], 7, "Only what needed a look.", |model, _| {
         model.log.loud = !model.log.loud;
         model.log.back = 0;
         Vec::new()
     }),
-    look("log.audit", "audit log", &["a"], 7, "Who removed what, when and why; or the events again.", |model, _| {
+    look("log.audit", "audit log", &["a"], 2, "Who removed what, when and why; or the events again.", |model, _| {
         model.log.auditing = !model.log.auditing;
         model.log.back = 0;
         if model.log.auditing { vec![Effect::ReadAudit] } else { Vec::new() }

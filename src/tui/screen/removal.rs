@@ -3,6 +3,8 @@
 //! Deleting starts here and nowhere else: the deck armed for that account, exactly the plan that is shown, its count
 //! typed by hand. Taking out, archiving first and checking again make another plan; a plan runs once.
 
+#[cfg(test)]
+mod tests;
 mod view;
 
 use crossterm::event::KeyEvent;
