@@ -27,9 +27,9 @@ impl std::fmt::Display for Doubt {
             let what = self.rule.summary;
             return match self.rule.name {
                 "volume" => {
-                    let copies = if count == 1 { "1 copy carries".to_owned() } else { format!("{count} copies carry") };
+                    let copies = if count == 1 { "1 copy has".to_owned() } else { format!("{count} copies have") };
                     let so = "\"volume gone\" is no evidence there";
-                    write!(f, "{region}: {copies} no volume of their own (vol-ffffffff): {so}.")
+                    write!(f, "{region}: {copies} but a placeholder for a volume (vol-ffffffff): {so}.")
                 }
                 _ => write!(f, "{region}: {what}: AWS does not tell enough to judge {count} things."),
             };
