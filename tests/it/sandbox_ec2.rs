@@ -160,6 +160,75 @@ async fn tags_and_deletions_are_seen_by_the_next_question() {
 }
 
 #[tokio::test]
+async fn the_sdk_reads_what_refers_to_snapshots_and_images_page_by_page() {
+    let cloud = Cloud::of("clear").await;
+    let ec2 = cloud.ec2("prod", "us-east-1");
+    let all = ec2.describe_launch_templates().send().await.unwrap();
+    let mut pages = ec2.describe_launch_templates().into_paginator().page_size(2).send();
+    let mut seen = 0;
+    while let Some(page) = pages.next().await {
+        seen += page.unwrap().launch_templates().len();
+    }
+    assert_eq!((seen, all.launch_templates().len() > 4), (all.launch_templates().len(), true));
+    let versions = || ec2.describe_launch_template_versions();
+    let bulk = versions().versions("$Latest").versions("$Default").send().await.unwrap();
+    let old = all.launch_templates().iter().find(|row| row.launch_template_name() == Some("by-old")).unwrap();
+    let of = |rows: &[aws_sdk_ec2::types::LaunchTemplateVersion]| {
+        rows.iter().filter(|row| row.launch_template_id() == old.launch_template_id()).count()
+    };
+    assert_eq!(of(bulk.launch_template_versions()), 2, "the older one is not in the bulk answer");
+    let numbered = versions().launch_template_id(old.launch_template_id().unwrap()).send().await.unwrap();
+    let rows = numbered.launch_template_versions();
+    assert_eq!(of(rows), 3);
+    let mapped = rows[1].launch_template_data().unwrap().block_device_mappings()[0].ebs().unwrap().snapshot_id();
+    assert!(mapped.is_some_and(|id| id.starts_with("snap-")));
+    assert_eq!(code(versions().send().await), "MissingParameter");
+    assert_eq!(code(versions().versions("2").send().await), "InvalidParameterValue");
+    let one = || versions().launch_template_id(old.launch_template_id().unwrap());
+    assert_eq!(code(one().versions("9").send().await), "InvalidLaunchTemplateId.VersionNotFound");
+    let missing = ec2.describe_launch_templates().launch_template_ids("lt-00000000000000000").send().await;
+    assert_eq!(code(missing), "InvalidLaunchTemplateId.NotFound");
+    assert_eq!(code(ec2.describe_launch_templates().max_results(201).send().await), "InvalidParameterValue");
+    let locks = ec2.describe_locked_snapshots().send().await.unwrap();
+    assert!(locks.snapshots().iter().any(|lock| lock.lock_state().is_some_and(|state| state.as_str() == "expired")));
+    let fast = ec2.describe_fast_snapshot_restores().max_results(2).send().await.unwrap();
+    assert_eq!((fast.fast_snapshot_restores().len(), fast.next_token().is_some()), (2, true));
+    let locked = locks.snapshots().iter().find(|lock| lock.lock_state().unwrap().as_str() == "compliance").unwrap();
+    let refused = ec2.delete_snapshot().snapshot_id(locked.snapshot_id().unwrap()).send().await;
+    assert_eq!(code(refused), "SnapshotLocked");
+}
+
+#[tokio::test]
+async fn the_sdk_reads_shares_references_and_the_recycle_bin() {
+    let cloud = Cloud::of("clear").await;
+    let ec2 = cloud.ec2("prod", "us-east-1");
+    let images = ec2.describe_images().owners("self").send().await.unwrap();
+    let named = |name: &str| images.images().iter().find(|image| image.name() == Some(name)).unwrap();
+    let parameter = named("in-parameter").image_id().unwrap();
+    let ask = || ec2.describe_image_references().image_ids(parameter);
+    let found = ask().include_all_resource_types(true).send().await.unwrap();
+    let arns: Vec<&str> = found.image_references().iter().filter_map(|row| row.arn()).collect();
+    assert_eq!(arns, ["arn:aws:ssm:us-east-1:123456789012:parameter/golden/web"]);
+    assert_eq!(code(ask().send().await), "InvalidParameterCombination");
+    let many = (0..11).map(|n| format!("ami-{n:08x}")).collect();
+    let many = ec2.describe_image_references().set_image_ids(Some(many)).include_all_resource_types(true);
+    assert_eq!(code(many.send().await), "InvalidParameterValue");
+    let permission = aws_sdk_ec2::types::ImageAttributeName::LaunchPermission;
+    let shared = ec2.describe_image_attribute().attribute(permission.clone());
+    let shared = shared.image_id(named("image-shared").image_id().unwrap()).send().await.unwrap();
+    assert_eq!(shared.launch_permissions()[0].user_id(), Some("998877665544"));
+    let theirs = cloud.ec2("dr", "us-east-1").describe_image_attribute().attribute(permission);
+    let theirs = theirs.image_id(named("image-shared").image_id().unwrap()).send().await;
+    assert_eq!(code(theirs), "AuthFailure");
+    assert!(named("launched-lately").last_launched_time().is_some());
+    let binned = ec2.list_images_in_recycle_bin().send().await.unwrap();
+    assert!(binned.images().iter().all(|row| row.recycle_bin_enter_time() < row.recycle_bin_exit_time()));
+    let id = binned.images()[0].image_id().unwrap();
+    assert_eq!(code(ec2.describe_images().image_ids(id).send().await), "InvalidAMIID.NotFound");
+    assert_eq!(code(ec2.list_snapshots_in_recycle_bin().max_results(4).send().await), "InvalidParameterValue");
+}
+
+#[tokio::test]
 async fn a_denied_region_says_which_policy() {
     let cloud = Cloud::of("denied").await;
     let refused = cloud.ec2("prod", "eu-central-1").describe_snapshots().owner_ids("self").send().await;

@@ -26,10 +26,11 @@ impl std::fmt::Display for Doubt {
         if self.actions.is_empty() {
             let what = self.rule.summary;
             return match self.rule.name {
-                "volume" => write!(
-                    f,
-                    "{region}: {count} copies carry no volume of their own (vol-ffffffff): \"volume gone\" is no evidence there."
-                ),
+                "volume" => {
+                    let copies = if count == 1 { "1 copy has".to_owned() } else { format!("{count} copies have") };
+                    let so = "\"volume gone\" is no evidence there";
+                    write!(f, "{region}: {copies} but a placeholder for a volume (vol-ffffffff): {so}.")
+                }
                 _ => write!(f, "{region}: {what}: AWS does not tell enough to judge {count} things."),
             };
         }

@@ -40,17 +40,17 @@ fn heads(width: u16) -> Vec<Head> {
     let inner = width.saturating_sub(2 + 3);
     let wide = inner >= 70;
     let id = if wide { 22 } else { 10 };
-    let rest = id + 1 + 5 + 15 + 11 + 6 + if wide { 9 } else { 0 };
+    let rest = id + 1 + 6 + 14 + 10 + 6 + if wide { 8 } else { 0 };
     let name = inner.saturating_sub(rest + 1).clamp(4, 60);
     let mut out = vec![
         Head::left("THING", id, Some(0)),
         Head::left("NAME", name, Some(1)),
-        Head::left("REG", 4, Some(2)),
-        Head::left("BECAUSE", 14, Some(3)),
-        Head::right("FREES", 10, Some(4)),
+        Head::left("REG", 5, Some(2)),
+        Head::left("BECAUSE", 13, Some(3)),
+        Head::right("FREES", 9, Some(4)),
     ];
     if wide {
-        out.push(Head::right("$/MO", 8, Some(5)));
+        out.push(Head::right("$/MO", 7, Some(5)));
     }
     out.push(Head::right("AGE", 5, Some(6)));
     out
@@ -154,7 +154,8 @@ fn beside(row: &OrphanRow, width: usize, now: Now) -> Vec<DetailLine> {
     let Some(judged) = row.judged(now.wall) else { return out };
     let count = |answer| judged.evidence.iter().filter(|evidence| evidence.answer == answer).count();
     let tally = [(Answer::Yes, "yes"), (Answer::No, "no"), (Answer::Hint, "hint"), (Answer::Unknown, "?")];
-    let tally: Vec<String> = tally.into_iter().map(|(answer, word)| format!("{} {word}", count(answer))).collect();
+    let said = tally.into_iter().filter(|(answer, _)| count(*answer) > 0);
+    let tally: Vec<String> = said.map(|(answer, word)| format!("{} {word}", count(answer))).collect();
     out.push((format!("EVIDENCE   {}", tally.join(" · ")), Role::Title));
     for evidence in &judged.evidence {
         let (glyph, role) = word(evidence.answer);
