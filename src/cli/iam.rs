@@ -17,6 +17,8 @@ pub enum Need {
     Ls,
     /// `floe size`
     Size,
+    /// `floe inspect`
+    Inspect,
     /// `floe plan`
     Plan,
     /// `floe copy` and `floe jobs resume`
@@ -60,18 +62,18 @@ enum On {
     Objects,
 }
 
-use Need::{Copy as CopyVerb, Deck, Doctor, Ls, Plan, Size, Verify};
+use Need::{Copy as CopyVerb, Deck, Doctor, Inspect, Ls, Plan, Size, Verify};
 
 const TABLE: &[Row] = &[
     Row {
         sid: "WhoAmI",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Doctor, Deck],
+        verbs: &[Ls, Size, Inspect, Plan, CopyVerb, Verify, Doctor, Deck],
         actions: &["sts:GetCallerIdentity"],
         on: On::Everything,
     },
     Row {
         sid: "FindSnapshots",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Doctor, Deck],
+        verbs: &[Ls, Size, Inspect, Plan, CopyVerb, Verify, Doctor, Deck],
         actions: &["ec2:DescribeRegions", "ec2:DescribeSnapshots"],
         on: On::Everything,
     },
@@ -99,7 +101,12 @@ const TABLE: &[Row] = &[
         actions: &["ebs:ListChangedBlocks", "ebs:ListSnapshotBlocks"],
         on: On::Snapshots,
     },
-    Row { sid: "ReadBlocks", verbs: &[CopyVerb, Verify, Deck], actions: &["ebs:GetSnapshotBlock"], on: On::Snapshots },
+    Row {
+        sid: "ReadBlocks",
+        verbs: &[Inspect, CopyVerb, Verify, Deck],
+        actions: &["ebs:GetSnapshotBlock"],
+        on: On::Snapshots,
+    },
     Row {
         sid: "WriteBlocks",
         verbs: &[CopyVerb, Deck],
@@ -117,8 +124,8 @@ const TABLE: &[Row] = &[
         actions: &["ec2:DeleteSnapshot"],
         on: On::OwnSnapshots,
     },
-    Row { sid: "ListBlocksToCompare", verbs: &[Verify], actions: &["ebs:ListSnapshotBlocks"], on: On::Snapshots },
-    Row { sid: "ReadWithKeys", verbs: &[Verify], actions: &["kms:Decrypt"], on: On::Keys },
+    Row { sid: "ListBlocksToRead", verbs: &[Inspect, Verify], actions: &["ebs:ListSnapshotBlocks"], on: On::Snapshots },
+    Row { sid: "ReadWithKeys", verbs: &[Inspect, Verify], actions: &["kms:Decrypt"], on: On::Keys },
     Row {
         sid: "UseKeysOfEncryptedSnapshots",
         verbs: &[CopyVerb, Deck],
@@ -137,13 +144,13 @@ const TABLE: &[Row] = &[
     Row { sid: "CompleteBuckets", verbs: &[Deck], actions: &["s3:ListAllMyBuckets"], on: On::Everything },
     Row {
         sid: "FindArchives",
-        verbs: &[Ls, Plan, CopyVerb, Verify, Deck],
+        verbs: &[Ls, Inspect, Plan, CopyVerb, Verify, Deck],
         actions: &["s3:ListBucket"],
         on: On::Buckets,
     },
     Row {
         sid: "ReadArchives",
-        verbs: &[Ls, Plan, CopyVerb, Verify, Deck],
+        verbs: &[Ls, Inspect, Plan, CopyVerb, Verify, Deck],
         actions: &["s3:GetObject"],
         on: On::Objects,
     },
@@ -266,10 +273,12 @@ mod tests {
 
     #[test]
     fn looking_needs_nothing_that_changes() {
-        for verb in [Ls, Size, Plan, Doctor] {
+        for verb in [Ls, Size, Inspect, Plan, Doctor] {
             for action in actions(verb) {
                 let (_, name) = action.split_once(':').expect("service:Action");
-                assert!(["Describe", "Get", "List"].iter().any(|read| name.starts_with(read)), "{verb:?}: {action}");
+                let reads =
+                    ["Describe", "Get", "List"].iter().any(|read| name.starts_with(read)) || action == "kms:Decrypt";
+                assert!(reads, "{verb:?}: {action}");
             }
         }
         let data = |a: &&str| a.starts_with("ebs:") && *a != "ebs:ListChangedBlocks" || a.starts_with("kms:");

@@ -8,6 +8,7 @@
 
 pub mod body;
 pub mod content;
+pub mod disk;
 mod dispatch;
 pub mod ebs;
 pub mod ec2;

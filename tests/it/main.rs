@@ -23,6 +23,7 @@ mod guards;
 mod hostile;
 mod house;
 mod images;
+mod inspect;
 mod inventory;
 mod lying;
 mod matrix;
