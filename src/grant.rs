@@ -23,12 +23,20 @@ pub enum Call {
     CopySnapshot,
     /// `ec2:CopyImage`: makes something new.
     CopyImage,
-    /// `ec2:DeregisterImage`: of an image that the job made.
+    /// `ec2:DeregisterImage`: of an image that the job made or the plan listed.
     DeregisterImage,
     /// `ec2:CreateTags`, on results of this job.
     CreateTags,
     /// `ec2:DeleteSnapshot`: of what the job made or the plan listed.
     DeleteSnapshot,
+    /// `ec2:DeleteVolume`: of what the plan listed.
+    DeleteVolume,
+    /// `ec2:CreateSnapshot`: of a volume that the plan would delete.
+    CreateSnapshot,
+    /// `ec2:RestoreSnapshotFromRecycleBin`.
+    RestoreSnapshot,
+    /// `ec2:RestoreImageFromRecycleBin`.
+    RestoreImage,
     /// `s3:PutObject`: objects under a root that the plan names, and uploads of them in parts.
     PutObject,
     /// `s3:PutObjectTagging`, of objects under a root that the plan names.
@@ -52,6 +60,10 @@ impl Call {
             Self::DeregisterImage => "ec2:DeregisterImage",
             Self::CreateTags => "ec2:CreateTags",
             Self::DeleteSnapshot => "ec2:DeleteSnapshot",
+            Self::DeleteVolume => "ec2:DeleteVolume",
+            Self::CreateSnapshot => "ec2:CreateSnapshot",
+            Self::RestoreSnapshot => "ec2:RestoreSnapshotFromRecycleBin",
+            Self::RestoreImage => "ec2:RestoreImageFromRecycleBin",
             Self::PutObject => "s3:PutObject",
             Self::PutObjectTagging => "s3:PutObjectTagging",
             Self::AbortMultipartUpload => "s3:AbortMultipartUpload",

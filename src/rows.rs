@@ -232,6 +232,49 @@ pub struct InstanceRow {
     pub tags: Vec<Tag>,
 }
 
+/// A retention rule of the Recycle Bin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinRule {
+    /// Its id.
+    pub id: String,
+    /// For how many days it keeps what is deleted.
+    pub days: u32,
+    /// Only what has one of these tags (without a value: whatever its value); none: everything of the region.
+    pub tags: Vec<(String, Option<String>)>,
+    /// Never what has one of these.
+    pub except: Vec<(String, Option<String>)>,
+}
+
+impl BinRule {
+    /// Whether it keeps what has these tags.
+    #[must_use]
+    pub fn matches(&self, tags: &[Tag]) -> bool {
+        let has = |(key, value): &(String, Option<String>)| {
+            tags.iter().any(|(k, v)| k == key && value.as_ref().is_none_or(|value| value == v))
+        };
+        (self.tags.is_empty() || self.tags.iter().any(has)) && !self.except.iter().any(has)
+    }
+}
+
+/// A snapshot or an image in the Recycle Bin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinnedRow {
+    /// Where it was found.
+    pub origin: Arc<Origin>,
+    /// Its id.
+    pub id: String,
+    /// An image's name; snapshots tell none here.
+    pub name: Option<String>,
+    /// Its description.
+    pub description: String,
+    /// The volume that a snapshot was made from.
+    pub volume: Option<VolumeId>,
+    /// Since when it is there.
+    pub entered: Option<Timestamp>,
+    /// When it is gone for good.
+    pub exits: Option<Timestamp>,
+}
+
 /// One region of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionRow {

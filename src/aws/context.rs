@@ -104,6 +104,31 @@ impl Context {
         Ok(resolved.url().trim_end_matches('/').to_owned())
     }
 
+    /// Where the Recycle Bin's rules are asked for: as [`Context::ebs_endpoint`], whose names differ in the service only.
+    pub(super) async fn bin_endpoint(&self) -> Result<String> {
+        use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+        let broken = |why: String| Error::usage(format!("the endpoint of the Recycle Bin cannot be used: {why}"));
+        let base = &self.inner.own.base;
+        let of_service = || {
+            let key = ServiceConfigKey::builder().service_id("rbin").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            base.service_config()?.load_config(key.build().ok()?)
+        };
+        let named =
+            self.inner.own.endpoint.clone().or_else(of_service).or_else(|| base.endpoint_url().map(str::to_owned));
+        if let Some(named) = named {
+            return Ok(named.trim_end_matches('/').to_owned());
+        }
+        let params = Params::builder()
+            .region(self.region().as_str())
+            .use_fips(base.use_fips().unwrap_or(false))
+            .use_dual_stack(base.use_dual_stack().unwrap_or(false))
+            .build()
+            .map_err(|error| broken(error.to_string()))?;
+        let resolved =
+            DefaultResolver::new().resolve_endpoint(&params).await.map_err(|error| broken(error.to_string()))?;
+        Ok(resolved.url().trim_end_matches('/').replacen("://ebs", "://rbin", 1))
+    }
+
     /// Where S3 is asked, when not at AWS's own names: the one endpoint of the settings, else the standard variables and
     /// profile keys.
     pub(super) fn s3_endpoint(&self) -> Option<String> {

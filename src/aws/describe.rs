@@ -21,7 +21,7 @@ pub(super) fn keep<T: std::fmt::Debug, R>(all: Option<Vec<T>>, row: impl Fn(T) -
     rows
 }
 
-fn time(time: Option<DateTime>) -> Option<Timestamp> {
+pub(super) fn time(time: Option<DateTime>) -> Option<Timestamp> {
     let time = time?;
     Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
 }

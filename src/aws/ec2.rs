@@ -3,7 +3,9 @@
 //! Reads are retried by the SDK (standard mode, its retry budget being one per region); what is left is classified.
 //! Rows come back as plain values, so no SDK type leaves this room.
 
+mod bin;
 mod images;
+mod removal;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
@@ -18,6 +20,7 @@ use crate::rows::{ImageRow, InstanceRow, RegionRow, SnapshotRow, State, Tag, Vol
 use crate::within::Within;
 
 pub use self::images::CopyImage;
+pub use self::removal::Receipt;
 
 /// What EC2 gives at most: calls grow with pages, not with rows.
 const PAGE: i32 = 1000;
@@ -311,20 +314,5 @@ impl Ec2 {
             .map_err(|error| self.context.sdk_error("ec2:CopySnapshot", &error, what()))?;
         let id = answer.snapshot_id.as_deref().and_then(|id| id.parse().ok());
         id.ok_or_else(|| Error::transient(format!("{}: the answer names no snapshot", what())))
-    }
-
-    /// Deletes a snapshot that the grant names.
-    ///
-    /// # Errors
-    /// Refused outside the grant; else as classified.
-    pub async fn delete_snapshot(&self, grant: &Grant, id: &SnapshotId) -> Result<()> {
-        self.context.allow(grant, Call::DeleteSnapshot, Some(id.as_str()))?;
-        self.client
-            .delete_snapshot()
-            .snapshot_id(id.as_str())
-            .send()
-            .await
-            .map_err(|error| self.context.sdk_error("ec2:DeleteSnapshot", &error, format!("could not delete {id}")))?;
-        Ok(())
     }
 }

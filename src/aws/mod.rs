@@ -4,6 +4,7 @@
 //! sandbox) with one shared HTTP client; a [`Session`] is one profile in one region, pinned to the account
 //! that STS named for it. Mutating calls take a [`crate::grant::Grant`] and check it before anything is sent.
 
+mod bin;
 mod blocks;
 mod classify;
 mod clock;
@@ -23,9 +24,10 @@ mod surroundings;
 mod walk;
 mod wire;
 
+pub use bin::Keeps;
 pub use blocks::{Arriving, CORRUPT};
 pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapshot, Started};
-pub use ec2::{CopyImage, CopySnapshot, Ec2, EncryptionDefault, Page, SnapshotState};
+pub use ec2::{CopyImage, CopySnapshot, Ec2, EncryptionDefault, Page, Receipt, SnapshotState};
 pub use metadata::host_region;
 pub use profiles::ProfilesVersion;
 pub use s3::{

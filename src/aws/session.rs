@@ -429,6 +429,13 @@ impl Session {
     pub fn s3(&self) -> &S3 {
         &self.inner.s3
     }
+    /// The rules of the Recycle Bin here, by which what is deleted is kept.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn bin_rules(&self, keeps: super::bin::Keeps) -> Result<Vec<crate::rows::BinRule>> {
+        super::bin::rules(&self.inner.context, keeps).await
+    }
     /// When the credentials that are held now end, if they do.
     #[must_use]
     pub fn credentials_end(&self) -> Option<Timestamp> {

@@ -34,14 +34,26 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("floe/", env!("
 /// One request that we sign ourselves.
 #[derive(Debug)]
 pub(super) struct Call {
+    /// The name that is signed for: `ebs`.
+    pub(super) service: &'static str,
     pub(super) operation: &'static str,
     pub(super) method: Method,
     /// Absolute, its query already encoded.
     pub(super) uri: String,
     /// Names in lower case; all of them are signed.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// `None` signs an empty body; `Some` goes unsigned, its checksum being among the signed headers.
-    pub(super) body: Option<Buffer>,
+    pub(super) body: Payload,
+}
+
+/// What a request carries.
+#[derive(Debug)]
+pub(super) enum Payload {
+    /// Nothing, and that is signed.
+    Empty,
+    /// A block: unsigned, its checksum being among the signed headers.
+    Block(Buffer),
+    /// A small document, signed.
+    Json(Vec<u8>),
 }
 
 /// Signs and sends; an answer that is no success becomes the error it stands for.
@@ -69,17 +81,19 @@ fn signed(context: &Context, call: Call, credentials: Credentials) -> std::resul
     let uri: http::Uri = call.uri.parse().map_err(|error| format!("{}: {error}", call.uri))?;
     let host = uri.authority().map(ToString::to_string).unwrap_or_default();
     let mut settings = SigningSettings::default();
-    let payload = if call.body.is_some() {
-        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        SignableBody::UnsignedPayload
-    } else {
-        SignableBody::empty()
+    let payload = match &call.body {
+        Payload::Block(_) => {
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+            SignableBody::UnsignedPayload
+        }
+        Payload::Json(text) => SignableBody::Bytes(text),
+        Payload::Empty => SignableBody::empty(),
     };
     let identity = credentials.into();
     let params = SigningParams::builder()
         .identity(&identity)
         .region(context.region().as_str())
-        .name("ebs")
+        .name(call.service)
         .time(context.clock().now())
         .settings(settings)
         .build()
@@ -95,10 +109,17 @@ fn signed(context: &Context, call: Call, credentials: Credentials) -> std::resul
     for (name, value) in &call.headers {
         request = request.header(*name, value);
     }
-    if let Some(body) = &call.body {
-        request = request.header("content-length", body.len()).header("content-type", "application/octet-stream");
-    }
-    let body = call.body.map_or_else(SdkBody::empty, SdkBody::from);
+    let body = match call.body {
+        Payload::Empty => SdkBody::empty(),
+        Payload::Block(block) => {
+            request = request.header("content-length", block.len()).header("content-type", "application/octet-stream");
+            SdkBody::from(block)
+        }
+        Payload::Json(text) => {
+            request = request.header("content-length", text.len()).header("content-type", "application/json");
+            SdkBody::from(text)
+        }
+    };
     let mut request = request.header("user-agent", USER_AGENT).body(body).map_err(|error| error.to_string())?;
     instructions.apply_to_request_http1x(&mut request);
     HttpRequest::try_from(request).map_err(|error| error.to_string())

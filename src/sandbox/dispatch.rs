@@ -17,7 +17,7 @@ use super::faults::{Call, Fault, Faults};
 use super::model::OptIn;
 use super::sigv4::{self, Claim};
 use super::stats::{InFlight, Stats};
-use super::{Caller, Sandbox, ec2, kms, lock, quotas, s3, sts, wire};
+use super::{Caller, Sandbox, bin, ec2, kms, lock, quotas, s3, sts, wire};
 
 /// The connection is to be reset instead of answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,7 @@ enum Service {
     Sts(Vec<(String, String)>),
     Quotas(String),
     Kms(String),
+    Bin(Option<bin::Route>),
     S3(s3::Route, Method),
     Unknown,
 }
@@ -44,6 +45,7 @@ impl Service {
             "s3" => Self::S3(s3::route(request), request.method().clone()),
             "servicequotas" => Self::Quotas(target(request)),
             "kms" => Self::Kms(target(request)),
+            "rbin" => Self::Bin(bin::route(request.method(), request.uri().path())),
             _ => Self::Unknown,
         }
     }
@@ -54,6 +56,7 @@ impl Service {
             Self::Ebs(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::Ec2(form) | Self::Sts(form) => action(form).map_or("UnknownOperation", |at| form[at].1.as_str()),
             Self::Quotas(target) | Self::Kms(target) => target,
+            Self::Bin(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::S3(route, _) => route.api,
             Self::Unknown => "UnknownService",
         }
@@ -82,7 +85,7 @@ impl Service {
         let spelled = problem.spelled(self);
         let status = StatusCode::from_u16(spelled.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (kind, (status, text)) = match self {
-            Self::Ebs(_) | Self::S3(..) | Self::Unknown => {
+            Self::Ebs(_) | Self::S3(..) | Self::Bin(_) | Self::Unknown => {
                 let Spelled { code, reason, message, .. } = spelled;
                 let refusal = Refusal { status, code, reason, message };
                 return (refusal.answer(), refusal.outcome());
@@ -334,7 +337,7 @@ impl Sandbox {
         let settings = model.region(&caller.account, &caller.region).map(|region| &region.settings);
         let late = settings.map_or(0, |settings| settings.latency_ms);
         let closed = settings.is_some_and(|settings| settings.denied);
-        (Duration::from_millis(late.into()), closed && matches!(service, Service::Ebs(_)))
+        (Duration::from_millis(late.into()), closed && matches!(service, Service::Ebs(_) | Service::Bin(_)))
     }
 
     async fn serve_call(
@@ -352,7 +355,13 @@ impl Sandbox {
                     Err(refusal) => (refusal.answer(), refusal.outcome()),
                 };
             }
-            Service::Ebs(None) | Service::Unknown => {
+            Service::Bin(Some(route)) => {
+                return match bin::handle(self, caller, route, request) {
+                    Ok(answer) => (answer, "ok".to_owned()),
+                    Err(refusal) => (refusal.answer(), refusal.outcome()),
+                };
+            }
+            Service::Ebs(None) | Service::Bin(None) | Service::Unknown => {
                 let refusal = Refusal::new(404, "UnknownOperationException", None, "There is no such operation here.");
                 return (refusal.answer(), refusal.outcome());
             }

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
-use super::model::{Image, Model, Settings, Snapshot, SnapshotState, Tags};
+use super::model::{Image, InBin, Model, Settings, Snapshot, SnapshotState, Tags};
 use super::store::{Keep, Written};
 use super::synth::Synthetic;
-use crate::ids::{AccountId, Region, SnapshotId};
+use crate::ids::{AccountId, Region, SnapshotId, VolumeId};
 
 /// The version of a line's format; another one is refused.
 const VERSION: u32 = 1;
@@ -41,7 +41,12 @@ pub(super) enum Change {
         /// Gone; kept only while another snapshot lies on it.
         #[serde(default)]
         removed: bool,
+        /// Deleted, and kept by the Recycle Bin.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        binned: Option<InBin>,
     },
+    /// A volume that was deleted.
+    VolumeGone(VolumeId),
     /// The tags of a volume, image or instance.
     Tags { resource: String, tags: Tags },
     /// An image that was copied here.
@@ -74,6 +79,7 @@ impl Line {
             Change::Snapshot { snapshot, .. } => snapshot.id.as_str(),
             Change::Tags { resource, .. } => resource,
             Change::Image(image) => return format!("{}/{}/image/{}", self.account, self.region, image.id),
+            Change::VolumeGone(volume) => return format!("{}/{}/volume/{volume}", self.account, self.region),
             Change::Settings(_) => "settings",
         };
         format!("{}/{}/{what}", self.account, self.region)
@@ -153,10 +159,13 @@ fn replay(lines: Vec<Line>, model: &mut Model, keep: &Keep, alive: &Arc<()>) -> 
             Change::Image(image) => {
                 region.images.insert(image.id.clone(), (**image).clone());
             }
+            Change::VolumeGone(volume) => {
+                region.volumes.remove(volume);
+            }
             Change::Tags { resource, tags } => {
                 retag(region, resource, tags);
             }
-            Change::Snapshot { snapshot, content, removed } => {
+            Change::Snapshot { snapshot, content, removed, binned } => {
                 let content = match content {
                     Saved::Synthetic(synthetic) => Content::Synthetic(*synthetic),
                     Saved::Written { base } => {
@@ -174,10 +183,13 @@ fn replay(lines: Vec<Line>, model: &mut Model, keep: &Keep, alive: &Arc<()>) -> 
                     }
                 };
                 seen.insert(snapshot.id.clone(), content.clone());
-                if *removed {
-                    region.snapshots.remove(&snapshot.id);
-                } else {
-                    region.snapshots.insert(snapshot.id.clone(), Snapshot { content, ..(**snapshot).clone() });
+                region.snapshots.remove(&snapshot.id);
+                region.bin.remove(&snapshot.id);
+                let whole = Snapshot { content, ..(**snapshot).clone() };
+                match binned {
+                    _ if *removed => {}
+                    Some(binned) => drop(region.bin.insert(snapshot.id.clone(), (*binned, whole))),
+                    None => drop(region.snapshots.insert(snapshot.id.clone(), whole)),
                 }
             }
         }
@@ -188,7 +200,7 @@ fn replay(lines: Vec<Line>, model: &mut Model, keep: &Keep, alive: &Arc<()>) -> 
     // follow only then, so from the last to the first.
     let mut needed: Vec<Line> = Vec::new();
     for line in kept.into_iter().rev() {
-        if let Change::Snapshot { snapshot, content: Saved::Written { .. }, removed: true } = &line.change
+        if let Change::Snapshot { snapshot, content: Saved::Written { .. }, removed: true, .. } = &line.change
             && let Some(blocks) = written.remove(&snapshot.id)
         {
             blocks.doom(alive);

@@ -4,8 +4,9 @@
 //! and account come from the credential scope of each request's signature, so one address serves them all. It
 //! imports nothing of the rest but plain values, and the rest knows it only as an endpoint and a list of profiles.
 //!
-//! `serve` → one connection → `dispatch` (signature, faults, statistics) → `ebs`, `ec2`, `s3`, `sts`, `kms`, `quotas`.
+//! `serve` → one connection → `dispatch` (signature, faults, statistics) → `ebs`, `ec2`, `s3`, `sts`, `kms`, `quotas`, `bin`.
 
+mod bin;
 pub mod body;
 pub mod content;
 pub mod disk;
@@ -45,7 +46,7 @@ use crate::ids::{AccountId, ImageId, Profile, Region, SnapshotId};
 use content::Content;
 use faults::{Faults, Misfortune};
 use journal::{Change, Journal, Saved};
-use model::{Model, Snapshot, SnapshotState};
+use model::{InBin, Model, Snapshot, SnapshotState};
 use stats::Counters;
 use store::Keep;
 
@@ -288,7 +289,7 @@ impl Sandbox {
         let mut journal = lock(&self.journal);
         let found = self.model().region(account, region).and_then(|r| r.snapshots.get(id).cloned());
         match found {
-            Some(snapshot) => journal.append(account, region, snapshot_line(snapshot, false)),
+            Some(snapshot) => journal.append(account, region, snapshot_line(snapshot, false, None)),
             None => Ok(()),
         }
     }
@@ -299,15 +300,19 @@ impl Sandbox {
     /// As [`Sandbox::save_snapshot`].
     pub fn remove_snapshot(&self, account: &AccountId, region: &Region, id: &SnapshotId) -> io::Result<()> {
         let mut journal = lock(&self.journal);
-        let found = self.model().region(account, region).and_then(|r| r.snapshots.get(id).cloned());
+        let found = self
+            .model()
+            .region(account, region)
+            .and_then(|r| r.snapshots.get(id).or_else(|| r.bin.get(id).map(|(_, snapshot)| snapshot)).cloned());
         let Some(snapshot) = found else { return Ok(()) };
         if let Content::Written(written) = &snapshot.content {
             written.seal();
             written.doom(&self.alive);
         }
-        journal.append(account, region, snapshot_line(snapshot, true))?;
+        journal.append(account, region, snapshot_line(snapshot, true, None))?;
         if let Some(region) = self.model_mut().region_mut(account, region) {
             region.snapshots.remove(id);
+            region.bin.remove(id);
         }
         Ok(())
     }
@@ -409,8 +414,8 @@ fn shifted(at: Timestamp, ms: i64) -> Timestamp {
     at.checked_add(SignedDuration::from_millis(ms)).unwrap_or(at)
 }
 
-fn snapshot_line(snapshot: Snapshot, removed: bool) -> Change {
-    Change::Snapshot { content: Saved::of(&snapshot.content), snapshot: Box::new(snapshot), removed }
+fn snapshot_line(snapshot: Snapshot, removed: bool, binned: Option<InBin>) -> Change {
+    Change::Snapshot { content: Saved::of(&snapshot.content), snapshot: Box::new(snapshot), removed, binned }
 }
 
 /// When a pending snapshot changes by itself, in milliseconds.

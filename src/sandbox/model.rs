@@ -99,6 +99,8 @@ pub struct RegionState {
     pub images: BTreeMap<ImageId, Image>,
     /// By id.
     pub instances: BTreeMap<InstanceId, Instance>,
+    /// Deleted snapshots that a rule of the Recycle Bin keeps: nothing else sees them.
+    pub bin: BTreeMap<SnapshotId, (InBin, Snapshot)>,
 }
 
 impl RegionState {
@@ -114,6 +116,7 @@ impl RegionState {
             volumes: BTreeMap::new(),
             images: BTreeMap::new(),
             instances: BTreeMap::new(),
+            bin: BTreeMap::new(),
         }
     }
 }
@@ -131,6 +134,58 @@ pub struct Settings {
     pub latency_ms: u32,
     /// Service Quotas code to value, where it differs from the default of `quotas`.
     pub quotas: BTreeMap<String, f64>,
+    /// The retention rules of the Recycle Bin.
+    #[serde(default)]
+    pub bin_rules: Vec<BinRule>,
+}
+
+/// What a retention rule of the Recycle Bin keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BinKind {
+    /// `EBS_SNAPSHOT`.
+    Snapshots,
+    /// `EC2_IMAGE`.
+    Images,
+    /// `EBS_VOLUME`.
+    Volumes,
+}
+
+/// A retention rule of the Recycle Bin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinRule {
+    /// Eleven letters and digits.
+    pub id: String,
+    /// What it keeps.
+    pub keeps: BinKind,
+    /// For how long, in days.
+    pub days: u32,
+    /// Free text.
+    pub description: String,
+    /// Only what has one of these tags; none: everything of the region. A tag without a value matches any.
+    pub tags: Vec<(String, Option<String>)>,
+    /// Of everything, never what has one of these.
+    pub except: Vec<(String, Option<String>)>,
+}
+
+impl BinRule {
+    /// Whether it keeps a thing with these tags.
+    #[must_use]
+    pub fn matches(&self, keeps: BinKind, tags: &Tags) -> bool {
+        let has = |(key, value): &(String, Option<String>)| {
+            tags.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+        };
+        self.keeps == keeps && (self.tags.is_empty() || self.tags.iter().any(has)) && !self.except.iter().any(has)
+    }
+}
+
+/// How long a thing is in the Recycle Bin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InBin {
+    /// Since when.
+    pub entered: Timestamp,
+    /// Until when; then it is gone.
+    pub exits: Timestamp,
 }
 
 /// How far a snapshot is.
@@ -367,6 +422,9 @@ pub struct Image {
     /// Codes of what is sold with it.
     #[serde(default)]
     pub product_codes: Vec<String>,
+    /// Set while it is deregistered and the Recycle Bin keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binned: Option<InBin>,
     /// What it would attach.
     pub mappings: Vec<Mapping>,
     /// Its tags.

@@ -123,16 +123,4 @@ impl Ec2 {
         let id = answer.image_id.as_deref().and_then(|id| id.parse().ok());
         id.ok_or_else(|| Error::transient(format!("{}: the answer names no image", what())))
     }
-
-    /// Deregisters an image that the grant names; its snapshots stay.
-    ///
-    /// # Errors
-    /// Refused outside the grant; else as classified.
-    pub async fn deregister_image(&self, grant: &Grant, id: &ImageId) -> Result<()> {
-        self.context.allow(grant, Call::DeregisterImage, Some(id.as_str()))?;
-        self.client.deregister_image().image_id(id.as_str()).send().await.map_err(|error| {
-            self.context.sdk_error("ec2:DeregisterImage", &error, format!("could not deregister {id}"))
-        })?;
-        Ok(())
-    }
 }

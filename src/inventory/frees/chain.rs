@@ -42,6 +42,8 @@ pub struct Chain {
     forks: Vec<usize>,
     /// Families whose relation is not known yet.
     pub suspects: Vec<Suspect>,
+    /// What its volume was made from is known, and is nothing or there.
+    root_known: bool,
     /// Something shares blocks with it, nobody knows from where on: copies within the region, relatives.
     pub is_entangled: bool,
 }
@@ -121,8 +123,32 @@ impl Chain {
             },
             None => false,
         };
+        chain.root_known = blank;
         chain.look_around(&own, &members, blank, rows, volumes);
         chain
+    }
+
+    /// What lies in the Recycle Bin still holds its blocks, and cannot be listed: `bin` are the volumes that it was made
+    /// from; none when nobody could say.
+    pub fn binned(
+        &mut self,
+        row: &SnapshotRow,
+        bin: Option<&[VolumeId]>,
+        rows: &[&SnapshotRow],
+        volumes: &[&VolumeRow],
+    ) {
+        let Some(bin) = bin else {
+            self.is_entangled = true;
+            return;
+        };
+        let apart = |volume: &VolumeId| {
+            let made = volumes.iter().find(|one| one.id == *volume);
+            let blank = self.root_known && made.is_some_and(|one| one.snapshot.is_none());
+            // Another of its family speaks for it.
+            let spoken = rows.iter().any(|one| one.volume.as_ref() == Some(volume) && one.state == State::Completed);
+            !volume.is_placeholder() && row.volume.as_ref() != Some(volume) && (blank || spoken)
+        };
+        self.is_entangled |= !bin.iter().all(apart);
     }
 
     /// What of the other families could share with it.

@@ -102,7 +102,10 @@ fn source<'m>(model: &'m Model, ask: &Ask<'_>, from: &Region, id: &SnapshotId) -
 
 fn room_for(model: &Model, ask: &Ask<'_>, more: usize) -> Result<(), Fault> {
     let region = model.region(&ask.caller.account, &ask.caller.region).ok_or_else(Fault::auth_failure)?;
-    let copying = |snapshot: &&Snapshot| snapshot.state == SnapshotState::Pending && snapshot.copying.is_some();
+    let copying = |snapshot: &&Snapshot| {
+        // What is being made of a volume is no copy.
+        snapshot.state == SnapshotState::Pending && snapshot.copying.is_some() && snapshot.volume_id.is_placeholder()
+    };
     if region.snapshots.values().filter(copying).count() + more > AT_ONCE {
         let message =
             format!("Too many snapshot copies in progress. The limit is {AT_ONCE} for this destination region.");
@@ -242,6 +245,7 @@ pub fn image(ask: &Ask<'_>) -> Result<String, Fault> {
             deprecated: None,
             public: false,
             launchers: Vec::new(),
+            binned: None,
             mappings: mappings.collect(),
             tags: Arc::new(tags),
             client_token: token.map(str::to_owned),

@@ -9,7 +9,7 @@ use super::page::{Above, Limits, Page};
 use super::{Ask, Fault, ids};
 use crate::ids::ImageId;
 use crate::sandbox::Caller;
-use crate::sandbox::model::{Account, Image, Mapping, Model, RegionState, SnapshotState};
+use crate::sandbox::model::{Account, BinKind, Image, Mapping, Model, RegionState, SnapshotState};
 use crate::sandbox::xml::{Xml, stamp};
 
 pub const FILTERS: &[&str] = &[
@@ -128,6 +128,8 @@ pub fn deregister(ask: &Ask<'_>) -> Result<String, Fault> {
     let id = ask.query.required("ImageId")?;
     let id: ImageId = ids(&[id], "InvalidAMIID.Malformed", "ami")?.remove(0);
     let with_snapshots = ask.query.flag("DeleteAssociatedSnapshots")?;
+    let tags = ask.region(|region| Ok(region.images.get(&id).map(|image| image.tags.clone())))?;
+    let stay = tags.and_then(|tags| ask.sandbox.stay(ask.caller, BinKind::Images, &tags));
     let snapshots = {
         let mut model = ask.sandbox.model_mut();
         let seen = all(&model, ask.caller).iter().any(|row| {
@@ -142,21 +144,34 @@ pub fn deregister(ask: &Ask<'_>) -> Result<String, Fault> {
             });
         };
         ask.ready()?;
+        image.binned = stay;
         "deregistered".clone_into(&mut image.state);
         image.mappings.iter().filter_map(|mapping| mapping.snapshot.clone()).collect::<Vec<_>>()
     };
     let saved = ask.sandbox.save_image(&ask.caller.account, &ask.caller.region, &id);
     saved.map_err(|cause| Fault::internal(&cause))?;
+    let mut outcomes = Vec::new();
     for snapshot in snapshots.iter().filter(|_| with_snapshots) {
-        let removed = ask.sandbox.remove_snapshot(&ask.caller.account, &ask.caller.region, snapshot);
-        removed.map_err(|cause| Fault::internal(&cause))?;
+        // What another image is made of stays, and that is no error.
+        let held = ask.region(|region| {
+            Ok(region.snapshots.get(snapshot).map(|row| super::snapshots::held(region, row).is_some()))
+        })?;
+        let outcome = match held {
+            None => "client-error",
+            Some(true) => "skipped",
+            Some(false) => {
+                super::bin::delete_snapshot(ask, snapshot)?;
+                "success"
+            }
+        };
+        outcomes.push((snapshot, outcome));
     }
     Ok(ask.answer("DeregisterImage", |xml| {
         xml.text("return", true);
         if with_snapshots {
-            xml.set("deleteSnapshotResultSet", &snapshots, |xml, snapshot| {
+            xml.set("deleteSnapshotResultSet", &outcomes, |xml, (snapshot, outcome)| {
                 xml.text("snapshotId", snapshot);
-                xml.text("returnCode", "success");
+                xml.text("returnCode", outcome);
             });
         }
     }))

@@ -4,6 +4,7 @@
 //! the organisation's policy, parameters, then the resources. Each action lives with its resource; none holds the
 //! model's lock for longer than it takes to write one page.
 
+mod bin;
 mod copy;
 mod fault;
 mod filter;
@@ -38,7 +39,7 @@ struct Ask<'a> {
 type Action = fn(&Ask<'_>) -> Result<String, Fault>;
 
 /// What this EC2 can do.
-const ACTIONS: [(&str, Action); 14] = [
+const ACTIONS: [(&str, Action); 20] = [
     ("DescribeRegions", places::describe_regions),
     ("DescribeAvailabilityZones", places::describe_availability_zones),
     ("DescribeSnapshots", snapshots::describe),
@@ -46,7 +47,13 @@ const ACTIONS: [(&str, Action); 14] = [
     ("CopyImage", copy::image),
     ("DescribeSnapshotAttribute", snapshots::describe_attribute),
     ("DeleteSnapshot", snapshots::delete),
+    ("CreateSnapshot", snapshots::create),
+    ("ListSnapshotsInRecycleBin", bin::list_snapshots),
+    ("ListImagesInRecycleBin", bin::list_images),
+    ("RestoreSnapshotFromRecycleBin", bin::restore_snapshot),
+    ("RestoreImageFromRecycleBin", bin::restore_image),
     ("DescribeVolumes", volumes::describe),
+    ("DeleteVolume", volumes::delete),
     ("DescribeImages", images::describe),
     ("DeregisterImage", images::deregister),
     ("DescribeInstances", instances::describe),

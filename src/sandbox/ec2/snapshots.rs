@@ -11,9 +11,9 @@ use jiff::Timestamp;
 
 use super::page::{Above, Limits, Page};
 use super::{Ask, Fault, ids};
-use crate::ids::{AccountId, SnapshotId};
+use crate::ids::{AccountId, SnapshotId, VolumeId};
 use crate::sandbox::Caller;
-use crate::sandbox::model::{Account, Model, RegionState, Share, Snapshot, SnapshotState, Tier};
+use crate::sandbox::model::{Account, Copying, Model, RegionState, Share, Snapshot, SnapshotState, Tier};
 use crate::sandbox::xml::{Xml, stamp};
 
 pub const FILTERS: &[&str] = &[
@@ -272,13 +272,12 @@ pub fn delete(ask: &Ask<'_>) -> Result<String, Fault> {
     if let Some(fault) = refused {
         return Err(fault);
     }
-    let removed = ask.sandbox.remove_snapshot(&ask.caller.account, &ask.caller.region, &id);
-    removed.map_err(|cause| Fault::internal(&cause))?;
+    super::bin::delete_snapshot(ask, &id)?;
     Ok(ask.answer("DeleteSnapshot", |xml| xml.text("return", true)))
 }
 
 /// Why a snapshot cannot be deleted: its AMI (a disabled one too) or AWS Backup has it.
-fn held(region: &RegionState, snapshot: &Snapshot) -> Option<Fault> {
+pub fn held(region: &RegionState, snapshot: &Snapshot) -> Option<Fault> {
     let id = &snapshot.id;
     if snapshot.tags.contains_key(BACKUP_TAG) {
         let arn = format!("arn:{}:ec2:{}::snapshot/{id}", region.name.partition(), region.name);
@@ -293,4 +292,65 @@ fn held(region: &RegionState, snapshot: &Snapshot) -> Option<Fault> {
         region.images.values().find(|image| image.state != "deregistered" && image.mappings.iter().any(uses))?;
     let message = format!("The snapshot {id} is currently in use by {}", image.id);
     Some(Fault::bad("InvalidSnapshot.InUse", message))
+}
+
+/// Snapshots of one volume that may be made at a time.
+const OF_A_VOLUME: usize = 5;
+
+/// `CreateSnapshot`: answers at once and is pending for a while. Nothing writes to volumes here, so what it holds is
+/// what the newest snapshot of the volume holds, or the one that it was made from.
+pub fn create(ask: &Ask<'_>) -> Result<String, Fault> {
+    let volume = ask.query.required("VolumeId")?;
+    let volume: VolumeId = ids(&[volume], "InvalidVolumeID.Malformed", "vol")?.remove(0);
+    let description = ask.query.text("Description").unwrap_or_default();
+    let tags = super::tags::specified(&ask.query, "snapshot")?;
+    let (account, region) = (&ask.caller.account, &ask.caller.region);
+    let made = {
+        let mut model = ask.sandbox.model_mut();
+        let here = model.region(account, region).ok_or_else(Fault::auth_failure)?;
+        let of = here.volumes.get(&volume).ok_or_else(|| super::volumes::not_found(&volume))?.clone();
+        if !matches!(of.state.as_str(), "available" | "in-use") {
+            return Err(Fault::bad("IncorrectState", format!("The volume '{volume}' is '{}'", of.state)));
+        }
+        let own = || here.snapshots.values().filter(|row| row.volume_id == volume);
+        if own().filter(|row| row.state == SnapshotState::Pending).count() >= OF_A_VOLUME {
+            let message = "Maximum allowed in-progress snapshots for a single volume exceeded.";
+            return Err(Fault::bad("ConcurrentSnapshotLimitExceeded", message));
+        }
+        let newest = own().max_by_key(|row| row.started).or_else(|| here.snapshots.get(of.snapshot.as_ref()?));
+        let content = newest.map(|row| row.content.clone()).unwrap_or_default();
+        ask.ready()?;
+        let since = ask.sandbox.now();
+        let ms = i64::try_from(ask.sandbox.copying_ms()).unwrap_or(0);
+        let settles = since.checked_add(jiff::SignedDuration::from_millis(ms)).unwrap_or(since);
+        let into = match ask.lie {
+            Some(crate::sandbox::faults::Fault::FailLater) => SnapshotState::Error("Internal error".to_owned()),
+            _ => SnapshotState::Completed,
+        };
+        let snapshot = Snapshot {
+            id: ask.sandbox.new_snapshot_id(&model),
+            owner: account.clone(),
+            volume_id: volume,
+            started: since,
+            completed: None,
+            state: SnapshotState::Pending,
+            progress: 0,
+            size_gib: of.size_gib,
+            description: description.to_owned(),
+            tags,
+            encryption: of.encryption,
+            tier: Tier::Standard,
+            transfer_type: None,
+            shared: Vec::new(),
+            upload: None,
+            copying: Some(Copying { since, settles, into, minutes: None }),
+            content,
+        };
+        let here = model.region_mut(account, region).ok_or_else(Fault::auth_failure)?;
+        here.snapshots.insert(snapshot.id.clone(), snapshot.clone());
+        snapshot
+    };
+    ask.sandbox.save_snapshot(account, region, &made.id).map_err(|cause| Fault::internal(&cause))?;
+    ask.sandbox.watch(account, region, &made.id);
+    Ok(ask.answer("CreateSnapshot", |xml| Row { snapshot: &made, owner_alias: None }.write(xml, made.started)))
 }

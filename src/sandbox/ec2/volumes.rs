@@ -34,7 +34,7 @@ pub fn describe(ask: &Ask<'_>) -> Result<String, Fault> {
     ask.region(|region| {
         let missing = wanted.iter().find(|id| !region.volumes.contains_key(*id));
         if let Some(id) = missing {
-            return Err(Fault::bad("InvalidVolume.NotFound", format!("The volume '{id}' does not exist.")));
+            return Err(not_found(id));
         }
         let rows = super::page::following(&region.volumes, page.after()).map(|(id, volume)| (id.as_str(), volume));
         let (rows, token) = page.take(rows, |volume| {
@@ -46,6 +46,35 @@ pub fn describe(ask: &Ask<'_>) -> Result<String, Fault> {
             xml.maybe("nextToken", token);
         }))
     })
+}
+
+pub fn not_found(id: &VolumeId) -> Fault {
+    Fault::bad("InvalidVolume.NotFound", format!("The volume '{id}' does not exist."))
+}
+
+/// `DeleteVolume`: for good, and only what is attached to nothing.
+pub fn delete(ask: &Ask<'_>) -> Result<String, Fault> {
+    let id = ask.query.required("VolumeId")?;
+    let id: VolumeId = ids(&[id], "InvalidVolumeID.Malformed", "vol")?.remove(0);
+    let held = ask.region(|region| {
+        let volume = region.volumes.get(&id).ok_or_else(|| not_found(&id))?;
+        Ok(match (volume.attachments.first(), volume.state.as_str()) {
+            (Some(at), _) => {
+                let message = format!("Volume {id} is currently attached to {}", at.instance);
+                Some(Fault::bad("VolumeInUse", message))
+            }
+            (None, "available" | "error") => None,
+            (None, state) => Some(Fault::bad("IncorrectState", format!("The volume '{id}' is '{state}'"))),
+        })
+    })?;
+    // A dry run asks about permissions, not about what holds the volume.
+    ask.ready()?;
+    if let Some(fault) = held {
+        return Err(fault);
+    }
+    let removed = ask.sandbox.remove_volume(&ask.caller.account, &ask.caller.region, &id);
+    removed.map_err(|cause| Fault::internal(&cause))?;
+    Ok(ask.answer("DeleteVolume", |xml| xml.text("return", true)))
 }
 
 fn status(volume: &Volume) -> &'static str {

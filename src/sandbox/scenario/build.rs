@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::{SignedDuration, Timestamp};
 
 use super::chance::Chance;
-use super::format::{AccountSpec, Age, Place, RegionSpec, Scenario, VERSION};
+use super::format::{AccountSpec, Age, BinSpec, Place, RegionSpec, Scenario, VERSION};
 use crate::ids::{AccountId, ImageId, InstanceId, Region, SnapshotId, VolumeId};
-use crate::sandbox::model::{AccessKey, Account, Encryption, Model, RegionState, Session, Settings, Share, Snapshot};
+use crate::sandbox::model::{
+    AccessKey, Account, BinRule, Encryption, Model, RegionState, Session, Settings, Share, Snapshot,
+};
 
 /// Snapshots in one scenario: more would not fit the memory that a sandbox may take.
 const MAX_SNAPSHOTS: usize = 500_000;
@@ -124,6 +126,7 @@ impl<'s> Builder<'s> {
                 denied: spec.denied,
                 latency_ms: spec.latency_ms,
                 quotas: spec.quotas.clone(),
+                bin_rules: self.bin_rules(&id, spec),
             };
             let account = self.model.accounts.get_mut(&id).ok_or_else(|| format!("no account {id}"))?;
             if account.regions.insert(spec.name.clone(), region).is_some() {
@@ -131,6 +134,25 @@ impl<'s> Builder<'s> {
             }
         }
         Ok(())
+    }
+
+    fn bin_rules(&self, account: &AccountId, spec: &RegionSpec) -> Vec<BinRule> {
+        const ID: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        let chance = Chance::new(self.scenario.seed).of(account.as_str()).of(spec.name.as_str()).of("bin");
+        let tags = |tags: &BTreeMap<String, String>| {
+            tags.iter()
+                .map(|(key, value)| (key.clone(), Some(value.clone()).filter(|value| !value.is_empty())))
+                .collect()
+        };
+        let rule = |(n, rule): (usize, &BinSpec)| BinRule {
+            id: chance.of(&n.to_string()).letters(ID, 11),
+            keeps: rule.keeps,
+            days: rule.days,
+            description: rule.description.clone(),
+            tags: tags(&rule.tags),
+            except: tags(&rule.except),
+        };
+        spec.bin.iter().enumerate().map(rule).collect()
     }
 
     pub fn account_id(&self, name: &str) -> Result<AccountId> {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::ids::{AccountId, ImageId, Region, SnapshotId, VolumeId};
 use crate::sandbox::disk::Layout;
-use crate::sandbox::model::{OptIn, Tier};
+use crate::sandbox::model::{BinKind, OptIn, Tier};
 
 /// The version of the format that this build reads.
 pub const VERSION: u32 = 1;
@@ -95,6 +95,25 @@ pub struct RegionSpec {
     /// Service Quotas code to value.
     #[serde(default)]
     pub quotas: BTreeMap<String, f64>,
+    /// Retention rules of the Recycle Bin.
+    #[serde(default)]
+    pub bin: Vec<BinSpec>,
+}
+
+/// A retention rule of the Recycle Bin.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BinSpec {
+    pub keeps: BinKind,
+    pub days: u32,
+    #[serde(default)]
+    pub description: String,
+    /// Only what has one of these tags; an empty value matches any.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Never what has one of these.
+    #[serde(default)]
+    pub except: BTreeMap<String, String>,
 }
 
 /// A volume, or `count` alike, and the snapshots taken of it.

@@ -55,6 +55,7 @@ impl Builder<'_> {
         let mut tags = spec.tags.clone();
         tags.insert("Name".to_owned(), name.clone());
         let image = Image {
+            binned: None,
             id: id.clone(),
             name,
             description: spec.description.clone(),
