@@ -101,7 +101,7 @@ pub enum Format {
 pub enum Verb {
     /// List regions, snapshots, volumes, images or instances
     Ls(Ls),
-    /// Count the allocated blocks of a snapshot or a delta exactly (no data is read)
+    /// Count the allocated blocks of a snapshot or a delta exactly, or what removing snapshots frees (no data is read)
     Size(Size),
     /// Look what is inside a disk: partitions, file systems, labels, boot loader (reads a handful of blocks)
     Inspect(Inspect),
@@ -170,8 +170,12 @@ pub enum What {
 /// `floe size`.
 #[derive(Debug, Args)]
 pub struct Size {
-    /// A snapshot, or a delta snap-A..snap-B
-    pub address: String,
+    /// A snapshot, or a delta snap-A..snap-B; with --frees any number of snapshots of one region
+    #[arg(value_name = "ADDRESS", required = true, num_args = 1..)]
+    pub addresses: Vec<String>,
+    /// What removing them would free together, from what changed to their neighbours; nothing is removed
+    #[arg(long)]
+    pub frees: bool,
 }
 
 /// `floe inspect`.

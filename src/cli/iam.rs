@@ -94,6 +94,12 @@ const TABLE: &[Row] = &[
         ],
         on: On::Everything,
     },
+    Row {
+        sid: "KnowWhatRemovingFrees",
+        verbs: &[Size, Deck],
+        actions: &["ec2:DescribeVolumes", "ec2:ListSnapshotsInRecycleBin", "rbin:GetRule", "rbin:ListRules"],
+        on: On::Everything,
+    },
     Row { sid: "CheckLineageOfDeltas", verbs: &[Plan], actions: &["ebs:ListChangedBlocks"], on: On::Snapshots },
     Row {
         sid: "CountBlocks",

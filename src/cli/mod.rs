@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod engine;
 pub mod events;
 pub mod follow;
+mod frees;
 pub mod iam;
 pub mod inspect;
 pub mod job_rows;

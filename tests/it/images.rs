@@ -58,6 +58,7 @@ fn image(world: &World, id: &str, snapshots: &[&str], change: impl FnOnce(&mut H
             client_token: None,
             token_print: 0,
             launchers: Vec::new(),
+            binned: None,
             usage: None,
             product_codes: Vec::new(),
             mappings: mappings.collect(),

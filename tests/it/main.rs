@@ -19,6 +19,7 @@ mod devices;
 mod disk;
 mod doctor;
 mod engine;
+mod frees;
 mod guards;
 mod hostile;
 mod house;
