@@ -13,7 +13,7 @@
 //!         |
 //!       aws/     store/            aws: the only room that names an SDK crate; store: config, state, atomic files
 //!         |        |
-//!      address, archive, ids, units, …   plain values, no I/O
+//!      address, archive, disk, ids, …    plain values, no I/O
 //!
 //!    sandbox/                      stands apart: an embedded AWS that speaks only HTTP to the rest
 //! ```
@@ -24,6 +24,7 @@
 pub mod address;
 pub mod archive;
 pub mod bandwidth;
+pub mod disk;
 pub mod error;
 pub mod grant;
 pub mod ids;

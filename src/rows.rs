@@ -271,6 +271,8 @@ pub struct BinnedRow {
     pub name: Option<String>,
     /// Its description.
     pub description: String,
+    /// The volume that a snapshot was made from.
+    pub volume: Option<VolumeId>,
     /// Since when it is there.
     pub entered: Option<Timestamp>,
     /// When it is gone for good.

@@ -103,8 +103,10 @@ pub enum Format {
 pub enum Verb {
     /// List regions, snapshots, volumes, images or instances
     Ls(Ls),
-    /// Count the allocated blocks of a snapshot or a delta exactly (no data is read)
+    /// Count the allocated blocks of a snapshot or a delta exactly, or what removing snapshots frees (no data is read)
     Size(Size),
+    /// Look what is inside a disk: partitions, file systems, labels, boot loader (reads a handful of blocks)
+    Inspect(Inspect),
     /// Show memory, cost and time of a copy; nothing is changed
     Plan(PlanArgs),
     /// Plan, confirm, run: one source to any number of destinations in one read
@@ -196,7 +198,19 @@ pub struct Orphans {
 /// `floe size`.
 #[derive(Debug, Args)]
 pub struct Size {
-    /// A snapshot, or a delta snap-A..snap-B
+    /// A snapshot, or a delta snap-A..snap-B; with --frees any number of snapshots of one region
+    #[arg(value_name = "ADDRESS", required = true, num_args = 1..)]
+    pub addresses: Vec<String>,
+    /// What removing them would free together, from what changed to their neighbours; nothing is removed
+    #[arg(long)]
+    pub frees: bool,
+}
+
+/// `floe inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A snapshot, an image file, a device, an archive or a raw image in S3
+    #[arg(value_name = "ADDRESS", value_hint = ValueHint::AnyPath)]
     pub address: String,
 }
 
@@ -682,7 +696,7 @@ mod tests {
 
     #[test]
     fn verbs_of_later_versions_are_not_offered() {
-        for verb in ["verify", "inspect"] {
+        for verb in ["fleet", "mount", "archive"] {
             assert!(Cli::try_parse_from(["floe", verb]).is_err(), "{verb}");
         }
     }

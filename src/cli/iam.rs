@@ -17,6 +17,8 @@ pub enum Need {
     Ls,
     /// `floe size`
     Size,
+    /// `floe inspect`
+    Inspect,
     /// `floe plan`
     Plan,
     /// `floe copy` and `floe jobs resume`
@@ -70,18 +72,18 @@ enum On {
     Objects,
 }
 
-use Need::{Copy as CopyVerb, Deck, Delete, Doctor, Ls, Orphans, Plan, Restore, Size, Verify};
+use Need::{Copy as CopyVerb, Deck, Delete, Doctor, Inspect, Ls, Orphans, Plan, Restore, Size, Verify};
 
 const TABLE: &[Row] = &[
     Row {
         sid: "WhoAmI",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Doctor, Deck],
+        verbs: &[Ls, Size, Inspect, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Doctor, Deck],
         actions: &["sts:GetCallerIdentity"],
         on: On::Everything,
     },
     Row {
         sid: "FindSnapshots",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Doctor, Deck],
+        verbs: &[Ls, Size, Inspect, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Doctor, Deck],
         actions: &["ec2:DescribeRegions", "ec2:DescribeSnapshots"],
         on: On::Everything,
     },
@@ -132,6 +134,12 @@ const TABLE: &[Row] = &[
         ],
         on: On::Everything,
     },
+    Row {
+        sid: "KnowWhatRemovingFrees",
+        verbs: &[Size, Deck],
+        actions: &["ec2:DescribeVolumes", "ec2:ListSnapshotsInRecycleBin", "rbin:GetRule", "rbin:ListRules"],
+        on: On::Everything,
+    },
     Row { sid: "CheckLineageOfDeltas", verbs: &[Plan], actions: &["ebs:ListChangedBlocks"], on: On::Snapshots },
     Row {
         sid: "CountBlocks",
@@ -139,7 +147,12 @@ const TABLE: &[Row] = &[
         actions: &["ebs:ListChangedBlocks", "ebs:ListSnapshotBlocks"],
         on: On::Snapshots,
     },
-    Row { sid: "ReadBlocks", verbs: &[CopyVerb, Verify, Deck], actions: &["ebs:GetSnapshotBlock"], on: On::Snapshots },
+    Row {
+        sid: "ReadBlocks",
+        verbs: &[Inspect, CopyVerb, Verify, Deck],
+        actions: &["ebs:GetSnapshotBlock"],
+        on: On::Snapshots,
+    },
     Row {
         sid: "WriteBlocks",
         verbs: &[CopyVerb, Deck],
@@ -157,8 +170,8 @@ const TABLE: &[Row] = &[
         actions: &["ec2:DeleteSnapshot"],
         on: On::OwnSnapshots,
     },
-    Row { sid: "ListBlocksToCompare", verbs: &[Verify], actions: &["ebs:ListSnapshotBlocks"], on: On::Snapshots },
-    Row { sid: "ReadWithKeys", verbs: &[Verify], actions: &["kms:Decrypt"], on: On::Keys },
+    Row { sid: "ListBlocksToRead", verbs: &[Inspect, Verify], actions: &["ebs:ListSnapshotBlocks"], on: On::Snapshots },
+    Row { sid: "ReadWithKeys", verbs: &[Inspect, Verify], actions: &["kms:Decrypt"], on: On::Keys },
     Row {
         sid: "UseKeysOfEncryptedSnapshots",
         verbs: &[CopyVerb, Deck],
@@ -177,13 +190,13 @@ const TABLE: &[Row] = &[
     Row { sid: "CompleteBuckets", verbs: &[Deck], actions: &["s3:ListAllMyBuckets"], on: On::Everything },
     Row {
         sid: "FindArchives",
-        verbs: &[Ls, Plan, CopyVerb, Verify, Deck],
+        verbs: &[Ls, Inspect, Plan, CopyVerb, Verify, Deck],
         actions: &["s3:ListBucket"],
         on: On::Buckets,
     },
     Row {
         sid: "ReadArchives",
-        verbs: &[Ls, Plan, CopyVerb, Verify, Deck],
+        verbs: &[Ls, Inspect, Plan, CopyVerb, Verify, Deck],
         actions: &["s3:GetObject"],
         on: On::Objects,
     },
@@ -368,10 +381,12 @@ mod tests {
 
     #[test]
     fn looking_needs_nothing_that_changes() {
-        for verb in [Ls, Size, Plan, Orphans, Doctor] {
+        for verb in [Ls, Size, Inspect, Plan, Orphans, Doctor] {
             for action in actions(verb) {
                 let (_, name) = action.split_once(':').expect("service:Action");
-                assert!(["Describe", "Get", "List"].iter().any(|read| name.starts_with(read)), "{verb:?}: {action}");
+                let reads =
+                    ["Describe", "Get", "List"].iter().any(|read| name.starts_with(read)) || action == "kms:Decrypt";
+                assert!(reads, "{verb:?}: {action}");
             }
         }
         let data = |a: &&str| a.starts_with("ebs:") && *a != "ebs:ListChangedBlocks" || a.starts_with("kms:");

@@ -17,7 +17,9 @@ pub mod doctor;
 pub mod engine;
 pub mod events;
 pub mod follow;
+mod frees;
 pub mod iam;
+pub mod inspect;
 pub mod job_rows;
 mod jobs;
 pub mod ls;
@@ -84,6 +86,7 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
         Verb::Completions(args) => completions(args.shell).map(|()| 0),
         Verb::Man => man().map(|()| 0),
         Verb::Size(args) => size::run(args, resolved).await,
+        Verb::Inspect(args) => inspect::run(args, resolved).await,
         Verb::Plan(args) => show_plan::run(args, resolved).await,
         Verb::Copy(args) => copy::run(args, resolved).await,
         Verb::Verify(args) => verify::run(args, resolved).await,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::{Format, Size};
 use super::progress::Line;
 use super::resolve::Resolved;
-use super::{Code, say, table};
+use super::{Code, frees, say, table};
 use crate::address::{Address, Place};
 use crate::aws::Session;
 use crate::error::{Error, Result};
@@ -41,7 +41,14 @@ struct Delta {
 /// # Errors
 /// Usage for an address that has no blocks to list; else as AWS answers.
 pub async fn run(args: Size, resolved: &Resolved) -> Result<Code> {
-    let address = Address::source(&args.address)?;
+    if args.frees {
+        return frees::run(&args.addresses, resolved).await;
+    }
+    let [address] = args.addresses.as_slice() else {
+        return Err(Error::usage("size counts one snapshot or one delta")
+            .todo("--frees takes several, and tells what removing them would free together"));
+    };
+    let address = Address::source(address)?;
     let (Address::Snapshot(place, second) | Address::Delta(place, _, second)) = &address else {
         return Err(Error::usage(format!("`{address}` has no blocks to list"))
             .todo("size counts a snapshot, [REGION:]snap-…, or a delta, [REGION:]snap-A..snap-B"));

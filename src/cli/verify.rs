@@ -90,7 +90,8 @@ async fn sides(world: &World, resolved: &Resolved, addresses: &mut [Address]) ->
     Ok(sides)
 }
 
-async fn side(world: &World, resolved: &Resolved, address: &mut Address, alone: bool) -> Result<Side> {
+/// One side, opened; what is missing of an archive is taken as it is when it stands `alone`.
+pub(super) async fn side(world: &World, resolved: &Resolved, address: &mut Address, alone: bool) -> Result<Side> {
     match address {
         Address::Snapshot(place, id) => {
             let session = resolved.session(world, place).await?;
@@ -158,7 +159,7 @@ fn held(address: &Address) -> Option<Held> {
 }
 
 /// A snapshot that is not there: names the place where it is.
-async fn explain(world: &World, addresses: &[Address], error: Error) -> Error {
+pub(super) async fn explain(world: &World, addresses: &[Address], error: Error) -> Error {
     if !error.has_code("ResourceNotFoundException") && !error.has_code("InvalidSnapshot.NotFound") {
         return match addresses.iter().find_map(Address::place) {
             Some(place) => world.explain(place, error).await,

@@ -16,13 +16,15 @@ use tokio::time::Instant;
 
 use super::blocks::lock;
 use super::hub::Hub;
-use super::protocol::{RateStatus, Tone};
+use super::protocol::{Lanes, RateStatus, Tone};
 use super::rate::{Api, Key, Limiters, Pace, PerSecond, Scope};
 use super::retry::{Attempts, Context, Deadlines, Decision, Limits, Policy};
 use super::telemetry::LaneLog;
+use super::window::Bounds;
 use crate::aws::{CORRUPT, Session};
 use crate::error::{Class, Error, Level, Result};
-use crate::ids::{AccountId, Region, SnapshotId};
+use crate::ids::{AccountId, JobId, Region, SnapshotId};
+use crate::plan::choices::REQUESTS_PER_SECOND;
 
 /// The segment of requests that belong to none.
 pub(super) const NO_SEGMENT: u32 = u32::MAX;
@@ -155,6 +157,21 @@ impl Caller {
     pub(super) fn new(hub: Arc<Hub>, limiters: Arc<Limiters>, quotas: Quotas) -> Self {
         let log = hub.lane_log();
         Self { policy: Policy::default(), hub, limiters, quotas, log, routes: Mutex::default() }
+    }
+
+    /// The retry layer of work that is no job: nobody steers it, and the usual quotas hold.
+    pub(super) fn alone(workers: u32) -> (Arc<Hub>, Self) {
+        let bounds = Bounds { start: workers, most: workers };
+        let hub = Hub::new(JobId(0), bounds, Lanes::Auto, super::journal::Progress::default(), Vec::new(), None);
+        let per_second = PerSecond(REQUESTS_PER_SECOND);
+        let quotas = Quotas {
+            get_per_snapshot: per_second,
+            put_per_snapshot: per_second,
+            get_per_account: per_second,
+            put_per_account: per_second,
+        };
+        let caller = Self::new(Arc::clone(&hub), Arc::new(Limiters::default()), quotas);
+        (hub, caller)
     }
 
     /// The route of that API in that session; the same arguments give the same route.

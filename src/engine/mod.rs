@@ -8,6 +8,7 @@
 
 pub mod budget;
 pub mod compare;
+pub mod inside;
 pub mod journal;
 pub mod ledger;
 pub mod logout;

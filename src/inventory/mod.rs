@@ -8,6 +8,7 @@ mod denied;
 pub mod elsewhere;
 pub mod filter;
 mod find;
+pub mod frees;
 mod look;
 pub mod relations;
 mod remember;

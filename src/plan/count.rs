@@ -16,9 +16,9 @@ use crate::units::{Blocks, Bytes};
 
 /// Listings at once. Eight full pages in flight (tokens of 60 to 140 bytes, and the JSON they come in) stay under
 /// 40 MiB, and at 100 ms a page they use the 50 listings a second that an account has.
-const LISTINGS: usize = 8;
+pub(super) const LISTINGS: usize = 8;
 /// Indexes of one range: a listing reads one page too far at its end, which is 2 % of 26 full pages.
-const RANGE: u32 = 262_144;
+pub(super) const RANGE: u32 = 262_144;
 /// Blocks of a page, the most there is.
 const PAGE: u16 = 10_000;
 /// Pages that a plan looks at: 50,000 changes take it half a second.
@@ -66,7 +66,7 @@ pub const fn lists_at_most(volume: Bytes) -> u64 {
 
 /// What is listed.
 #[derive(Debug, Clone, Copy)]
-enum Listing<'a> {
+pub(super) enum Listing<'a> {
     Whole(&'a SnapshotId),
     Delta(&'a SnapshotId, &'a SnapshotId),
 }
@@ -77,6 +77,8 @@ struct Page {
     next: Option<String>,
     last: Option<u32>,
     counted: Counted,
+    /// Each index, and whether the snapshot (the second one of a delta) has it.
+    entries: Vec<(u32, bool)>,
 }
 
 /// Counts the allocated blocks of a snapshot.
@@ -133,6 +135,17 @@ async fn count(ebs: &Ebs, listing: Listing<'_>, watch: &Counting) -> Result<Coun
 }
 
 async fn one_range(ebs: &Ebs, listing: Listing<'_>, range: BlockRange, watch: &Counting) -> Result<Counted> {
+    each(ebs, listing, range, watch, |_, _| {}).await
+}
+
+/// Hands over each index of a range that is listed, and whether the (second) snapshot has it.
+pub(super) async fn each(
+    ebs: &Ebs,
+    listing: Listing<'_>,
+    range: BlockRange,
+    watch: &Counting,
+    mut take: impl FnMut(u32, bool) + Send,
+) -> Result<Counted> {
     let mut total = Counted::default();
     let (mut start, mut token) = (range.start, None::<String>);
     let mut walk = Walk::over(range.len());
@@ -147,6 +160,7 @@ async fn one_range(ebs: &Ebs, listing: Listing<'_>, range: BlockRange, watch: &C
             other => other?,
         };
         total = total.and(page.counted);
+        page.entries.iter().for_each(|(index, there)| take(*index, *there));
         watch.blocks.fetch_add(page.counted.blocks.0, Ordering::Relaxed);
         walk.page(token.as_deref(), page.next.as_deref(), page.last.is_some_and(|last| last >= start))?;
         if let Some(last) = page.last {
@@ -207,7 +221,8 @@ async fn ask(
         Listing::Whole(id) => {
             let page = ebs.list_blocks(id, start, token, max).await?;
             counted.blocks = Blocks(page.blocks.iter().filter(|entry| range.contains(entry.index)).count() as u64);
-            Page { volume: page.volume, next: page.next, last: page.blocks.last().map(|e| e.index.0), counted }
+            let entries = page.blocks.iter().map(|entry| (entry.index.0, true)).collect();
+            Page { volume: page.volume, next: page.next, last: page.blocks.last().map(|e| e.index.0), counted, entries }
         }
         Listing::Delta(first, second) => {
             let page = ebs.list_changed(first, second, start, token, max).await?;
@@ -224,7 +239,8 @@ async fn ask(
                 }
                 counted.blocks += Blocks(1);
             }
-            Page { volume: page.volume, next: page.next, last: page.blocks.last().map(|e| e.index.0), counted }
+            let entries = page.blocks.iter().map(|entry| (entry.index.0, entry.second.is_some())).collect();
+            Page { volume: page.volume, next: page.next, last: page.blocks.last().map(|e| e.index.0), counted, entries }
         }
     })
 }

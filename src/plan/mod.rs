@@ -13,6 +13,7 @@ pub mod count;
 mod delta;
 pub mod devices;
 mod files;
+pub mod frees;
 pub mod globs;
 mod images;
 mod layout;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::disk::Disk;
 use super::pool::Stamp;
 use super::store::Written;
 use super::synth::{CHUNK, Synthetic, mix, scaled};
@@ -27,6 +28,8 @@ pub enum Content {
 pub enum Found {
     /// Nowhere: all of them are zero.
     Zeros,
+    /// Written out in full: the first blocks of a disk that has a layout.
+    Laid(bytes::Bytes),
     /// In the pool.
     Stamped(Stamp),
     /// In the store, with this checksum.
@@ -39,6 +42,7 @@ impl Found {
     pub fn digest(&self) -> Digest {
         match self {
             Self::Zeros => ZERO_BLOCK_SHA256,
+            Self::Laid(block) => super::pool::sha256(block),
             Self::Stamped(stamp) => stamp.digest(),
             Self::Stored(_, digest) => *digest,
         }
@@ -103,6 +107,10 @@ impl Content {
 impl Synthetic {
     fn find(&self, index: u32) -> Option<Found> {
         let version = self.written_by(index)?;
+        let disk = Disk { layout: self.shape.layout, seed: self.seed, version, gib: self.shape.gib };
+        if let Some(block) = disk.block(index) {
+            return Some(Found::Laid(block));
+        }
         // Zeros and text come in runs of four blocks (2 MiB), as they do in files.
         let dice = mix(mix(self.seed, 0x5EED + u64::from(version)), u64::from(index / 4));
         if scaled(dice, 1000) < u64::from(self.shape.zero_permille) {

@@ -9,6 +9,7 @@
 mod bin;
 pub mod body;
 pub mod content;
+pub mod disk;
 mod dispatch;
 pub mod ebs;
 pub mod ec2;

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::Layout;
 use crate::units::Blocks;
 
 /// Blocks computed at a time.
@@ -40,6 +41,9 @@ pub struct Shape {
     pub zero_permille: u16,
     /// Of 1000 other blocks, how many compress well.
     pub compressible_permille: u16,
+    /// What the disk is divided into.
+    #[serde(default, skip_serializing_if = "Layout::is_none")]
+    pub layout: Layout,
 }
 
 impl Synthetic {
@@ -96,6 +100,13 @@ impl Synthetic {
         let in_gib = share(salt, self.listed().0, u64::from(self.shape.gib), BLOCKS_PER_GIB, gib);
         let salt = mix(self.seed, 2 + gib);
         let len = share(salt, in_gib, CHUNKS_PER_GIB, u64::from(CHUNK), u64::from(chunk) % CHUNKS_PER_GIB);
+        // A disk that is divided into something has its tables at both ends.
+        if self.shape.layout != Layout::None && chunk == 0 {
+            return (0, len as usize);
+        }
+        if self.shape.layout != Layout::None && u64::from(chunk) + 1 == u64::from(self.shape.gib) * CHUNKS_PER_GIB {
+            return ((u64::from(CHUNK) - len) as usize, len as usize);
+        }
         // The room around the run is split by a fraction that is fixed per chunk, so a longer run contains a shorter.
         let room = u64::from(CHUNK) - len + 1;
         let start = scaled(mix(mix(self.seed, 3), u64::from(chunk)), room);
@@ -160,6 +171,7 @@ mod tests {
                 churn_permille,
                 zero_permille: 0,
                 compressible_permille: 0,
+                layout: if seed % 2 == 0 { Layout::Linux } else { Layout::None },
             },
         })
     }

@@ -1,9 +1,11 @@
 //! What `update` asks the outside world to do; `run` does it and reports back with a [`super::msg::Msg`].
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::engine::protocol::Command;
-use crate::ids::{Profile, Region};
+use crate::ids::{Profile, Region, SnapshotId};
+use crate::inventory::Origin;
 use crate::inventory::archives::ArchiveRow;
 use crate::inventory::verdict::Policy;
 use crate::plan::Operation;
@@ -50,6 +52,12 @@ pub enum Effect {
     },
     /// Count no more.
     StopCounting,
+    /// Look into a snapshot, in the place of the look before; answered by `Looked`.
+    LookInside(Arc<Origin>, SnapshotId),
+    /// Look into nothing any more.
+    StopLooking,
+    /// Ask what removing snapshots of that one's chain frees; answered by `Freed`.
+    AskFreed(Vec<super::insides::At>),
     /// Read the records of copies; answered by `Copies`.
     ReadCopies,
     /// Read a directory, to complete names; answered by `Directory`.

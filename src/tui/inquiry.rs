@@ -11,17 +11,21 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::figures::{Count, Progress, What};
+use super::insides::{At, Lives};
 use super::msg::Msg;
 use super::names::Entry;
 use super::screen::archives::Prefix;
 use crate::aws::Aws;
-use crate::error::Result;
+use crate::engine::compare::Side;
+use crate::engine::inside;
+use crate::error::{Error, Result};
 use crate::ids::Profile;
 use crate::inventory::archives::{self, ArchiveRow};
 use crate::inventory::elsewhere;
 use crate::plan;
 use crate::plan::compare::ChangeMap;
 use crate::plan::count::{self, Counting};
+use crate::plan::frees::{self, Kept};
 use crate::store::copies::Copies;
 
 /// How often a count says how far it is.
@@ -69,6 +73,39 @@ async fn counted(aws: &Aws, what: &What, watch: &Counting) -> Result<Count> {
         What::Delta(_, first, second) => count::delta(session.ebs(), first, second, watch).await?,
     };
     Ok(Count { counted, cells: watch.map.as_ref().map(ChangeMap::tallies).unwrap_or_default() })
+}
+
+/// What is inside a snapshot.
+pub(super) async fn inside(aws: Aws, at: At) -> Msg {
+    let looked = async {
+        let session = aws.session(at.0.profile.as_ref(), Some(&at.0.region)).await?;
+        inside::inspect(Side::Snapshot(session, at.1.clone()), Arc::default()).await
+    };
+    let looked = looked.await;
+    Msg::Looked(at, Box::new(looked))
+}
+
+/// How long the blocks of the chains of these live, one chain after the other.
+pub(super) async fn freed(aws: Aws, of: Vec<At>, kept: Kept, answers: mpsc::Sender<Msg>) {
+    for at in of {
+        let told = lives(&aws, &at, &kept).await;
+        if answers.send(Msg::Freed(at, Box::new(told))).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn lives(aws: &Aws, at: &At, kept: &Kept) -> Result<Lives> {
+    let session = aws.session(at.0.profile.as_ref(), Some(&at.0.region)).await?;
+    let around = frees::around(&session).await?;
+    let gone = || Error::failed(format!("{} is not there any more", at.1));
+    let row = around.row(&at.1).ok_or_else(gone)?;
+    let mut chain = around.chain(row);
+    frees::settle(session.ebs(), &mut chain).await?;
+    let cannot = || Error::failed(format!("the blocks of {} cannot be listed", at.1));
+    let stretch = chain.whole().ok_or_else(cannot)?;
+    let lives = frees::lifetimes(&session, &stretch, &Counting::default(), kept).await?;
+    Ok(Lives { chain, stretch, lives })
 }
 
 /// The records of copies, each file looked at as it is now.

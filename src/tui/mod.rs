@@ -15,6 +15,7 @@ pub mod gate;
 #[cfg(test)]
 mod golden;
 mod inquiry;
+pub mod insides;
 pub mod list;
 pub mod model;
 pub mod msg;

@@ -100,6 +100,10 @@ pub struct Model {
     pub catalog: Catalog,
     /// What was counted.
     pub figures: Figures,
+    /// What was looked into.
+    pub insides: super::insides::Insides,
+    /// What removing frees.
+    pub freed: super::insides::Freed,
     /// Copies that floe has records of, the latest first.
     pub copies: Vec<elsewhere::Copy>,
     /// Names to complete addresses with.

@@ -39,6 +39,10 @@ pub enum Msg {
     Counting(u64, Box<Progress>),
     /// Something was counted, or could not be.
     Counted(What, Box<Result<Count>>),
+    /// What is inside a snapshot, or why nobody knows.
+    Looked(super::insides::At, Box<Result<crate::engine::inside::Looked>>),
+    /// How long the blocks of a chain live, or why nobody knows.
+    Freed(super::insides::At, Box<Result<super::insides::Lives>>),
     /// The records of copies, the latest first.
     Copies(Vec<elsewhere::Copy>),
     /// The entries of a directory, by how it was typed.

@@ -74,6 +74,8 @@ pub struct Outside {
     survey: Option<JoinHandle<()>>,
     plan: Option<JoinHandle<()>>,
     count: Option<JoinHandle<()>>,
+    inside: Option<JoinHandle<()>>,
+    freed: Option<JoinHandle<()>>,
     archives: Option<JoinHandle<()>>,
     archive: Option<JoinHandle<()>>,
     client: Arc<Mutex<Option<Client>>>,
@@ -110,6 +112,8 @@ impl Outside {
             survey: None,
             plan: None,
             count: None,
+            inside: None,
+            freed: None,
             archives: None,
             archive: None,
             client,
@@ -154,6 +158,24 @@ impl Outside {
                 self.count = Some(tokio::spawn(counts));
             }
             Effect::StopCounting => self.stop_counting(),
+            Effect::LookInside(origin, id) => {
+                let looked = self.answer(inquiry::inside(self.world.aws.clone(), (origin, id)));
+                if let Some(old) = self.inside.replace(looked) {
+                    old.abort();
+                }
+            }
+            Effect::StopLooking => {
+                if let Some(old) = self.inside.take() {
+                    old.abort();
+                }
+            }
+            Effect::AskFreed(of) => {
+                let kept = crate::plan::frees::Kept::of(&self.world.state);
+                let asked = tokio::spawn(inquiry::freed(self.world.aws.clone(), of, kept, self.answers.clone()));
+                if let Some(old) = self.freed.replace(asked) {
+                    old.abort();
+                }
+            }
             Effect::ReadCopies => {
                 let copies = inquiry::copies(Copies::of(&self.world.state), self.world.aws.world().text());
                 self.answer(copies);
@@ -404,9 +426,15 @@ impl Outside {
     /// Goes to another world; gives the message that tells the deck.
     pub async fn enter(&mut self, world: World) -> Msg {
         self.shutdown().await;
-        for task in
-            [&mut self.look, &mut self.survey, &mut self.plan, &mut self.count, &mut self.archives, &mut self.archive]
-        {
+        let looks = [
+            &mut self.look,
+            &mut self.survey,
+            &mut self.inside,
+            &mut self.freed,
+            &mut self.archives,
+            &mut self.archive,
+        ];
+        for task in looks.into_iter().chain([&mut self.plan, &mut self.count]) {
             if let Some(task) = task.take() {
                 task.abort();
             }

@@ -4,14 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may import beside itself and the plain values.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 9] = [
+    ("disk", &[]),
     ("aws", &[]),
     ("store", &[]),
     ("inventory", &["aws", "store"]),
     ("plan", &["inventory", "aws", "store"]),
-    ("engine", &["plan", "inventory", "aws", "store"]),
-    ("cli", &["engine", "plan", "inventory", "aws", "store", "sandbox", "tui"]),
-    ("tui", &["engine", "plan", "inventory", "aws", "store"]),
+    ("engine", &["plan", "inventory", "aws", "store", "disk"]),
+    ("cli", &["engine", "plan", "inventory", "aws", "store", "disk", "sandbox", "tui"]),
+    ("tui", &["engine", "plan", "inventory", "aws", "store", "disk"]),
     ("sandbox", &[]),
 ];
 

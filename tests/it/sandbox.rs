@@ -35,7 +35,15 @@ pub const ENCRYPTED: &str = "snap-0ddddddddddddddd0";
 pub const LARGE_BLOCKS: u32 = 31_318_565;
 
 pub fn chain(seed: u64, version: u32, gib: u32, allocated: u32) -> Content {
-    let shape = Shape { gib, allocated, growth: 7, churn_permille: 400, zero_permille: 50, compressible_permille: 300 };
+    let shape = Shape {
+        gib,
+        allocated,
+        growth: 7,
+        churn_permille: 400,
+        zero_permille: 50,
+        compressible_permille: 300,
+        ..Shape::default()
+    };
     Content::Synthetic(Synthetic { seed, version, shape })
 }
 

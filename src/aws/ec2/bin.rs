@@ -25,6 +25,7 @@ impl Ec2 {
                 id: row.snapshot_id?,
                 name: None,
                 description: row.description.unwrap_or_default(),
+                volume: row.volume_id.and_then(|volume| volume.parse().ok()),
                 entered: time(row.recycle_bin_enter_time),
                 exits: time(row.recycle_bin_exit_time),
             })
@@ -48,6 +49,7 @@ impl Ec2 {
                 id: row.image_id?,
                 name: row.name,
                 description: row.description.unwrap_or_default(),
+                volume: None,
                 entered: time(row.recycle_bin_enter_time),
                 exits: time(row.recycle_bin_exit_time),
             })

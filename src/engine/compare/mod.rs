@@ -20,21 +20,15 @@ use tokio::task::JoinSet;
 
 pub use self::differences::Differences;
 pub use self::side::Side;
-use self::side::{End, open};
+pub(super) use self::side::{End, open};
 use super::blocks::{Pool, lock};
-use super::call::{Caller, NO_SEGMENT, Quotas, retried};
+use super::call::{Caller, NO_SEGMENT, retried};
 use super::hub::Hub;
 use super::listing::Listing;
-use super::protocol::Lanes;
-use super::rate::{Limiters, PerSecond};
 use super::source::Entry;
 use super::telemetry::{LaneLog, Process};
-use super::window::Bounds;
 use crate::error::{Class, Error, Result};
-use crate::ids::JobId;
-use crate::plan::choices::{
-    LISTED_ENTRY, LISTING_SHARE, PAGE_MIN, REQUESTS_PER_SECOND, floor, lanes_for, listing_share,
-};
+use crate::plan::choices::{LISTED_ENTRY, LISTING_SHARE, PAGE_MIN, floor, lanes_for, listing_share};
 use crate::units::{BLOCK_BYTES, Blocks, Bytes, ZERO_BLOCK_SHA256};
 
 /// Requests in flight where nobody asks for a number.
@@ -144,19 +138,10 @@ pub async fn compare(sides: Vec<Side>, knobs: Knobs, watch: Arc<Watch>) -> Resul
     let workers = wanted.min(lanes_for(knobs.memory, pair)).min(affordable);
     let page = u16::try_from((pages / u64::from(workers)).clamp(u64::from(PAGE_MIN), 1000)).unwrap_or(PAGE_MIN);
 
-    let bounds = Bounds { start: workers, most: workers };
-    let hub = Hub::new(JobId(0), bounds, Lanes::Auto, crate::engine::journal::Progress::default(), Vec::new(), None);
-    let per_second = PerSecond(REQUESTS_PER_SECOND);
-    let quotas = Quotas {
-        get_per_snapshot: per_second,
-        put_per_snapshot: per_second,
-        get_per_account: per_second,
-        put_per_account: per_second,
-    };
-    let caller = Caller::new(Arc::clone(&hub), Arc::new(Limiters::default()), quotas);
+    let (hub, caller) = Caller::alone(workers);
     let mut ends = Vec::with_capacity(sides.len());
     for side in sides {
-        ends.push(open(side, &caller).await?);
+        ends.push(open(side, false, &caller).await?);
     }
     let indexes = ends.iter().map(|end| end.source.blocks()).max().unwrap_or_default();
     watch.indexes.store(u64::from(indexes), Ordering::Relaxed);

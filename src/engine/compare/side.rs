@@ -56,14 +56,15 @@ impl Side {
 
 /// One side, opened.
 #[derive(Debug)]
-pub(super) struct End {
+pub(in crate::engine) struct End {
     pub source: Arc<dyn Source>,
     pub routes: Option<Routes>,
     pub length: Bytes,
     pub listed: AtomicU64,
 }
 
-pub(super) async fn open(side: Side, caller: &Caller) -> Result<End> {
+/// Opens it; `as_is` takes a file or a device that is in use, and what changes in it meanwhile.
+pub(in crate::engine) async fn open(side: Side, as_is: bool, caller: &Caller) -> Result<End> {
     let (source, length): (Arc<dyn Source>, Bytes) = match side {
         Side::File(path) => {
             let kind = pin_file(&path)?;
@@ -71,7 +72,7 @@ pub(super) async fn open(side: Side, caller: &Caller) -> Result<End> {
                 SourceKind::File { length, .. } => *length,
                 _ => Bytes::ZERO,
             };
-            (Arc::new(FileSource::open(&kind, Holes::LeftOut, false)?), length)
+            (Arc::new(FileSource::open(&kind, Holes::LeftOut, as_is)?), length)
         }
         Side::Kept(session, kind, length) => (kept(session, &kind).await?, length),
         Side::Snapshot(session, id) => {

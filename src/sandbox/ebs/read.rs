@@ -32,6 +32,7 @@ pub(super) async fn get(sandbox: &Sandbox, caller: &Caller, route: &Route, query
     let digest = found.digest();
     let body = match found {
         Found::Zeros => Body::of([pool::zeros()]),
+        Found::Laid(block) => Body::of([block]),
         Found::Stamped(stamp) => {
             let (head, tail) = stamp.pieces();
             Body::of([head, tail])

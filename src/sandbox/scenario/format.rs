@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 
 use crate::ids::{AccountId, ImageId, Region, SnapshotId, VolumeId};
+use crate::sandbox::disk::Layout;
 use crate::sandbox::model::{BinKind, OptIn, Tier};
 
 /// The version of the format that this build reads.
@@ -171,6 +172,9 @@ pub struct VolumeSpec {
     /// What part of the others compresses well.
     #[serde(default)]
     pub compressible: Option<f64>,
+    /// What lies in its first blocks: `linux`, `windows`, `ext4`, `xfs`, or nothing.
+    #[serde(default)]
+    pub inside: Layout,
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
     #[serde(default)]

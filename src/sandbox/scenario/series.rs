@@ -227,6 +227,7 @@ impl Disk<'_> {
             churn_permille: permille(self.spec.churn, 20 + self.small("churn", 120)),
             zero_permille: permille(self.spec.zeros, 30),
             compressible_permille: permille(self.spec.compressible, 400),
+            layout: self.spec.inside,
         })
     }
 

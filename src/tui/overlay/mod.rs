@@ -10,6 +10,7 @@ pub mod errors;
 pub mod filter;
 pub mod help;
 pub mod holders;
+pub mod inside;
 pub mod palette;
 pub mod pick;
 
@@ -41,6 +42,8 @@ pub enum Overlay {
     Help(help::State),
     /// Who holds memory now.
     Holders(holders::State),
+    /// What is inside a snapshot.
+    Inside(inside::State),
     /// What went wrong.
     Errors(errors::State),
     /// The detail of a row, over the whole screen.
@@ -66,6 +69,7 @@ impl Overlay {
                 &[("space", "mark"), ("enter", "use"), ("y", "copy the mending command"), ("esc", "leave it")]
             }
             Self::Help(_) | Self::Holders(_) => &[("↑↓", "scroll"), ("esc", "close")],
+            Self::Inside(_) => &[("↑↓", "scroll"), ("esc", "stop and close")],
             Self::Detail(_) => &[("↑↓", "scroll"), ("n N", "next, previous row"), ("esc", "close")],
             Self::Errors(_) => &[("↑↓", "choose"), ("y", "copy what to do"), ("x", "drop"), ("esc", "close")],
         }
@@ -75,8 +79,8 @@ impl Overlay {
 /// The topmost overlay gets a key.
 pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
     if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
-        model.overlays.pop();
-        return Vec::new();
+        let inside = matches!(model.overlays.pop(), Some(Overlay::Inside(_)));
+        return if inside { super::insides::stop(model) } else { Vec::new() };
     }
     match model.overlays.last() {
         Some(Overlay::Confirm(_)) => confirm::key(model, key, now),
@@ -87,6 +91,7 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
         Some(Overlay::Pick(_)) => pick::key(model, key, now),
         Some(Overlay::Help(_)) => help::key(model, key),
         Some(Overlay::Holders(_)) => holders::key(model, key),
+        Some(Overlay::Inside(_)) => inside::key(model, key),
         Some(Overlay::Errors(_)) => errors::key(model, key, now),
         Some(Overlay::Detail(_)) => detail::key(model, key, now),
         None => Vec::new(),
@@ -147,6 +152,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
             Overlay::Pick(state) => pick::view(model, state, area, buf, theme),
             Overlay::Help(state) => help::view(model, *state, area, buf, theme),
             Overlay::Holders(state) => holders::view(model, *state, area, buf, theme),
+            Overlay::Inside(state) => inside::view(model, state, area, buf, theme),
             Overlay::Detail(state) => detail::view(model, *state, area, buf, theme, now),
             Overlay::Errors(state) => errors::view(model, *state, area, buf, theme, now),
         }

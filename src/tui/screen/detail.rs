@@ -48,7 +48,7 @@ fn labelled(label: &str, value: impl AsRef<str>) -> DetailLine {
 }
 
 /// Breaks a sentence into lines of a width.
-pub(super) fn wrapped(words: &str, width: usize, role: Role, out: &mut Vec<DetailLine>) {
+pub fn wrapped(words: &str, width: usize, role: Role, out: &mut Vec<DetailLine>) {
     let mut line = String::new();
     for word in words.split_whitespace() {
         if !line.is_empty() && text::width(&line) + 1 + text::width(word) > width {
@@ -97,6 +97,11 @@ pub fn snapshot(model: &Model, row: &SnapshotRow, width: usize, now: Now) -> Vec
     out.push(labelled("MANAGED", manager(&row.tags).map_or("no", |(_, who)| who)));
     out.push((String::new(), Role::Text));
     lineage(model, row, width, now, &mut out);
+    if let Some(Ok(looked)) = model.insides.get(&(row.origin.clone(), row.id.clone())) {
+        out.push((String::new(), Role::Text));
+        let told = crate::tui::overlay::inside::summary(&looked.inside);
+        wrapped(&format!("INSIDE     {told}"), width, Role::Text, &mut out);
+    }
     out.push((String::new(), Role::Text));
     out.push(("MONEY".to_owned(), Role::Dim));
     out.push((format!("stored     {} a month", dollars(row.month())), Role::Text));

@@ -16,6 +16,7 @@ use crate::tui::catalog::Ref;
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::figures::{self, What};
+use crate::tui::insides;
 use crate::tui::model::{Mode, Model};
 use crate::tui::overlay::{Overlay, address, detail as over};
 use crate::tui::screen::compare::{self, ASK_ABOVE};
@@ -174,15 +175,41 @@ pub const ACTIONS: &[Action] = &[
         },
     ),
     action(
+        "lineage.frees",
+        "what each frees",
+        &["X"],
+        0,
+        "What removing each, and the marks together, would free: the chain is listed, nothing is removed.",
+        no_row,
+        |m, now| {
+            let rows: Vec<SnapshotRow> = current(m).cloned().into_iter().collect();
+            insides::ask(m, &rows, now)
+        },
+    ),
+    action(
+        "lineage.inspect",
+        "inspect",
+        &["i"],
+        0,
+        "Look inside: partitions, file systems, labels, boot loader; a handful of blocks is read.",
+        |m| current(m).map_or_else(|| no_row(m), compare::unreadable),
+        |m, _| match current(m).map(|row| (row.origin.clone(), row.id.clone())) {
+            Some(of) => crate::tui::overlay::inside::open(m, of),
+            None => Vec::new(),
+        },
+    ),
+    action(
         "lineage.stop",
         "stop counting",
         &["x"],
         0,
         "Stop the count that runs.",
-        |m| (m.figures.left() == 0).then(|| "nothing is being counted".to_owned()),
+        |m| (m.figures.left() == 0 && m.freed.running.is_empty()).then(|| "nothing is being counted".to_owned()),
         |m, now| {
             m.say(now, "stopped; what was counted stays");
-            figures::stop(m)
+            let mut effects = figures::stop(m);
+            effects.extend(insides::stop_asking(m));
+            effects
         },
     ),
     Action {
@@ -377,7 +404,11 @@ fn drawn(model: &Model, chain: &[&SnapshotRow], at: usize, inner: Rect, buf: &mu
         let (changed, role) = step.unwrap_or_else(|| ("whole".to_owned(), Role::Dim));
         say(4, x, &changed, role);
         let blocks = here.checked_sub(1).and_then(|b| model.figures.count(&What::delta(chain[b], row)));
-        if let Some(blocks) = blocks {
+        // What only it holds, once that is known; till then how much it changed, drawn.
+        let unique = model.freed.unique(row);
+        if let Some(bytes) = unique.known() {
+            say(5, x, &format!("{} {} own", unique.sure.glyph(), text::size(bytes)), Role::Text);
+        } else if let Some(blocks) = blocks {
             let width = usize::from(NODE) - 3;
             let part =
                 crate::tui::widget::gauge::filled(crate::tui::widget::gauge::share(blocks.blocks.0, largest), width);
@@ -396,6 +427,33 @@ fn steps<'a>(model: &'a Model, chain: &'a [&SnapshotRow]) -> impl Iterator<Item 
     counted.map(|counted| (counted.blocks.0, counted.blocks.bytes().0))
 }
 
+/// What the marks of this chain free together, beside what each frees alone.
+fn what_if(model: &Model, chain: &[&SnapshotRow]) -> Option<(String, Role)> {
+    if !model.freed.running.is_empty() {
+        return Some(("◐ asking what removing frees, x stops".to_owned(), Role::Fresh));
+    }
+    let is_marked = |row: &&&SnapshotRow| {
+        let place = model.catalog.snapshots.find_in(&row.origin, &row.id);
+        place.is_some_and(|place| model.snapshots.list.marks.contains(&place))
+    };
+    let marked: Vec<&SnapshotRow> = chain.iter().filter(is_marked).copied().collect();
+    let first = marked.first()?;
+    let together = model.freed.together(&marked);
+    let Some(bytes) = together.known() else {
+        return Some((format!("{} marked: X tells what removing them frees", marked.len()), Role::Dim));
+    };
+    let alone = marked.iter().map(|row| model.freed.unique(row).value).sum::<crate::units::Bytes>();
+    let price = crate::plan::Prices::bundled().snapshot_month(&first.origin.region);
+    let usd = price.known().map_or_else(String::new, |usd| {
+        format!(" · {} {} a month", together.sure.and(price.sure).glyph(), Usd(bytes.as_gib() * usd.0))
+    });
+    let figure = format!("{} {}", together.sure.glyph(), text::size(bytes));
+    Some((
+        format!("{} marked free {figure} together{usd} · alone, summed, {}", marked.len(), text::size(alone)),
+        Role::Marked,
+    ))
+}
+
 /// What is not drawn, and what all changes are together.
 fn sentences(model: &Model, chain: &[&SnapshotRow], first: usize, shown: usize) -> Vec<(String, Role)> {
     let mut out = Vec::new();
@@ -407,6 +465,7 @@ fn sentences(model: &Model, chain: &[&SnapshotRow], first: usize, shown: usize) 
     } else {
         out.push((format!("all {} known are drawn", chain.len()), Role::Dim));
     }
+    out.extend(what_if(model, chain));
     let (known, all) = (steps(model, chain).count(), chain.len().saturating_sub(1));
     let sum = crate::units::Bytes(steps(model, chain).map(|(_, bytes)| bytes).sum());
     let (of, cost) = uncounted(model);

@@ -9,6 +9,7 @@ use crate::tui::action::{Action, Danger, Scope};
 use crate::tui::catalog::Slot;
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
+use crate::tui::insides;
 use crate::tui::list::{Column, List, Order, word_key};
 use crate::tui::model::{Mode, Model};
 use crate::tui::overlay::{Overlay, address};
@@ -150,6 +151,35 @@ pub const ACTIONS: &[Action] = &[
         },
     ),
     action(
+        "snapshots.inspect",
+        "inspect",
+        &["i"],
+        Danger::Look,
+        0,
+        "Look inside: partitions, file systems, labels, boot loader; a handful of blocks is read.",
+        cannot_inspect,
+        |m, _| match m.snapshots.list.current().and_then(|at| m.catalog.snapshots.get(at)) {
+            Some(row) => {
+                let of = (row.origin.clone(), row.id.clone());
+                crate::tui::overlay::inside::open(m, of)
+            }
+            None => Vec::new(),
+        },
+    ),
+    action(
+        "snapshots.frees",
+        "what it frees",
+        &["X", "s"],
+        Danger::Look,
+        0,
+        "What removing it, or the marks, would free: the changes of its chain are listed, nothing is removed.",
+        no_row,
+        |m, now| {
+            let rows: Vec<SnapshotRow> = chosen(m).into_iter().cloned().collect();
+            insides::ask(m, &rows, now)
+        },
+    ),
+    action(
         "snapshots.open",
         "open",
         &["enter"],
@@ -197,6 +227,11 @@ pub const ACTIONS: &[Action] = &[
 
 fn no_row(model: &Model) -> Option<String> {
     model.snapshots.list.is_empty().then(|| "there is no snapshot here yet".to_owned())
+}
+
+fn cannot_inspect(model: &Model) -> Option<String> {
+    let row = model.snapshots.list.current().and_then(|at| model.catalog.snapshots.get(at));
+    row.map_or_else(|| no_row(model), compare::unreadable)
 }
 
 fn cannot_copy(model: &Model) -> Option<String> {
@@ -259,7 +294,11 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
     let upper = Rect { height: body.height - if legend { 4 } else { 0 }, ..body };
     let side = if detail { (body.width * 5 / 16).clamp(38, 56) } else { 0 };
     let list = Rect { width: body.width - side, ..upper };
-    let mut out = ListLayout::of(list, listing::foot_lines(&model.snapshots.list, body), heads(list.width));
+    let mut out = ListLayout::of(
+        list,
+        listing::foot_lines(&model.snapshots.list, body),
+        heads(list.width, !model.freed.is_empty()),
+    );
     out.side = detail.then_some(Rect { x: list.right(), width: side, ..upper });
     if legend {
         out.below.push(Rect { y: upper.bottom(), height: 4, ..body });
@@ -268,11 +307,13 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
 }
 
 /// Columns by width: ids are whole where names stay readable beside them, money and flags go first where they do not.
-fn heads(width: u16) -> Vec<Head> {
+/// UNIQUE is there once something is known to be in it.
+fn heads(width: u16, unique: bool) -> Vec<Head> {
     let inner = width.saturating_sub(2 + 3);
-    let money = inner >= 74 || (60..67).contains(&inner);
+    let unique = unique && inner >= 74;
+    let money = !unique && (inner >= 74 || (60..67).contains(&inner));
     let id = if inner >= 77 || (67..74).contains(&inner) { 22 } else { 12 };
-    let fixed = id + 1 + 6 + 8 + 9 + 6 + if money { 9 } else { 0 } + 6;
+    let fixed = id + 1 + 6 + 8 + 9 + 6 + if money { 9 } else { 0 } + if unique { 11 } else { 0 } + 6;
     let name = inner.saturating_sub(fixed + 1).clamp(4, 40);
     let mut out = vec![
         Head::left("SNAPSHOT", id, Some(ID)),
@@ -281,6 +322,9 @@ fn heads(width: u16) -> Vec<Head> {
         Head::right("VOLUME", 7, Some(VOLUME)),
         Head::right("FULL", 8, Some(FULL)),
     ];
+    if unique {
+        out.push(Head::right("UNIQUE", 10, None));
+    }
     if money {
         out.push(Head::right("$/MO", 8, Some(FULL)));
     }
@@ -294,7 +338,8 @@ fn heads(width: u16) -> Vec<Head> {
 fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let layout = layout(model, body);
     let money = layout.columns.iter().any(|h| h.title == "$/MO");
-    let cells = |slot: &Slot<SnapshotRow>| cells(model, &slot.row, money, now);
+    let unique = layout.columns.iter().any(|h| h.title == "UNIQUE");
+    let cells = |slot: &Slot<SnapshotRow>| cells(model, &slot.row, (unique, money), now);
     listing::draw(&model.snapshots.list, &model.catalog.snapshots, &layout, "Snapshots", &cells, buf, theme);
     if let Some(side) = layout.side {
         let inner = panel("Detail", "d hides", false, side, buf, theme);
@@ -307,7 +352,7 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     }
 }
 
-fn cells(model: &Model, row: &SnapshotRow, money: bool, now: Now) -> Vec<Cell> {
+fn cells(model: &Model, row: &SnapshotRow, (unique, money): (bool, bool), now: Now) -> Vec<Cell> {
     use crate::tui::catalog::Record;
     let full = match row.full {
         Some(full) => Cell::new(text::size(full)),
@@ -321,12 +366,25 @@ fn cells(model: &Model, row: &SnapshotRow, money: bool, now: Now) -> Vec<Cell> {
         Cell::new(text::size(row.size)),
         full,
     ];
+    if unique {
+        out.push(match (model.freed.unique(row), is_asked(model, row)) {
+            (_, true) => Cell::with("◐", Role::Fresh),
+            (known, false) => match known.known() {
+                Some(bytes) => Cell::new(format!("{} {}", known.sure.glyph(), text::size(bytes))),
+                None => Cell::with("?", Role::Dim),
+            },
+        });
+    }
     if money {
         out.push(Cell::with(text::usd_short(row.month()), Role::Text));
     }
     out.push(Cell::new(text::age(row.started, now)));
     out.push(flags(model, row));
     out
+}
+
+fn is_asked(model: &Model, row: &SnapshotRow) -> bool {
+    model.freed.running.iter().any(|(origin, id)| *origin == row.origin && *id == row.id)
 }
 
 /// Five places: encrypted, used by an AMI, shared (not asked for here), locked or archived, managed.

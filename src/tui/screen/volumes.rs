@@ -75,20 +75,45 @@ pub const COLUMNS: &[Column<VolumeRow>] = &[
 ];
 
 /// What can be done here.
-pub const ACTIONS: &[Action] = &[Action {
-    id: "volumes.open",
-    title: "open",
-    keys: &["enter"],
-    scope: Scope::Screen(Screen::Volumes),
-    danger: Danger::Look,
-    hint: 10,
-    doc: "Everything that is known of the volume.",
-    disabled: |m| m.volumes.list.is_empty().then(|| "there is no volume here yet".to_owned()),
-    run: |m, _| {
-        m.overlays.push(Overlay::Detail(over::State::default()));
-        Vec::new()
+pub const ACTIONS: &[Action] = &[
+    Action {
+        id: "volumes.inspect",
+        title: "inspect",
+        keys: &["i"],
+        scope: Scope::Screen(Screen::Volumes),
+        danger: Danger::Look,
+        hint: 0,
+        doc: "Look inside its youngest snapshot, or the one it was made from.",
+        disabled: |m| readable(m).err(),
+        run: |m, _| readable(m).map_or_else(|_| Vec::new(), |of| crate::tui::overlay::inside::open(m, of)),
     },
-}];
+    Action {
+        id: "volumes.open",
+        title: "open",
+        keys: &["enter"],
+        scope: Scope::Screen(Screen::Volumes),
+        danger: Danger::Look,
+        hint: 10,
+        doc: "Everything that is known of the volume.",
+        disabled: |m| m.volumes.list.is_empty().then(|| "there is no volume here yet".to_owned()),
+        run: |m, _| {
+            m.overlays.push(Overlay::Detail(over::State::default()));
+            Vec::new()
+        },
+    },
+];
+
+/// The snapshot that tells what is on the volume under the cursor: a volume itself cannot be read from outside.
+fn readable(model: &Model) -> Result<crate::tui::insides::At, String> {
+    let row = model.volumes.list.current().and_then(|at| model.catalog.volumes.get(at));
+    let row = row.ok_or_else(|| "there is no volume here yet".to_owned())?;
+    let own = model.catalog.snapshots_of(&row.origin, &row.id);
+    let can = |one: &&&crate::inventory::SnapshotRow| crate::tui::screen::compare::unreadable(one).is_none();
+    let id =
+        own.iter().filter(can).max_by_key(|one| one.started).map(|one| one.id.clone()).or_else(|| row.snapshot.clone());
+    let none = || format!("{} has no snapshot: a volume itself cannot be read from outside", row.id);
+    id.map(|id| (row.origin.clone(), id)).ok_or_else(none)
+}
 
 /// The door.
 pub const PAGE: Page = Page {

@@ -84,6 +84,20 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             model.figures.keep(what.clone(), (**outcome).clone());
             Vec::new()
         }
+        Msg::Looked(at, looked) => {
+            model.insides.keep(at.clone(), (**looked).clone());
+            Vec::new()
+        }
+        Msg::Freed(at, told) => {
+            match &**told {
+                Ok(lives) => model.freed.keep(at, Some(lives.clone())),
+                Err(error) => {
+                    model.freed.keep(at, None);
+                    model.trouble(now, error.clone());
+                }
+            }
+            Vec::new()
+        }
         Msg::Copies(copies) => {
             model.copies.clone_from(copies);
             Vec::new()
@@ -204,6 +218,8 @@ fn enter_world(
     model.disarm();
     model.removal = screen::removal::State::default();
     model.figures = super::figures::Figures::default();
+    model.insides = super::insides::Insides::default();
+    model.freed = super::insides::Freed::default();
     model.copies.clear();
     model.names = super::names::Names::default();
     model.archives = screen::archives::State::default();

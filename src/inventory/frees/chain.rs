@@ -1,0 +1,274 @@
+//! Which snapshots follow one another, and what else could share their blocks.
+//!
+//! Snapshots of one volume are a chain. What was restored from one of them, and what was copied within the region,
+//! branches off; such a branch is known (its volume says what it was made from), suspected (nothing says what a volume
+//! that is gone was made from; AWS answers whether two snapshots are related), or neither.
+
+use jiff::Timestamp;
+
+use crate::ids::{SnapshotId, VolumeId};
+use crate::inventory::verdict::Sureness;
+use crate::inventory::{SnapshotRow, State, Tier, VolumeRow};
+use crate::units::Bytes;
+
+/// A snapshot of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: SnapshotId,
+    /// When it was started.
+    pub started: Timestamp,
+    /// Size of its volume.
+    pub size: Bytes,
+    /// Whether its blocks can be listed: not while it is pending, and not in the Recycle Bin.
+    pub is_listed: bool,
+}
+
+/// A family of snapshots that could share blocks with a chain, until AWS says that it does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    /// One of them, to be asked about.
+    pub id: SnapshotId,
+}
+
+/// Snapshots of one volume in one region, oldest first, and what is known of those that share with them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chain {
+    /// Its members.
+    pub members: Vec<Member>,
+    /// What the volume was restored from, where that is there and stays a kept neighbour of the oldest.
+    pub root: Option<SnapshotId>,
+    /// Members that a volume was restored from whose snapshots are there.
+    forks: Vec<usize>,
+    /// Families whose relation is not known yet.
+    pub suspects: Vec<Suspect>,
+    /// What its volume was made from is known, and is nothing or there.
+    root_known: bool,
+    /// Something shares blocks with it, nobody knows from where on: copies within the region, relatives.
+    pub is_entangled: bool,
+}
+
+/// A run of snapshots that go, between those that stay.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stretch {
+    /// The nearest older one that stays and can be listed.
+    pub before: Option<SnapshotId>,
+    /// Those that go, oldest first.
+    pub ids: Vec<SnapshotId>,
+    /// The nearest newer one that stays and can be listed.
+    pub after: Option<SnapshotId>,
+    /// The largest of their volumes.
+    pub size: Bytes,
+    /// How sure a figure of it is.
+    pub sure: Sureness,
+}
+
+impl Stretch {
+    /// What is listed, oldest first: two snapshots where changes are, one where all of it is.
+    #[must_use]
+    pub fn steps(&self) -> Vec<(Option<&SnapshotId>, &SnapshotId)> {
+        let mut before = self.before.as_ref();
+        let mut out = Vec::with_capacity(self.ids.len() + 1);
+        for id in self.ids.iter().chain(&self.after) {
+            out.push((before, id));
+            before = Some(id);
+        }
+        out
+    }
+}
+
+/// Whether blocks could be shared between two: not between different keys, nor with what is archived, which is stored
+/// apart and whole.
+fn could_share(a: &SnapshotRow, b: &SnapshotRow) -> bool {
+    let keys = match (&a.data_key_id, &b.data_key_id) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    };
+    a.encrypted == b.encrypted && keys && b.tier == Tier::Standard && b.state != State::Error
+}
+
+/// Whether its own volume tells where it comes from, and its blocks are where those of others are.
+fn is_plain(row: &SnapshotRow) -> bool {
+    row.tier == Tier::Standard && row.volume.as_ref().is_some_and(|volume| !volume.is_placeholder())
+}
+
+impl Chain {
+    /// The chain of a snapshot, among all rows of its account and region; `volumes` are all that are there.
+    #[must_use]
+    pub fn of(row: &SnapshotRow, rows: &[&SnapshotRow], volumes: &[&VolumeRow]) -> Self {
+        let real = |row: &SnapshotRow| row.volume.clone().filter(|volume| !volume.is_placeholder());
+        let own = real(row);
+        let mut members: Vec<&SnapshotRow> = match &own {
+            Some(own) => rows.iter().copied().filter(|one| one.volume.as_ref() == Some(own)).collect(),
+            None => vec![row],
+        };
+        members.retain(|one| one.tier == Tier::Standard && one.state != State::Error);
+        members.sort_by(|a, b| a.started.cmp(&b.started).then_with(|| a.id.cmp(&b.id)));
+        let mut chain = Self { members: members.iter().map(|one| member(one)).collect(), ..Self::default() };
+        let Some(own) = own else {
+            // What was copied or made by hand says of no relative that it has one.
+            chain.is_entangled = true;
+            return chain;
+        };
+        let made_from = volumes.iter().find(|volume| volume.id == own).map(|volume| volume.snapshot.clone());
+        let is_there = |id: &SnapshotId| rows.iter().find(|one| one.id == *id).copied();
+        let blank = match &made_from {
+            Some(None) => true,
+            Some(Some(id)) => match is_there(id).filter(|one| one.state == State::Completed) {
+                Some(one) if one.tier == Tier::Standard => {
+                    chain.root = Some(id.clone());
+                    true
+                }
+                _ => false,
+            },
+            None => false,
+        };
+        chain.root_known = blank;
+        chain.look_around(&own, &members, blank, rows, volumes);
+        chain
+    }
+
+    /// What lies in the Recycle Bin still holds its blocks, and cannot be listed: `bin` are the volumes that it was made
+    /// from; none when nobody could say.
+    pub fn binned(
+        &mut self,
+        row: &SnapshotRow,
+        bin: Option<&[VolumeId]>,
+        rows: &[&SnapshotRow],
+        volumes: &[&VolumeRow],
+    ) {
+        let Some(bin) = bin else {
+            self.is_entangled = true;
+            return;
+        };
+        let apart = |volume: &VolumeId| {
+            let made = volumes.iter().find(|one| one.id == *volume);
+            let blank = self.root_known && made.is_some_and(|one| one.snapshot.is_none());
+            // Another of its family speaks for it.
+            let spoken = rows.iter().any(|one| one.volume.as_ref() == Some(volume) && one.state == State::Completed);
+            !volume.is_placeholder() && row.volume.as_ref() != Some(volume) && (blank || spoken)
+        };
+        self.is_entangled |= !bin.iter().all(apart);
+    }
+
+    /// What of the other families could share with it.
+    fn look_around(
+        &mut self,
+        own: &VolumeId,
+        members: &[&SnapshotRow],
+        root_known: bool,
+        rows: &[&SnapshotRow],
+        volumes: &[&VolumeRow],
+    ) {
+        let made_from = |volume: &VolumeId| volumes.iter().find(|one| one.id == *volume).map(|one| &one.snapshot);
+        let mut seen: Vec<&VolumeId> = vec![own];
+        let others = rows.iter().copied().filter(|one| members.iter().any(|member| could_share(member, one)));
+        for other in others {
+            let Some(volume) = other.volume.as_ref().filter(|volume| !volume.is_placeholder()) else {
+                self.is_entangled = true;
+                continue;
+            };
+            if seen.contains(&volume) {
+                continue;
+            }
+            if other.state != State::Completed {
+                // It cannot be asked about; unless another of its family can, nobody knows.
+                let asked = |one: &&&SnapshotRow| one.volume.as_ref() == Some(volume) && one.state == State::Completed;
+                if rows.iter().any(|one| asked(&one)) {
+                    continue;
+                }
+            }
+            seen.push(volume);
+            let is_member = |id: &SnapshotId| self.members.iter().position(|member| member.id == *id);
+            match made_from(volume) {
+                Some(Some(from)) if is_member(from).is_some() => self.forks.extend(is_member(from)),
+                // Made empty, or of something else that is there: it descends from no one here.
+                Some(None) if root_known => {}
+                Some(Some(from)) if root_known && rows.iter().any(|one| one.id == *from && is_plain(one)) => {}
+                _ if other.state == State::Completed => self.suspects.push(Suspect { id: other.id.clone() }),
+                _ => self.is_entangled = true,
+            }
+        }
+    }
+
+    /// Somebody to hold suspects against; none when no member can be listed.
+    #[must_use]
+    pub fn spokesman(&self) -> Option<&SnapshotId> {
+        self.members.iter().rev().find(|member| member.is_listed).map(|member| &member.id)
+    }
+
+    /// Suspects were asked about: `related` says what came of it, unknown being as good as yes.
+    pub fn answered(&mut self, related: bool) {
+        self.suspects.clear();
+        self.is_entangled |= related;
+    }
+
+    /// The runs that these make, with who stays around them. What cannot be listed is in none.
+    #[must_use]
+    pub fn stretches(&self, goes: impl Fn(&SnapshotId) -> bool) -> Vec<Stretch> {
+        // A root that goes keeps nothing.
+        let root = self.root.as_ref().filter(|root| !goes(root));
+        let goes = |member: &Member| member.is_listed && goes(&member.id);
+        let mut out = Vec::new();
+        let mut at = 0;
+        while at < self.members.len() {
+            if !goes(&self.members[at]) {
+                at += 1;
+                continue;
+            }
+            // Hidden ones in between belong to the run; it ends at one that stays and can be listed.
+            let end = (at..self.members.len())
+                .find(|n| self.members[*n].is_listed && !goes(&self.members[*n]))
+                .unwrap_or(self.members.len());
+            let before = (0..at).rev().find(|n| self.members[*n].is_listed);
+            out.push(self.stretch(root, before, at, end, &goes));
+            at = end;
+        }
+        out
+    }
+
+    fn stretch(
+        &self,
+        root: Option<&SnapshotId>,
+        before: Option<usize>,
+        from: usize,
+        end: usize,
+        goes: &impl Fn(&Member) -> bool,
+    ) -> Stretch {
+        let within = &self.members[from..end];
+        let run = within.iter().filter(|member| goes(member));
+        let last = (from..end).rev().find(|n| goes(&self.members[*n])).unwrap_or(from);
+        let first_seen = before.map_or(0, |n| n + 1);
+        let hidden = self.members[first_seen..end].iter().any(|member| !member.is_listed);
+        let orphaned = before.is_none() && root.is_none() && self.root.is_some();
+        let root = root.filter(|_| before.is_none());
+        let forked = self.forks.iter().any(|fork| (from..=last).contains(fork));
+        // Who is asked about is not known yet: as good as related.
+        let unsure = hidden || forked || orphaned || self.is_entangled || !self.suspects.is_empty();
+        Stretch {
+            before: before.map(|n| self.members[n].id.clone()).or_else(|| root.cloned()),
+            ids: run.map(|member| member.id.clone()).collect(),
+            after: self.members.get(end).map(|member| member.id.clone()),
+            size: self.members.iter().map(|member| member.size).max().unwrap_or_default(),
+            sure: if unsure { Sureness::UpperBound } else { Sureness::Exact },
+        }
+    }
+
+    /// All that can be listed as one stretch, whose lifetimes answer for every set of them.
+    #[must_use]
+    pub fn whole(&self) -> Option<Stretch> {
+        self.stretches(|_| true).into_iter().next()
+    }
+
+    /// How sure a figure for that set is.
+    #[must_use]
+    pub fn sure(&self, goes: impl Fn(&SnapshotId) -> bool) -> Sureness {
+        let exact = self.stretches(goes).iter().all(|stretch| stretch.sure == Sureness::Exact);
+        if exact { Sureness::Exact } else { Sureness::UpperBound }
+    }
+}
+
+fn member(row: &SnapshotRow) -> Member {
+    let is_listed = row.state == State::Completed;
+    Member { id: row.id.clone(), started: row.started, size: row.size, is_listed }
+}

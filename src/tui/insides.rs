@@ -1,0 +1,304 @@
+//! What the deck has looked into, and what it knows of freed bytes: both stay true, because snapshots never change.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::clock::Now;
+use super::effect::Effect;
+use super::model::Model;
+use super::screen::compare::{ASK_ABOVE, money};
+use crate::engine::inside::Looked;
+use crate::error::Result;
+use crate::ids::SnapshotId;
+use crate::inventory::frees::{Chain, Lifetimes, Stretch};
+use crate::inventory::verdict::Sureness;
+use crate::inventory::{Origin, SnapshotRow};
+use crate::plan::compare::look_cost;
+use crate::units::{Bytes, Quantity, Sure, Usd};
+
+/// Looks that are kept: each is a few KiB.
+const KEPT: usize = 100;
+/// Chains whose lifetimes are kept.
+const CHAINS: usize = 200;
+
+/// A snapshot, and where it is.
+pub type At = (Arc<Origin>, SnapshotId);
+
+/// What was looked into.
+#[derive(Debug, Default)]
+pub struct Insides {
+    known: VecDeque<(At, Result<Looked>)>,
+    /// What is being looked into.
+    pub running: Option<At>,
+}
+
+impl Insides {
+    /// What was found in it, when it was looked into.
+    #[must_use]
+    pub fn get(&self, at: &At) -> Option<&Result<Looked>> {
+        self.known.iter().find(|(known, _)| known == at).map(|(_, looked)| looked)
+    }
+
+    /// Keeps what was found.
+    pub fn keep(&mut self, at: At, looked: Result<Looked>) {
+        if self.running.as_ref() == Some(&at) {
+            self.running = None;
+        }
+        self.known.retain(|(known, _)| *known != at);
+        self.known.push_back((at, looked));
+        if self.known.len() > KEPT {
+            self.known.pop_front();
+        }
+    }
+}
+
+/// Looks into it, unless that was done; what failed is tried again.
+pub fn look(model: &mut Model, at: &At) -> Vec<Effect> {
+    if matches!(model.insides.get(at), Some(Ok(_))) || model.insides.running.as_ref() == Some(at) {
+        return Vec::new();
+    }
+    model.insides.known.retain(|(known, _)| known != at);
+    model.insides.running = Some(at.clone());
+    vec![Effect::LookInside(at.0.clone(), at.1.clone())]
+}
+
+/// Looks no more.
+pub fn stop(model: &mut Model) -> Vec<Effect> {
+    if model.insides.running.take().is_some() { vec![Effect::StopLooking] } else { Vec::new() }
+}
+
+/// How long each block of a chain lives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lives {
+    /// The chain, with its suspects asked about.
+    pub chain: Chain,
+    /// Its members that can be listed.
+    pub stretch: Stretch,
+    /// Their blocks.
+    pub lives: Lifetimes,
+}
+
+/// What is known of freed bytes.
+#[derive(Debug, Default)]
+pub struct Freed {
+    known: VecDeque<(Arc<Origin>, Lives)>,
+    /// Of whose chain it is being asked.
+    pub running: Vec<At>,
+    /// What was offered for its price: the same key again takes it.
+    pub offered: Option<At>,
+}
+
+impl Freed {
+    /// Whether nothing is known yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// The chain of a snapshot, when it was asked about.
+    #[must_use]
+    pub fn of(&self, row: &SnapshotRow) -> Option<&Lives> {
+        let has =
+            |(origin, lives): &&(Arc<Origin>, Lives)| *origin == row.origin && lives.stretch.ids.contains(&row.id);
+        self.known.iter().find(has).map(|(_, lives)| lives)
+    }
+
+    /// Keeps what was told; a chain that was asked about again is known anew.
+    pub fn keep(&mut self, at: &At, lives: Option<Lives>) {
+        self.running.retain(|running| running != at);
+        let Some(lives) = lives else { return };
+        self.known.retain(|(origin, old)| {
+            *origin != at.0 || !old.stretch.ids.iter().any(|id| lives.stretch.ids.contains(id))
+        });
+        self.known.push_back((at.0.clone(), lives));
+        if self.known.len() > CHAINS {
+            self.known.pop_front();
+        }
+    }
+
+    /// What it alone holds.
+    #[must_use]
+    pub fn unique(&self, row: &SnapshotRow) -> Quantity<Bytes> {
+        self.together(&[row])
+    }
+
+    /// What these free together; not known when the chain of one of them is not.
+    #[must_use]
+    pub fn together(&self, rows: &[&SnapshotRow]) -> Quantity<Bytes> {
+        let mut sum = Quantity::exact(Bytes::ZERO);
+        let mut done: Vec<&Lives> = Vec::new();
+        for row in rows {
+            let Some(lives) = self.of(row) else { return Quantity::unknown() };
+            if done.iter().any(|one| std::ptr::eq(*one, lives)) {
+                continue;
+            }
+            done.push(lives);
+            let goes = |id: &SnapshotId| rows.iter().any(|one| one.id == *id && one.origin == row.origin);
+            let part = lives.lives.freed(|n| lives.stretch.ids.get(n as usize).is_some_and(goes));
+            let sure = if lives.chain.sure(goes) == Sureness::Exact { Sure::Exact } else { Sure::AtMost };
+            sum = Quantity { value: sum.value + part.bytes(), sure: sum.sure.and(sure) };
+        }
+        sum
+    }
+}
+
+/// Asks what removing these frees, unless it is known: one chain each. What costs more than a few cents is offered with
+/// its price first, and taken by the same key again.
+pub fn ask(model: &mut Model, rows: &[SnapshotRow], now: Now) -> Vec<Effect> {
+    let (mut of, mut covered, mut cost) = (Vec::<At>::new(), Vec::<SnapshotId>::new(), Quantity::at_most(Usd(0.0)));
+    for row in rows {
+        if model.freed.of(row).is_some() || covered.contains(&row.id) {
+            continue;
+        }
+        let chain = model.catalog.lineage(row);
+        let one = look_cost(row.size, &row.origin.region);
+        #[expect(clippy::cast_precision_loss, reason = "a chain has a few thousand snapshots")]
+        let times = chain.len().max(1) as f64;
+        cost = Quantity { value: Usd(cost.value.0 + one.value.0 * times), sure: cost.sure.and(one.sure) };
+        covered.extend(chain.iter().map(|one| one.id.clone()));
+        of.push((row.origin.clone(), row.id.clone()));
+    }
+    let Some(first) = of.first().cloned() else {
+        model.say(now, "it is known what removing it frees: see UNIQUE, and L for marks together");
+        return Vec::new();
+    };
+    if cost.value.0 > ASK_ABOVE.0 && model.freed.offered.as_ref() != Some(&first) {
+        model.say(now, format!("listing its chain costs {}: the same key again starts it", money(cost)));
+        model.freed.offered = Some(first);
+        return Vec::new();
+    }
+    model.freed.offered = None;
+    for at in of {
+        if !model.freed.running.contains(&at) {
+            model.freed.running.push(at);
+        }
+    }
+    model.say(now, format!("asking what it frees: listing only, {}; x stops on its lineage (L)", money(cost)));
+    vec![Effect::AskFreed(model.freed.running.clone())]
+}
+
+/// Asks no more; what was told stays.
+pub fn stop_asking(model: &mut Model) -> Vec<Effect> {
+    if std::mem::take(&mut model.freed.running).is_empty() { Vec::new() } else { vec![Effect::AskFreed(Vec::new())] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Content, Inside};
+    use crate::engine::inside::Reads;
+    use crate::error::Error;
+    use crate::inventory::frees::Walk;
+    use crate::tui::msg::Msg;
+    use crate::tui::screen::Screen;
+    use crate::tui::testing::{deck, frame, now, press, snapshot};
+    use crate::tui::update::update;
+
+    fn looked() -> Looked {
+        let content: Content = serde_json::from_value(serde_json::json!({
+            "kind": "xfs", "label": "data", "uuid": null, "bytes": 8_589_934_592u64, "free": null,
+            "mounted_on": null, "made": null, "mounted": null, "written": null, "notes": ["version 5"],
+        }))
+        .unwrap();
+        let reads = Reads { blocks: 3, lists: 2, usd: Quantity::exact(Usd(0.00001)) };
+        Looked { inside: Inside { bytes: Bytes::gib(8), content: Some(content), ..Inside::default() }, reads }
+    }
+
+    #[test]
+    fn i_looks_inside_and_esc_stops_it() {
+        let (mut model, mut now) = (deck(120, 36), now());
+        model.go(Screen::Snapshots);
+        let asked = press(&mut model, &["i"], &mut now);
+        let [Effect::LookInside(origin, id)] = asked.as_slice() else { panic!("{asked:?}") };
+        let at = (origin.clone(), id.clone());
+        assert!(frame(&model, now).iter().any(|line| line.contains("reading a handful of blocks, ≤ $0.0009")));
+        let stopped = press(&mut model, &["esc"], &mut now);
+        assert!(matches!(stopped.as_slice(), [Effect::StopLooking]) && model.overlays.is_empty());
+        press(&mut model, &["i"], &mut now);
+        update(&mut model, Msg::Looked(at.clone(), Box::new(Ok(looked()))), now);
+        let lines = frame(&model, now);
+        for words in ["XFS \"data\" on all of it", "version 5", "read 3 blocks and 2 listings, = $0.0001"] {
+            assert!(lines.iter().any(|line| line.contains(words)), "{words}: {lines:#?}");
+        }
+        assert!(press(&mut model, &["esc"], &mut now).is_empty(), "nothing runs any more");
+        assert!(press(&mut model, &["i"], &mut now).is_empty(), "and it is not read again");
+        press(&mut model, &["esc"], &mut now);
+        assert!(frame(&model, now).iter().any(|line| line.contains("INSIDE")), "the detail keeps it");
+    }
+
+    #[test]
+    fn a_look_that_fails_says_why_and_can_be_tried_again() {
+        let (mut model, mut now) = (deck(120, 36), now());
+        model.go(Screen::Snapshots);
+        let asked = press(&mut model, &["i"], &mut now);
+        let [Effect::LookInside(origin, id)] = asked.as_slice() else { panic!("{asked:?}") };
+        let told = Msg::Looked((origin.clone(), id.clone()), Box::new(Err(Error::failed("the key is gone"))));
+        update(&mut model, told, now);
+        assert!(frame(&model, now).iter().any(|line| line.contains("the key is gone")));
+        assert!(matches!(press(&mut model, &["r"], &mut now).as_slice(), [Effect::LookInside(..)]));
+    }
+
+    /// A chain of the deck's own rows: 0 wrote a block that 1 kept and 2 wrote over.
+    fn lives(rows: &[SnapshotRow]) -> Lives {
+        let refs: Vec<&SnapshotRow> = rows.iter().collect();
+        let mut chain = Chain::of(&rows[0], &refs, &[]);
+        chain.answered(false);
+        let stretch = chain.whole().unwrap();
+        let mut walk = Walk::new(0, 8, false);
+        for step in [&[(0, true), (1, true)][..], &[(1, true)], &[(0, true)]] {
+            step.iter().for_each(|(index, there)| walk.event(*index, *there));
+            walk.stepped();
+        }
+        Lives { chain, stretch, lives: walk.end(false) }
+    }
+
+    #[test]
+    fn marks_free_more_together_than_each_alone() {
+        let model = deck(120, 36);
+        let origin = model.catalog.origins[0].clone();
+        let volume = "vol-0123456789abcdef0".parse().ok();
+        let rows: Vec<SnapshotRow> = (0..3)
+            .map(|n| SnapshotRow {
+                volume: volume.clone(),
+                tier: crate::inventory::Tier::Standard,
+                state: crate::inventory::State::Completed,
+                ..snapshot(&origin, 900 - n)
+            })
+            .collect();
+        let mut rows = rows;
+        rows.sort_by_key(|row| row.started);
+        let mut freed = Freed::default();
+        assert_eq!(freed.unique(&rows[0]), Quantity::unknown());
+        freed.keep(&(origin.clone(), rows[0].id.clone()), Some(lives(&rows)));
+        let block = crate::units::BLOCK_BYTES;
+        let bytes = |quantity: Quantity<Bytes>| (quantity.value.0 / block, quantity.sure);
+        assert_eq!(bytes(freed.unique(&rows[0])), (1, Sure::Exact));
+        assert_eq!(bytes(freed.unique(&rows[1])), (0, Sure::Exact), "what it wrote the newest holds too");
+        assert_eq!(bytes(freed.together(&[&rows[0], &rows[1]])), (2, Sure::Exact));
+        assert_eq!(bytes(freed.together(&rows.iter().collect::<Vec<_>>())), (4, Sure::Exact));
+    }
+
+    #[test]
+    fn asking_says_its_price_and_fills_the_column() {
+        let (mut model, mut now) = (deck(140, 36), now());
+        model.go(Screen::Snapshots);
+        let none = frame(&model, now);
+        assert!(!none.iter().any(|line| line.contains("UNIQUE")), "no empty column");
+        let asked = press(&mut model, &["X"], &mut now);
+        let [Effect::AskFreed(of)] = asked.as_slice() else { panic!("{asked:?}: {:?}", model.toast) };
+        assert!(model.toast.as_ref().is_some_and(|toast| toast.text.contains('$')), "{:?}", model.toast);
+        let at = of[0].clone();
+        let row = model.snapshots.list.current().and_then(|at| model.catalog.snapshots.get(at)).cloned().unwrap();
+        let chain = Chain::of(&row, &[&row], &[]);
+        let stretch = chain.whole().expect("it can be listed");
+        let mut walk = Walk::new(0, 8, false);
+        walk.event(3, true);
+        walk.stepped();
+        let told = Lives { chain, stretch, lives: walk.end(false) };
+        update(&mut model, Msg::Freed(at, Box::new(Ok(told))), now);
+        let lines = frame(&model, now);
+        assert!(lines.iter().any(|line| line.contains("UNIQUE")), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("512 KiB")), "{lines:#?}");
+        assert!(model.freed.running.is_empty());
+    }
+}

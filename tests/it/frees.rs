@@ -1,0 +1,158 @@
+//! What removing snapshots frees, as `floe size --frees` tells it, against lists that somebody else reads: of a block
+//! store that counts references this is held in `inventory::frees::tests`; here the whole way to AWS and back is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+/// Three weeks of one volume, oldest first.
+const CHAIN: [&str; 3] = ["snap-0feed0000000da7a1", "snap-0feed0000000da7a2", "snap-0feed0000000da7a3"];
+const BLOCK: u64 = 524_288;
+
+/// What changed between two, or all of the second: each index, and whether the second has it.
+async fn listed(world: &World, first: Option<&str>, second: &str) -> BTreeMap<i32, bool> {
+    let ebs = world.ebs("prod", "us-east-1");
+    let (mut out, mut page) = (BTreeMap::new(), None);
+    loop {
+        page = match first {
+            None => {
+                let asked = ebs.list_snapshot_blocks().snapshot_id(second).set_next_token(page);
+                let answer = asked.send().await.expect("a page");
+                out.extend(answer.blocks().iter().map(|block| (block.block_index().expect("an index"), true)));
+                answer.next_token().map(str::to_owned)
+            }
+            Some(first) => {
+                let asked = ebs.list_changed_blocks().first_snapshot_id(first).second_snapshot_id(second);
+                let answer = asked.set_next_token(page).send().await.expect("a page");
+                let entry = |block: &aws_sdk_ebs::types::ChangedBlock| {
+                    (block.block_index().expect("an index"), block.second_block_token().is_some())
+                };
+                out.extend(answer.changed_blocks().iter().map(entry));
+                answer.next_token().map(str::to_owned)
+            }
+        };
+        if page.is_none() {
+            return out;
+        }
+    }
+}
+
+/// Blocks that are new or other in the second of the first pair, and change again in the next.
+fn only_here(into: &BTreeMap<i32, bool>, out_of: &BTreeMap<i32, bool>) -> u64 {
+    into.iter().filter(|(index, there)| **there && out_of.contains_key(index)).count() as u64 * BLOCK
+}
+
+async fn frees(world: &World, ids: &[&str]) -> Value {
+    let addresses: Vec<String> = ids.iter().map(|id| format!("us-east-1:{id}")).collect();
+    let mut args = vec!["size", "--frees", "-o", "json"];
+    args.extend(addresses.iter().map(String::as_str));
+    let (code, json, stderr) = world.json(&args).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("List requests"), "what it costs is said first: {stderr}");
+    json
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_a_middle_one_the_newest_and_several_free_what_their_neighbours_say() {
+    let world = World::calm().await;
+    let [all, one, two] = [
+        listed(&world, None, CHAIN[0]).await,
+        listed(&world, Some(CHAIN[0]), CHAIN[1]).await,
+        listed(&world, Some(CHAIN[1]), CHAIN[2]).await,
+    ];
+    let newest: u64 = two.values().filter(|there| **there).count() as u64 * BLOCK;
+    let alone = [only_here(&all, &one), only_here(&one, &two), newest];
+    assert!(alone[0] > 0 && alone[2] > 0, "they hold something: {alone:?}");
+    for (id, bytes) in CHAIN.iter().zip(alone) {
+        let json = frees(&world, &[id]).await;
+        assert_eq!(json["frees"]["bytes"], bytes, "{id}");
+        assert_eq!(json["snapshots"][0]["frees"], json["frees"]);
+    }
+    // The first two together also free what only both hold.
+    let both: BTreeSet<i32> =
+        all.keys().filter(|index| !one.contains_key(index) && two.contains_key(index)).copied().collect();
+    let json = frees(&world, &CHAIN[..2]).await;
+    assert_eq!(json["frees"]["bytes"].as_u64(), Some(alone[0] + alone[1] + both.len() as u64 * BLOCK));
+    let all_of_it = frees(&world, &CHAIN).await;
+    let versions =
+        all.len() + one.values().filter(|there| **there).count() + two.values().filter(|there| **there).count();
+    assert_eq!(all_of_it["frees"]["bytes"].as_u64(), Some(versions as u64 * BLOCK), "every version goes");
+    assert_eq!(all_of_it["frees"]["label"], "exact");
+    let usd = all_of_it["usd_per_month"]["value"].as_f64().expect("a price");
+    let gib = (versions as u64 * BLOCK) as f64 / f64::from(1 << 30);
+    assert!((usd - gib * 0.05).abs() < 1e-9, "{usd}");
+}
+
+/// Of jenkins, in a region that encrypts nothing by itself.
+const PLAIN: &str = "us-west-2:snap-0b9c2e7d11f4a8063";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_within_the_region_makes_it_at_most() {
+    let world = World::calm().await;
+    let label = || async {
+        let (code, json, stderr) = world.json(&["size", "--frees", PLAIN, "-o", "json"]).await;
+        assert_eq!(code, 0, "{stderr}");
+        json["frees"]["label"].clone()
+    };
+    assert_eq!(label().await, json!("exact"));
+    let (_, id) = PLAIN.split_once(':').expect("an address");
+    let ec2 = world.ec2("prod", "us-west-2");
+    let copy = ec2.copy_snapshot().source_region("us-west-2").source_snapshot_id(id).send().await.expect("copied");
+    world.completed(copy.snapshot_id().expect("an id"), "us-west-2").await;
+    assert_eq!(label().await, json!("upper-bound"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_in_the_recycle_bin_makes_it_at_most_and_the_truth_is_not_above_it() {
+    let world = World::calm().await;
+    let before = frees(&world, &CHAIN[..1]).await;
+    assert_eq!(before["frees"]["label"], "exact");
+    let gone = world.ec2("prod", "us-east-1").delete_snapshot().snapshot_id(CHAIN[1]).send().await;
+    gone.expect("deleted");
+    let after = frees(&world, &CHAIN[..1]).await;
+    let binned = world.ec2("prod", "us-east-1").list_snapshots_in_recycle_bin().send().await.expect("the bin");
+    if binned.snapshots().iter().any(|one| one.snapshot_id() == Some(CHAIN[1])) {
+        assert_eq!(after["frees"]["label"], "upper-bound");
+        assert!(after["frees"]["bytes"].as_u64() >= before["frees"]["bytes"].as_u64());
+    } else {
+        assert_eq!(after["frees"]["label"], "exact", "no rule kept it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_listed_is_not_listed_again() {
+    let world = World::calm().await;
+    let first = frees(&world, &CHAIN[1..2]).await;
+    let asked = || {
+        let picture = world.running.sandbox.counters().picture();
+        (picture.api("ListChangedBlocks").requests, picture.api("ListSnapshotBlocks").requests)
+    };
+    let (changes, wholes) = asked();
+    let second = frees(&world, &CHAIN[1..2]).await;
+    assert_eq!(second["frees"], first["frees"]);
+    let (again, whole_again) = asked();
+    let probes = first["asked"]["lists"].as_u64().expect("a count");
+    assert_eq!(whole_again, wholes);
+    assert!(
+        again - changes < changes && again - changes <= probes,
+        "only who is related is asked: {changes}, then {again}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_asked_is_refused_with_a_sentence() {
+    let world = World::calm().await;
+    for (args, words) in [(&["us-east-1:", "eu-west-1:"][..], "in another place"), (&["us-east-1:"][..], "")] {
+        let addresses: Vec<String> = args.iter().map(|place| format!("{place}{}", CHAIN[0])).collect();
+        let mut all = vec!["size", "--frees"];
+        all.extend(addresses.iter().map(String::as_str));
+        let output = world.run(&all).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), words.is_empty(), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    let output = world.run(&["size", "us-east-1:snap-0feed0000000da7a1", "us-east-1:snap-0feed0000000da7a2"]).await;
+    assert_eq!(output.status.code(), Some(2));
+}
