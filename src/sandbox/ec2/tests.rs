@@ -91,10 +91,16 @@ fn requests_pass_the_doors_in_order() {
 fn every_action_honours_a_dry_run() {
     let prod = client("default", "prod", "us-east-1");
     let images = prod.get("DescribeImages", &[("Owner.1", "self")], "imagesSet/item/imageId");
-    let image = images[0].as_str();
+    let (image, gone) = (images[0].as_str(), images[1].as_str());
+    // Two that a rule of the Recycle Bin keeps.
+    prod.get("DeleteSnapshot", &[("SnapshotId", "snap-0feed000000e00000")], "return");
+    prod.get("DeregisterImage", &[("ImageId", gone)], "return");
     for (action, _) in ACTIONS {
         let rest: &[(&str, &str)] = match action {
             "DeleteSnapshot" => &[("SnapshotId", WEB)],
+            "CreateSnapshot" | "DeleteVolume" => &[("VolumeId", "vol-04be9921d7c36f08a")],
+            "RestoreSnapshotFromRecycleBin" => &[("SnapshotId", "snap-0feed000000e00000")],
+            "RestoreImageFromRecycleBin" => &[("ImageId", gone)],
             "DescribeSnapshotAttribute" => &[("SnapshotId", WEB), ("Attribute", "createVolumePermission")],
             "CopySnapshot" => &[("SourceRegion", "us-east-1"), ("SourceSnapshotId", WEB)],
             "CopyImage" => &[("SourceRegion", "us-east-1"), ("SourceImageId", image), ("Name", "copied")],
@@ -109,6 +115,8 @@ fn every_action_honours_a_dry_run() {
     }
     let ids = prod.get("DescribeSnapshots", &[("SnapshotId.1", WEB)], "snapshotSet/item/snapshotId");
     assert_eq!(ids, [WEB], "a dry run deletes nothing");
+    let bin = prod.get("ListSnapshotsInRecycleBin", &[], "snapshotSet/item/snapshotId");
+    assert_eq!(bin, ["snap-0feed000000e00000"], "and brings nothing back");
 }
 
 #[test]
