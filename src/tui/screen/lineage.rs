@@ -439,9 +439,7 @@ fn what_if(model: &Model, chain: &[&SnapshotRow]) -> Option<(String, Role)> {
     let marked: Vec<&SnapshotRow> = chain.iter().filter(is_marked).copied().collect();
     let first = marked.first()?;
     let together = model.freed.together(&marked);
-    let Some(bytes) = together.known() else {
-        return Some((format!("{} marked: X tells what removing them frees", marked.len()), Role::Dim));
-    };
+    let bytes = together.known()?;
     let alone = marked.iter().map(|row| model.freed.unique(row).value).sum::<crate::units::Bytes>();
     let price = crate::plan::Prices::bundled().snapshot_month(&first.origin.region);
     let usd = price.known().map_or_else(String::new, |usd| {
