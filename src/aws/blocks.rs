@@ -11,7 +11,7 @@ use bytes::{Bytes as Buffer, BytesMut};
 use http::Method;
 
 use super::ebs::Ebs;
-use super::wire::{self, Call};
+use super::wire::{self, Call, Payload};
 use crate::error::{Error, Result};
 use crate::ids::{BlockIndex, Region, SnapshotId};
 use crate::units::{BLOCK_BYTES, Digest};
@@ -44,7 +44,9 @@ pub(super) async fn ask<'a>(
         method: Method::GET,
         uri: format!("{}/snapshots/{snapshot}/blocks/{index}?blockToken={}", ebs.endpoint(), Encoded(token)),
         headers: Vec::new(),
-        body: None,
+        service: "ebs",
+        region: None,
+        body: Payload::None,
     };
     let answer = wire::send(ebs.context(), call, what).await.map_err(|error| error.at_block(index))?;
     let (head, body) = answer.into_parts();
@@ -119,7 +121,9 @@ pub(super) async fn put(
             ("x-amz-checksum-algorithm", "SHA256".to_owned()),
             ("x-amz-data-length", BLOCK_BYTES.to_string()),
         ],
-        body: Some(data),
+        service: "ebs",
+        region: None,
+        body: Payload::Checked(data),
     };
     let (head, mut body) = wire::send(ebs.context(), call, what).await?.into_parts();
     // Read to its end, or the connection could not be used again.

@@ -104,12 +104,12 @@ impl Context {
         Ok(resolved.url().trim_end_matches('/').to_owned())
     }
 
-    /// Where S3 is asked, when not at AWS's own names: the one endpoint of the settings, else the standard variables and
-    /// profile keys.
-    pub(super) fn s3_endpoint(&self) -> Option<String> {
+    /// Where a service is asked, when not at AWS's own names: the one endpoint of the settings, else the standard
+    /// variables and profile keys.
+    pub(super) fn endpoint_of(&self, service: &str) -> Option<String> {
         let base = &self.inner.own.base;
         let of_service = || {
-            let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
             base.service_config()?.load_config(key.build().ok()?)
         };
         self.inner.own.endpoint.clone().or_else(of_service).or_else(|| base.endpoint_url().map(str::to_owned))

@@ -4,6 +4,7 @@
 //! Rows come back as plain values, so no SDK type leaves this room.
 
 mod images;
+mod types;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;

@@ -40,8 +40,23 @@ pub(super) struct Call {
     pub(super) uri: String,
     /// Names in lower case; all of them are signed.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// `None` signs an empty body; `Some` goes unsigned, its checksum being among the signed headers.
-    pub(super) body: Option<Buffer>,
+    /// As signatures name it: `ebs`, `pricing`.
+    pub(super) service: &'static str,
+    /// The region that answers, where it is not the session's own.
+    pub(super) region: Option<Region>,
+    /// What it sends.
+    pub(super) body: Payload,
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub(super) enum Payload {
+    /// Nothing.
+    None,
+    /// Bytes whose checksum is among the signed headers: they are not hashed once more.
+    Checked(Buffer),
+    /// Bytes that are signed themselves.
+    Signed(Buffer),
 }
 
 /// Signs and sends; an answer that is no success becomes the error it stands for.
@@ -69,17 +84,19 @@ fn signed(context: &Context, call: Call, credentials: Credentials) -> std::resul
     let uri: http::Uri = call.uri.parse().map_err(|error| format!("{}: {error}", call.uri))?;
     let host = uri.authority().map(ToString::to_string).unwrap_or_default();
     let mut settings = SigningSettings::default();
-    let payload = if call.body.is_some() {
-        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        SignableBody::UnsignedPayload
-    } else {
-        SignableBody::empty()
+    let payload = match &call.body {
+        Payload::None => SignableBody::empty(),
+        Payload::Checked(_) => {
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+            SignableBody::UnsignedPayload
+        }
+        Payload::Signed(bytes) => SignableBody::Bytes(bytes),
     };
     let identity = credentials.into();
     let params = SigningParams::builder()
         .identity(&identity)
-        .region(context.region().as_str())
-        .name("ebs")
+        .region(call.region.as_ref().unwrap_or(context.region()).as_str())
+        .name(call.service)
         .time(context.clock().now())
         .settings(settings)
         .build()
@@ -95,10 +112,17 @@ fn signed(context: &Context, call: Call, credentials: Credentials) -> std::resul
     for (name, value) in &call.headers {
         request = request.header(*name, value);
     }
-    if let Some(body) = &call.body {
-        request = request.header("content-length", body.len()).header("content-type", "application/octet-stream");
-    }
-    let body = call.body.map_or_else(SdkBody::empty, SdkBody::from);
+    let body = match call.body {
+        Payload::None => SdkBody::empty(),
+        Payload::Checked(bytes) => {
+            request = request.header("content-length", bytes.len()).header("content-type", "application/octet-stream");
+            SdkBody::from(bytes)
+        }
+        Payload::Signed(bytes) => {
+            request = request.header("content-length", bytes.len());
+            SdkBody::from(bytes)
+        }
+    };
     let mut request = request.header("user-agent", USER_AGENT).body(body).map_err(|error| error.to_string())?;
     instructions.apply_to_request_http1x(&mut request);
     HttpRequest::try_from(request).map_err(|error| error.to_string())
@@ -116,6 +140,19 @@ pub(super) async fn next_frame(body: &mut SdkBody) -> Option<std::result::Result
             Err(error) => return Some(Err(error.to_string())),
         }
     }
+}
+
+/// All of a body, which is at most so long.
+pub(super) async fn read_whole(mut body: SdkBody, most: usize) -> std::result::Result<Vec<u8>, String> {
+    let mut all = Vec::new();
+    while let Some(frame) = next_frame(&mut body).await {
+        let data = frame?;
+        if all.len() + data.len() > most {
+            return Err("the answer is too long to be one".to_owned());
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all)
 }
 
 async fn read_error(mut body: SdkBody) -> Vec<u8> {

@@ -112,7 +112,7 @@ pub enum Verb {
     /// List jobs, look at one, go on with it or end it
     Jobs(Jobs),
     /// Show the price table that plans calculate with, and how sure each price is
-    Prices,
+    Prices(Prices),
     /// Hold what plans said against what jobs took: memory, cost and time
     Accuracy,
     /// Run the background engine here, for a service file; copies start one by themselves
@@ -279,9 +279,12 @@ pub struct OperationArgs {
     /// S3 to S3: copy objects that are there already, too, the same or not
     #[arg(long)]
     pub force_copy: bool,
-    /// Where this machine stands, for the price of transfer
+    /// Where this machine stands, for the price of transfer; else as instance metadata say, else outside
     #[arg(long, value_name = "REGION|outside")]
     pub runs_in: Option<String>,
+    /// Calculate with the prices that AWS lists now (pricing:GetProducts), kept for seven days
+    #[arg(long)]
+    pub live_prices: bool,
 }
 
 /// `floe verify`.
@@ -299,6 +302,20 @@ pub struct VerifyArgs {
     /// The most memory for blocks and listings, as 256MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub memory: Option<Bytes>,
+}
+
+/// `floe prices`.
+#[derive(Debug, Args)]
+pub struct Prices {
+    /// Ask the Pricing API (pricing:GetProducts); what it said is kept for seven days
+    #[arg(long)]
+    pub live: bool,
+    /// Ask again, whatever is kept
+    #[arg(long, requires = "live")]
+    pub refresh: bool,
+    /// Write the table anew as a file like assets/prices.toml, with what AWS told in its place
+    #[arg(long, value_name = "FILE", requires = "live", value_hint = ValueHint::FilePath)]
+    pub update_table: Option<PathBuf>,
 }
 
 /// `floe jobs`.

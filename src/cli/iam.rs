@@ -23,6 +23,8 @@ pub enum Need {
     Copy,
     /// `floe verify`
     Verify,
+    /// `floe prices --live`
+    Prices,
     /// `floe doctor`: what it looks at
     Doctor,
     /// The deck: all of the above
@@ -60,12 +62,12 @@ enum On {
     Objects,
 }
 
-use Need::{Copy as CopyVerb, Deck, Doctor, Ls, Plan, Size, Verify};
+use Need::{Copy as CopyVerb, Deck, Doctor, Ls, Plan, Prices, Size, Verify};
 
 const TABLE: &[Row] = &[
     Row {
         sid: "WhoAmI",
-        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Doctor, Deck],
+        verbs: &[Ls, Size, Plan, CopyVerb, Verify, Prices, Doctor, Deck],
         actions: &["sts:GetCallerIdentity"],
         on: On::Everything,
     },
@@ -90,6 +92,14 @@ const TABLE: &[Row] = &[
             "servicequotas:GetAWSDefaultServiceQuota",
             "servicequotas:GetServiceQuota",
         ],
+        on: On::Everything,
+    },
+    // Without them plans say so, and go by the bundled table and the other bounds.
+    Row { sid: "ReadPrices", verbs: &[Plan, CopyVerb, Prices], actions: &["pricing:GetProducts"], on: On::Everything },
+    Row {
+        sid: "KnowTheInstance",
+        verbs: &[Plan, CopyVerb, Deck],
+        actions: &["ec2:DescribeInstanceTypes"],
         on: On::Everything,
     },
     Row { sid: "CheckLineageOfDeltas", verbs: &[Plan], actions: &["ebs:ListChangedBlocks"], on: On::Snapshots },
@@ -266,7 +276,7 @@ mod tests {
 
     #[test]
     fn looking_needs_nothing_that_changes() {
-        for verb in [Ls, Size, Plan, Doctor] {
+        for verb in [Ls, Size, Plan, Prices, Doctor] {
             for action in actions(verb) {
                 let (_, name) = action.split_once(':').expect("service:Action");
                 assert!(["Describe", "Get", "List"].iter().any(|read| name.starts_with(read)), "{verb:?}: {action}");

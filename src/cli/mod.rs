@@ -79,7 +79,7 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
         Verb::Copy(args) => copy::run(args, resolved).await,
         Verb::Verify(args) => verify::run(args, resolved).await,
         Verb::Jobs(args) => jobs::run(args, resolved).await,
-        Verb::Prices => prices::run(resolved),
+        Verb::Prices(args) => prices::run(args, resolved).await,
         Verb::Accuracy => accuracy::run(resolved).await,
         Verb::Ls(args) => ls::run(args, resolved).await,
     }

@@ -190,6 +190,8 @@ pub(super) fn create(
     for (nth, item) in (0..count).zip(&plan.items) {
         let mut own = Plan { items: Vec::new(), ..plan.clone() };
         own.items.push(item.clone());
+        let at = usize::try_from(nth).unwrap_or(usize::MAX);
+        own.cost.parts.retain(|part| part.item == at);
         #[expect(clippy::cast_precision_loss, reason = "a share")]
         let share = if whole == 0 { 1.0 / f64::from(count) } else { item.source.blocks.value.0 as f64 / whole as f64 };
         let unique = uuid::Uuid::new_v4().simple().to_string();

@@ -123,7 +123,9 @@ impl Plan {
         }
         let machine = Machine { budget: knobs.budget.or(Some(plan.choices.budget)), ..machine.clone() };
         plan.findings.retain(|finding| !is_weight(finding));
-        plan.weigh(&machine, Prices::bundled());
+        plan.facts.runs_in.clone_from(&machine.runs_in);
+        let prices = plan.prices();
+        plan.weigh(&machine, &prices);
         plan
     }
 

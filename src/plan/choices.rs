@@ -50,6 +50,18 @@ const BLOCKS_PER_CURSOR: u64 = 8_192;
 pub const REQUESTS_PER_SECOND: f64 = 1000.0;
 
 impl Choices {
+    /// Pages that listing so many of a volume's blocks takes, at most: full ones, a page that ends each cursor's range,
+    /// one more for each range that is divided because a cursor ended early (each halves what is left, down to a page),
+    /// and the page that the canary asks for.
+    #[must_use]
+    pub fn lists_at_most(&self, volume: Blocks, blocks: Blocks) -> u64 {
+        let page = u64::from(self.page_size).max(1);
+        let cursors = u64::from(self.cursors);
+        let each = (volume.0 / page / cursors.max(1)).checked_ilog2().unwrap_or(0);
+        let divisions = if cursors > 1 { cursors * u64::from(each) } else { 0 };
+        blocks.0.div_ceil(page) + cursors + divisions + 1
+    }
+
     /// What a job keeps all the time leaves less for its lanes.
     pub(super) fn keep(&mut self, kept: Bytes, item: Bytes, share: Bytes) {
         self.lanes_max = self.lanes_max.min(lanes_for(share.less(kept), item));

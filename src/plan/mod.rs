@@ -11,6 +11,7 @@ pub mod compare;
 pub mod copied;
 pub mod count;
 mod delta;
+mod facts;
 pub mod devices;
 mod files;
 pub mod globs;
@@ -24,19 +25,21 @@ mod objects;
 mod onto;
 pub mod parts;
 mod peer;
-mod prices;
+pub mod prices;
+mod quotas;
 mod weigh;
 
 pub use accept::Knobs;
 pub use alternatives::{clock, span};
 pub use archives::{bucket_session, kept};
+pub use facts::route;
 pub use images::NEVER_REBUILT;
 pub use layout::{Layout, ZEROS_WORTH};
-pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
+pub use machine::{DEFAULT_BUDGET, Host, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
-    Alternative, ArchiveLayer, Basis, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Finding, Fit,
-    InPlace, ItemPlan, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Parent, Plan,
+    Alternative, ArchiveLayer, Basis, Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Facts, Finding,
+    Fit, InPlace, ItemPlan, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Parent, Plan, QuotaFact,
     SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
 };
 pub use prices::{Api, Prices};

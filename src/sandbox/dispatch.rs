@@ -17,7 +17,7 @@ use super::faults::{Call, Fault, Faults};
 use super::model::OptIn;
 use super::sigv4::{self, Claim};
 use super::stats::{InFlight, Stats};
-use super::{Caller, Sandbox, ec2, kms, lock, quotas, s3, sts, wire};
+use super::{Caller, Sandbox, ec2, kms, lock, pricing, quotas, s3, sts, wire};
 
 /// The connection is to be reset instead of answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,7 @@ enum Service {
     Sts(Vec<(String, String)>),
     Quotas(String),
     Kms(String),
+    Pricing(String),
     S3(s3::Route, Method),
     Unknown,
 }
@@ -44,6 +45,7 @@ impl Service {
             "s3" => Self::S3(s3::route(request), request.method().clone()),
             "servicequotas" => Self::Quotas(target(request)),
             "kms" => Self::Kms(target(request)),
+            "pricing" => Self::Pricing(target(request)),
             _ => Self::Unknown,
         }
     }
@@ -53,7 +55,7 @@ impl Service {
         match self {
             Self::Ebs(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::Ec2(form) | Self::Sts(form) => action(form).map_or("UnknownOperation", |at| form[at].1.as_str()),
-            Self::Quotas(target) | Self::Kms(target) => target,
+            Self::Quotas(target) | Self::Kms(target) | Self::Pricing(target) => target,
             Self::S3(route, _) => route.api,
             Self::Unknown => "UnknownService",
         }
@@ -89,7 +91,9 @@ impl Service {
             }
             Self::Ec2(_) => (XML, wire::ec2_error(status, &spelled.code, &spelled.message, request_id)),
             Self::Sts(_) => (XML, wire::query_error(status, &spelled.code, &spelled.message, request_id)),
-            Self::Quotas(_) | Self::Kms(_) => (JSON, wire::json_error(status, &spelled.code, &spelled.message)),
+            Self::Quotas(_) | Self::Kms(_) | Self::Pricing(_) => {
+                (JSON, wire::json_error(status, &spelled.code, &spelled.message))
+            }
         };
         (answer(status, text, kind), spelled.code.into_owned())
     }
@@ -361,6 +365,7 @@ impl Sandbox {
             Service::Sts(form) => (XML, sts::handle(self, caller, form)),
             Service::Quotas(target) => (JSON, quotas::handle(self, caller, target, request.body())),
             Service::Kms(target) => (JSON, kms::handle(self, caller, target, request.body())),
+            Service::Pricing(target) => (JSON, pricing::handle(caller, target, request.body())),
         };
         let outcome = if status.is_success() { "ok".to_owned() } else { code_in(&text) };
         (answer(status, text, kind), outcome)

@@ -17,6 +17,7 @@ mod journal;
 mod kms;
 pub mod model;
 mod pool;
+mod pricing;
 pub mod quotas;
 mod row;
 pub mod s3;

@@ -4,6 +4,7 @@ pub mod atomic;
 pub mod config;
 pub mod copies;
 pub mod hook;
+pub mod routes;
 mod state;
 
 pub use state::StateDir;

@@ -2,7 +2,7 @@
 
 use floe::address::Address;
 use floe::aws::{Aws, FixedProfile, Profiles, Settings};
-use floe::plan::{Knobs, Level, Machine, Operation, Options, Plan, RunsIn, Verify, make};
+use floe::plan::{Host, Knobs, Level, Machine, Operation, Options, Plan, RunsIn, Verify, make};
 use floe::units::{Bytes, Sure, Usd};
 
 use crate::support::{WEB_DATA, World};
@@ -36,6 +36,9 @@ fn machine() -> Machine {
         runs_in: RunsIn::Region("eu-west-1".parse().expect("a region")),
         budget: None,
         copies: None,
+        host: Host::default(),
+        prices: None,
+        routes: None,
     }
 }
 

@@ -289,6 +289,12 @@ pub struct Requests {
     pub get: u64,
     /// Blocks put.
     pub put: u64,
+    /// Of what was got, reads of S3.
+    #[serde(default)]
+    pub fetch: u64,
+    /// Of what was put, writes to S3.
+    #[serde(default)]
+    pub store: u64,
 }
 
 /// What was said before and what it became.

@@ -4,7 +4,7 @@
 //! into one sentence, which also says what did *not* change and why.
 
 use super::command::{pace_word, verify_word};
-use crate::plan::{Knobs, Machine, Pace, Plan, RunsIn, Verify, clock};
+use crate::plan::{Knobs, Machine, Pace, Plan, Verify, clock};
 use crate::units::{Bytes, Usd};
 
 /// One of them.
@@ -106,20 +106,18 @@ pub fn weighed(made: &Plan, knobs: Knobs) -> Plan {
 /// The machine as far as the plan's figures depend on it: read back from the plan itself, so that this stays pure.
 fn machine_of(plan: &Plan) -> Machine {
     let limit = plan.memory.limit;
-    let runs_in = match RunsIn::parse(&plan.cost.runs_in) {
-        Ok(place) => place,
-        Err(_) if plan.cost.runs_in == RunsIn::Outside.text() => RunsIn::Outside,
-        Err(_) => RunsIn::Assumed,
-    };
     let cgroup = (plan.memory.limit_name == "cgroup").then_some(limit);
     Machine {
         memory: limit,
         available: limit,
         cgroup,
         cores: 1,
-        runs_in,
+        runs_in: plan.facts.runs_in.clone(),
         budget: Some(plan.choices.budget),
         copies: None,
+        host: plan.facts.host.clone(),
+        prices: None,
+        routes: None,
     }
 }
 
