@@ -7,7 +7,7 @@ use super::args::OperationArgs;
 use super::resolve::{Resolved, World};
 use crate::address::{Address, Place};
 use crate::error::{Error, Result};
-use crate::plan::{self, Machine, Operation, Options, Plan, RunsIn, Strategy};
+use crate::plan::{self, Machine, Operation, Options, Plan, Strategy};
 use crate::store::config::Clamp;
 use crate::store::copies::Copies;
 use crate::store::routes::Routes;
@@ -170,7 +170,7 @@ pub async fn make(args: &OperationArgs, world: &World, resolved: &Resolved) -> R
     }
     // The sandbox is on this machine, wherever that is; what it plays is told with --runs-in.
     if resolved.sandbox.is_none() {
-        locate(&mut machine, crate::aws::instance().await);
+        machine.locate(crate::aws::instance().await);
     }
     let plan = match plan::make(&world.aws, operation, &machine).await {
         Ok(plan) => plan,
@@ -182,16 +182,6 @@ pub async fn make(args: &OperationArgs, world: &World, resolved: &Resolved) -> R
         sources.chain(destinations).try_for_each(|account| resolved.limits.check_account(account))?;
     }
     Ok((plan, machine))
-}
-
-/// Puts a machine where its own metadata say it is, unless somebody said so.
-pub fn locate(machine: &mut Machine, instance: Option<crate::aws::Instance>) {
-    let Some(instance) = instance else { return };
-    machine.host.kind = instance.kind;
-    machine.host.private = instance.private;
-    if machine.runs_in == RunsIn::Assumed {
-        machine.runs_in = RunsIn::Metadata(instance.region);
-    }
 }
 
 /// Refuses to run a plan that would change something where nothing may be changed.

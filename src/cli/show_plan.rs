@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::plan::copied::Action;
 use crate::plan::parts::is_retuned;
 use crate::plan::{
-    DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Parent, Plan, SourceKind, Strategy, records,
+    Alternative, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Parent, Plan, SourceKind, Strategy, records,
 };
 use crate::units::{Quantity, Sure, Usd, grouped};
 
@@ -67,9 +67,14 @@ pub fn text(plan: &Plan) -> String {
     for other in plan.alternatives.iter().filter(|other| !other.chosen) {
         let why = other.unavailable.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
         lines.push(format!(
-            "  or     {}: {} once, {} a month, {}{why}",
-            other.name, other.once, other.monthly, other.time
+            "  or     {}: {} once, {} a month, {}; keeps {}{why}",
+            other.name, other.once, other.monthly, other.time, other.keeps
         ));
+        let more = saving(plan, other);
+        if !more.is_empty() || !other.remark.is_empty() {
+            let joined = [more, other.remark.clone()].into_iter().filter(|text| !text.is_empty());
+            lines.push(format!("           {}", joined.collect::<Vec<_>>().join("; ")));
+        }
     }
     lines.extend(plan.findings.iter().filter(|finding| finding.level != Level::Passed).map(finding));
     let passed = plan.findings.iter().filter(|finding| finding.level == Level::Passed).count();
@@ -77,6 +82,16 @@ pub fn text(plan: &Plan) -> String {
         lines.push(format!("  ✓      {passed} checks passed"));
     }
     lines.join("\n")
+}
+
+/// What the other way saves or costs more, once; nothing where that is no difference or not known.
+fn saving(plan: &Plan, other: &Alternative) -> String {
+    let (Some(own), Some(way)) = (plan.cost.once.known(), other.once.known()) else { return String::new() };
+    match own.0 - way.0 {
+        less if less >= 0.005 => format!("{} less once", Usd(less)),
+        more if more <= -0.005 => format!("{} more once", Usd(-more)),
+        _ => String::new(),
+    }
 }
 
 fn source(item: &ItemPlan) -> String {
@@ -181,11 +196,27 @@ fn cost(plan: &Plan) -> Vec<String> {
         "Cost     {} once, {} a month; prices of {}, floe runs {}",
         cost.once, cost.monthly, cost.prices_as_of, cost.runs_in
     )];
-    lines.extend(cost.parts.iter().map(|part| {
+    lines.extend(merged(plan).into_iter().map(|part| {
         let month = if part.monthly { " a month" } else { "" };
         format!("           {:<34} {:>16} {:<10} {}{month}", part.name, quantity(part.quantity), part.unit, part.usd)
     }));
     lines
+}
+
+/// The lines of the bill, those of many sources that are of one kind together.
+fn merged(plan: &Plan) -> Vec<crate::plan::CostPart> {
+    let mut all: Vec<crate::plan::CostPart> = Vec::new();
+    for part in &plan.cost.parts {
+        match all.iter_mut().find(|known| known.name == part.name && known.monthly == part.monthly) {
+            Some(known) => {
+                known.quantity += part.quantity;
+                known.usd.value += part.usd.value;
+                known.usd.sure = known.usd.sure.and(part.usd.sure);
+            }
+            None => all.push(part.clone()),
+        }
+    }
+    all
 }
 
 #[expect(

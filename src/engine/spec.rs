@@ -18,6 +18,7 @@ use crate::grant::Grant;
 use crate::ids::JobId;
 use crate::plan::{ItemPlan, Plan};
 use crate::store::copies::Copies;
+use crate::store::routes::Routes;
 use crate::store::{StateDir, atomic};
 use crate::units::{Blocks, Usd};
 
@@ -122,7 +123,16 @@ impl JobDir {
     }
     /// What floe knows of copies, in the state directory that this is in.
     pub(super) fn copies(&self) -> Copies {
-        Copies::at(self.0.parent().and_then(Path::parent).unwrap_or(Path::new(".")))
+        Copies::at(self.state())
+    }
+
+    /// What jobs took before, in the same state directory.
+    pub(super) fn routes(&self) -> Routes {
+        Routes::at(self.state())
+    }
+
+    fn state(&self) -> &Path {
+        self.0.parent().and_then(Path::parent).unwrap_or(Path::new("."))
     }
 
     /// Takes the job's lock; it is held as long as the file lives.

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use super::journal::Progress;
 use super::budget::Holding;
 use super::call::{Caller, rates};
 use super::hub::Hub;
@@ -77,7 +78,7 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
     row.bandwidth = hub.throttle.setting();
     row.rates = rates(&caller.routes());
     row.requests = progress.requests;
-    row.spent = spent(spec, &row.destinations, progress.requests, progress.bytes_read, progress.bytes_written);
+    row.spent = spent(spec, &row.destinations, &progress);
     row.troubles = progress.troubles;
     row.get_ms = figures.get_ms;
     row.put_ms = figures.put_ms;
@@ -244,7 +245,7 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
     row.bytes_written = progress.bytes_written;
     row.elapsed_seconds = seconds(progress.elapsed_ms);
     row.requests = progress.requests;
-    row.spent = spent(spec, &row.destinations, progress.requests, progress.bytes_read, progress.bytes_written);
+    row.spent = spent(spec, &row.destinations, &progress);
     row.troubles = progress.troubles;
     row.peak_rss = progress.peak_rss;
     row.lanes.setting = picture.lanes.unwrap_or(Lanes::Auto);
@@ -482,7 +483,8 @@ fn left(row: &JobStatus, slow: Rate) -> Option<(f64, f64)> {
 
 /// Dollars so far: the unit prices of the plan's own lines, times what happened.
 #[expect(clippy::cast_precision_loss, reason = "a price")]
-fn spent(spec: &Spec, made: &[DestinationStatus], requests: Requests, read: Bytes, written: Bytes) -> Usd {
+fn spent(spec: &Spec, made: &[DestinationStatus], progress: &Progress) -> Usd {
+    let (requests, read, written) = (progress.requests, progress.bytes_read, progress.bytes_written);
     let Some(item) = spec.plan.items.first() else { return Usd(0.0) };
     let parts = || spec.plan.cost.parts.iter().filter(|part| !part.monthly);
     // What lines of one kind cost on the average: they differ by region only.
@@ -514,7 +516,7 @@ fn spent(spec: &Spec, made: &[DestinationStatus], requests: Requests, read: Byte
         usd += match part.charge {
             Charge::Read => each * read.as_gib(),
             Charge::Written => each * Bytes(written.0 / ours).as_gib(),
-            Charge::Back if is_done() => each * Bytes(written.0 / ours).as_gib().min(part.quantity),
+            Charge::Back => each * Bytes(progress.bytes_read_back.0 / ours).as_gib(),
             // AWS bills what it copied, and says how much only by being done.
             Charge::Service | Charge::Fixed if is_done() => part.usd.value.0,
             _ => 0.0,

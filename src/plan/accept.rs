@@ -10,7 +10,7 @@ use crate::plan::machine::Machine;
 use crate::plan::model::{DestinationKind, DestinationPlan, ItemPlan, Level, Pace, Plan, Strategy, Verify};
 use crate::plan::prices::Prices;
 use crate::plan::weigh;
-use crate::plan::{Finding, alternatives};
+use crate::plan::{Finding, advice, alternatives};
 use crate::units::{Blocks, Bytes};
 
 /// What a user may turn while a plan is open; `None` leaves it as planned.
@@ -158,7 +158,7 @@ impl Plan {
         self.choices.limit(quotas);
         self.memory = weigh::memory(&self.items, &self.choices, machine);
         self.cost = weigh::cost(&self.items, &self.operation.options, &self.choices, &machine.runs_in, prices);
-        self.time = weigh::time(&self.items, &self.operation.options, &self.choices);
+        self.time = weigh::time(&self.items, &self.operation.options, &self.choices, &self.facts);
         self.alternatives = alternatives::of(self, &machine.runs_in, prices);
         let least = self.items.iter().map(|item| floor(weigh::least(item))).max().unwrap_or_default();
         if share < least {
@@ -168,6 +168,8 @@ impl Plan {
                 todo: Some(format!("--memory {}MiB or more", least.0.div_ceil(1024 * 1024))),
             });
         }
+        let advice = advice::of(self, prices);
+        self.findings.extend(advice);
         self.settle();
     }
 
@@ -212,9 +214,10 @@ fn round(value: &mut serde_json::Value) {
     }
 }
 
-/// What findings about weight begin with, so that turning a knob replaces them.
-const WEIGHT: &str = "memory: ";
+/// What findings about the budget begin with.
+const WEIGHT: &str = advice::TOPICS[0];
 
+/// Whether it was made of figures, so that turning a knob makes it anew.
 fn is_weight(finding: &Finding) -> bool {
-    finding.text.starts_with(WEIGHT)
+    advice::TOPICS.iter().any(|topic| finding.text.starts_with(topic))
 }

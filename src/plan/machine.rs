@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::aws::Instance;
 use crate::ids::Region;
 use crate::plan::prices::Spot;
 use crate::store::copies::Copies;
@@ -143,6 +144,16 @@ impl Machine {
             Err(_) => (Bytes(u64::MAX), Bytes(u64::MAX), None),
         };
         Self { memory, available, cgroup, cores, runs_in, budget, copies: None, host: Host::here(), prices: None, routes: None }
+    }
+
+    /// Puts it where its own metadata say it is, unless somebody said where.
+    pub fn locate(&mut self, instance: Option<Instance>) {
+        let Some(instance) = instance else { return };
+        self.host.kind = instance.kind;
+        self.host.private = instance.private;
+        if self.runs_in == RunsIn::Assumed {
+            self.runs_in = RunsIn::Metadata(instance.region);
+        }
     }
 
     /// The tightest outer limit and its name.

@@ -4,6 +4,7 @@
 //! user turns lanes or budget, with the very functions ([`choices`]) that the engine's run is set by.
 
 mod accept;
+mod advice;
 mod alternatives;
 mod archives;
 pub mod choices;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Strategy;
+use super::{Operation, Strategy};
 use crate::units::{Bytes, Quantity, Sure, Usd};
 use crate::within::Within;
 
@@ -192,6 +192,12 @@ pub struct Alternative {
     /// With this time for AWS.
     #[serde(default)]
     pub complete_within: Option<Within>,
+    /// Where it is another operation: what would be planned instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Box<Operation>>,
+    /// What is lost, or gained beside money, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remark: String,
 }
 
 /// What the run is set to: computed once, here; the engine obeys.

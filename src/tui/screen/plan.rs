@@ -331,9 +331,12 @@ fn take(model: &mut Model, at: usize, now: Now) -> Vec<Effect> {
         model.refuse(now, why);
         return Vec::new();
     }
-    let mut operation = plan.operation.clone();
-    operation.options.strategy = way.strategy;
-    operation.options.complete_within = way.complete_within;
+    let operation = way.operation.as_deref().cloned().unwrap_or_else(|| {
+        let mut operation = plan.operation.clone();
+        operation.options.strategy = way.strategy;
+        operation.options.complete_within = way.complete_within;
+        operation
+    });
     open(model, operation, now)
 }
 
