@@ -188,7 +188,7 @@ fn said(operation: &'static str, status: u16, headers: &HeaderMap, body: &[u8]) 
         status: Some(status),
         code: bare_code(&code).to_owned(),
         reason: words.reason,
-        message: words.message.unwrap_or_default(),
+        message: words.message.or(words.lower).unwrap_or_default(),
         request_id: header("x-amzn-requestid").or_else(|| header("x-amz-request-id")).map(str::to_owned),
     }
 }
@@ -204,8 +204,11 @@ fn bare_code(code: &str) -> &str {
 struct Words {
     #[serde(rename = "Reason")]
     reason: Option<String>,
-    #[serde(rename = "Message", alias = "message")]
+    // Some services write both, which an alias would take for a mistake.
+    #[serde(rename = "Message")]
     message: Option<String>,
+    #[serde(rename = "message")]
+    lower: Option<String>,
     #[serde(rename = "__type", alias = "code", alias = "Code")]
     code: Option<String>,
 }
@@ -252,7 +255,7 @@ where
         status: Some(raw.status().as_u16()),
         code: meta.code().map(|code| bare_code(code).to_owned()).unwrap_or_default(),
         reason: words.reason,
-        message: meta.message().map(str::to_owned).or(words.message).unwrap_or_default(),
+        message: meta.message().map(str::to_owned).or(words.message).or(words.lower).unwrap_or_default(),
         request_id: meta
             .extra("aws_request_id")
             .map(str::to_owned)

@@ -16,7 +16,7 @@ use crate::aws::{Settings, WorldId};
 use crate::error::{Error, Result};
 use crate::grant::Grant;
 use crate::ids::JobId;
-use crate::plan::{ItemPlan, Plan};
+use crate::plan::{Charge, ItemPlan, Plan};
 use crate::store::copies::Copies;
 use crate::store::routes::Routes;
 use crate::store::{StateDir, atomic};
@@ -74,6 +74,15 @@ impl Spec {
     #[must_use]
     pub fn cost(&self) -> Usd {
         Usd(self.plan.cost.once.value.0 * self.share)
+    }
+
+    /// Requests of the data plane that the plan counts on: listed, got and put.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are small and positive")]
+    pub fn requests(&self) -> u64 {
+        let counted = [Charge::List, Charge::Get, Charge::Put, Charge::Fetch, Charge::Store];
+        let parts = self.plan.cost.parts.iter().filter(|part| counted.contains(&part.charge));
+        parts.map(|part| part.quantity).sum::<f64>().ceil() as u64
     }
 
     /// Refuses another world than the one that the plan was made in.

@@ -395,6 +395,7 @@ fn empty(spec: &Spec) -> JobStatus {
             cost: spec.cost(),
             seconds_low: spec.plan.time.low_seconds * spec.share,
             seconds_high: spec.plan.time.high_seconds * spec.share,
+            requests: spec.requests(),
         },
         ..row
     }

@@ -1,15 +1,20 @@
 //! What a run is set to, computed in one place: the estimate and the engine call these very functions.
 //!
-//! Weights are the measured cost of what an item holds on its whole way: its block, and the read buffer
-//! that its connection keeps (hyper's adaptive buffer grows to 417,792 bytes and block bodies do fill it).
+//! Weights are the measured cost of what an item holds on its whole way: its block, and what the connection that brings
+//! it keeps. Blocks of EBS come by connections that read 64 KiB at a time, or 16 KiB under TLS (`aws/plain.rs`); those of
+//! S3 come by the SDK's, whose adaptive buffer grows to 417,792 bytes and is filled where there is no TLS.
 
 use crate::archive::FRAME_MAX;
 use crate::plan::model::{Choices, Options, Pace};
 use crate::plan::parts::copy_lanes;
 use crate::units::{BLOCK_BYTES, Blocks, Bytes};
 
-/// What one block in flight weighs when it is read over HTTP: its bytes and the connection's read buffer.
-pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + 417_792);
+/// What a connection to EBS keeps: 64 KiB of read buffer, and 32 KiB of HTTP and TLS state (two records, the task).
+pub const EBS_CONNECTION: Bytes = Bytes::kib(96);
+/// What one of the SDK's to S3 keeps: its read buffer at its largest.
+pub const S3_CONNECTION: Bytes = Bytes(417_792);
+/// What one block in flight weighs when it is read from EBS: its bytes and the connection's.
+pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + EBS_CONNECTION.0);
 /// What one block in flight weighs when it is read from a file: its bytes and the put's small buffers.
 pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + 65_536);
 /// What the frame of one block weighs, compressed or stored, until its object was acknowledged.
@@ -239,6 +244,6 @@ mod tests {
         assert_eq!(choose(Blocks(2048), FETCHED_ITEM, Bytes::mib(256), &options).cursors, 1);
         let large = choose(Blocks(33_554_432), FETCHED_ITEM, Bytes::mib(256), &options);
         assert_eq!((large.cursors, large.lanes_start), (16, 64));
-        assert_eq!(large.lanes_max, 249);
+        assert_eq!(large.lanes_max, 256, "memory has room for what the pace wants");
     }
 }

@@ -5,12 +5,19 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::address::{self, Address};
 use crate::aws::{Aws, Session};
 use crate::error::Error;
-use crate::ids::Region;
+use crate::ids::{Profile, Region, SnapshotId};
+use crate::inventory::State;
+use crate::plan::count;
 use crate::plan::machine::{Host, Machine};
-use crate::plan::model::{DestinationKind, Finding, ItemPlan, Level, Plan, QuotaFact, SourceKind, Strategy};
+use crate::plan::model::{
+    DestinationKind, Finding, ItemPlan, KnownDelta, Level, Plan, QuotaFact, SourceKind, Strategy,
+};
 use crate::plan::prices::{Live, Prices, Spot, update};
+use crate::store::copies::{Copied, Holds, Spot as Place};
+use crate::units::Quantity;
 
 /// Reads them into the plan; what could not be had becomes a finding.
 pub(super) async fn gather(aws: &Aws, plan: &mut Plan, machine: &Machine, quotas: Vec<QuotaFact>) {
@@ -20,7 +27,12 @@ pub(super) async fn gather(aws: &Aws, plan: &mut Plan, machine: &Machine, quotas
         plan.facts.past = routes.past(&route(item, &machine.runs_in.text()));
     }
     let session = any_session(aws, &plan.items).await;
-    let (live, host) = tokio::join!(prices(aws, plan, machine, session.as_ref()), host(machine, session.as_ref()));
+    let (live, host, delta) = tokio::join!(
+        prices(aws, plan, machine, session.as_ref()),
+        host(machine, session.as_ref()),
+        delta(aws, plan, machine)
+    );
+    plan.facts.deltas.extend(delta);
     plan.facts.host = host;
     match live {
         None => {}
@@ -35,6 +47,59 @@ pub(super) async fn gather(aws: &Aws, plan: &mut Plan, machine: &Machine, quotas
             todo: why.todo,
         }),
     }
+}
+
+/// Copies that are asked after: each takes a look at what changed, five pages of it at most.
+const CANDIDATES: usize = 3;
+
+/// A copy of an earlier snapshot of the same lineage that is where the new one is to be: only what changed would have to
+/// be moved. Of several the one with the fewest changes. What cannot be looked at is no way, and no error.
+async fn delta(aws: &Aws, plan: &Plan, machine: &Machine) -> Option<KnownDelta> {
+    let ([item], Some(copies)) = (plan.items.as_slice(), &machine.copies) else { return None };
+    let [to] = item.destinations.as_slice() else { return None };
+    let (SourceKind::Snapshot { id, .. }, DestinationKind::Snapshot { on: None, .. }) = (&item.source.kind, &to.kind)
+    else {
+        return None;
+    };
+    let (from, region) = (item.source.region.as_ref()?, to.region.as_ref()?);
+    let world = plan.world.text();
+    let mut known: Vec<(Copied, SnapshotId, SnapshotId)> = copies
+        .all()
+        .into_iter()
+        .filter_map(|copied| match (&copied.spot, &copied.holds) {
+            (Place::Snapshot(copy), Holds::Proved(held)) => {
+                let fits = copied.world == world && copy.region == *region && held.region == *from && held.id != *id;
+                let (copy, held) = (copy.id.clone(), held.id.clone());
+                fits.then_some((copied, copy, held))
+            }
+            _ => None,
+        })
+        .collect();
+    known.sort_by_key(|(copied, ..)| std::cmp::Reverse(copied.at));
+    let here = aws.session(item.source.profile.as_ref(), Some(from)).await.ok()?;
+    let there = aws.session(to.profile.as_ref(), Some(region)).await.ok()?;
+    let mut best: Option<KnownDelta> = None;
+    for (_, copy, held) in known.into_iter().take(CANDIDATES) {
+        let usable = there.ec2().snapshot(&copy).await.is_ok_and(|row| row.state == State::Completed);
+        if !usable {
+            continue;
+        }
+        let Ok((counted, all)) = count::changes(here.ebs(), &held, id).await else { continue };
+        let blocks = if all { Quantity::exact(counted.blocks) } else { Quantity::at_most(item.source.blocks.value) };
+        if best.as_ref().is_some_and(|best| best.blocks.value <= blocks.value) {
+            continue;
+        }
+        let at = |profile: &Option<Profile>, region: &Region| address::Place {
+            profile: profile.clone(),
+            region: Some(region.clone()),
+        };
+        let mut operation = plan.operation.clone();
+        operation.sources = vec![Address::Delta(at(&item.source.profile, from), held, id.clone())];
+        operation.destinations = vec![Address::OnParent(at(&to.profile, region), copy.clone())];
+        (operation.options.strategy, operation.options.complete_within) = (Strategy::Direct, None);
+        best = Some(KnownDelta { operation, name: format!("delta on {copy}"), blocks });
+    }
+    best
 }
 
 /// How one way from a source to its destinations is told from others: what runs on it is about as fast as the last time.

@@ -17,7 +17,7 @@ use super::faults::{Call, Fault, Faults};
 use super::model::OptIn;
 use super::sigv4::{self, Claim};
 use super::stats::{InFlight, Stats};
-use super::{Caller, Sandbox, ec2, kms, lock, pricing, quotas, s3, sts, wire};
+use super::{Caller, Sandbox, ec2, imds, kms, lock, pricing, quotas, s3, sts, wire};
 
 /// The connection is to be reset instead of answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,6 +262,9 @@ impl Sandbox {
     pub(super) async fn answer(self: &Arc<Self>, request: Request<Bytes>) -> Result<Response<Body>, Reset> {
         if let Some(path) = request.uri().path().strip_prefix("/_sandbox/") {
             return Ok(self.admin(path, &request));
+        }
+        if imds::is_for(&request) {
+            return Ok(imds::handle(self, &request));
         }
         let claim = Claim::read(&request);
         let name = claim.as_ref().map_or_else(|_| guess(&request), |claim| claim.service.as_str());

@@ -12,6 +12,7 @@ mod dispatch;
 pub mod ebs;
 pub mod ec2;
 pub mod faults;
+mod imds;
 mod join;
 mod journal;
 mod kms;

@@ -54,3 +54,4 @@ mod users;
 mod verify;
 mod voyage;
 mod waits;
+mod weighed;

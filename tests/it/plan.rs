@@ -85,6 +85,33 @@ async fn transfer_is_priced_by_where_floe_runs() {
     assert!((transfer(RunsIn::Assumed) - outside).abs() < 1e-9, "where nobody said it, the dear way is taken");
 }
 
+/// 15,292 GiB, the same copy, by where the machine stands: one border, one border, two borders, the internet.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_copy_costs_what_its_route_costs() {
+    let world = World::calm().await;
+    let plan = plan(&world, LARGE, &["eu-west-1:"], Options::default()).await.expect("a plan");
+    let gib = 31_318_565.0 / 2048.0;
+    let at = |runs_in: RunsIn| {
+        let plan = plan.reweighed(Knobs::default(), &Machine { runs_in, ..machine() });
+        let parts = || plan.cost.parts.iter().filter(|part| part.name.contains("transfer"));
+        let advised = plan.findings.iter().any(|found| found.text.starts_with("money: on a machine in "));
+        (parts().map(|part| part.usd.value.0).sum::<f64>(), parts().count(), advised)
+    };
+    let region = |name: &str| RunsIn::Region(name.parse().expect("a region"));
+    let near = |found: f64, wanted: f64| assert!((found - wanted).abs() < 0.005, "{found} for {wanted}");
+    for (place, legs) in [(region("us-east-1"), 1), (region("eu-west-1"), 1)] {
+        let (usd, count, advised) = at(place);
+        near(usd, gib * 0.02);
+        assert_eq!((count, advised), (legs, false), "no better place");
+    }
+    let (usd, count, advised) = at(region("ap-southeast-2"));
+    near(usd, gib * 0.02 + gib * 0.098);
+    assert!(count == 2 && advised);
+    let (usd, count, advised) = at(RunsIn::Outside);
+    near(usd, 10_240.0 * 0.09 + (gib - 10_240.0) * 0.085);
+    assert!(count == 1 && advised, "into AWS nothing is charged");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn turning_a_knob_keeps_the_facts_and_moves_the_figures() {
     let world = World::calm().await;

@@ -308,6 +308,17 @@ pub struct Predicted {
     pub seconds_low: f64,
     /// Seconds at worst.
     pub seconds_high: f64,
+    /// Requests of the data plane: listed, got and put.
+    #[serde(default)]
+    pub requests: u64,
+}
+
+impl Requests {
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> u64 {
+        self.list + self.get + self.put
+    }
 }
 
 /// One job, as every front shows it.

@@ -10,10 +10,10 @@ mod s3;
 mod time;
 
 use crate::plan::choices::{
-    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LOCAL_ITEM, compressing, lanes_for,
+    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LOCAL_ITEM, S3_CONNECTION, compressing, lanes_for,
 };
 use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, SourceKind};
-use crate::units::Bytes;
+use crate::units::{BLOCK_BYTES, Bytes};
 
 pub(super) use cost::cost;
 pub(super) use memory::memory;
@@ -26,7 +26,7 @@ pub const fn item_weight(source: &SourceKind) -> Bytes {
         SourceKind::Snapshot { .. } | SourceKind::Image { .. } | SourceKind::Delta { .. } => FETCHED_ITEM,
         SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Prefix { .. } => LOCAL_ITEM,
         // A block and the frame that it comes out of, or the answer that it is taken from.
-        SourceKind::Archive { .. } | SourceKind::Object { .. } => Bytes(FETCHED_ITEM.0 + FRAME.0),
+        SourceKind::Archive { .. } | SourceKind::Object { .. } => Bytes(BLOCK_BYTES + S3_CONNECTION.0 + FRAME.0),
     }
 }
 

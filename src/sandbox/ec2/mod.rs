@@ -15,6 +15,7 @@ mod query;
 mod settings;
 mod snapshots;
 mod tags;
+mod types;
 mod volumes;
 
 use http::StatusCode;
@@ -38,7 +39,7 @@ struct Ask<'a> {
 type Action = fn(&Ask<'_>) -> Result<String, Fault>;
 
 /// What this EC2 can do.
-const ACTIONS: [(&str, Action); 14] = [
+const ACTIONS: [(&str, Action); 15] = [
     ("DescribeRegions", places::describe_regions),
     ("DescribeAvailabilityZones", places::describe_availability_zones),
     ("DescribeSnapshots", snapshots::describe),
@@ -50,6 +51,7 @@ const ACTIONS: [(&str, Action); 14] = [
     ("DescribeImages", images::describe),
     ("DeregisterImage", images::deregister),
     ("DescribeInstances", instances::describe),
+    ("DescribeInstanceTypes", types::describe),
     ("GetEbsEncryptionByDefault", settings::encryption_by_default),
     ("GetEbsDefaultKmsKeyId", settings::default_key),
     ("CreateTags", tags::create),

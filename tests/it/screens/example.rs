@@ -289,6 +289,7 @@ pub fn watched() -> JobStatus {
         cost: plan.cost.once.value,
         seconds_low: plan.time.low_seconds,
         seconds_high: plan.time.high_seconds,
+        requests: 0,
     };
     job.peak_rss = Bytes::mib(244);
     hold(&mut job, [16, 54, 69], 54, vec![51]);
@@ -371,7 +372,7 @@ fn others() -> Vec<JobStatus> {
     });
     done.elapsed_seconds = 64.0;
     done.peak_rss = Bytes::mib(88);
-    done.predicted = Predicted { memory: Bytes::mib(95), cost: Usd(0.21), seconds_low: 60.0, seconds_high: 71.0 };
+    done.predicted = Predicted { memory: Bytes::mib(95), cost: Usd(0.21), seconds_low: 60.0, seconds_high: 71.0, requests: 0 };
     vec![small, queued, waiting, done]
 }
 
