@@ -174,6 +174,7 @@ pub struct Size {
 
 /// `floe plan`.
 #[derive(Debug, Args)]
+#[command(after_help = crate::plan::pace::table())]
 pub struct PlanArgs {
     /// What to copy where.
     #[command(flatten)]

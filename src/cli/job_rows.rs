@@ -6,7 +6,7 @@ use super::args::Format;
 use super::outcome::Outcome;
 use super::table::Side;
 use super::{say, table};
-use crate::engine::protocol::{JobState, JobStatus, Stall};
+use crate::engine::protocol::{JobState, JobStatus, Predicted, Requests, Stall};
 use crate::error::Result;
 use crate::ids::JobId;
 use crate::units::grouped;
@@ -26,6 +26,9 @@ struct Row<'a> {
     ended: Option<String>,
     elapsed_seconds: f64,
     spent_usd: f64,
+    requests: Requests,
+    peak_rss_bytes: u64,
+    predicted: Predicted,
     left_overs: Vec<String>,
     rate_bytes_per_second: f64,
     lanes: u32,
@@ -53,6 +56,9 @@ impl<'a> Row<'a> {
             ended: job.ended.map(|at| at.to_string()),
             elapsed_seconds: job.elapsed_seconds,
             spent_usd: job.spent.0,
+            requests: job.requests,
+            peak_rss_bytes: job.peak_rss.0,
+            predicted: job.predicted,
             left_overs: job.left_overs.iter().map(ToString::to_string).collect(),
             rate_bytes_per_second: job.rate.0,
             lanes: job.lanes.now,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::address::Address;
 use crate::engine::compare::{Compared, Watch};
-use crate::engine::protocol::{DestinationState, DestinationStatus, Evidence, JobStatus, Requests};
+use crate::engine::protocol::{DestinationState, DestinationStatus, Evidence, JobStatus};
 use crate::error::Error;
 use crate::ids::JobId;
 use crate::plan::Strategy;
@@ -26,10 +26,6 @@ pub struct Outcome {
     throttles: u64,
     elapsed_seconds: f64,
     peak_rss_bytes: u64,
-    /// Dollars by the requests and bytes that were counted; nothing is metered in a comparison.
-    spent_usd: f64,
-    /// What was asked of the data plane.
-    requests: Requests,
     predicted: Predicted,
     /// Of a comparison: how long each side is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,8 +78,6 @@ struct Predicted {
     memory_bytes: u64,
     cost_usd: f64,
     seconds: f64,
-    /// Of the data plane, together.
-    requests: u64,
 }
 
 /// Blocks that differ.
@@ -108,13 +102,10 @@ impl Outcome {
             throttles: job.troubles.throttles(),
             elapsed_seconds: job.elapsed_seconds,
             peak_rss_bytes: job.peak_rss.0,
-            spent_usd: job.spent.0,
-            requests: job.requests,
             predicted: Predicted {
                 memory_bytes: job.predicted.memory.0,
                 cost_usd: job.predicted.cost.0,
                 seconds: f64::midpoint(job.predicted.seconds_low, job.predicted.seconds_high),
-                requests: job.predicted.requests,
             },
             lengths: None,
             different: None,
@@ -165,8 +156,6 @@ impl Outcome {
             throttles: of(&watch.throttles),
             elapsed_seconds: took.as_secs_f64(),
             peak_rss_bytes: of(&watch.peak_rss),
-            spent_usd: 0.0,
-            requests: Requests::default(),
             predicted: Predicted::default(),
             lengths: known.map(|compared| compared.lengths.iter().map(|length| length.0).collect()),
             different: Some(known.map(ranges).unwrap_or_default()),

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::plan::copied::Action;
 use crate::plan::parts::is_retuned;
 use crate::plan::{
-    Alternative, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Parent, Plan, SourceKind, Strategy, records,
+    Alternative, DestinationKind, DestinationPlan, Finding, Fit, Choices, ItemPlan, Level, Pace, Parent, Plan, QuotaFact, SourceKind, Strategy, records,
 };
 use crate::units::{Quantity, Sure, Usd, grouped};
 
@@ -61,6 +61,7 @@ pub fn text(plan: &Plan) -> String {
         records.journal
     ));
     lines.extend(cost(plan));
+    lines.extend(plan.items.iter().any(|item| item.is_read() || item.is_copied()).then(|| choices(plan)));
     let glyph = plan.time.sure.glyph();
     let time = plan.time.text();
     lines.push(format!("Time     {glyph} {time}, bound by {}", plan.time.bound_by));
@@ -82,6 +83,30 @@ pub fn text(plan: &Plan) -> String {
         lines.push(format!("  ✓      {passed} checks passed"));
     }
     lines.join("\n")
+}
+
+/// What the run is set to, and what holds it there.
+fn choices(plan: &Plan) -> String {
+    let (set, options) = (&plan.choices, &plan.operation.options);
+    let pace = pace_word(options.pace);
+    let held = set.held_by(options, plan.items.iter().all(ItemPlan::is_copied));
+    let lists = match plan.items.iter().any(|item| item.source.kind.is_snapshot()) {
+        true => {
+            let (s, verb) = if set.cursors == 1 { ("", "lists") } else { ("s", "list") };
+            format!("; {} cursor{s} {verb} {} blocks a page", set.cursors, grouped(set.page_size.into()))
+        }
+        false => String::new(),
+    };
+    format!("Pace     {pace}: {} lanes at first, {} at most ({held}){lists}", set.lanes_start, set.lanes_max)
+}
+
+const fn pace_word(pace: Pace) -> &'static str {
+    match pace {
+        Pace::Balanced => "balanced",
+        Pace::Aggressive => "aggressive",
+        Pace::Conservative => "conservative",
+        Pace::CostEfficient => "cost-efficient",
+    }
 }
 
 /// What the other way saves or costs more, once; nothing where that is no difference or not known.
@@ -250,6 +275,8 @@ struct Document<'a> {
     disk: Disk,
     cost: Cost<'a>,
     time: Time<'a>,
+    choices: &'a Choices,
+    quotas: &'a [QuotaFact],
     alternatives: Vec<Other<'a>>,
     findings: Vec<Found<'a>>,
 }
@@ -316,6 +343,8 @@ struct Other<'a> {
     time: &'a str,
     keeps: &'a str,
     chosen: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    remark: &'a str,
     unavailable: Option<&'a str>,
 }
 
@@ -373,6 +402,8 @@ fn document(plan: &Plan) -> Document<'_> {
             high_seconds: plan.time.high_seconds,
             bound_by: &plan.time.bound_by,
         },
+        choices: &plan.choices,
+        quotas: &plan.facts.quotas,
         alternatives: plan
             .alternatives
             .iter()
@@ -383,6 +414,7 @@ fn document(plan: &Plan) -> Document<'_> {
                 time: &other.time,
                 keeps: &other.keeps,
                 chosen: other.chosen,
+                remark: &other.remark,
                 unavailable: other.unavailable.as_deref(),
             })
             .collect(),

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
 use crate::plan::choices::{Quotas, choose, floor};
@@ -24,6 +25,10 @@ pub struct Knobs {
     pub pace: Option<Pace>,
     /// How far the copy is proved.
     pub verify: Option<Verify>,
+    /// Bytes a second, read plus written; `Some(None)` for no limit.
+    pub bandwidth: Option<Option<Bytes>>,
+    /// Storage class of what is written to S3.
+    pub class: Option<&'static str>,
 }
 
 impl Plan {
@@ -120,6 +125,17 @@ impl Plan {
         }
         if let Some(verify) = knobs.verify {
             options.verify = verify;
+        }
+        if let Some(rate) = knobs.bandwidth {
+            options.bandwidth = rate.map(Bandwidth::always);
+        }
+        if let Some(class) = knobs.class {
+            options.storage_class = Some(class.to_owned());
+            for to in plan.items.iter_mut().flat_map(|item| &mut item.destinations) {
+                if let DestinationKind::Archive { keep, .. } | DestinationKind::Object { keep, .. } = &mut to.kind {
+                    keep.class = Some(class.to_owned());
+                }
+            }
         }
         let machine = Machine { budget: knobs.budget.or(Some(plan.choices.budget)), ..machine.clone() };
         plan.findings.retain(|finding| !is_weight(finding));

@@ -169,9 +169,8 @@ fn deltas(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {
 }
 
 /// Classes that an archive could be kept in, and how long until it can be read there.
-const CLASSES: [(&str, &str); 4] = [
+const CLASSES: [(&str, &str); 3] = [
     ("STANDARD", "read at once"),
-    ("STANDARD_IA", "read at once"),
     ("GLACIER_IR", "read at once"),
     ("DEEP_ARCHIVE", "hours before it can be read"),
 ];

@@ -92,15 +92,19 @@ impl Host {
     }
 }
 
-/// SHA-256 of [`HASHED`] bytes, by this core: some five milliseconds.
-#[expect(clippy::cast_precision_loss, reason = "a few MiB")]
+/// SHA-256 on one core: the best of some short runs, because others may use the core meanwhile. Five milliseconds.
+#[expect(clippy::cast_precision_loss, reason = "a MiB")]
 fn hashing() -> f64 {
-    const HASHED: usize = 8 * 1024 * 1024;
+    const HASHED: usize = 1024 * 1024;
+    const RUNS: usize = 8;
     let bytes = vec![0x5a_u8; HASHED];
-    let began = std::time::Instant::now();
-    let digest = crate::units::Digest::of(std::hint::black_box(&bytes));
-    std::hint::black_box(digest);
-    HASHED as f64 / (1024.0 * 1024.0) / began.elapsed().as_secs_f64().max(1e-6)
+    let run = || {
+        let began = std::time::Instant::now();
+        std::hint::black_box(crate::units::Digest::of(std::hint::black_box(&bytes)));
+        began.elapsed().as_secs_f64()
+    };
+    let best = (0..RUNS).map(|_| run()).fold(f64::INFINITY, f64::min);
+    HASHED as f64 / (1024.0 * 1024.0) / best.max(1e-6)
 }
 
 /// What a plan needs to know of the machine.

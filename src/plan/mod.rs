@@ -24,6 +24,7 @@ mod model;
 mod native;
 mod objects;
 mod onto;
+pub mod pace;
 pub mod parts;
 mod peer;
 pub mod prices;

@@ -1,9 +1,13 @@
 //! What plans say of money, against what the sandbox counted and what its price list says; live prices and the machine
 //! as metadata tell it, and what is said where they are denied.
 
+use floe::engine::protocol::JobState;
+use floe::plan::{Options, Pace};
 use floe::sandbox::faults::{Fault, Faults, Rule};
+use floe::units::Bytes;
 use serde_json::Value;
 
+use crate::rig::{Rig, row_when, start};
 use crate::support::{WEB_DATA, World};
 
 /// Dollars of one request in us-east-1, written down here a second time.
@@ -44,8 +48,9 @@ async fn held(world: &World, args: &[&str]) -> (Value, Value) {
     let put = requests(world, &["PutSnapshotBlock"]);
     let store = requests(world, &["PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload"]);
     let fetch = requests(world, &["GetObject"]);
-    let output = world.run(&["jobs", "show", "-o", "json"]).await;
-    let job: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let output = world.run(&["jobs", "ls", "-o", "json"]).await;
+    let jobs: Value = serde_json::from_slice(&output.stdout).expect("jobs");
+    let job = &jobs[0];
     let counted = list * LIST + get * GET + put * PUT;
     let s3 = store * S3_PUT + fetch * S3_GET;
     let spent = job["spent_usd"].as_f64().expect("a meter");
@@ -137,7 +142,10 @@ async fn where_prices_and_quotas_are_denied_the_plan_says_so_and_goes_by_what_is
     assert!(shown.contains("prices are those of the table of 2026-09-21"), "{shown}");
     assert!(shown.contains("floe iam prices") || shown.contains("pricing:GetProducts"), "{shown}");
     assert!(shown.contains("quota: Service Quotas did not tell"), "{shown}");
-    assert!(shown.contains("AWS's default: Service Quotas was not told"), "{shown}");
+    let said = plan(&world, &[&source, "eu-west-1:"]).await;
+    let quotas = said["quotas"].as_array().expect("quotas");
+    assert!(quotas.len() >= 5 && quotas.iter().all(|quota| quota["told"] == false), "{quotas:?}");
+    assert!(quotas.iter().any(|quota| quota["code"] == "L-AFAE1BE8" && quota["value"] == 1000.0), "AWS's default");
     let refused = world.run(&["prices", "--live", "--region", "eu-west-1"]).await;
     assert_eq!(refused.status.code(), Some(1));
 }
@@ -157,4 +165,111 @@ async fn an_instance_is_found_by_its_metadata_and_its_network_binds() {
     // Who says where it runs is believed.
     let told = text(&world, &["plan", source, "eu-west-1:", "--runs-in", "eu-west-1"]).await;
     assert!(told.contains("floe runs eu-west-1") && !told.contains("metadata"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_there_already_makes_a_delta_of_the_next_one_and_the_route_is_known_then() {
+    let world = World::calm().await;
+    let at = ["--runs-in", "eu-west-1"];
+    let earlier = "us-east-1:snap-0feed0000000da7a2";
+    let args: Vec<&str> = ["copy", "--yes", "-q", "--foreground", earlier, "eu-west-1:"].into_iter().chain(at).collect();
+    let (code, copied, stderr) = world.json(&args.iter().copied().chain(["-o", "json"]).collect::<Vec<_>>()).await;
+    assert_eq!(code, 0, "{stderr}");
+    let copy = copied["destinations"][0]["address"].as_str().expect("an address").rsplit(':').next().expect("an id").to_owned();
+
+    let source = format!("us-east-1:{WEB_DATA}");
+    let said = plan(&world, &[&source, "eu-west-1:", at[0], at[1]]).await;
+    let ways = said["alternatives"].as_array().expect("ways");
+    let delta = ways.iter().find(|way| way["name"].as_str() == Some(&format!("delta on {copy}"))).expect("a delta");
+    // Counted by another client: what the later snapshot does not share with the earlier one.
+    let (first, second) = ("snap-0feed0000000da7a2", WEB_DATA);
+    let ebs = world.ebs("prod", "us-east-1");
+    let changed = ebs.list_changed_blocks().first_snapshot_id(first).second_snapshot_id(second).max_results(10_000);
+    let changed = changed.send().await.expect("a page").changed_blocks().len();
+    let changed = f64::from(u32::try_from(changed).expect("a few"));
+    assert!(changed > 0.0);
+    let (whole, once) = (said["cost"]["total_usd"].as_f64().expect("usd"), delta["once_usd"].as_f64().expect("usd"));
+    let moved = changed * (GET + PUT) + changed / 2048.0 * 0.02;
+    assert!(once < whole && (once - moved).abs() < 0.0001, "{once} for {moved}, {whole} whole");
+    // The other way takes it: the same addresses as a delta, and it can be planned.
+    let onto = format!("eu-west-1:{copy}+");
+    let range = format!("us-east-1:{first}..{second}");
+    let taken = plan(&world, &[&range, &onto, at[0], at[1]]).await;
+    assert!((taken["cost"]["total_usd"].as_f64().expect("usd") - once).abs() < 0.0001, "{taken}");
+    // The same way was gone before: that says how fast it is.
+    let bound = said["time"]["bound_by"].as_str().expect("a limit");
+    let (low, high) = (said["time"]["low_seconds"].as_f64(), said["time"]["high_seconds"].as_f64());
+    assert!(high.expect("high") <= 2.0 * low.expect("low") + 1e-6, "{said}");
+    let routes = std::fs::read_dir(world.path(".local/state/floe")).expect("the state directory");
+    assert!(routes.filter_map(Result::ok).any(|entry| entry.file_name() == "routes.json"), "kept ({bound})");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_held_against_other_classes_the_archive_tier_and_leaving_it() {
+    let world = World::calm().await;
+    let source = format!("us-east-1:{WEB_DATA}");
+    let to = ["s3://floe-vault-us-east-1/a/", "--runs-in", "us-east-1", "--storage-class", "GLACIER_IR"];
+    let said = plan(&world, &[&source, to[0], to[1], to[2], to[3], to[4]]).await;
+    let ways = said["alternatives"].as_array().expect("ways");
+    let of = |name: &str| ways.iter().find(|way| way["name"].as_str() == Some(name)).expect("the way");
+    let month = |name: &str| of(name)["monthly_usd"].as_f64().expect("usd");
+    let gib = quantity(&said, "S3 GLACIER_IR storage");
+    let near = |found: f64, wanted: f64| assert!((found - wanted).abs() < 1e-6, "{found} for {wanted}");
+    near(month("S3 STANDARD"), gib * 0.023);
+    near(month("EBS archive tier"), gib * 0.0125);
+    near(month("leave it"), gib * 0.05);
+    assert!(of("EBS archive tier")["remark"].as_str().expect("words").contains("dearer than leaving it"), "{ways:?}");
+    // Ninety days have to be paid for.
+    let findings = said["findings"].to_string();
+    assert!(findings.contains("GLACIER_IR is paid for a shortest time"), "{findings}");
+    let shown = text(&world, &["plan", &source, to[0], to[1], to[2], to[3], to[4]]).await;
+    assert!(shown.contains("Pace     balanced: 128 lanes at first"), "{shown}");
+    assert!(shown.contains("at most (the memory); 1 cursor lists"), "{shown}");
+}
+
+/// Reading back from a class costs by the GiB, and so does what its plan says.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_from_an_infrequent_class_is_charged_for() {
+    let world = World::calm().await;
+    let source = format!("us-east-1:{WEB_DATA}");
+    let vault = "s3://floe-vault-us-east-1/ia/";
+    let copy = ["copy", "--yes", "-q", "--foreground", &source, vault, "--storage-class", "STANDARD_IA", "-o", "json"];
+    let (code, _, stderr) = world.json(&copy).await;
+    assert_eq!(code, 0, "{stderr}");
+    let archive = format!("{vault}{WEB_DATA}/");
+    let said = plan(&world, &[&archive, "null:", "--runs-in", "us-east-1"]).await;
+    let parts = said["cost"]["parts"].as_array().expect("parts");
+    let part = parts.iter().find(|part| part["name"].as_str() == Some("retrieval from STANDARD_IA in us-east-1"));
+    let part = part.unwrap_or_else(|| panic!("{said}"));
+    let (gib, usd) = (part["quantity"].as_f64().expect("GiB"), part["usd"].as_f64().expect("usd"));
+    assert!(gib > 0.0 && (usd - gib * 0.01).abs() < 1e-9, "{part}");
+}
+
+/// Whatever is asked for, the job runs with what its plan says, as the sandbox sees it from outside.
+#[tokio::test(flavor = "multi_thread")]
+async fn planned_choices_are_the_executed_ones() {
+    let seed = fastrand::u64(..);
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let mut faults = Faults::default();
+    faults.rules.push(Rule::of(Fault::Delay { ms: 5, jitter: 0 }).on("GetSnapshotBlock"));
+    let rig = Rig::with(faults).await;
+    let engine = rig.engine(None).await;
+    for _ in 0..4 {
+        let options = Options {
+            pace: [Pace::Balanced, Pace::Aggressive, Pace::Conservative, Pace::CostEfficient][dice.usize(..4)],
+            concurrency: dice.bool().then(|| dice.u32(1..300)),
+            memory: dice.bool().then(|| Bytes::mib(dice.u64(4..256))),
+            ..Options::default()
+        };
+        let plan = rig.plan(&rig.source(), &["null:"], options.clone()).await;
+        rig.world.running.sandbox.counters().reset();
+        let job = start(&engine, &plan).await;
+        let row = row_when(&engine, job, |row| row.state == JobState::Done).await;
+        let most = rig.world.running.sandbox.counters().picture().api("GetSnapshotBlock").max_in_flight;
+        assert_eq!(row.lanes.cap, plan.choices.lanes_max, "seed {seed}: {options:?}");
+        assert!(most >= 1 && most <= u64::from(plan.choices.lanes_max), "seed {seed}: {most} at once, {options:?}");
+        let listed = f64::from(u32::try_from(row.requests.list).expect("a few"));
+        let said = plan.cost.parts.iter().find(|part| part.name.starts_with("List in")).expect("a line").quantity;
+        assert!(listed <= said, "seed {seed}: {listed} pages, {said} said, {options:?}");
+    }
 }
