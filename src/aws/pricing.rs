@@ -170,17 +170,15 @@ async fn ask(context: &Context, service: &str, filters: &[(&str, &str)], token: 
         let partition = context.region().partition();
         return Err(Error::failed(format!("{}: the Pricing API has no prices of partition {partition}", what())));
     };
-    let filters: Vec<_> = filters
-        .iter()
-        .map(|(field, value)| json!({ "Type": "TERM_MATCH", "Field": field, "Value": value }))
-        .collect();
-    let mut body =
-        json!({ "ServiceCode": service, "Filters": filters, "FormatVersion": "aws_v1", "MaxResults": 100 });
+    let filters: Vec<_> =
+        filters.iter().map(|(field, value)| json!({ "Type": "TERM_MATCH", "Field": field, "Value": value })).collect();
+    let mut body = json!({ "ServiceCode": service, "Filters": filters, "FormatVersion": "aws_v1", "MaxResults": 100 });
     if let Some(token) = token {
         body["NextToken"] = token.into();
     }
     let region: Region = home.parse().map_err(Error::failed)?;
-    let endpoint = context.endpoint_of("Pricing").unwrap_or_else(|| format!("https://api.pricing.{home}.amazonaws.com"));
+    let endpoint =
+        context.endpoint_of("Pricing").unwrap_or_else(|| format!("https://api.pricing.{home}.amazonaws.com"));
     let call = Call {
         operation: "pricing:GetProducts",
         method: Method::POST,
@@ -194,9 +192,9 @@ async fn ask(context: &Context, service: &str, filters: &[(&str, &str)], token: 
         body: Payload::Signed(body.to_string().into()),
     };
     let answer = wire::send(context, call, what).await?;
-    let text = wire::read_whole(answer.into_body(), ANSWER_MAX).await.map_err(|why| {
-        wire::broken(what(), why, context.region())
-    })?;
+    let text = wire::read_whole(answer.into_body(), ANSWER_MAX)
+        .await
+        .map_err(|why| wire::broken(what(), why, context.region()))?;
     serde_json::from_slice(&text)
         .map_err(|why| wire::broken(what(), format!("the answer is no price list: {why}"), context.region()))
 }

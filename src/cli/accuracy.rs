@@ -100,8 +100,7 @@ fn rows(jobs: &[JobStatus]) -> Vec<Row> {
         })
         .collect();
     #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
-    let requests =
-        of(&mut done.iter().map(|job| (job.predicted.requests as f64, job.requests.all() as f64)));
+    let requests = of(&mut done.iter().map(|job| (job.predicted.requests as f64, job.requests.all() as f64)));
     vec![row("memory", memory), row("cost", cost), row("requests", requests), row("time", time)]
 }
 

@@ -208,16 +208,13 @@ fn text(table: &Table) -> String {
             ("read GiB", Side::Right),
             ("least days", Side::Right),
         ];
-        let rows = only
-            .s3
-            .iter()
-            .map(|(name, class)| {
-                let cells = [&class.month, &class.put, &class.get, &class.retrieval].map(Cell::text);
-                let mut row = vec![name.clone()];
-                row.extend(cells);
-                row.push(class.min_days.to_string());
-                row
-            });
+        let rows = only.s3.iter().map(|(name, class)| {
+            let cells = [&class.month, &class.put, &class.get, &class.retrieval].map(Cell::text);
+            let mut row = vec![name.clone()];
+            row.extend(cells);
+            row.push(class.min_days.to_string());
+            row
+        });
         text.push_str(&format!("\n{}\n\n", table::render(&columns, rows)));
     }
     text.push_str(&format!("List prices of {}; ≈ is not certain, ? is not known.", table.as_of));

@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::plan::copied::Action;
 use crate::plan::parts::is_retuned;
 use crate::plan::{
-    Alternative, DestinationKind, DestinationPlan, Finding, Fit, Choices, ItemPlan, Level, Pace, Parent, Plan, QuotaFact, SourceKind, Strategy, records,
+    Alternative, Choices, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Pace, Parent, Plan,
+    QuotaFact, SourceKind, Strategy, records,
 };
 use crate::units::{Quantity, Sure, Usd, grouped};
 

@@ -5,10 +5,10 @@
 
 use jiff::Timestamp;
 
-use super::journal::Progress;
 use super::budget::Holding;
 use super::call::{Caller, rates};
 use super::hub::Hub;
+use super::journal::Progress;
 use super::journal::{self, DestinationPicture, Picture};
 use super::keeper::{self, Counts};
 use super::ledger::Ledger;
@@ -528,8 +528,7 @@ fn spent(spec: &Spec, made: &[DestinationStatus], progress: &Progress) -> Usd {
 
 /// The price of what the plan has no line for: a proof that was raised while the job ran.
 fn unplanned(spec: &Spec, item: &crate::plan::ItemPlan, charge: Charge) -> Option<f64> {
-    let region =
-        item.destinations.iter().find_map(|to| to.region.as_ref()).or(item.source.region.as_ref())?;
+    let region = item.destinations.iter().find_map(|to| to.region.as_ref()).or(item.source.region.as_ref())?;
     let prices = spec.plan.prices();
     let price = match charge {
         Charge::List => prices.request(Api::List, region),

@@ -169,11 +169,8 @@ fn deltas(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {
 }
 
 /// Classes that an archive could be kept in, and how long until it can be read there.
-const CLASSES: [(&str, &str); 3] = [
-    ("STANDARD", "read at once"),
-    ("GLACIER_IR", "read at once"),
-    ("DEEP_ARCHIVE", "hours before it can be read"),
-];
+const CLASSES: [(&str, &str); 3] =
+    [("STANDARD", "read at once"), ("GLACIER_IR", "read at once"), ("DEEP_ARCHIVE", "hours before it can be read")];
 
 /// An archive in S3: other classes, the archive tier of EBS, and leaving it where it is.
 fn classes(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {

@@ -137,8 +137,9 @@ pub fn route(item: &ItemPlan, runs_in: &str) -> String {
 async fn any_session(aws: &Aws, items: &[ItemPlan]) -> Option<Session> {
     let item = items.first()?;
     let ends = item.destinations.iter().map(|to| (&to.profile, &to.region));
-    let (profile, region) =
-        std::iter::once((&item.source.profile, &item.source.region)).chain(ends).find(|(_, region)| region.is_some())?;
+    let (profile, region) = std::iter::once((&item.source.profile, &item.source.region))
+        .chain(ends)
+        .find(|(_, region)| region.is_some())?;
     aws.session(profile.as_ref(), region.as_ref()).await.ok()
 }
 
@@ -150,12 +151,7 @@ fn regions(plan: &Plan, machine: &Machine) -> Vec<Region> {
     all.into_iter().collect()
 }
 
-async fn prices(
-    aws: &Aws,
-    plan: &Plan,
-    machine: &Machine,
-    session: Option<&Session>,
-) -> Option<Result<Live, Error>> {
+async fn prices(aws: &Aws, plan: &Plan, machine: &Machine, session: Option<&Session>) -> Option<Result<Live, Error>> {
     let (spot, session): (&Spot, _) = (machine.prices.as_ref()?, session?);
     let regions = regions(plan, machine);
     Some(update::live(session, &aws.world().text(), &regions, spot, Timestamp::now()).await)

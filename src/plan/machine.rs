@@ -147,7 +147,18 @@ impl Machine {
             // Nothing is known: a plan then has no outer limit to compare with, and the default budget.
             Err(_) => (Bytes(u64::MAX), Bytes(u64::MAX), None),
         };
-        Self { memory, available, cgroup, cores, runs_in, budget, copies: None, host: Host::here(), prices: None, routes: None }
+        Self {
+            memory,
+            available,
+            cgroup,
+            cores,
+            runs_in,
+            budget,
+            copies: None,
+            host: Host::here(),
+            prices: None,
+            routes: None,
+        }
     }
 
     /// Puts it where its own metadata say it is, unless somebody said where.
@@ -178,7 +189,18 @@ mod tests {
     use super::*;
 
     fn machine(memory: Bytes, cgroup: Option<Bytes>) -> Machine {
-        Machine { memory, available: memory, cgroup, cores: 2, runs_in: RunsIn::Assumed, budget: None, copies: None, host: Host::default(), prices: None, routes: None }
+        Machine {
+            memory,
+            available: memory,
+            cgroup,
+            cores: 2,
+            runs_in: RunsIn::Assumed,
+            budget: None,
+            copies: None,
+            host: Host::default(),
+            prices: None,
+            routes: None,
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::inventory::{self, SnapshotRow, State, Tag, Tier};
 use crate::plan::choices::{Quotas, choose};
 use crate::plan::machine::{Machine, RunsIn};
 use crate::plan::model::{
-    CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, ItemPlan, Level, MemoryEstimate, Operation, Plan,
-    QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate,
+    CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, ItemPlan, Level, MemoryEstimate, Operation,
+    Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use crate::plan::{archives, copied, facts, files, native, objects, onto, quotas, weigh};
 use crate::units::{Bytes, Quantity, Sure, Usd};

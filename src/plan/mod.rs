@@ -12,8 +12,8 @@ pub mod compare;
 pub mod copied;
 pub mod count;
 mod delta;
-mod facts;
 pub mod devices;
+mod facts;
 mod files;
 pub mod globs;
 mod images;
@@ -40,9 +40,9 @@ pub use layout::{Layout, ZEROS_WORTH};
 pub use machine::{DEFAULT_BUDGET, Host, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
-    Alternative, ArchiveLayer, Basis, Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Facts, Finding,
-    Fit, InPlace, ItemPlan, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Parent, Plan, QuotaFact,
-    SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
+    Alternative, ArchiveLayer, Basis, Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Facts,
+    Finding, Fit, InPlace, ItemPlan, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options,
+    Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
 };
 pub use prices::{Api, Prices};
-pub use weigh::{Records, frames_weight, gathered, item_weight, least, moved, records};
+pub use weigh::{Records, connections_weight, frames_weight, gathered, item_weight, least, moved, records};

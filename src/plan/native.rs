@@ -91,8 +91,8 @@ pub(super) async fn choose(
                 },
                 (Some(why), _) => note(format!("{address} is copied directly: {why}")),
                 (None, strategy) => {
-                    let [direct, native] =
-                        [Strategy::Direct, Strategy::Native].map(|way| price(item, at, way, options, choices, (machine, prices)));
+                    let [direct, native] = [Strategy::Direct, Strategy::Native]
+                        .map(|way| price(item, at, way, options, choices, (machine, prices)));
                     let takes = strategy == Strategy::Native || native.0 <= direct.0;
                     item.destinations[at].strategy = if takes { Strategy::Native } else { Strategy::Direct };
                     let (way, taken, other) =

@@ -35,7 +35,8 @@ pub fn table() -> String {
         let [a, b, c, d] = cells;
         format!("  {name:<30}{a:>10}{b:>12}{c:>14}{d:>16}\n")
     };
-    let mut text = "What --pace sets; the budget, --concurrency and --part-size hold it within their own limits:\n".to_owned();
+    let mut text =
+        "What --pace sets; the budget, --concurrency and --part-size hold it within their own limits:\n".to_owned();
     text.push_str(&line("", PACES.map(|(name, _)| name.to_owned())));
     for (name, cell) in rows {
         text.push_str(&line(name, PACES.map(|(_, pace)| cell(pace))));

@@ -222,8 +222,12 @@ fn list() -> Vec<Entry> {
             ("fromRegionCode", region.to_owned()),
         ];
         let tier = |begin: &str, end: &str, usd: f64| (begin.to_owned(), end.to_owned(), usd * times);
-        let tiers =
-            vec![tier("0", "10240", 0.09), tier("10240", "51200", 0.085), tier("51200", "153600", 0.07), tier("153600", "Inf", 0.05)];
+        let tiers = vec![
+            tier("0", "10240", 0.09),
+            tier("10240", "51200", 0.085),
+            tier("51200", "153600", 0.07),
+            tier("153600", "Inf", 0.05),
+        ];
         all.push(transfer(attributes.into(), tiers));
     }
     all
@@ -277,7 +281,9 @@ mod tests {
 
     #[test]
     fn it_refuses_what_aws_refuses() {
-        let code = |region: &str, target: &str, body: &Value| ask(region, target, body).1["__type"].as_str().unwrap().to_owned();
+        let code = |region: &str, target: &str, body: &Value| {
+            ask(region, target, body).1["__type"].as_str().unwrap().to_owned()
+        };
         let good = json!({ "ServiceCode": "AmazonS3" });
         assert_eq!(code("eu-west-1", "GetProducts", &good), "UnrecognizedClientException");
         assert_eq!(code("us-east-1", "DescribeServices", &good), "UnknownOperationException");

@@ -33,7 +33,10 @@ async fn plan(world: &World, args: &[&str]) -> Value {
 
 fn quantity(plan: &Value, name: &str) -> f64 {
     let parts = plan["cost"]["parts"].as_array().expect("parts").iter();
-    parts.filter(|part| part["name"].as_str().is_some_and(|n| n.starts_with(name))).filter_map(|p| p["quantity"].as_f64()).sum()
+    parts
+        .filter(|part| part["name"].as_str().is_some_and(|n| n.starts_with(name)))
+        .filter_map(|p| p["quantity"].as_f64())
+        .sum()
 }
 
 /// Copies, and holds the meter and the prediction against what the sandbox counted.
@@ -107,7 +110,8 @@ async fn live_prices_are_aws_s_own_are_kept_and_are_not_mixed_up_with_the_table(
     let told = plan(&world, &live).await;
     let price = |plan: &Value, name: &str| {
         let parts = plan["cost"]["parts"].as_array().expect("parts");
-        let part = parts.iter().find(|part| part["name"].as_str().is_some_and(|n| n.starts_with(name))).expect("a line");
+        let part =
+            parts.iter().find(|part| part["name"].as_str().is_some_and(|n| n.starts_with(name))).expect("a line");
         part["usd"].as_f64().expect("dollars") / part["quantity"].as_f64().expect("a quantity")
     };
     // eu-west-1 is the third region of the sandbox's list: a fifth dearer than us-east-1.
@@ -172,10 +176,17 @@ async fn a_copy_that_is_there_already_makes_a_delta_of_the_next_one_and_the_rout
     let world = World::calm().await;
     let at = ["--runs-in", "eu-west-1"];
     let earlier = "us-east-1:snap-0feed0000000da7a2";
-    let args: Vec<&str> = ["copy", "--yes", "-q", "--foreground", earlier, "eu-west-1:"].into_iter().chain(at).collect();
+    let args: Vec<&str> =
+        ["copy", "--yes", "-q", "--foreground", earlier, "eu-west-1:"].into_iter().chain(at).collect();
     let (code, copied, stderr) = world.json(&args.iter().copied().chain(["-o", "json"]).collect::<Vec<_>>()).await;
     assert_eq!(code, 0, "{stderr}");
-    let copy = copied["destinations"][0]["address"].as_str().expect("an address").rsplit(':').next().expect("an id").to_owned();
+    let copy = copied["destinations"][0]["address"]
+        .as_str()
+        .expect("an address")
+        .rsplit(':')
+        .next()
+        .expect("an id")
+        .to_owned();
 
     let source = format!("us-east-1:{WEB_DATA}");
     let said = plan(&world, &[&source, "eu-west-1:", at[0], at[1]]).await;

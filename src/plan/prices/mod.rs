@@ -235,14 +235,7 @@ impl Prices {
     pub fn s3(&self, class: &str, region: &Region) -> S3Price {
         let Some(row) = self.s3.get(class) else {
             let unknown = Quantity::unknown();
-            return S3Price {
-                month: unknown,
-                put: unknown,
-                get: unknown,
-                retrieval: unknown,
-                min_days: 0,
-                min_kib: 0,
-            };
+            return S3Price { month: unknown, put: unknown, get: unknown, retrieval: unknown, min_days: 0, min_kib: 0 };
         };
         let certain = self.requests.certain_in.contains(region) && !row.approx;
         let told = self.told(region).and_then(|told| told.s3.get(class)).copied().unwrap_or_default();

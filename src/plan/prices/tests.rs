@@ -54,7 +54,7 @@ fn ten_published_examples_come_out() {
         ("EBS direct: Put of 64 TiB", ebs(Api::Put, 64.0 * TIB), 805.31),
         ("1,000 pages listed", ebs(Api::List, 1000.0), 0.0006),
         ("S3: one object per block of a TiB", s3("STANDARD").put.value.0 * TIB, 10.49),
-        ("S3: a TiB in segments of 32 MiB", s3("STANDARD").put.value.0 * TIB / 64.0, 0.16),
+        ("S3: a TiB in segments of 32 MiB", s3("STANDARD").put.value.0 * TIB / 64.0, 0.164),
         ("snapshots: 100 GiB for a month", prices.snapshot_month(&use1).value.0 * 100.0, 5.0),
         ("archive tier: 100 GiB for a month", prices.archive_tier(&use1).month.value.0 * 100.0, 1.25),
     ];

@@ -76,7 +76,9 @@ pub(super) fn read(region: &Region, products: &[Product]) -> OneRegion {
             ("InterRegion Outbound", Some(to)) if to != *region => {
                 out.pairs.insert(to, usd);
             }
-            ("AWS Outbound", _) if product.usage() == "DataTransfer-Out-Bytes" => out.internet.clone_from(&product.tiers),
+            ("AWS Outbound", _) if product.usage() == "DataTransfer-Out-Bytes" => {
+                out.internet.clone_from(&product.tiers)
+            }
             _ => cell(&mut out.told, product.usage(), usd),
         }
     }
@@ -195,7 +197,9 @@ pub fn table(live: &Live) -> Result<String> {
         }
         if region.as_str() == "us-east-1" {
             for (class, row) in &told.s3 {
-                for (name, usd) in [("month", row.month), ("put", row.put), ("get", row.get), ("retrieval", row.retrieval)] {
+                for (name, usd) in
+                    [("month", row.month), ("put", row.put), ("get", row.get), ("retrieval", row.retrieval)]
+                {
                     place(&mut table, &["s3", class, name], usd);
                 }
             }
@@ -210,8 +214,10 @@ pub fn table(live: &Live) -> Result<String> {
         }
     }
     for (region, tiers) in &live.internet {
-        let tiers: Vec<toml::Value> =
-            tiers.iter().map(|(end, usd)| vec![if *end == f64::MAX { f64::INFINITY } else { *end }, *usd].into()).collect();
+        let tiers: Vec<toml::Value> = tiers
+            .iter()
+            .map(|(end, usd)| vec![if *end == f64::MAX { f64::INFINITY } else { *end }, *usd].into())
+            .collect();
         if let Some(all) = table["internet"]["regions"].as_table_mut() {
             all.insert(region.to_string(), tiers.into());
         }
@@ -237,8 +243,7 @@ mod tests {
     fn told() -> OneRegion {
         let one = |usage: &str, usd: f64| product(&[("usagetype", usage)], &[(f64::MAX, usd)]);
         let way = |usage: &str, to: &str, usd: f64| {
-            let attributes =
-                [("usagetype", usage), ("transferType", "InterRegion Outbound"), ("toRegionCode", to)];
+            let attributes = [("usagetype", usage), ("transferType", "InterRegion Outbound"), ("toRegionCode", to)];
             product(&attributes, &[(f64::MAX, usd)])
         };
         let products = [

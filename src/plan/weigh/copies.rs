@@ -6,7 +6,8 @@ use crate::ids::Region;
 use crate::plan::copied::Action;
 use crate::plan::machine::Machine;
 use crate::plan::model::{
-    Charge, Choices, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind, Verify,
+    Charge, Choices, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind,
+    Verify,
 };
 use crate::plan::parts::{COMPARED, Parts, is_retuned};
 use crate::units::{Bytes, Quantity, Sure};

@@ -1,6 +1,6 @@
 //! Memory at the peak, by part: what the budget holds, and what the process takes beside it.
 
-use super::{copies, frames_weight, held, item_weight, kept, whole_weight};
+use super::{connections_weight, copies, frames_weight, held, item_weight, kept, whole_weight};
 use crate::plan::choices::{LISTED_ENTRY, LOCAL_ITEM};
 use crate::plan::machine::Machine;
 use crate::plan::model::{Choices, Fit, ItemPlan, MemoryEstimate, MemoryPart, SourceKind};
@@ -23,7 +23,8 @@ pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> Memor
     let is_read = items.iter().any(ItemPlan::is_read);
     let lanes = if is_read { u64::from(choices.lanes_max) } else { 0 };
     let in_flight = Bytes(lanes * crate::units::BLOCK_BYTES);
-    let weight = items.iter().map(|item| item_weight(&item.source.kind)).max().unwrap_or(LOCAL_ITEM);
+    let weight =
+        items.iter().map(|item| item_weight(&item.source.kind) + connections_weight(item)).max().unwrap_or(LOCAL_ITEM);
     let connections = Bytes(lanes * weight.0).less(in_flight);
     let pages = if fetched && is_read {
         Bytes(u64::from(choices.cursors) * u64::from(choices.page_size) * LISTED_ENTRY.0)

@@ -10,9 +10,9 @@ mod s3;
 mod time;
 
 use crate::plan::choices::{
-    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LOCAL_ITEM, S3_CONNECTION, compressing, lanes_for,
+    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LOCAL_ITEM, PUT_CONNECTION, S3_CONNECTION, compressing, lanes_for,
 };
-use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, SourceKind};
+use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, SourceKind, Strategy};
 use crate::units::{BLOCK_BYTES, Bytes};
 
 pub(super) use cost::cost;
@@ -34,6 +34,15 @@ pub const fn item_weight(source: &SourceKind) -> Bytes {
 #[must_use]
 pub fn frames_weight(item: &ItemPlan) -> Bytes {
     Bytes(archives(item) * FRAME.0)
+}
+
+/// What one item weighs beside its own connection: one for each snapshot after the first that it is put to at once.
+#[must_use]
+pub fn connections_weight(item: &ItemPlan) -> Bytes {
+    let puts =
+        |to: &&DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { .. }) && to.strategy != Strategy::Native;
+    let more = item.destinations.iter().filter(puts).count().saturating_sub(1) as u64;
+    Bytes(more * PUT_CONNECTION.0)
 }
 
 /// How many archives an item makes.
@@ -94,7 +103,7 @@ pub fn moved(item: &ItemPlan) -> Bytes {
 /// What one item of this job weighs on its whole way.
 #[must_use]
 pub(super) fn whole_weight(item: &ItemPlan) -> Bytes {
-    item_weight(&item.source.kind) + frames_weight(item)
+    item_weight(&item.source.kind) + connections_weight(item) + frames_weight(item)
 }
 
 /// What jobs write down about themselves in the state directory, at most.

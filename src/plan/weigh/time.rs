@@ -169,11 +169,7 @@ fn machine(item: &ItemPlan, host: &Host) -> Vec<Limit> {
     let mut all = Vec::new();
     if host.cores > 0 && host.sha256 > 0.0 {
         let per_core = 1.0 / (1.0 / host.sha256 + 1.0 / REST_PER_CORE);
-        let text = format!(
-            "CPU: {} cores, SHA-256 at {} MiB/s each",
-            host.cores,
-            per_second(host.sha256)
-        );
+        let text = format!("CPU: {} cores, SHA-256 at {} MiB/s each", host.cores, per_second(host.sha256));
         all.push((per_core * f64::from(host.cores) * 2.0, text));
     }
     if let (Some(gbit), Some(kind)) = (host.network, &host.kind) {

@@ -8,8 +8,8 @@ use floe::aws::WorldId;
 use floe::engine::protocol::*;
 use floe::ids::{BlockRange, JobId};
 use floe::plan::{
-    Choices, CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, Host, ItemPlan, Knobs, Level, Machine,
-    MemoryEstimate, Operation, Options, Plan, RunsIn, SourceKind, SourcePlan, Strategy, TimeEstimate,
+    Choices, CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, Host, ItemPlan, Knobs, Level,
+    Machine, MemoryEstimate, Operation, Options, Plan, RunsIn, SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use floe::tui::clock::Now;
 use floe::units::{BLOCK_BYTES, Blocks, Bytes, Quantity, Rate, Sure, Usd};
@@ -372,7 +372,8 @@ fn others() -> Vec<JobStatus> {
     });
     done.elapsed_seconds = 64.0;
     done.peak_rss = Bytes::mib(88);
-    done.predicted = Predicted { memory: Bytes::mib(95), cost: Usd(0.21), seconds_low: 60.0, seconds_high: 71.0, requests: 0 };
+    done.predicted =
+        Predicted { memory: Bytes::mib(95), cost: Usd(0.21), seconds_low: 60.0, seconds_high: 71.0, requests: 0 };
     vec![small, queued, waiting, done]
 }
 

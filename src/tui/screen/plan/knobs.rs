@@ -40,9 +40,8 @@ impl Knob {
     #[must_use]
     pub fn of(plan: &Plan) -> Vec<Self> {
         let mut all = vec![Self::Lanes, Self::Budget, Self::Pace, Self::Verify, Self::Bandwidth];
-        let to_s3 = |kind: &DestinationKind| {
-            matches!(kind, DestinationKind::Archive { .. } | DestinationKind::Object { .. })
-        };
+        let to_s3 =
+            |kind: &DestinationKind| matches!(kind, DestinationKind::Archive { .. } | DestinationKind::Object { .. });
         if plan.items.iter().flat_map(|item| &item.destinations).any(|to| to_s3(&to.kind)) {
             all.push(Self::Class);
         }

@@ -30,8 +30,7 @@ pub fn money_cells(lines: &[CostPart]) -> MoneyCells {
     let total: f64 = lines.iter().map(|p| p.usd.value.0).sum();
     let (scale, places) = if total < 1.0 { (10_000.0, 4) } else { (100.0, 2) };
     let side = |monthly: bool| {
-        let amounts: Vec<f64> =
-            lines.iter().filter(|p| p.monthly == monthly).map(|p| p.usd.value.0 * scale).collect();
+        let amounts: Vec<f64> = lines.iter().filter(|p| p.monthly == monthly).map(|p| p.usd.value.0 * scale).collect();
         apportioned(&amounts)
     };
     let cell = |n: u64| {
@@ -41,10 +40,8 @@ pub fn money_cells(lines: &[CostPart]) -> MoneyCells {
     let (once, monthly) = (side(false), side(true));
     let sums = (cell(once.iter().sum()), cell(monthly.iter().sum()));
     let (mut once, mut monthly) = (once.into_iter(), monthly.into_iter());
-    let parts = lines
-        .iter()
-        .map(|p| cell(if p.monthly { monthly.next() } else { once.next() }.unwrap_or_default()))
-        .collect();
+    let parts =
+        lines.iter().map(|p| cell(if p.monthly { monthly.next() } else { once.next() }.unwrap_or_default())).collect();
     MoneyCells { parts, once: sums.0, monthly: sums.1 }
 }
 
