@@ -104,8 +104,9 @@ pub(super) async fn rules(context: &Context, keeps: Keeps) -> Result<Vec<BinRule
             operation: "rbin:ListRules",
             method: Method::POST,
             uri: format!("{endpoint}/list-rules"),
-            headers: Vec::new(),
-            body: Payload::Json(wanted.to_string().into_bytes()),
+            headers: vec![("content-type", "application/json".to_owned())],
+            region: None,
+            body: Payload::Signed(wanted.to_string().into()),
         };
         let page: Listed = ask(context, call).await?;
         names.extend(page.rules.into_iter().map(|rule| rule.identifier));
@@ -122,7 +123,8 @@ pub(super) async fn rules(context: &Context, keeps: Keeps) -> Result<Vec<BinRule
             method: Method::GET,
             uri: format!("{endpoint}/rules/{name}"),
             headers: Vec::new(),
-            body: Payload::Empty,
+            region: None,
+            body: Payload::None,
         };
         let rule: Whole = ask(context, call).await?;
         // A rule that is not available yet keeps nothing.

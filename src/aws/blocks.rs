@@ -45,7 +45,8 @@ pub(super) async fn ask<'a>(
         method: Method::GET,
         uri: format!("{}/snapshots/{snapshot}/blocks/{index}?blockToken={}", ebs.endpoint(), Encoded(token)),
         headers: Vec::new(),
-        body: Payload::Empty,
+        region: None,
+        body: Payload::None,
     };
     let answer = wire::send(ebs.context(), call, what).await.map_err(|error| error.at_block(index))?;
     let (head, body) = answer.into_parts();
@@ -121,7 +122,8 @@ pub(super) async fn put(
             ("x-amz-checksum-algorithm", "SHA256".to_owned()),
             ("x-amz-data-length", BLOCK_BYTES.to_string()),
         ],
-        body: Payload::Block(data),
+        region: None,
+        body: Payload::Checked(data),
     };
     let (head, mut body) = wire::send(ebs.context(), call, what).await?.into_parts();
     // Read to its end, or the connection could not be used again.

@@ -317,6 +317,7 @@ fn verb(operation: &str) -> &'static str {
         | "ec2:CreateTags" => "copy",
         "ebs:ListSnapshotBlocks" | "ebs:ListChangedBlocks" => "size",
         "ec2:DeleteSnapshot" => "delete",
+        "pricing:GetProducts" => "prices",
         "s3:PutObject"
         | "s3:GetObject"
         | "s3:AbortMultipartUpload"

@@ -109,13 +109,7 @@ impl Context {
         use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
         let broken = |why: String| Error::usage(format!("the endpoint of the Recycle Bin cannot be used: {why}"));
         let base = &self.inner.own.base;
-        let of_service = || {
-            let key = ServiceConfigKey::builder().service_id("rbin").env("AWS_ENDPOINT_URL").profile("endpoint_url");
-            base.service_config()?.load_config(key.build().ok()?)
-        };
-        let named =
-            self.inner.own.endpoint.clone().or_else(of_service).or_else(|| base.endpoint_url().map(str::to_owned));
-        if let Some(named) = named {
+        if let Some(named) = self.endpoint_of("rbin") {
             return Ok(named.trim_end_matches('/').to_owned());
         }
         let params = Params::builder()
@@ -129,12 +123,12 @@ impl Context {
         Ok(resolved.url().trim_end_matches('/').replacen("://ebs", "://rbin", 1))
     }
 
-    /// Where S3 is asked, when not at AWS's own names: the one endpoint of the settings, else the standard variables and
-    /// profile keys.
-    pub(super) fn s3_endpoint(&self) -> Option<String> {
+    /// Where a service is asked, when not at AWS's own names: the one endpoint of the settings, else the standard
+    /// variables and profile keys.
+    pub(super) fn endpoint_of(&self, service: &str) -> Option<String> {
         let base = &self.inner.own.base;
         let of_service = || {
-            let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+            let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
             base.service_config()?.load_config(key.build().ok()?)
         };
         self.inner.own.endpoint.clone().or_else(of_service).or_else(|| base.endpoint_url().map(str::to_owned))

@@ -7,6 +7,7 @@ mod bin;
 mod images;
 mod removal;
 mod shares;
+mod types;
 mod users;
 
 use aws_sdk_ec2::Client;

@@ -43,6 +43,8 @@ pub(super) struct Http {
     shared: SharedHttpClient,
     connector: Arc<OnceLock<SharedHttpConnector>>,
     plain: SharedHttpConnector,
+    /// Whether no proxy stands before endpoints without TLS.
+    direct: bool,
     skew: Skew,
 }
 
@@ -69,7 +71,8 @@ impl Http {
         let skew = Skew(Arc::new(AtomicI64::new(Skew::UNKNOWN)));
         let tapped = Tapped { client, connector: Arc::clone(&connector), skew: skew.clone() };
         let plain = SharedHttpConnector::new(Plain::new(CONNECT_TIMEOUT, IDLE));
-        Ok(Self { shared: SharedHttpClient::new(tapped), connector, plain, skew })
+        let direct = settings.surroundings.proxy.config(Some("http://endpoint")).is_ok_and(|proxy| proxy.is_disabled());
+        Ok(Self { shared: SharedHttpClient::new(tapped), connector, plain, direct, skew })
     }
 
     /// How far the service that answered an SDK call last is ahead of this machine's clock, in milliseconds.
@@ -87,7 +90,7 @@ impl Http {
     /// # Errors
     /// Before the first SDK call of this world; a session always makes one (STS) before it is handed out.
     pub(super) fn connector(&self, uri: &str) -> Result<&SharedHttpConnector> {
-        if uri.starts_with("http://") && is_loopback(uri) {
+        if uri.starts_with("http://") && (self.direct || is_loopback(uri)) {
             return Ok(&self.plain);
         }
         self.connector.get().ok_or_else(|| Error::failed("a block was asked for before a session was opened"))

@@ -1,4 +1,4 @@
-//! The only room that names an SDK crate: sessions, EC2, EBS direct, S3, quotas.
+//! The only room that names an SDK crate: sessions, EC2, EBS direct, S3, quotas, prices.
 //!
 //! Everything above sees plain values. One [`Aws`] is one *world* (real AWS, a custom endpoint, or the
 //! sandbox) with one shared HTTP client; a [`Session`] is one profile in one region, pinned to the account
@@ -16,6 +16,7 @@ mod ec2;
 mod http;
 mod metadata;
 mod plain;
+mod pricing;
 mod profiles;
 mod s3;
 mod session;
@@ -28,7 +29,8 @@ pub use bin::Keeps;
 pub use blocks::{Arriving, CORRUPT};
 pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapshot, Started};
 pub use ec2::{CopyImage, CopySnapshot, Ec2, EncryptionDefault, Page, Receipt, SnapshotState};
-pub use metadata::host_region;
+pub use metadata::{Instance, host_region, instance};
+pub use pricing::Product;
 pub use profiles::ProfilesVersion;
 pub use s3::{
     CopiedPart, CopyAs, CopyFrom, Crc64, ImageHead, ImagePart, KEYS_A_PAGE, Keep, Over, PART_LEAST, PARTS_MAX, PIECE,

@@ -1,4 +1,4 @@
-//! Connections without TLS on this machine, for blocks: those of the sandbox and of other servers on loopback.
+//! Connections without TLS, for blocks: those of the sandbox and of other servers that no proxy stands before.
 //!
 //! The pool that everything else goes through lets each connection keep up to 408 KiB of read buffer. Under TLS a
 //! read is one record of 16 KiB and the buffer stays small; without TLS it fills, and 256 lanes keep 100 MiB that no

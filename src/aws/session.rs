@@ -449,6 +449,13 @@ impl Session {
     pub async fn check_credentials(&self) -> Result<()> {
         self.inner.context.keys().get().await.map(|_| ())
     }
+    /// Everything of a service's price list that these filters leave, `(field, value)`.
+    ///
+    /// # Errors
+    /// As classified, after the retries that its class allows; in a partition that has no price list.
+    pub async fn products(&self, service: &str, filters: &[(&str, &str)]) -> Result<Vec<super::Product>> {
+        super::pricing::products(&self.inner.context, service, filters).await
+    }
     /// The value in force of an `ebs` quota, live where allowed, else `None` (the caller knows the default).
     /// Asked once per session.
     pub async fn quota(&self, code: &str) -> Option<f64> {

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AccountId, Region};
 
 /// The services that floe asks, as their endpoint variables name them (`AWS_ENDPOINT_URL_…`).
-const SERVICES: [&str; 5] = ["EBS", "EC2", "STS", "S3", "Service Quotas"];
+const SERVICES: [&str; 7] = ["EBS", "EC2", "STS", "S3", "Service Quotas", "Pricing", "Cost Explorer"];
 
 /// A front's surroundings. Equal ones are one world for the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

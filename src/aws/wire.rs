@@ -34,26 +34,29 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("floe/", env!("
 /// One request that we sign ourselves.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// The name that is signed for: `ebs`.
-    pub(super) service: &'static str,
     pub(super) operation: &'static str,
     pub(super) method: Method,
     /// Absolute, its query already encoded.
     pub(super) uri: String,
     /// Names in lower case; all of them are signed.
     pub(super) headers: Vec<(&'static str, String)>,
+    /// As signatures name it: `ebs`, `pricing`.
+    pub(super) service: &'static str,
+    /// The region that answers, where it is not the session's own.
+    pub(super) region: Option<Region>,
+    /// What it sends.
     pub(super) body: Payload,
 }
 
-/// What a request carries.
+/// The body of a request.
 #[derive(Debug)]
 pub(super) enum Payload {
-    /// Nothing, and that is signed.
-    Empty,
-    /// A block: unsigned, its checksum being among the signed headers.
-    Block(Buffer),
-    /// A small document, signed.
-    Json(Vec<u8>),
+    /// Nothing.
+    None,
+    /// Bytes whose checksum is among the signed headers: they are not hashed once more.
+    Checked(Buffer),
+    /// Bytes that are signed themselves.
+    Signed(Buffer),
 }
 
 /// Signs and sends; an answer that is no success becomes the error it stands for.
@@ -82,17 +85,17 @@ fn signed(context: &Context, call: Call, credentials: Credentials) -> std::resul
     let host = uri.authority().map(ToString::to_string).unwrap_or_default();
     let mut settings = SigningSettings::default();
     let payload = match &call.body {
-        Payload::Block(_) => {
+        Payload::None => SignableBody::empty(),
+        Payload::Checked(_) => {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
             SignableBody::UnsignedPayload
         }
-        Payload::Json(text) => SignableBody::Bytes(text),
-        Payload::Empty => SignableBody::empty(),
+        Payload::Signed(bytes) => SignableBody::Bytes(bytes),
     };
     let identity = credentials.into();
     let params = SigningParams::builder()
         .identity(&identity)
-        .region(context.region().as_str())
+        .region(call.region.as_ref().unwrap_or(context.region()).as_str())
         .name(call.service)
         .time(context.clock().now())
         .settings(settings)
@@ -110,14 +113,14 @@ fn signed(context: &Context, call: Call, credentials: Credentials) -> std::resul
         request = request.header(*name, value);
     }
     let body = match call.body {
-        Payload::Empty => SdkBody::empty(),
-        Payload::Block(block) => {
-            request = request.header("content-length", block.len()).header("content-type", "application/octet-stream");
-            SdkBody::from(block)
+        Payload::None => SdkBody::empty(),
+        Payload::Checked(bytes) => {
+            request = request.header("content-length", bytes.len()).header("content-type", "application/octet-stream");
+            SdkBody::from(bytes)
         }
-        Payload::Json(text) => {
-            request = request.header("content-length", text.len()).header("content-type", "application/json");
-            SdkBody::from(text)
+        Payload::Signed(bytes) => {
+            request = request.header("content-length", bytes.len());
+            SdkBody::from(bytes)
         }
     };
     let mut request = request.header("user-agent", USER_AGENT).body(body).map_err(|error| error.to_string())?;
@@ -137,6 +140,19 @@ pub(super) async fn next_frame(body: &mut SdkBody) -> Option<std::result::Result
             Err(error) => return Some(Err(error.to_string())),
         }
     }
+}
+
+/// All of a body, which is at most so long.
+pub(super) async fn read_whole(mut body: SdkBody, most: usize) -> std::result::Result<Vec<u8>, String> {
+    let mut all = Vec::new();
+    while let Some(frame) = next_frame(&mut body).await {
+        let data = frame?;
+        if all.len() + data.len() > most {
+            return Err("the answer is too long to be one".to_owned());
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all)
 }
 
 async fn read_error(mut body: SdkBody) -> Vec<u8> {
@@ -172,7 +188,7 @@ fn said(operation: &'static str, status: u16, headers: &HeaderMap, body: &[u8]) 
         status: Some(status),
         code: bare_code(&code).to_owned(),
         reason: words.reason,
-        message: words.message.unwrap_or_default(),
+        message: words.message.or(words.lower).unwrap_or_default(),
         request_id: header("x-amzn-requestid").or_else(|| header("x-amz-request-id")).map(str::to_owned),
     }
 }
@@ -188,8 +204,11 @@ fn bare_code(code: &str) -> &str {
 struct Words {
     #[serde(rename = "Reason")]
     reason: Option<String>,
-    #[serde(rename = "Message", alias = "message")]
+    // Some services write both, which an alias would take for a mistake.
+    #[serde(rename = "Message")]
     message: Option<String>,
+    #[serde(rename = "message")]
+    lower: Option<String>,
     #[serde(rename = "__type", alias = "code", alias = "Code")]
     code: Option<String>,
 }
@@ -236,7 +255,7 @@ where
         status: Some(raw.status().as_u16()),
         code: meta.code().map(|code| bare_code(code).to_owned()).unwrap_or_default(),
         reason: words.reason,
-        message: meta.message().map(str::to_owned).or(words.message).unwrap_or_default(),
+        message: meta.message().map(str::to_owned).or(words.message).or(words.lower).unwrap_or_default(),
         request_id: meta
             .extra("aws_request_id")
             .map(str::to_owned)

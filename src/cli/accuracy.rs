@@ -20,7 +20,7 @@ const CENT: f64 = 0.01;
 /// One figure of the estimate, over all jobs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Row {
-    /// `memory`, `cost`, `time`.
+    /// `memory`, `cost`, `requests`, `time`.
     figure: &'static str,
     /// Jobs that it was measured in.
     jobs: usize,
@@ -72,7 +72,7 @@ fn text(rows: &[Row]) -> String {
         vec![row.figure.to_owned(), row.jobs.to_string(), row.within.to_string(), lowest, median, highest]
     });
     format!(
-        "{}\nMeasured, of what the plan said. As said: memory and cost at most that, time within its range.",
+        "{}\nMeasured, of what the plan said. As said: memory, cost and requests at most that, time within its range.",
         table::render(&columns, lines)
     )
 }
@@ -99,7 +99,9 @@ fn rows(jobs: &[JobStatus]) -> Vec<Row> {
             (if nearer > 0.0 { was / nearer } else { 1.0 }, (low..=high).contains(&was))
         })
         .collect();
-    vec![row("memory", memory), row("cost", cost), row("time", time)]
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
+    let requests = of(&mut done.iter().map(|job| (job.predicted.requests as f64, job.requests.all() as f64)));
+    vec![row("memory", memory), row("cost", cost), row("requests", requests), row("time", time)]
 }
 
 fn row(figure: &'static str, mut ratios: Vec<(f64, bool)>) -> Row {

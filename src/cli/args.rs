@@ -124,7 +124,7 @@ pub enum Verb {
     /// Say of snapshots, volumes and images whether anything refers to them, with the evidence
     Orphans(Orphans),
     /// Show the price table that plans calculate with, and how sure each price is
-    Prices,
+    Prices(Prices),
     /// Hold what plans said against what jobs took: memory, cost and time
     Accuracy,
     /// Run the background engine here, for a service file; copies start one by themselves
@@ -216,6 +216,7 @@ pub struct Inspect {
 
 /// `floe plan`.
 #[derive(Debug, Args)]
+#[command(after_help = crate::plan::pace::table())]
 pub struct PlanArgs {
     /// What to copy where.
     #[command(flatten)]
@@ -321,9 +322,12 @@ pub struct OperationArgs {
     /// S3 to S3: copy objects that are there already, too, the same or not
     #[arg(long)]
     pub force_copy: bool,
-    /// Where this machine stands, for the price of transfer
+    /// Where this machine stands, for the price of transfer; else as instance metadata say, else outside
     #[arg(long, value_name = "REGION|outside")]
     pub runs_in: Option<String>,
+    /// Calculate with the prices that AWS lists now (pricing:GetProducts), kept for seven days
+    #[arg(long)]
+    pub live_prices: bool,
 }
 
 /// `floe verify`.
@@ -398,6 +402,20 @@ pub struct AuditArgs {
     /// Only lines that match, as for ls: words, key:value; state is the event (intent done failed skipped refused)
     #[arg(long, value_name = "EXPR")]
     pub filter: Option<String>,
+}
+
+/// `floe prices`.
+#[derive(Debug, Args)]
+pub struct Prices {
+    /// Ask the Pricing API (pricing:GetProducts); what it said is kept for seven days
+    #[arg(long)]
+    pub live: bool,
+    /// Ask again, whatever is kept
+    #[arg(long, requires = "live")]
+    pub refresh: bool,
+    /// Write the table anew as a file like assets/prices.toml, with what AWS told in its place
+    #[arg(long, value_name = "FILE", requires = "live", value_hint = ValueHint::FilePath)]
+    pub update_table: Option<PathBuf>,
 }
 
 /// `floe jobs`.

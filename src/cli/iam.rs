@@ -31,6 +31,8 @@ pub enum Need {
     Restore,
     /// `floe orphans`
     Orphans,
+    /// `floe prices --live`
+    Prices,
     /// `floe doctor`: what it looks at
     Doctor,
     /// The deck: all of the above
@@ -72,12 +74,12 @@ enum On {
     Objects,
 }
 
-use Need::{Copy as CopyVerb, Deck, Delete, Doctor, Inspect, Ls, Orphans, Plan, Restore, Size, Verify};
+use Need::{Copy as CopyVerb, Deck, Delete, Doctor, Inspect, Ls, Orphans, Plan, Prices, Restore, Size, Verify};
 
 const TABLE: &[Row] = &[
     Row {
         sid: "WhoAmI",
-        verbs: &[Ls, Size, Inspect, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Doctor, Deck],
+        verbs: &[Ls, Size, Inspect, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Prices, Doctor, Deck],
         actions: &["sts:GetCallerIdentity"],
         on: On::Everything,
     },
@@ -138,6 +140,14 @@ const TABLE: &[Row] = &[
         sid: "KnowWhatRemovingFrees",
         verbs: &[Size, Deck],
         actions: &["ec2:DescribeVolumes", "ec2:ListSnapshotsInRecycleBin", "rbin:GetRule", "rbin:ListRules"],
+        on: On::Everything,
+    },
+    // Without them plans say so, and go by the bundled table and the other bounds.
+    Row { sid: "ReadPrices", verbs: &[Plan, CopyVerb, Prices], actions: &["pricing:GetProducts"], on: On::Everything },
+    Row {
+        sid: "KnowTheInstance",
+        verbs: &[Plan, CopyVerb, Deck],
+        actions: &["ec2:DescribeInstanceTypes"],
         on: On::Everything,
     },
     Row { sid: "CheckLineageOfDeltas", verbs: &[Plan], actions: &["ebs:ListChangedBlocks"], on: On::Snapshots },
@@ -381,7 +391,7 @@ mod tests {
 
     #[test]
     fn looking_needs_nothing_that_changes() {
-        for verb in [Ls, Size, Inspect, Plan, Orphans, Doctor] {
+        for verb in [Ls, Size, Inspect, Plan, Orphans, Prices, Doctor] {
             for action in actions(verb) {
                 let (_, name) = action.split_once(':').expect("service:Action");
                 let reads =

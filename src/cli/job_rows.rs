@@ -6,9 +6,10 @@ use super::args::Format;
 use super::outcome::Outcome;
 use super::table::Side;
 use super::{say, table};
-use crate::engine::protocol::{JobState, JobStatus, Stall};
+use crate::engine::protocol::{JobState, JobStatus, Predicted, Requests, Stall};
 use crate::error::Result;
 use crate::ids::JobId;
+use crate::units::grouped;
 
 /// One row of `jobs ls -o json`.
 #[derive(Debug, Serialize)]
@@ -25,6 +26,9 @@ struct Row<'a> {
     ended: Option<String>,
     elapsed_seconds: f64,
     spent_usd: f64,
+    requests: Requests,
+    peak_rss_bytes: u64,
+    predicted: Predicted,
     left_overs: Vec<String>,
     rate_bytes_per_second: f64,
     lanes: u32,
@@ -52,6 +56,9 @@ impl<'a> Row<'a> {
             ended: job.ended.map(|at| at.to_string()),
             elapsed_seconds: job.elapsed_seconds,
             spent_usd: job.spent.0,
+            requests: job.requests,
+            peak_rss_bytes: job.peak_rss.0,
+            predicted: job.predicted,
             left_overs: job.left_overs.iter().map(ToString::to_string).collect(),
             rate_bytes_per_second: job.rate.0,
             lanes: job.lanes.now,
@@ -160,6 +167,7 @@ pub fn show(job: &JobStatus, output: Format) -> Result<()> {
         job.troubles.throttles(),
         job.spent
     ));
+    lines.extend(beside(job));
     lines.extend(job.state.is_active().then(|| {
         let lanes = &job.lanes;
         format!("lanes    {} of {} wanted, {} at most: {}", lanes.now, lanes.target, lanes.cap, lanes.why)
@@ -172,6 +180,22 @@ pub fn show(job: &JobStatus, output: Format) -> Result<()> {
         lines.extend(error.todo.iter().map(|todo| format!("  →      {todo}")));
     }
     say::result(&say::clean(&lines.join("\n")))
+}
+
+/// What was said of a job before, and what it took: once it is done, because before that it only grows.
+fn beside(job: &JobStatus) -> Vec<String> {
+    let said = &job.predicted;
+    if job.state != JobState::Done || said.memory.0 == 0 {
+        return Vec::new();
+    }
+    let clock = crate::plan::clock;
+    vec![
+        "said     measured".to_owned(),
+        format!("  memory ≤ {} · {} at the peak", said.memory, job.peak_rss),
+        format!("  cost   {} · {}", said.cost, job.spent),
+        format!("  asked  {} requests · {}", grouped(said.requests), grouped(job.requests.all())),
+        format!("  time   {} · {}", crate::plan::span(said.seconds_low, said.seconds_high), clock(job.elapsed_seconds)),
+    ]
 }
 
 /// Why it does not get on, with its figures, or until when it can go on; else the word of its row.

@@ -95,7 +95,7 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
         Verb::Restore(args) => restore::run(args, resolved).await,
         Verb::Audit(args) => audit::run(args, resolved).await,
         Verb::Jobs(args) => jobs::run(args, resolved).await,
-        Verb::Prices => prices::run(resolved),
+        Verb::Prices(args) => prices::run(args, resolved).await,
         Verb::Accuracy => accuracy::run(resolved).await,
         Verb::Ls(args) => ls::run(args, resolved).await,
         Verb::Orphans(args) => orphans::run(args, resolved).await,

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::plan::{self, Machine, Operation, Options, Plan, Strategy};
 use crate::store::config::Clamp;
 use crate::store::copies::Copies;
+use crate::store::routes::Routes;
 
 /// Sources of one group at most: a plan of more is a mistake, or wants to be several.
 const MOST_SOURCES: usize = 10_000;
@@ -163,6 +164,14 @@ pub async fn make(args: &OperationArgs, world: &World, resolved: &Resolved) -> R
     let operation = operation(args, resolved)?;
     let mut machine = resolved.machine(args.runs_in.as_deref(), args.memory)?;
     machine.copies = Some(Copies::of(&world.state));
+    machine.routes = Some(Routes::of(&world.state));
+    if args.live_prices {
+        machine.prices = Some(plan::prices::Spot::at(&world.state.cache()?));
+    }
+    // The sandbox is on this machine, wherever that is; what it plays is told with --runs-in.
+    if resolved.sandbox.is_none() {
+        machine.locate(crate::aws::instance().await);
+    }
     let plan = match plan::make(&world.aws, operation, &machine).await {
         Ok(plan) => plan,
         Err(error) => return Err(world.explain(&Place::default(), error).await),

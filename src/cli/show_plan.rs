@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::plan::copied::Action;
 use crate::plan::parts::is_retuned;
 use crate::plan::{
-    DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Parent, Plan, SourceKind, Strategy, records,
+    Alternative, Choices, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Pace, Parent, Plan,
+    QuotaFact, SourceKind, Strategy, records,
 };
 use crate::units::{Quantity, Sure, Usd, grouped};
 
@@ -61,15 +62,21 @@ pub fn text(plan: &Plan) -> String {
         records.journal
     ));
     lines.extend(cost(plan));
+    lines.extend(plan.items.iter().any(|item| item.is_read() || item.is_copied()).then(|| choices(plan)));
     let glyph = plan.time.sure.glyph();
     let time = plan.time.text();
     lines.push(format!("Time     {glyph} {time}, bound by {}", plan.time.bound_by));
     for other in plan.alternatives.iter().filter(|other| !other.chosen) {
         let why = other.unavailable.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
         lines.push(format!(
-            "  or     {}: {} once, {} a month, {}{why}",
-            other.name, other.once, other.monthly, other.time
+            "  or     {}: {} once, {} a month, {}; keeps {}{why}",
+            other.name, other.once, other.monthly, other.time, other.keeps
         ));
+        let more = saving(plan, other);
+        if !more.is_empty() || !other.remark.is_empty() {
+            let joined = [more, other.remark.clone()].into_iter().filter(|text| !text.is_empty());
+            lines.push(format!("           {}", joined.collect::<Vec<_>>().join("; ")));
+        }
     }
     lines.extend(plan.findings.iter().filter(|finding| finding.level != Level::Passed).map(finding));
     let passed = plan.findings.iter().filter(|finding| finding.level == Level::Passed).count();
@@ -77,6 +84,40 @@ pub fn text(plan: &Plan) -> String {
         lines.push(format!("  ✓      {passed} checks passed"));
     }
     lines.join("\n")
+}
+
+/// What the run is set to, and what holds it there.
+fn choices(plan: &Plan) -> String {
+    let (set, options) = (&plan.choices, &plan.operation.options);
+    let pace = pace_word(options.pace);
+    let held = set.held_by(options, plan.items.iter().all(ItemPlan::is_copied));
+    let lists = match plan.items.iter().any(|item| item.source.kind.is_snapshot()) {
+        true => {
+            let (s, verb) = if set.cursors == 1 { ("", "lists") } else { ("s", "list") };
+            format!("; {} cursor{s} {verb} {} blocks a page", set.cursors, grouped(set.page_size.into()))
+        }
+        false => String::new(),
+    };
+    format!("Pace     {pace}: {} lanes at first, {} at most ({held}){lists}", set.lanes_start, set.lanes_max)
+}
+
+const fn pace_word(pace: Pace) -> &'static str {
+    match pace {
+        Pace::Balanced => "balanced",
+        Pace::Aggressive => "aggressive",
+        Pace::Conservative => "conservative",
+        Pace::CostEfficient => "cost-efficient",
+    }
+}
+
+/// What the other way saves or costs more, once; nothing where that is no difference or not known.
+fn saving(plan: &Plan, other: &Alternative) -> String {
+    let (Some(own), Some(way)) = (plan.cost.once.known(), other.once.known()) else { return String::new() };
+    match own.0 - way.0 {
+        less if less >= 0.005 => format!("{} less once", Usd(less)),
+        more if more <= -0.005 => format!("{} more once", Usd(-more)),
+        _ => String::new(),
+    }
 }
 
 fn source(item: &ItemPlan) -> String {
@@ -181,11 +222,27 @@ fn cost(plan: &Plan) -> Vec<String> {
         "Cost     {} once, {} a month; prices of {}, floe runs {}",
         cost.once, cost.monthly, cost.prices_as_of, cost.runs_in
     )];
-    lines.extend(cost.parts.iter().map(|part| {
+    lines.extend(merged(plan).into_iter().map(|part| {
         let month = if part.monthly { " a month" } else { "" };
         format!("           {:<34} {:>16} {:<10} {}{month}", part.name, quantity(part.quantity), part.unit, part.usd)
     }));
     lines
+}
+
+/// The lines of the bill, those of many sources that are of one kind together.
+fn merged(plan: &Plan) -> Vec<crate::plan::CostPart> {
+    let mut all: Vec<crate::plan::CostPart> = Vec::new();
+    for part in &plan.cost.parts {
+        match all.iter_mut().find(|known| known.name == part.name && known.monthly == part.monthly) {
+            Some(known) => {
+                known.quantity += part.quantity;
+                known.usd.value += part.usd.value;
+                known.usd.sure = known.usd.sure.and(part.usd.sure);
+            }
+            None => all.push(part.clone()),
+        }
+    }
+    all
 }
 
 #[expect(
@@ -219,6 +276,8 @@ struct Document<'a> {
     disk: Disk,
     cost: Cost<'a>,
     time: Time<'a>,
+    choices: &'a Choices,
+    quotas: &'a [QuotaFact],
     alternatives: Vec<Other<'a>>,
     findings: Vec<Found<'a>>,
 }
@@ -285,6 +344,8 @@ struct Other<'a> {
     time: &'a str,
     keeps: &'a str,
     chosen: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    remark: &'a str,
     unavailable: Option<&'a str>,
 }
 
@@ -342,6 +403,8 @@ fn document(plan: &Plan) -> Document<'_> {
             high_seconds: plan.time.high_seconds,
             bound_by: &plan.time.bound_by,
         },
+        choices: &plan.choices,
+        quotas: &plan.facts.quotas,
         alternatives: plan
             .alternatives
             .iter()
@@ -352,6 +415,7 @@ fn document(plan: &Plan) -> Document<'_> {
                 time: &other.time,
                 keeps: &other.keeps,
                 chosen: other.chosen,
+                remark: &other.remark,
                 unavailable: other.unavailable.as_deref(),
             })
             .collect(),

@@ -28,6 +28,7 @@ use super::window::{Bounds, Change, Gate, Sample, Window};
 use crate::bandwidth::Bandwidth;
 use crate::error::Error;
 use crate::ids::{BlockIndex, JobId};
+use crate::store::routes::Past;
 use crate::units::{Bytes, Digest, Rate};
 
 /// Events kept for the log view.
@@ -491,6 +492,21 @@ impl Hub {
 
     pub(super) fn sampled_rss(&self, rss: Bytes) {
         self.peak_rss.fetch_max(rss.0, Ordering::Relaxed);
+    }
+
+    /// What this run was, for estimates of the next one that goes the same way.
+    pub(super) fn past(&self) -> Past {
+        let (figures, progress) = (self.figures(), self.progress());
+        #[expect(clippy::cast_precision_loss, reason = "a duration")]
+        let seconds = progress.elapsed_ms as f64 / 1000.0;
+        Past {
+            blocks: figures.read.blocks(),
+            seconds,
+            get_ms: figures.get_ms.map_or(0.0, |(median, _)| median),
+            put_ms: figures.put_ms.map_or(0.0, |(median, _)| median),
+            lanes: self.lanes().target,
+            at: Timestamp::now(),
+        }
     }
 
     /// Totals over all runs, for the journal and for `Status`.

@@ -202,7 +202,7 @@ const FIGURES: &[Figure] = &[
     }),
     ("floe_job_read_bytes_per_second", "gauge", "Reading over the last seconds.", |job| vec![(None, job.rate.0)]),
     ("floe_job_requests_total", "counter", "Requests made.", |job| {
-        let Requests { list, get, put } = job.requests;
+        let Requests { list, get, put, .. } = job.requests;
         [("list", list), ("get", get), ("put", put)].map(|(api, n)| (Some(("api", api)), float(n))).to_vec()
     }),
     ("floe_job_retries_total", "counter", "Requests sent again.", |job| vec![(None, float(job.troubles.retries))]),

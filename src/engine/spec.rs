@@ -16,8 +16,9 @@ use crate::aws::{Settings, WorldId};
 use crate::error::{Error, Result};
 use crate::grant::Grant;
 use crate::ids::JobId;
-use crate::plan::{ItemPlan, Plan};
+use crate::plan::{Charge, ItemPlan, Plan};
 use crate::store::copies::Copies;
+use crate::store::routes::Routes;
 use crate::store::{StateDir, atomic};
 use crate::units::{Blocks, Usd};
 
@@ -75,6 +76,15 @@ impl Spec {
         Usd(self.plan.cost.once.value.0 * self.share)
     }
 
+    /// Requests of the data plane that the plan counts on: listed, got and put.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are small and positive")]
+    pub fn requests(&self) -> u64 {
+        let counted = [Charge::List, Charge::Get, Charge::Put, Charge::Fetch, Charge::Store];
+        let parts = self.plan.cost.parts.iter().filter(|part| counted.contains(&part.charge));
+        parts.map(|part| part.quantity).sum::<f64>().ceil() as u64
+    }
+
     /// Refuses another world than the one that the plan was made in.
     ///
     /// # Errors
@@ -122,7 +132,16 @@ impl JobDir {
     }
     /// What floe knows of copies, in the state directory that this is in.
     pub(super) fn copies(&self) -> Copies {
-        Copies::at(self.0.parent().and_then(Path::parent).unwrap_or(Path::new(".")))
+        Copies::at(self.state())
+    }
+
+    /// What jobs took before, in the same state directory.
+    pub(super) fn routes(&self) -> Routes {
+        Routes::at(self.state())
+    }
+
+    fn state(&self) -> &Path {
+        self.0.parent().and_then(Path::parent).unwrap_or(Path::new("."))
     }
 
     /// Takes the job's lock; it is held as long as the file lives.
@@ -190,6 +209,8 @@ pub(super) fn create(
     for (nth, item) in (0..count).zip(&plan.items) {
         let mut own = Plan { items: Vec::new(), ..plan.clone() };
         own.items.push(item.clone());
+        let at = usize::try_from(nth).unwrap_or(usize::MAX);
+        own.cost.parts.retain(|part| part.item == at);
         #[expect(clippy::cast_precision_loss, reason = "a share")]
         let share = if whole == 0 { 1.0 / f64::from(count) } else { item.source.blocks.value.0 as f64 / whole as f64 };
         let unique = uuid::Uuid::new_v4().simple().to_string();

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::budget::Holding;
 use super::call::{Caller, rates};
 use super::hub::Hub;
+use super::journal::Progress;
 use super::journal::{self, DestinationPicture, Picture};
 use super::keeper::{self, Counts};
 use super::ledger::Ledger;
@@ -21,7 +22,7 @@ use super::stall::cause_of;
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::ids::{BlockIndex, JobId};
-use crate::plan::{Api, DestinationKind, DestinationPlan, Prices, SourceKind};
+use crate::plan::{Api, Charge, DestinationKind, DestinationPlan};
 use crate::units::{Blocks, Bytes, Quantity, Rate, Sure, Usd};
 
 /// A row of a running job.
@@ -77,7 +78,7 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
     row.bandwidth = hub.throttle.setting();
     row.rates = rates(&caller.routes());
     row.requests = progress.requests;
-    row.spent = spent(spec, &row.destinations, progress.requests, progress.bytes_read, progress.bytes_written);
+    row.spent = spent(spec, &row.destinations, &progress);
     row.troubles = progress.troubles;
     row.get_ms = figures.get_ms;
     row.put_ms = figures.put_ms;
@@ -244,7 +245,7 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
     row.bytes_written = progress.bytes_written;
     row.elapsed_seconds = seconds(progress.elapsed_ms);
     row.requests = progress.requests;
-    row.spent = spent(spec, &row.destinations, progress.requests, progress.bytes_read, progress.bytes_written);
+    row.spent = spent(spec, &row.destinations, &progress);
     row.troubles = progress.troubles;
     row.peak_rss = progress.peak_rss;
     row.lanes.setting = picture.lanes.unwrap_or(Lanes::Auto);
@@ -394,6 +395,7 @@ fn empty(spec: &Spec) -> JobStatus {
             cost: spec.cost(),
             seconds_low: spec.plan.time.low_seconds * spec.share,
             seconds_high: spec.plan.time.high_seconds * spec.share,
+            requests: spec.requests(),
         },
         ..row
     }
@@ -480,59 +482,61 @@ fn left(row: &JobStatus, slow: Rate) -> Option<(f64, f64)> {
     Some((a.min(b), a.max(b)))
 }
 
-/// Dollars so far: the plan's own prices times what happened.
+/// Dollars so far: the unit prices of the plan's own lines, times what happened.
 #[expect(clippy::cast_precision_loss, reason = "a price")]
-fn spent(spec: &Spec, made: &[DestinationStatus], requests: Requests, read: Bytes, written: Bytes) -> Usd {
+fn spent(spec: &Spec, made: &[DestinationStatus], progress: &Progress) -> Usd {
+    let (requests, read, written) = (progress.requests, progress.bytes_read, progress.bytes_written);
     let Some(item) = spec.plan.items.first() else { return Usd(0.0) };
-    let prices = Prices::bundled();
+    let parts = || spec.plan.cost.parts.iter().filter(|part| !part.monthly);
+    // What lines of one kind cost on the average: they differ by region only.
+    let unit = |charge: Charge| {
+        let of = || parts().filter(move |part| part.charge == charge);
+        let count: f64 = of().map(|part| part.quantity).sum();
+        if count > 0.0 { Some(of().map(|part| part.usd.value.0).sum::<f64>() / count) } else { None }
+    };
     let mut usd = 0.0;
-    if let (true, Some(region)) = (item.source.kind.is_snapshot(), &item.source.region) {
-        usd += prices.request(Api::Get, region).value.0 * requests.get as f64;
-        usd += prices.request(Api::List, region).value.0 * requests.list as f64;
-    }
-    let to_snapshot = |d: &&DestinationPlan| matches!(d.kind, DestinationKind::Snapshot { .. });
-    if let (
-        SourceKind::Archive { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. } | SourceKind::Prefix { .. },
-        Some(region),
-    ) = (&item.source.kind, &item.source.region)
-    {
-        usd += prices.s3("STANDARD", region).get.value.0 * requests.get as f64;
-    }
-    if let Some(region) = item.destinations.iter().filter(to_snapshot).find_map(|d| d.region.as_ref()) {
-        usd += prices.request(Api::Put, region).value.0 * requests.put as f64;
-        // What was listed and read of a copy whose source is a file is the copy itself.
-        if matches!(item.source.kind, SourceKind::File { .. }) {
-            usd += prices.request(Api::Get, region).value.0 * requests.get as f64;
-            usd += prices.request(Api::List, region).value.0 * requests.list as f64;
+    for (charge, count) in [
+        (Charge::List, requests.list),
+        (Charge::Get, requests.get.saturating_sub(requests.fetch)),
+        (Charge::Put, requests.put.saturating_sub(requests.store)),
+        (Charge::Fetch, requests.fetch),
+        (Charge::Store, requests.store),
+    ] {
+        if count > 0 {
+            usd += unit(charge).or_else(|| unplanned(spec, item, charge)).unwrap_or(0.0) * count as f64;
         }
-    }
-    let archive = item.destinations.iter().find_map(|to| match (&to.kind, &to.region) {
-        (DestinationKind::Archive { keep, .. } | DestinationKind::Object { keep, .. }, Some(region)) => {
-            Some((keep.class.as_deref(), region))
-        }
-        (kind, Some(region)) if kind.is_copied() => {
-            Some((spec.plan.operation.options.storage_class.as_deref(), region))
-        }
-        _ => None,
-    });
-    if let Some((class, region)) = archive.filter(|_| !item.destinations.iter().any(|to| to_snapshot(&to))) {
-        usd += prices.s3(class.unwrap_or("STANDARD"), region).put.value.0 * requests.put as f64;
     }
     let by_aws = |to: &DestinationPlan| to.strategy == crate::plan::Strategy::Native;
     let ours = item.destinations.iter().filter(|to| !by_aws(to)).count().max(1) as u64;
-    // Transfer as the plan priced it, by what went over each leg.
-    for part in spec.plan.cost.parts.iter().filter(|part| part.unit == "GiB" && !part.monthly && part.quantity > 0.0) {
-        let moved = match part.destination {
-            Some(dest) if item.destinations.get(dest).is_some_and(by_aws) => {
-                // AWS bills what it copied, and says how much only by being done.
-                let is_done = made.get(dest).is_some_and(|to| to.state == DestinationState::Completed);
-                usd += if is_done { part.usd.value.0 } else { 0.0 };
-                continue;
-            }
-            Some(_) => Bytes(written.0 / ours),
-            None => read,
+    for part in parts().filter(|part| part.quantity > 0.0) {
+        let is_done = || match part.destination {
+            Some(dest) => made.get(dest).is_some_and(|to| to.state == DestinationState::Completed),
+            None => !made.is_empty() && made.iter().all(|to| to.state == DestinationState::Completed),
         };
-        usd += part.usd.value.0 / part.quantity * moved.as_gib();
+        let each = part.usd.value.0 / part.quantity;
+        usd += match part.charge {
+            Charge::Read => each * read.as_gib(),
+            Charge::Written => each * Bytes(written.0 / ours).as_gib(),
+            Charge::Back => each * Bytes(progress.bytes_read_back.0 / ours).as_gib(),
+            // AWS bills what it copied, and says how much only by being done.
+            Charge::Service | Charge::Fixed if is_done() => part.usd.value.0,
+            _ => 0.0,
+        };
     }
     Usd(usd)
+}
+
+/// The price of what the plan has no line for: a proof that was raised while the job ran.
+fn unplanned(spec: &Spec, item: &crate::plan::ItemPlan, charge: Charge) -> Option<f64> {
+    let region = item.destinations.iter().find_map(|to| to.region.as_ref()).or(item.source.region.as_ref())?;
+    let prices = spec.plan.prices();
+    let price = match charge {
+        Charge::List => prices.request(Api::List, region),
+        Charge::Get => prices.request(Api::Get, region),
+        Charge::Put => prices.request(Api::Put, region),
+        Charge::Fetch => prices.s3("STANDARD", region).get,
+        Charge::Store => prices.s3("STANDARD", region).put,
+        _ => return None,
+    };
+    price.known().map(|usd| usd.0)
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
 use crate::plan::choices::{Quotas, choose, floor};
@@ -10,7 +11,7 @@ use crate::plan::machine::Machine;
 use crate::plan::model::{DestinationKind, DestinationPlan, ItemPlan, Level, Pace, Plan, Strategy, Verify};
 use crate::plan::prices::Prices;
 use crate::plan::weigh;
-use crate::plan::{Finding, alternatives};
+use crate::plan::{Finding, advice, alternatives};
 use crate::units::{Blocks, Bytes};
 
 /// What a user may turn while a plan is open; `None` leaves it as planned.
@@ -24,6 +25,10 @@ pub struct Knobs {
     pub pace: Option<Pace>,
     /// How far the copy is proved.
     pub verify: Option<Verify>,
+    /// Bytes a second, read plus written; `Some(None)` for no limit.
+    pub bandwidth: Option<Option<Bytes>>,
+    /// Storage class of what is written to S3.
+    pub class: Option<&'static str>,
 }
 
 impl Plan {
@@ -121,9 +126,22 @@ impl Plan {
         if let Some(verify) = knobs.verify {
             options.verify = verify;
         }
+        if let Some(rate) = knobs.bandwidth {
+            options.bandwidth = rate.map(Bandwidth::always);
+        }
+        if let Some(class) = knobs.class {
+            options.storage_class = Some(class.to_owned());
+            for to in plan.items.iter_mut().flat_map(|item| &mut item.destinations) {
+                if let DestinationKind::Archive { keep, .. } | DestinationKind::Object { keep, .. } = &mut to.kind {
+                    keep.class = Some(class.to_owned());
+                }
+            }
+        }
         let machine = Machine { budget: knobs.budget.or(Some(plan.choices.budget)), ..machine.clone() };
         plan.findings.retain(|finding| !is_weight(finding));
-        plan.weigh(&machine, Prices::bundled());
+        plan.facts.runs_in.clone_from(&machine.runs_in);
+        let prices = plan.prices();
+        plan.weigh(&machine, &prices);
         plan
     }
 
@@ -156,7 +174,7 @@ impl Plan {
         self.choices.limit(quotas);
         self.memory = weigh::memory(&self.items, &self.choices, machine);
         self.cost = weigh::cost(&self.items, &self.operation.options, &self.choices, &machine.runs_in, prices);
-        self.time = weigh::time(&self.items, &self.operation.options, &self.choices);
+        self.time = weigh::time(&self.items, &self.operation.options, &self.choices, &self.facts);
         self.alternatives = alternatives::of(self, &machine.runs_in, prices);
         let least = self.items.iter().map(|item| floor(weigh::least(item))).max().unwrap_or_default();
         if share < least {
@@ -166,6 +184,8 @@ impl Plan {
                 todo: Some(format!("--memory {}MiB or more", least.0.div_ceil(1024 * 1024))),
             });
         }
+        let advice = advice::of(self, prices);
+        self.findings.extend(advice);
         self.settle();
     }
 
@@ -211,9 +231,10 @@ pub(in crate::plan) fn round(value: &mut serde_json::Value) {
     }
 }
 
-/// What findings about weight begin with, so that turning a knob replaces them.
-const WEIGHT: &str = "memory: ";
+/// What findings about the budget begin with.
+const WEIGHT: &str = advice::TOPICS[0];
 
+/// Whether it was made of figures, so that turning a knob makes it anew.
 fn is_weight(finding: &Finding) -> bool {
-    finding.text.starts_with(WEIGHT)
+    advice::TOPICS.iter().any(|topic| finding.text.starts_with(topic))
 }

@@ -1,5 +1,7 @@
 //! Other ways to the same result, each with its price and what it keeps.
 
+use crate::address::Address;
+use crate::ids::{Region, SnapshotId};
 use crate::plan::machine::RunsIn;
 use crate::plan::model::{Alternative, DestinationKind, DestinationPlan, ItemPlan, Plan, SourceKind, Strategy, Verify};
 use crate::plan::prices::Prices;
@@ -21,7 +23,7 @@ pub(super) fn of(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternat
     let (cost, time) = if by_aws {
         let items = direct(&plan.items);
         let cost = weigh::cost(&items, options, &plan.choices, runs_in, prices);
-        (cost, weigh::time(&items, options, &plan.choices))
+        (cost, weigh::time(&items, options, &plan.choices, &plan.facts))
     } else {
         (plan.cost.clone(), plan.time.clone())
     };
@@ -40,7 +42,11 @@ pub(super) fn of(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternat
         chosen: !by_aws,
         strategy: Strategy::Direct,
         complete_within: None,
+        operation: None,
+        remark: "lineage to the source is in floe's records only".to_owned(),
     }];
+    ways.extend(deltas(plan, runs_in, prices));
+    ways.extend(classes(plan, runs_in, prices));
     if let [item] = plan.items.as_slice()
         && let SourceKind::Snapshot { .. } = item.source.kind
         && let [to] = item.destinations.as_slice()
@@ -71,6 +77,8 @@ fn of_image(plan: &Plan, prices: &Prices) -> Vec<Alternative> {
         chosen: true,
         strategy: plan.operation.options.strategy,
         complete_within: plan.operation.options.complete_within,
+        operation: None,
+        remark: String::new(),
     }]
 }
 
@@ -106,6 +114,8 @@ fn by_service(
         chosen: native.chosen && asked.is_none(),
         strategy: Strategy::Native,
         complete_within: None,
+        operation: None,
+        remark: "AWS keeps the lineage for its own later copies; no block is compared by floe".to_owned(),
     }];
     if let Some(within) = asked.or_else(|| Within::least_for(native::largest(&item.source))) {
         let by = clock(within.seconds());
@@ -122,6 +132,129 @@ fn by_service(
         });
     }
     ways
+}
+
+/// The same result as a delta, where a copy of an earlier snapshot is there already.
+fn deltas(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {
+    let [item] = plan.items.as_slice() else { return Vec::new() };
+    let SourceKind::Snapshot { id, encrypted, kms_key } = &item.source.kind else { return Vec::new() };
+    let ways = plan.facts.deltas.iter().filter_map(|known| {
+        let Some(Address::Delta(_, first, _)) = known.operation.sources.first() else { return None };
+        let mut item = direct(std::slice::from_ref(item)).pop()?;
+        item.source.kind = SourceKind::Delta {
+            first: first.clone(),
+            second: id.clone(),
+            encrypted: *encrypted,
+            kms_key: kms_key.clone(),
+        };
+        item.source.blocks = known.blocks;
+        let (items, options) = ([item], &plan.operation.options);
+        let cost = weigh::cost(&items, options, &plan.choices, runs_in, prices);
+        let time = weigh::time(&items, options, &plan.choices, &plan.facts);
+        Some(Alternative {
+            name: known.name.clone(),
+            once: cost.once,
+            monthly: cost.monthly,
+            time: span(time.low_seconds, time.high_seconds),
+            keeps: "all".to_owned(),
+            unavailable: None,
+            chosen: false,
+            strategy: Strategy::Direct,
+            complete_within: None,
+            operation: Some(Box::new(known.operation.clone())),
+            remark: "only what changed is moved and stored".to_owned(),
+        })
+    });
+    ways.collect()
+}
+
+/// Classes that an archive could be kept in, and how long until it can be read there.
+const CLASSES: [(&str, &str); 3] =
+    [("STANDARD", "read at once"), ("GLACIER_IR", "read at once"), ("DEEP_ARCHIVE", "hours before it can be read")];
+
+/// An archive in S3: other classes, the archive tier of EBS, and leaving it where it is.
+fn classes(plan: &Plan, runs_in: &RunsIn, prices: &Prices) -> Vec<Alternative> {
+    let [item] = plan.items.as_slice() else { return Vec::new() };
+    let [to] = item.destinations.as_slice() else { return Vec::new() };
+    let DestinationKind::Archive { keep, .. } = &to.kind else { return Vec::new() };
+    let own = keep.class.as_deref().unwrap_or("STANDARD");
+    let mut ways = Vec::new();
+    for (class, read) in CLASSES.iter().filter(|(class, _)| *class != own) {
+        let mut other = item.clone();
+        if let Some(DestinationKind::Archive { keep, .. }) = other.destinations.first_mut().map(|to| &mut to.kind) {
+            keep.class = Some((*class).to_owned());
+        }
+        let mut operation = plan.operation.clone();
+        operation.options.storage_class = Some((*class).to_owned());
+        let cost = weigh::cost(&[other], &operation.options, &plan.choices, runs_in, prices);
+        let least = to.region.as_ref().map_or(0, |region| prices.s3(class, region).min_days);
+        let days = if least > 0 { format!(", paid for {least} days at least") } else { String::new() };
+        ways.push(Alternative {
+            name: format!("S3 {class}"),
+            once: cost.once,
+            monthly: cost.monthly,
+            time: plan.time.text(),
+            keeps: "proof".to_owned(),
+            unavailable: None,
+            chosen: false,
+            strategy: Strategy::Direct,
+            complete_within: None,
+            operation: Some(Box::new(operation)),
+            remark: format!("{read}{days}"),
+        });
+    }
+    if let (SourceKind::Snapshot { id, .. }, Some(region)) = (&item.source.kind, &item.source.region) {
+        ways.extend(tier(item, id, region, prices));
+    }
+    ways
+}
+
+/// The archive tier of EBS, and leaving the snapshot alone. The tier keeps every block of it, also those that its
+/// neighbours hold; leaving it costs what only it holds, which is at most all of it.
+fn tier(item: &ItemPlan, id: &SnapshotId, region: &Region, prices: &Prices) -> [Alternative; 2] {
+    let gib = item.source.blocks.value.bytes().as_gib();
+    let sure = item.source.blocks.sure;
+    let (tier, standard) = (prices.archive_tier(region), prices.snapshot_month(region));
+    let sum = |price: Quantity<Usd>, label: Sure| Quantity {
+        value: Usd(price.value.0 * gib),
+        sure: price.sure.and(sure).and(label),
+    };
+    let even = if standard.value.0 > 0.0 { gib * tier.month.value.0 / standard.value.0 } else { 0.0 };
+    let blank = Alternative {
+        name: String::new(),
+        once: Quantity::exact(Usd(0.0)),
+        monthly: Quantity::unknown(),
+        time: "unknown".to_owned(),
+        keeps: "id".to_owned(),
+        unavailable: None,
+        chosen: false,
+        strategy: Strategy::Direct,
+        complete_within: None,
+        operation: None,
+        remark: String::new(),
+    };
+    [
+        Alternative {
+            name: "EBS archive tier".to_owned(),
+            monthly: sum(tier.month, Sure::Exact),
+            unavailable: Some(format!("aws ec2 modify-snapshot-tier --snapshot-id {id} --storage-tier archive")),
+            remark: format!(
+                "dearer than leaving it where only it holds less than {even:.0} GiB; {} a GiB and 24 to 72 hours to bring \
+                 back, paid for {} days at least",
+                tier.retrieval.value, tier.min_days
+            ),
+            ..blank.clone()
+        },
+        Alternative {
+            name: "leave it".to_owned(),
+            monthly: sum(standard, Sure::AtMost),
+            time: "now".to_owned(),
+            keeps: "all".to_owned(),
+            unavailable: Some("esc: nothing has to be done".to_owned()),
+            remark: "costs what only it holds, at most this: an archive saves nothing until it is deleted".to_owned(),
+            ..blank
+        },
+    ]
 }
 
 /// The same items with every destination filled by floe.

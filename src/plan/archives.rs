@@ -162,7 +162,7 @@ pub(super) async fn source(
         }
         found => found?,
     };
-    let (mut layers, mut blocks) = (Vec::new(), Blocks::ZERO);
+    let (mut layers, mut blocks, mut class) = (Vec::new(), Blocks::ZERO, None);
     for found in &found {
         let layer = Layer::open(session.s3().clone(), bucket, found.clone()).await?;
         let missing = archives::missing(&layer).await?;
@@ -180,6 +180,7 @@ pub(super) async fn source(
             findings.push(asleep(bucket, found, missing.asleep, class));
         }
         blocks += found.manifest.blocks.less(missing.blocks);
+        class = class.or(missing.kept_in);
         layers.push(ArchiveLayer { root: found.root.clone(), manifest: found.digest, gaps: missing.ranges });
     }
     let Some(top) = found.last().map(|found| &found.manifest) else {
@@ -204,6 +205,7 @@ pub(super) async fn source(
         name: top.origin.name.clone(),
         tags: kept,
         volume: top.volume,
+        class,
         blocks: match found.len() {
             1 => Quantity::exact(blocks),
             _ => Quantity::at_most(blocks.min(top.volume.blocks())),
@@ -247,6 +249,7 @@ fn fsp(
         name: None,
         tags: Vec::new(),
         volume: found.root.volume,
+        class: None,
         blocks: Quantity::exact(found.blocks()),
     }
 }

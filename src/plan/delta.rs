@@ -69,6 +69,7 @@ impl Maker<'_> {
             name: b.name,
             tags,
             volume: b.size,
+            class: None,
             blocks,
         })
     }

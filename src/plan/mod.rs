@@ -4,6 +4,7 @@
 //! user turns lanes or budget, with the very functions ([`choices`]) that the engine's run is set by.
 
 mod accept;
+mod advice;
 mod alternatives;
 mod archives;
 pub mod choices;
@@ -12,6 +13,7 @@ pub mod copied;
 pub mod count;
 mod delta;
 pub mod devices;
+mod facts;
 mod files;
 pub mod frees;
 pub mod globs;
@@ -24,24 +26,27 @@ mod monthly;
 mod native;
 mod objects;
 mod onto;
+pub mod pace;
 pub mod parts;
 mod peer;
-mod prices;
+pub mod prices;
+mod quotas;
 pub mod removal;
 mod weigh;
 
 pub use accept::Knobs;
 pub use alternatives::{clock, span};
 pub use archives::{bucket_session, kept};
+pub use facts::route;
 pub use images::NEVER_REBUILT;
 pub use layout::{Layout, ZEROS_WORTH};
-pub use machine::{DEFAULT_BUDGET, Machine, RunsIn};
+pub use machine::{DEFAULT_BUDGET, Host, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
-    Alternative, ArchiveLayer, Basis, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Finding, Fit,
-    InPlace, ItemPlan, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options, Pace, Parent, Plan,
-    SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
+    Alternative, ArchiveLayer, Basis, Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Facts,
+    Finding, Fit, InPlace, ItemPlan, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options,
+    Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
 };
 pub use monthly::monthly;
 pub use prices::{Api, Prices};
-pub use weigh::{Records, frames_weight, gathered, item_weight, least, moved, records};
+pub use weigh::{Records, connections_weight, frames_weight, gathered, item_weight, least, moved, records};

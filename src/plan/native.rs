@@ -53,7 +53,7 @@ pub(super) async fn choose(
     items: &mut [ItemPlan],
     options: &Options,
     choices: &Choices,
-    machine: &Machine,
+    (machine, prices): (&Machine, &Prices),
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     if options.strategy == Strategy::Direct {
@@ -91,8 +91,8 @@ pub(super) async fn choose(
                 },
                 (Some(why), _) => note(format!("{address} is copied directly: {why}")),
                 (None, strategy) => {
-                    let [direct, native] =
-                        [Strategy::Direct, Strategy::Native].map(|way| price(item, at, way, options, choices, machine));
+                    let [direct, native] = [Strategy::Direct, Strategy::Native]
+                        .map(|way| price(item, at, way, options, choices, (machine, prices)));
                     let takes = strategy == Strategy::Native || native.0 <= direct.0;
                     item.destinations[at].strategy = if takes { Strategy::Native } else { Strategy::Direct };
                     let (way, taken, other) =
@@ -189,8 +189,15 @@ async fn unseen(aws: &Aws, source: &SourcePlan, to: &DestinationPlan) -> Result<
 }
 
 /// What one destination alone costs once, filled this way.
-fn price(item: &ItemPlan, at: usize, way: Strategy, options: &Options, choices: &Choices, machine: &Machine) -> Usd {
+fn price(
+    item: &ItemPlan,
+    at: usize,
+    way: Strategy,
+    options: &Options,
+    choices: &Choices,
+    (machine, prices): (&Machine, &Prices),
+) -> Usd {
     let only = DestinationPlan { strategy: way, ..item.destinations[at].clone() };
     let item = ItemPlan { source: item.source.clone(), destinations: vec![only] };
-    weigh::cost(&[item], options, choices, &machine.runs_in, Prices::bundled()).once.value
+    weigh::cost(&[item], options, choices, &machine.runs_in, prices).once.value
 }

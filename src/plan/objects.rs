@@ -57,6 +57,7 @@ pub(super) async fn source(
         name: Some(last_folder(key).to_owned()),
         tags: options.tags.clone(),
         volume: head.bytes,
+        class: head.class,
         blocks: match options.omit_zeros {
             OmitZeros::All => Quantity::at_most(head.bytes.blocks()),
             OmitZeros::Off | OmitZeros::Holes => Quantity::exact(head.bytes.blocks()),

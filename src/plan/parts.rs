@@ -78,6 +78,13 @@ pub const fn copy_lanes(pace: Pace) -> (u32, u32, u32) {
     wish(pace).lanes
 }
 
+/// What a pace wishes of parts: their length, how many at most within a region and out of it, how long one should take.
+#[must_use]
+pub(super) const fn wishes(pace: Pace) -> (Bytes, (u32, u32), Duration) {
+    let wish = wish(pace);
+    (wish.part, wish.target, wish.takes)
+}
+
 /// The least length of a part that copies `rest` in `left` parts.
 fn spread(rest: Bytes, left: u32) -> Bytes {
     Bytes(rest.0.div_ceil(u64::from(left.max(1))).next_multiple_of(STEP.0))

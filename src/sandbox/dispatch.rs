@@ -17,7 +17,7 @@ use super::faults::{Call, Fault, Faults};
 use super::model::OptIn;
 use super::sigv4::{self, Claim};
 use super::stats::{InFlight, Stats};
-use super::{Caller, Sandbox, bin, ec2, kms, lock, quotas, s3, sts, wire};
+use super::{Caller, Sandbox, bin, ec2, imds, kms, lock, pricing, quotas, s3, sts, wire};
 
 /// The connection is to be reset instead of answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,7 @@ enum Service {
     Quotas(String),
     Kms(String),
     Bin(Option<bin::Route>),
+    Pricing(String),
     S3(s3::Route, Method),
     Unknown,
 }
@@ -46,6 +47,7 @@ impl Service {
             "servicequotas" => Self::Quotas(target(request)),
             "kms" => Self::Kms(target(request)),
             "rbin" => Self::Bin(bin::route(request.method(), request.uri().path())),
+            "pricing" => Self::Pricing(target(request)),
             _ => Self::Unknown,
         }
     }
@@ -55,7 +57,7 @@ impl Service {
         match self {
             Self::Ebs(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::Ec2(form) | Self::Sts(form) => action(form).map_or("UnknownOperation", |at| form[at].1.as_str()),
-            Self::Quotas(target) | Self::Kms(target) => target,
+            Self::Quotas(target) | Self::Kms(target) | Self::Pricing(target) => target,
             Self::Bin(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::S3(route, _) => route.api,
             Self::Unknown => "UnknownService",
@@ -92,7 +94,9 @@ impl Service {
             }
             Self::Ec2(_) => (XML, wire::ec2_error(status, &spelled.code, &spelled.message, request_id)),
             Self::Sts(_) => (XML, wire::query_error(status, &spelled.code, &spelled.message, request_id)),
-            Self::Quotas(_) | Self::Kms(_) => (JSON, wire::json_error(status, &spelled.code, &spelled.message)),
+            Self::Quotas(_) | Self::Kms(_) | Self::Pricing(_) => {
+                (JSON, wire::json_error(status, &spelled.code, &spelled.message))
+            }
         };
         (answer(status, text, kind), spelled.code.into_owned())
     }
@@ -262,6 +266,9 @@ impl Sandbox {
         if let Some(path) = request.uri().path().strip_prefix("/_sandbox/") {
             return Ok(self.admin(path, &request));
         }
+        if imds::is_for(&request) {
+            return Ok(imds::handle(self, &request));
+        }
         let claim = Claim::read(&request);
         let name = claim.as_ref().map_or_else(|_| guess(&request), |claim| claim.service.as_str());
         let service = Service::of(name, &request);
@@ -370,6 +377,7 @@ impl Sandbox {
             Service::Sts(form) => (XML, sts::handle(self, caller, form)),
             Service::Quotas(target) => (JSON, quotas::handle(self, caller, target, request.body())),
             Service::Kms(target) => (JSON, kms::handle(self, caller, target, request.body())),
+            Service::Pricing(target) => (JSON, pricing::handle(caller, target, request.body())),
         };
         let outcome = if status.is_success() { "ok".to_owned() } else { code_in(&text) };
         (answer(status, text, kind), outcome)

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod config;
 pub mod copies;
 pub mod hook;
+pub mod routes;
 mod state;
 
 pub use state::StateDir;

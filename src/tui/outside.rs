@@ -27,6 +27,7 @@ use crate::inventory::{self, Kind, Regions, Wanted};
 use crate::plan::{Machine, Operation};
 use crate::store::StateDir;
 use crate::store::copies::Copies;
+use crate::store::routes::Routes;
 
 /// Answers that may wait for the deck: a page each at most.
 pub const WAITING: usize = 256;
@@ -287,9 +288,13 @@ impl Outside {
     }
 
     fn make_plan(&mut self, number: u64, operation: Operation) {
-        let copies = Some(Copies::of(&self.world.state));
-        let (aws, machine) = (self.world.aws.clone(), Machine { copies, ..self.machine.clone() });
+        let (copies, routes) = (Some(Copies::of(&self.world.state)), Some(Routes::of(&self.world.state)));
+        let (aws, mut machine) = (self.world.aws.clone(), Machine { copies, routes, ..self.machine.clone() });
+        let sandbox = self.world.sandbox;
         let plan = self.answer(async move {
+            if !sandbox {
+                machine.locate(crate::aws::instance().await);
+            }
             Msg::Planned(number, crate::plan::make(&aws, operation, &machine).await.map(Box::new))
         });
         if let Some(old) = self.plan.replace(plan) {

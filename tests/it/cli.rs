@@ -161,8 +161,8 @@ async fn a_target_is_not_taken_by_accident() {
     assert!(!world.path("new.img").exists());
     let output = world.run(&["copy", BOOT, "new.img", "--yes", "--read-only"]).await;
     refused(&output, 5, &["--read-only", "null:"]);
-    let output = world.run(&["copy", BOOT, "null:", "--yes", "--memory", "1M"]).await;
-    refused(&output, 5, &["1 MiB is below", "--memory"]);
+    let output = world.run(&["copy", BOOT, "null:", "--yes", "--memory", "700K"]).await;
+    refused(&output, 5, &["700 KiB is below", "--memory"]);
     assert_eq!(std::fs::read(world.path("full.img")).expect("still there"), b"precious");
     let output = world.run(&["copy", BOOT, "full.img", "--yes", "--force", "-q"]).await;
     assert_eq!((code(&output), said(&output).as_str()), (0, ""), "quiet is silent");

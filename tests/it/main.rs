@@ -58,3 +58,4 @@ mod users;
 mod verify;
 mod voyage;
 mod waits;
+mod weighed;

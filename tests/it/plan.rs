@@ -2,7 +2,7 @@
 
 use floe::address::Address;
 use floe::aws::{Aws, FixedProfile, Profiles, Settings};
-use floe::plan::{Knobs, Level, Machine, Operation, Options, Plan, RunsIn, Verify, make};
+use floe::plan::{Host, Knobs, Level, Machine, Operation, Options, Plan, RunsIn, Verify, make};
 use floe::units::{Bytes, Sure, Usd};
 
 use crate::support::{WEB_DATA, World};
@@ -36,6 +36,9 @@ fn machine() -> Machine {
         runs_in: RunsIn::Region("eu-west-1".parse().expect("a region")),
         budget: None,
         copies: None,
+        host: Host::default(),
+        prices: None,
+        routes: None,
     }
 }
 
@@ -80,6 +83,33 @@ async fn transfer_is_priced_by_where_floe_runs() {
     let (inside, outside) = (transfer(machine().runs_in), transfer(RunsIn::Outside));
     assert!(inside > 0.0 && outside > 4.0 * inside, "{inside} {outside}: over the internet it is dearer");
     assert!((transfer(RunsIn::Assumed) - outside).abs() < 1e-9, "where nobody said it, the dear way is taken");
+}
+
+/// 15,292 GiB, the same copy, by where the machine stands: one border, one border, two borders, the internet.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_copy_costs_what_its_route_costs() {
+    let world = World::calm().await;
+    let plan = plan(&world, LARGE, &["eu-west-1:"], Options::default()).await.expect("a plan");
+    let gib = 31_318_565.0 / 2048.0;
+    let at = |runs_in: RunsIn| {
+        let plan = plan.reweighed(Knobs::default(), &Machine { runs_in, ..machine() });
+        let parts = || plan.cost.parts.iter().filter(|part| part.name.contains("transfer"));
+        let advised = plan.findings.iter().any(|found| found.text.starts_with("money: on a machine in "));
+        (parts().map(|part| part.usd.value.0).sum::<f64>(), parts().count(), advised)
+    };
+    let region = |name: &str| RunsIn::Region(name.parse().expect("a region"));
+    let near = |found: f64, wanted: f64| assert!((found - wanted).abs() < 0.005, "{found} for {wanted}");
+    for (place, legs) in [(region("us-east-1"), 1), (region("eu-west-1"), 1)] {
+        let (usd, count, advised) = at(place);
+        near(usd, gib * 0.02);
+        assert_eq!((count, advised), (legs, false), "no better place");
+    }
+    let (usd, count, advised) = at(region("ap-southeast-2"));
+    near(usd, gib * 0.02 + gib * 0.098);
+    assert!(count == 2 && advised);
+    let (usd, count, advised) = at(RunsIn::Outside);
+    near(usd, 10_240.0 * 0.09 + (gib - 10_240.0) * 0.085);
+    assert!(count == 1 && advised, "into AWS nothing is charged");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,7 +124,7 @@ impl S3 {
                     .disable_operation_attempt_timeout()
                     .build(),
             );
-        if let Some(endpoint) = context.s3_endpoint() {
+        if let Some(endpoint) = context.endpoint_of("S3") {
             // Other servers rarely have a name for every bucket.
             config = config.endpoint_url(endpoint).force_path_style(true);
         }

@@ -289,6 +289,12 @@ pub struct Requests {
     pub get: u64,
     /// Blocks put.
     pub put: u64,
+    /// Of what was got, reads of S3.
+    #[serde(default)]
+    pub fetch: u64,
+    /// Of what was put, writes to S3.
+    #[serde(default)]
+    pub store: u64,
 }
 
 /// What was said before and what it became.
@@ -302,6 +308,17 @@ pub struct Predicted {
     pub seconds_low: f64,
     /// Seconds at worst.
     pub seconds_high: f64,
+    /// Requests of the data plane: listed, got and put.
+    #[serde(default)]
+    pub requests: u64,
+}
+
+impl Requests {
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> u64 {
+        self.list + self.get + self.put
+    }
 }
 
 /// One job, as every front shows it.

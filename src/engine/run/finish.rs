@@ -156,6 +156,9 @@ impl Run {
         but_full(self.job.keeper.journal(Record::State { to: state, why: state.word().to_owned() }).await)?;
         but_full(self.job.keeper.journal(Record::Result { state, error: error.clone() }).await)?;
         self.job.hub.finish(state, error);
+        if state == JobState::Done {
+            self.remember_route();
+        }
         if state != JobState::Done && state != JobState::Cancelled && self.has_pending_snapshot() {
             self.job.hub.set_expires(dies_at(Timestamp::now()));
         }

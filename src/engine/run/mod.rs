@@ -44,6 +44,7 @@ use crate::error::{Class, Error, Result};
 use crate::ids::BlockRange;
 use crate::plan::choices::{LISTED_ENTRY, PAGE_MIN};
 use crate::store::copies::Copies;
+use crate::store::routes::Routes;
 use crate::units::{Blocks, Bytes};
 
 /// What the supervisor wants of a running job.
@@ -79,6 +80,8 @@ struct Run {
     wait: Option<Duration>,
     /// What floe knows of copies.
     copies: Copies,
+    /// What jobs took, by their route.
+    routes: Routes,
 }
 
 /// What a run is given by the engine around it.
@@ -171,8 +174,8 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
     });
     *lock(&trouble) = Some(Arc::downgrade(&job));
     let wait = spec.plan.operation.options.wait_timeout_seconds.map(Duration::from_secs);
-    let (fresh, copies) = (worlds.fresh(), dir.copies());
-    let run = Run { spec, job: Arc::clone(&job), control, fresh, resumed: done_before, wait, copies };
+    let (fresh, copies, routes) = (worlds.fresh(), dir.copies(), dir.routes());
+    let run = Run { spec, job: Arc::clone(&job), control, fresh, resumed: done_before, wait, copies, routes };
     let ended = run.to_the_end().await;
     drop(run);
     drop(job);

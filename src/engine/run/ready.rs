@@ -20,7 +20,7 @@ use crate::engine::window::Bounds;
 use crate::engine::worlds::Worlds;
 use crate::error::{Error, Result};
 use crate::plan::choices::{COMPRESSOR, FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN};
-use crate::plan::{DestinationKind, DestinationPlan, Verify, frames_weight, item_weight};
+use crate::plan::{DestinationKind, DestinationPlan, Verify, connections_weight, frames_weight, item_weight};
 use crate::units::{BLOCK_BYTES, Bytes};
 
 /// A job that is about to run: its lock is held, its journal open, its hub can be shown.
@@ -123,8 +123,9 @@ impl Ready {
 pub(in crate::engine) fn weight_of(spec: &Spec) -> Weight {
     let whole = spec.plan.items.first().map_or(Bytes(BLOCK_BYTES), |item| item_weight(&item.source.kind));
     let frames = spec.plan.items.first().map_or(Bytes::ZERO, frames_weight);
+    let more = spec.plan.items.first().map_or(Bytes::ZERO, connections_weight);
     Weight::of(Part::Blocks, Bytes(BLOCK_BYTES))
-        .and(Part::Connections, whole.less(Bytes(BLOCK_BYTES)))
+        .and(Part::Connections, whole.less(Bytes(BLOCK_BYTES)) + more)
         .and(Part::Compression, frames)
 }
 

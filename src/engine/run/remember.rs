@@ -3,8 +3,9 @@
 use super::Run;
 use crate::engine::protocol::Tone;
 use crate::error::Result;
-use crate::plan::{Basis, DestinationKind, Strategy};
+use crate::plan::{Basis, DestinationKind, Strategy, route};
 use crate::store::copies::{Copied, Held, Holds, Spot, Witness};
+use crate::units::Blocks;
 
 impl Run {
     /// Whether a delta was written onto what nobody has proved to be its first snapshot.
@@ -23,6 +24,19 @@ impl Run {
         if let Err(error) = self.keep_record(dest) {
             let text = format!("floe could not write down what it holds: {error}");
             self.job.hub.say(self.job.sinks[dest].address(), text, Tone::Warning);
+        }
+    }
+
+    /// Writes down what the whole job took, for the estimates of those that go the same way later. A job that was
+    /// interrupted says nothing about one that is not.
+    pub(super) fn remember_route(&self) {
+        let Ok(item) = self.spec.item() else { return };
+        if self.resumed > Blocks::ZERO || !item.is_read() || self.spec.plan.operation.options.bandwidth.is_some() {
+            return;
+        }
+        let route = route(item, &self.spec.plan.facts.runs_in.text());
+        if let Err(error) = self.routes.keep(&route, self.job.hub.past()) {
+            tracing::warn!(%error, "what the job took could not be written down");
         }
     }
 

@@ -95,8 +95,16 @@ impl LaneLog {
         let mut pad = self.pad();
         match api {
             Api::List | Api::Changed => pad.requests.list += 1,
-            Api::Get | Api::Fetch => pad.requests.get += 1,
-            Api::Put | Api::Store => pad.requests.put += 1,
+            Api::Get => pad.requests.get += 1,
+            Api::Put => pad.requests.put += 1,
+            Api::Fetch => {
+                pad.requests.get += 1;
+                pad.requests.fetch += 1;
+            }
+            Api::Store => {
+                pad.requests.put += 1;
+                pad.requests.store += 1;
+            }
             Api::Complete => {}
         }
         let id = pad.next;
@@ -345,6 +353,7 @@ impl JobTelemetry {
         self.struggling.extend(pad.moving.filter(|(_, tried)| *tried > STRUGGLES).map(|(block, _)| block));
         let (sum, more) = (&mut self.requests, pad.requests);
         (sum.list, sum.get, sum.put) = (sum.list + more.list, sum.get + more.get, sum.put + more.put);
+        (sum.fetch, sum.store) = (sum.fetch + more.fetch, sum.store + more.store);
         let (sum, more) = (&mut self.troubles, pad.troubles);
         sum.retries += more.retries;
         sum.snapshot_throttles += more.snapshot_throttles;

@@ -76,7 +76,7 @@ fn latencies_age_and_the_whole_run_does_not() {
 #[test]
 fn what_lanes_did_is_merged_once_and_adds_up() {
     let begun = Instant::now();
-    let before = Requests { list: 1, get: 10, put: 10 };
+    let before = Requests { list: 1, get: 10, put: 10, ..Requests::default() };
     let mut job = JobTelemetry::new(before, Troubles::default(), begun);
     let (one, two) = (job.lane(), job.lane());
     let flight = one.take_off(3, Api::Get, begun);
@@ -94,7 +94,7 @@ fn what_lanes_did_is_merged_once_and_adds_up() {
     let now = begun + Duration::from_secs(1);
     job.tick(now);
     job.tick(now + TICK);
-    assert_eq!(job.requests, Requests { list: 1, get: 11, put: 12 });
+    assert_eq!(job.requests, Requests { list: 1, get: 11, put: 12, ..Requests::default() });
     let expected = Troubles {
         retries: 4,
         snapshot_throttles: 1,

@@ -28,6 +28,8 @@ pub struct Missing {
     pub asleep: Blocks,
     /// That class, of the first of them.
     pub class: Option<String>,
+    /// The first class that an object of it is kept in, where that is not STANDARD: some want paying for what is read.
+    pub kept_in: Option<String>,
 }
 
 impl Missing {
@@ -74,6 +76,7 @@ impl Missing {
 /// One object of an archive, as S3 lists it.
 struct Segment {
     bytes: Bytes,
+    class: String,
     /// The class that it has to be brought back from before it can be read.
     asleep: Option<String>,
 }
@@ -119,7 +122,8 @@ impl<'a> Listed<'a> {
             let page =
                 patiently(|| layer.s3().list(layer.bucket(), &self.prefix, false, None, token.as_deref())).await?;
             let named = |object: crate::aws::S3Object| {
-                let segment = Segment { bytes: object.bytes, asleep: object.asleep.then_some(object.class) };
+                let asleep = object.asleep.then(|| object.class.clone());
+                let segment = Segment { bytes: object.bytes, class: object.class, asleep };
                 Some((object.key.strip_prefix(&self.prefix)?.parse().ok()?, segment))
             };
             self.page = page.objects.into_iter().filter_map(named).collect::<Vec<_>>().into_iter();
@@ -154,7 +158,10 @@ pub async fn missing(layer: &Layer) -> Result<Missing> {
         let (rows, through) = patiently(|| layer.rows(from)).await?;
         for row in rows {
             match listed[usize::from(row.run)].of(row.segment, row.index.0).await? {
-                Some(Segment { bytes, asleep }) if *bytes == Bytes(u64::from(row.object)) => {
+                Some(Segment { bytes, asleep, class }) if *bytes == Bytes(u64::from(row.object)) => {
+                    if missing.kept_in.is_none() && class != "STANDARD" {
+                        missing.kept_in = Some(class.clone());
+                    }
                     missing.asleep += Blocks(u64::from(asleep.is_some()));
                     missing.class = missing.class.or_else(|| asleep.clone());
                 }

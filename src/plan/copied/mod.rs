@@ -237,6 +237,7 @@ pub(super) async fn object(
         name: Some(last_folder(key).to_owned()),
         tags: options.tags.clone(),
         volume: head.bytes,
+        class: None,
         blocks: Quantity::exact(head.bytes.blocks()),
     })
 }
@@ -276,6 +277,7 @@ pub(super) async fn prefix(
         name: Some(last_folder(prefix).to_owned()),
         tags: options.tags.clone(),
         volume: counted.bytes,
+        class: None,
         blocks: match counted.all {
             true => Quantity::at_most(counted.bytes.blocks()),
             false => Quantity { value: counted.bytes.blocks(), ..Quantity::unknown() },

@@ -1,11 +1,13 @@
 //! What copies inside S3 cost and hold: requests by the part, the way between regions, a month of storage.
 
-use super::{Bill, PROCESS_BASE};
+use super::cost::{Bill, Line};
+use super::memory::PROCESS_BASE;
 use crate::ids::Region;
 use crate::plan::copied::Action;
 use crate::plan::machine::Machine;
 use crate::plan::model::{
-    Choices, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind, Verify,
+    Charge, Choices, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind,
+    Verify,
 };
 use crate::plan::parts::{COMPARED, Parts, is_retuned};
 use crate::units::{Bytes, Quantity, Sure};
@@ -99,22 +101,24 @@ pub fn cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, here: Optio
         let class = options.storage_class.as_deref().unwrap_or("STANDARD");
         let price = bill.prices.s3(class, region);
         let standard = bill.prices.s3("STANDARD", region);
-        bill.line(format!("S3 COPY in {region}"), takes.copies, "requests", price.put, Some(at));
-        bill.line(format!("S3 HEAD in {region}"), Quantity::at_most(takes.looks), "requests", standard.get, Some(at));
+        let line = |name: &str, charge| Line::once(format!("{name} in {region}"), "requests", charge).to(at);
+        bill.add(line("S3 COPY", Charge::Store), takes.copies, price.put);
+        bill.add(line("S3 HEAD", Charge::Fixed), Quantity::at_most(takes.looks), standard.get);
         if takes.lists > 0.0 {
             // A LIST costs what a PUT costs.
             let lists = Quantity { value: takes.lists, sure: takes.copied.sure };
-            bill.line(format!("S3 LIST in {region}"), lists, "requests", standard.put, Some(at));
+            bill.add(line("S3 LIST", Charge::Fixed), lists, standard.put);
         }
-        bill.transfer(Some(from), Some(region), takes.copied, Some(at));
+        bill.retrieval(item.source.class.as_deref(), from, takes.copied, Charge::Written, Some(at));
+        bill.transfer((Some(from), Some(region)), takes.copied, Charge::Written, Some(at));
         if options.verify == Verify::Full && takes.objects > 0.0 {
             // By pieces, and each object has a last one.
             let pieces = takes.copied.value * Bytes::gib(1).0 as f64 / COMPARED.0 as f64 + takes.objects;
             let gets = Quantity { value: 2.0 * pieces.ceil(), sure: Sure::AtMost };
-            bill.line(format!("S3 GET back in {region}"), gets, "requests", standard.get, Some(at));
-            bill.transfer(Some(from), here, takes.copied, Some(at));
-            bill.transfer(Some(region), here, takes.copied, Some(at));
+            bill.add(line("S3 GET back", Charge::Fetch), gets, standard.get);
+            bill.transfer((Some(from), here), takes.copied, Charge::Back, Some(at));
+            bill.transfer((Some(region), here), takes.copied, Charge::Back, Some(at));
         }
-        bill.push(format!("S3 storage in {region}"), takes.copied, "GiB-month", price.month, true, Some(at));
+        bill.stored((&price, class), region, takes.copied, takes.objects, at);
     }
 }

@@ -19,6 +19,7 @@ mod settings;
 mod snapshots;
 mod tags;
 mod templates;
+mod types;
 mod volumes;
 
 use http::StatusCode;
@@ -42,7 +43,7 @@ struct Ask<'a> {
 type Action = fn(&Ask<'_>) -> Result<String, Fault>;
 
 /// What this EC2 can do.
-const ACTIONS: [(&str, Action); 27] = [
+const ACTIONS: [(&str, Action); 28] = [
     ("DescribeRegions", places::describe_regions),
     ("DescribeAvailabilityZones", places::describe_availability_zones),
     ("DescribeSnapshots", snapshots::describe),
@@ -67,6 +68,7 @@ const ACTIONS: [(&str, Action); 27] = [
     ("DescribeImages", images::describe),
     ("DeregisterImage", images::deregister),
     ("DescribeInstances", instances::describe),
+    ("DescribeInstanceTypes", types::describe),
     ("GetEbsEncryptionByDefault", settings::encryption_by_default),
     ("GetEbsDefaultKmsKeyId", settings::default_key),
     ("CreateTags", tags::create),

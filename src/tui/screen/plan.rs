@@ -172,11 +172,11 @@ pub const ACTIONS: &[Action] = &[
         run: start,
     },
     look("plan.next", "next knob", &["tab"], 2, "The next thing to turn.", |model, _| {
-        model.plan.knob = model.plan.knob.next();
+        model.plan.knob = stepped(model, true);
         Vec::new()
     }),
     look("plan.previous", "previous knob", &["backtab"], 0, "The thing to turn before.", |model, _| {
-        model.plan.knob = model.plan.knob.next().next().next();
+        model.plan.knob = stepped(model, false);
         Vec::new()
     }),
     look("plan.more", "more", &["right", "l"], 0, "Turn it up; the figures follow.", |model, now| {
@@ -303,6 +303,11 @@ fn cannot_start(model: &Model) -> Option<String> {
     })
 }
 
+fn stepped(model: &Model, forward: bool) -> Knob {
+    let knob = model.plan.knob;
+    model.plan.plan().map_or(knob, |plan| knob.step(plan, forward))
+}
+
 fn turn(model: &mut Model, up: bool, now: Now) -> Vec<Effect> {
     let knob = model.plan.knob;
     let Model { plan, rules, .. } = model;
@@ -331,9 +336,12 @@ fn take(model: &mut Model, at: usize, now: Now) -> Vec<Effect> {
         model.refuse(now, why);
         return Vec::new();
     }
-    let mut operation = plan.operation.clone();
-    operation.options.strategy = way.strategy;
-    operation.options.complete_within = way.complete_within;
+    let operation = way.operation.as_deref().cloned().unwrap_or_else(|| {
+        let mut operation = plan.operation.clone();
+        operation.options.strategy = way.strategy;
+        operation.options.complete_within = way.complete_within;
+        operation
+    });
     open(model, operation, now)
 }
 
@@ -484,5 +492,8 @@ fn knobs_of(made: &Plan, shown: &Plan) -> Knobs {
         budget: (made.choices.budget != shown.choices.budget).then_some(shown.choices.budget),
         pace: (before.pace != after.pace).then_some(after.pace),
         verify: (before.verify != after.verify).then_some(after.verify),
+        bandwidth: (before.bandwidth != after.bandwidth)
+            .then(|| after.bandwidth.as_ref().and_then(crate::bandwidth::Bandwidth::least)),
+        class: if before.storage_class == after.storage_class { None } else { knobs::class_of(after) },
     }
 }

@@ -8,8 +8,8 @@ use floe::aws::WorldId;
 use floe::engine::protocol::*;
 use floe::ids::{BlockRange, JobId};
 use floe::plan::{
-    Choices, CostEstimate, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Knobs, Level, Machine,
-    MemoryEstimate, Operation, Options, Plan, RunsIn, SourceKind, SourcePlan, Strategy, TimeEstimate,
+    Choices, CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, Host, ItemPlan, Knobs, Level,
+    Machine, MemoryEstimate, Operation, Options, Plan, RunsIn, SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use floe::tui::clock::Now;
 use floe::units::{BLOCK_BYTES, Blocks, Bytes, Quantity, Rate, Sure, Usd};
@@ -40,6 +40,9 @@ pub fn machine() -> Machine {
         runs_in: RunsIn::parse("eu-west-1").unwrap(),
         budget: Some(Bytes::mib(256)),
         copies: None,
+        host: Host::default(),
+        prices: None,
+        routes: None,
     }
 }
 
@@ -67,6 +70,7 @@ pub fn plan_of(blocks: u64, machine: &Machine) -> Plan {
             name: Some("db-data".to_owned()),
             tags: Vec::new(),
             volume: Bytes::gib(16 * 1024),
+            class: None,
             blocks: Quantity::exact(Blocks(blocks)),
         },
         destinations: vec![DestinationPlan {
@@ -118,10 +122,12 @@ pub fn plan_of(blocks: u64, machine: &Machine) -> Plan {
             parts: Vec::new(),
             prices_as_of: String::new(),
             runs_in: String::new(),
+            committed: Quantity::exact(Usd(0.0)),
         },
         time: TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by: String::new(), sure: Sure::Unknown },
         alternatives: Vec::new(),
         findings: findings(),
+        facts: Facts::default(),
     };
     unweighed.reweighed(Knobs { budget: Some(budget), ..Knobs::default() }, machine)
 }
@@ -218,7 +224,7 @@ fn job(row: Row<'_>) -> JobStatus {
         },
         bandwidth: None,
         rates: Vec::new(),
-        requests: Requests { list: row.done.div_ceil(5000), get: row.done, put: row.done },
+        requests: Requests { list: row.done.div_ceil(5000), get: row.done, put: row.done, ..Requests::default() },
         spent: Usd(row.spent),
         troubles: Troubles::default(),
         get_ms: None,
@@ -283,6 +289,7 @@ pub fn watched() -> JobStatus {
         cost: plan.cost.once.value,
         seconds_low: plan.time.low_seconds,
         seconds_high: plan.time.high_seconds,
+        requests: 0,
     };
     job.peak_rss = Bytes::mib(244);
     hold(&mut job, [16, 54, 69], 54, vec![51]);
@@ -365,7 +372,8 @@ fn others() -> Vec<JobStatus> {
     });
     done.elapsed_seconds = 64.0;
     done.peak_rss = Bytes::mib(88);
-    done.predicted = Predicted { memory: Bytes::mib(95), cost: Usd(0.21), seconds_low: 60.0, seconds_high: 71.0 };
+    done.predicted =
+        Predicted { memory: Bytes::mib(95), cost: Usd(0.21), seconds_low: 60.0, seconds_high: 71.0, requests: 0 };
     vec![small, queued, waiting, done]
 }
 

@@ -185,7 +185,7 @@ fn a_refused_plan_says_why_and_does_not_start() {
 fn a_budget_that_is_too_small_is_refused_while_it_is_turned() {
     let mut hand = Hand::on(planned_with(example::plan_of(
         11_264,
-        &floe::plan::Machine { budget: Some(Bytes::mib(1)), ..example::machine() },
+        &floe::plan::Machine { budget: Some(Bytes::kib(700)), ..example::machine() },
     )));
     assert!(hand.plan().refusal().is_some());
     hand.key(KeyCode::Tab);

@@ -76,7 +76,7 @@ pub(super) fn what_if(focus: Knob, made: &Plan, shown: &Plan, area: Rect, buf: &
     let room = usize::from(inner.width.saturating_sub(2));
     let gap = if room >= 90 { "   " } else { "  " };
     let mut spans = Vec::new();
-    for knob in Knob::ALL {
+    for knob in fitting(focus, shown, room) {
         let (value, changed) = (knob.value(shown), knob.value(shown) != knob.value(made));
         let role = if changed { Role::Warn } else { Role::Text };
         let arrows = match (theme.ascii, knob == focus || room >= 90) {
@@ -95,7 +95,7 @@ pub(super) fn what_if(focus: Knob, made: &Plan, shown: &Plan, area: Rect, buf: &
     }
     put(inner, 0, spans, buf);
     let mut row = 1;
-    let turned: Vec<String> = Knob::ALL
+    let turned: Vec<String> = Knob::of(shown)
         .into_iter()
         .filter(|knob| knob.value(shown) != knob.value(made))
         .map(|knob| format!("{} at {}", knob.name(), knob.value(shown).trim_end_matches(" auto")))
@@ -128,6 +128,19 @@ pub(super) fn what_if(focus: Knob, made: &Plan, shown: &Plan, area: Rect, buf: &
     {
         put(inner, row, vec![span(theme, Role::Dim, format!("  {}", clauses(&text, room.saturating_sub(2))))], buf);
     }
+}
+
+/// The knobs that one line has room for: those that nobody looks at go first, from the right.
+fn fitting(focus: Knob, shown: &Plan, room: usize) -> Vec<Knob> {
+    let mut all = Knob::of(shown);
+    let arrows = if room >= 90 { 3 } else { 0 };
+    let gap = if room >= 90 { 3 } else { 2 };
+    let of = |knob: &Knob| width(knob.name()) + width(&knob.value(shown)) + 3 + arrows + gap;
+    while all.iter().map(of).sum::<usize>() > room + gap {
+        let Some(last) = all.iter().rposition(|knob| *knob != focus) else { break };
+        all.remove(last);
+    }
+    all
 }
 
 fn bare_value(knob: Knob, plan: &Plan) -> String {

@@ -18,6 +18,9 @@ pub fn command_of(operation: &Operation) -> String {
     if let Some(memory) = options.memory {
         flag("--memory", format!("{}MiB", memory.0 / (1024 * 1024)));
     }
+    if let Some(limit) = &options.bandwidth {
+        flag("--bandwidth", limit.to_string());
+    }
     match options.pace {
         Pace::Balanced => {}
         other => flag("--pace", pace_word(other).to_owned()),

@@ -59,7 +59,7 @@ fn memory(plan: &Plan) -> Vec<String> {
 }
 
 fn money(plan: &Plan) -> Vec<String> {
-    let cells = money_cells(plan);
+    let cells = money_cells(&plan.cost.parts);
     let mut lines: Vec<String> = plan
         .cost
         .parts
@@ -91,10 +91,36 @@ fn time(plan: &Plan) -> Vec<String> {
         format!("blocks                 {:>14}", grouped(blocks)),
         format!("Get a second, at most  {:>14}   per snapshot", figure(choices.get_per_second)),
         format!("Put a second, at most  {:>14}   per destination snapshot", figure(choices.put_per_second)),
-        format!("lanes, at most         {:>14}   at an assumed 100 ms a request until measured", choices.lanes_max),
+        match plan.facts.past.as_slice() {
+            [] => format!(
+                "lanes, at most         {:>14}   at an assumed 100 ms a request until this route is measured",
+                choices.lanes_max
+            ),
+            past => format!(
+                "lanes, at most         {:>14}   {} earlier job{} on this route tell its latency and its rates",
+                choices.lanes_max,
+                past.len(),
+                if past.len() == 1 { "" } else { "s" }
+            ),
+        },
+        machine(plan),
         String::new(),
         format!("bound by   {}", plan.time.bound_by),
         format!("at best    blocks ÷ what binds + 4 s to start and end   = {}", clock(plan.time.low_seconds)),
         format!("at worst   19 % more: what the service gave at its worst = {}", clock(plan.time.high_seconds)),
     ]
+}
+
+/// What the machine carries, as far as it is known.
+fn machine(plan: &Plan) -> String {
+    let host = &plan.facts.host;
+    let cores = match host.cores {
+        0 => "cores not known".to_owned(),
+        cores => format!("{cores} cores, SHA-256 at {} MiB/s each", figure(host.sha256.round())),
+    };
+    let network = match (host.network, &host.kind) {
+        (Some(gbit), Some(kind)) => format!(" · {kind}: {gbit} Gbit/s all the time"),
+        _ => String::new(),
+    };
+    format!("machine                {cores}{network}")
 }

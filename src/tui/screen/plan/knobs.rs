@@ -1,10 +1,10 @@
-//! What if: the four things that can be turned while a plan is open, and what each turn changes.
+//! What if: the things that can be turned while a plan is open, and what each turn changes.
 //!
 //! The figures come from the plan's own arithmetic; this file only steps the values and puts the difference
 //! into one sentence, which also says what did *not* change and why.
 
 use super::command::{pace_word, verify_word};
-use crate::plan::{Knobs, Machine, Pace, Plan, RunsIn, Verify, clock};
+use crate::plan::{DestinationKind, Knobs, Machine, Pace, Plan, Verify, clock};
 use crate::units::{Bytes, Usd};
 
 /// One of them.
@@ -19,7 +19,16 @@ pub enum Knob {
     Pace,
     /// How far the copy is proved.
     Verify,
+    /// Bytes a second.
+    Bandwidth,
+    /// Storage class of what goes to S3.
+    Class,
 }
+
+/// Classes that can be read back at once; what has to be restored for hours first is asked for by its flag.
+const CLASSES: [&str; 4] = ["STANDARD", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR"];
+/// The least limit that the knob offers, a second, and the most: above it a snapshot's quota binds.
+const RATES: (Bytes, Bytes) = (Bytes::mib(16), Bytes::mib(1024));
 
 const PACES: [Pace; 4] = [Pace::Conservative, Pace::CostEfficient, Pace::Balanced, Pace::Aggressive];
 const PROOFS: [Verify; 4] = [Verify::None, Verify::Listing, Verify::Checksum, Verify::Full];
@@ -27,18 +36,25 @@ const PROOFS: [Verify; 4] = [Verify::None, Verify::Listing, Verify::Checksum, Ve
 const LEAST_BUDGET: Bytes = Bytes::mib(16);
 
 impl Knob {
-    /// In the order they are shown.
-    pub const ALL: [Self; 4] = [Self::Lanes, Self::Budget, Self::Pace, Self::Verify];
-
-    /// The one to the right, round and round.
+    /// Those that there are to turn on this plan, in the order they are shown.
     #[must_use]
-    pub const fn next(self) -> Self {
-        match self {
-            Self::Lanes => Self::Budget,
-            Self::Budget => Self::Pace,
-            Self::Pace => Self::Verify,
-            Self::Verify => Self::Lanes,
+    pub fn of(plan: &Plan) -> Vec<Self> {
+        let mut all = vec![Self::Lanes, Self::Budget, Self::Pace, Self::Verify, Self::Bandwidth];
+        let to_s3 =
+            |kind: &DestinationKind| matches!(kind, DestinationKind::Archive { .. } | DestinationKind::Object { .. });
+        if plan.items.iter().flat_map(|item| &item.destinations).any(|to| to_s3(&to.kind)) {
+            all.push(Self::Class);
         }
+        all
+    }
+
+    /// The one to the right (or to the left), round and round.
+    #[must_use]
+    pub fn step(self, plan: &Plan, forward: bool) -> Self {
+        let all = Self::of(plan);
+        let at = all.iter().position(|knob| *knob == self).unwrap_or(0);
+        let by = if forward { 1 } else { all.len() - 1 };
+        all[(at + by) % all.len()]
     }
 
     /// Its name.
@@ -49,6 +65,8 @@ impl Knob {
             Self::Budget => "budget",
             Self::Pace => "pace",
             Self::Verify => "verify",
+            Self::Bandwidth => "bandwidth",
+            Self::Class => "class",
         }
     }
 
@@ -63,6 +81,11 @@ impl Knob {
             Self::Budget => plan.choices.budget.to_string(),
             Self::Pace => pace_word(plan.operation.options.pace).to_owned(),
             Self::Verify => verify_word(plan.operation.options.verify).to_owned(),
+            Self::Bandwidth => match &plan.operation.options.bandwidth {
+                Some(limit) if !limit.is_unlimited() => limit.to_string(),
+                _ => "unlimited".to_owned(),
+            },
+            Self::Class => plan.operation.options.storage_class.clone().unwrap_or_else(|| CLASSES[0].to_owned()),
         }
     }
 
@@ -86,9 +109,29 @@ impl Knob {
             }
             Self::Pace => out.pace = Some(step(&PACES, options.pace, up)),
             Self::Verify => out.verify = Some(step(&PROOFS, options.verify, up)),
+            // Down from no limit is the most that limits anything, and up from there is no limit again.
+            Self::Bandwidth => {
+                let now = options.bandwidth.as_ref().and_then(crate::bandwidth::Bandwidth::least);
+                out.bandwidth = Some(match (now, up) {
+                    (None, true) => None,
+                    (None, false) => Some(RATES.1),
+                    (Some(rate), true) => Some(Bytes(rate.0.saturating_mul(2))).filter(|rate| *rate <= RATES.1),
+                    (Some(rate), false) => Some(Bytes(rate.0 / 2).max(RATES.0.min(rate))),
+                });
+            }
+            Self::Class => {
+                let now = options.storage_class.as_deref().unwrap_or(CLASSES[0]);
+                let at = CLASSES.iter().position(|class| *class == now).unwrap_or(0);
+                out.class = Some(step(&CLASSES, CLASSES[at], up));
+            }
         }
         out
     }
+}
+
+/// The class of a plan, where the knob has it.
+pub(super) fn class_of(options: &crate::plan::Options) -> Option<&'static str> {
+    CLASSES.into_iter().find(|class| options.storage_class.as_deref() == Some(*class))
 }
 
 fn step<T: Copy + PartialEq>(all: &[T], now: T, up: bool) -> T {
@@ -106,20 +149,18 @@ pub fn weighed(made: &Plan, knobs: Knobs) -> Plan {
 /// The machine as far as the plan's figures depend on it: read back from the plan itself, so that this stays pure.
 fn machine_of(plan: &Plan) -> Machine {
     let limit = plan.memory.limit;
-    let runs_in = match RunsIn::parse(&plan.cost.runs_in) {
-        Ok(place) => place,
-        Err(_) if plan.cost.runs_in == RunsIn::Outside.text() => RunsIn::Outside,
-        Err(_) => RunsIn::Assumed,
-    };
     let cgroup = (plan.memory.limit_name == "cgroup").then_some(limit);
     Machine {
         memory: limit,
         available: limit,
         cgroup,
         cores: 1,
-        runs_in,
+        runs_in: plan.facts.runs_in.clone(),
         budget: Some(plan.choices.budget),
         copies: None,
+        host: plan.facts.host.clone(),
+        prices: None,
+        routes: None,
     }
 }
 

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::view::{put, span};
-use crate::plan::Plan;
+use crate::plan::{CostPart, Plan};
 use crate::tui::screen::transfers::engine::wrapped;
 use crate::tui::text::{clip, left, right};
 use crate::tui::theme::{Role, Theme};
@@ -26,13 +26,11 @@ pub struct MoneyCells {
 }
 
 /// Dollars as table cells: cents, or ten-thousandths where all of it is below a dollar.
-pub fn money_cells(plan: &Plan) -> MoneyCells {
-    let cost = &plan.cost;
-    let total: f64 = cost.parts.iter().map(|p| p.usd.value.0).sum();
+pub fn money_cells(lines: &[CostPart]) -> MoneyCells {
+    let total: f64 = lines.iter().map(|p| p.usd.value.0).sum();
     let (scale, places) = if total < 1.0 { (10_000.0, 4) } else { (100.0, 2) };
     let side = |monthly: bool| {
-        let amounts: Vec<f64> =
-            cost.parts.iter().filter(|p| p.monthly == monthly).map(|p| p.usd.value.0 * scale).collect();
+        let amounts: Vec<f64> = lines.iter().filter(|p| p.monthly == monthly).map(|p| p.usd.value.0 * scale).collect();
         apportioned(&amounts)
     };
     let cell = |n: u64| {
@@ -42,11 +40,8 @@ pub fn money_cells(plan: &Plan) -> MoneyCells {
     let (once, monthly) = (side(false), side(true));
     let sums = (cell(once.iter().sum()), cell(monthly.iter().sum()));
     let (mut once, mut monthly) = (once.into_iter(), monthly.into_iter());
-    let parts = cost
-        .parts
-        .iter()
-        .map(|p| cell(if p.monthly { monthly.next() } else { once.next() }.unwrap_or_default()))
-        .collect();
+    let parts =
+        lines.iter().map(|p| cell(if p.monthly { monthly.next() } else { once.next() }.unwrap_or_default())).collect();
     MoneyCells { parts, once: sums.0, monthly: sums.1 }
 }
 
@@ -81,12 +76,16 @@ pub(super) fn part_rows(plan: &Plan) -> Vec<PartRow> {
         let py = grouped(plan.memory.ebs_py.value.as_mib().round().max(0.0) as u64);
         memory.push(("ebs.py needs".to_owned(), format!("≈ {py}"), false));
     }
-    let cells = money_cells(plan);
+    let bill = folded(&plan.cost.parts);
+    let cells = money_cells(&bill);
     let line = |n: usize| {
-        let part = &plan.cost.parts[n];
+        let part = &bill[n];
         (part_name(&part.name, part.quantity, &part.unit), marked(part.usd.sure, &cells.parts[n]), false)
     };
-    let of = |monthly: bool| (0..plan.cost.parts.len()).filter(move |n| plan.cost.parts[*n].monthly == monthly);
+    let of = |monthly: bool| {
+        let bill = &bill;
+        (0..bill.len()).filter(move |n| bill[*n].monthly == monthly)
+    };
     let mut money: Vec<(String, String, bool)> = of(false).map(line).collect();
     money.push(("= once".to_owned(), marked(plan.cost.once.sure, &cells.once), true));
     money.extend(of(true).map(line));
@@ -94,6 +93,32 @@ pub(super) fn part_rows(plan: &Plan) -> Vec<PartRow> {
     let rows = memory.len().max(money.len());
     let (mut memory, mut money) = (memory.into_iter(), money.into_iter());
     (0..rows).map(|_| PartRow { memory: memory.next(), money: money.next() }).collect()
+}
+
+/// The lines of the bill as the table names them, those of one name together: listing there and back, keys of both ends,
+/// the same thing for many sources. The sheet behind `i` has each of them.
+fn folded(parts: &[CostPart]) -> Vec<CostPart> {
+    let name = |part: &CostPart| {
+        let word = part.name.split(' ').next().unwrap_or_default();
+        let whole = part.name.split(" in ").next().unwrap_or_default();
+        let name = if matches!(word, "KMS" | "List") { word } else { whole };
+        (name.to_owned(), part.monthly)
+    };
+    let mut all: Vec<CostPart> = Vec::new();
+    for part in parts {
+        match all.iter_mut().find(|known| name(known) == name(part)) {
+            Some(known) => {
+                known.quantity += part.quantity;
+                known.usd.value += part.usd.value;
+                known.usd.sure = known.usd.sure.and(part.usd.sure);
+            }
+            None => all.push(part.clone()),
+        }
+    }
+    for part in all.iter_mut().filter(|part| part.name.starts_with("KMS") || part.name.starts_with("List")) {
+        part.name = name(part).0;
+    }
+    all
 }
 
 /// `Get 31.3 M`, `out 15,292 GiB`: what is paid for, without the region that stands two panels above.
@@ -203,7 +228,11 @@ pub(super) fn alternatives(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Th
     if let Some(cheaper) = cheapest {
         let way = &plan.alternatives[cheaper];
         row += 1;
-        let why = way.unavailable.clone().unwrap_or_else(|| format!("{} takes it", cheaper + 1));
+        let taken = || match way.remark.as_str() {
+            "" => format!("{} takes it", cheaper + 1),
+            remark => format!("{} takes it; {remark}", cheaper + 1),
+        };
+        let why = way.unavailable.clone().unwrap_or_else(taken);
         put(
             inner,
             row,

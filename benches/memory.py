@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Predicted against measured memory: python3 benches/memory.py [--gib 1 4 16] [--rows NAME...] [--csv FILE]
+
+Each kind of job (download, upload, copy, three destinations, archive) at 8, 64 and 256 lanes under budgets of 64 MiB,
+256 MiB and 1 GiB, at 100 ms latency, with the sandbox in another process and nothing pre-touched. Lanes are shown full:
+the sandbox says how many requests were in flight at most. What is printed: what the plan said, the highest resident size
+that the operating system saw (wait4), their ratio, and a mark where it was more than said or less than 70 % of it.
+
+Needs a release build: FLOE_BIN (default target/release/floe). Files lie in --dir (default /dev/shm).
+"""
+import argparse
+import csv
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+from race import REGION, Server
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SNAPSHOTS = {1: "snap-00000000000000b01", 4: "snap-00000000000000b04", 16: "snap-00000000000000b10"}
+LANES = (8, 64, 256)
+BUDGETS = ("64MiB", "256MiB", "1GiB")
+LATENCY_MS = 100
+LEAST = 0.70
+
+
+def run(floe, server, state, args):
+    """One job: its outcome, and the peak of its resident size in bytes."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": state,
+        "AWS_ACCESS_KEY_ID": server.keys["AWS_ACCESS_KEY_ID"],
+        "AWS_SECRET_ACCESS_KEY": server.keys["AWS_SECRET_ACCESS_KEY"],
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    command = [floe, "copy", *args, "--yes", "--foreground", "-q", "-o", "json", "--region", REGION]
+    command += ["--endpoint-url", server.endpoint, "--state-dir", os.path.join(state, "state")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    out, err = process.stdout.read(), process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: exit {process.returncode}\n{err.decode()}")
+    return json.loads(out.decode().strip().splitlines()[-1]), usage.ru_maxrss * 1024
+
+
+def jobs(gib, directory):
+    """The kinds of jobs, by name: their addresses. The download comes first: its image is what is uploaded."""
+    source, image = f"{REGION}:{SNAPSHOTS[gib]}", os.path.join(directory, f"disk-{gib}.img")
+    other = os.path.join(directory, "other.img")
+    return {
+        "download": [source, image, "--force"],
+        "upload": [image, f"{REGION}:"],
+        "copy": [source, "eu-west-1:"],
+        "three": [source, "eu-west-1:", f"{REGION}:", other, "--force"],
+        "archive": [source, "s3://vault/bench-%s/"],
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gib", type=int, nargs="+", default=[1, 4], choices=sorted(SNAPSHOTS))
+    parser.add_argument("--rows", nargs="+", default=["download", "upload", "copy", "three", "archive"])
+    parser.add_argument("--lanes", type=int, nargs="+", default=list(LANES))
+    parser.add_argument("--budgets", nargs="+", default=list(BUDGETS))
+    parser.add_argument("--latency", type=int, default=LATENCY_MS, help="milliseconds")
+    parser.add_argument("--dir", default="/dev/shm")
+    parser.add_argument("--csv", help="write the rows to this file as well")
+    args = parser.parse_args()
+    floe = os.environ.get("FLOE_BIN", os.path.join(ROOT, "target/release/floe"))
+    work = tempfile.mkdtemp(prefix="floe-memory-", dir=args.dir)
+    rows, bad = [], 0
+    server = Server(floe, os.path.join(work, "server"))
+    try:
+        print(f"{'job':<9} {'GiB':>3} {'lanes':>5} {'budget':>7} {'full':>5} {'said MiB':>9} {'was MiB':>8} {'ratio':>6}")
+        for number, (gib, lanes, budget) in enumerate(itertools.product(args.gib, args.lanes, args.budgets)):
+            for name, addresses in jobs(gib, work).items():
+                if name not in args.rows and not (name == "download" and "upload" in args.rows):
+                    continue
+                server.faults(latency_ms=args.latency)
+                reset = urllib.request.Request(server.endpoint + "/_sandbox/stats", method="DELETE")
+                urllib.request.urlopen(reset, timeout=30).close()
+                state = os.path.join(work, "home")
+                os.makedirs(state, exist_ok=True)
+                addresses = [a % number if "%s" in a else a for a in addresses]
+                outcome, was = run(floe, server, state, [*addresses, "--concurrency", str(lanes), "--memory", budget])
+                full = server.ask("/_sandbox/stats")["max_in_flight"]
+                said = outcome["predicted"]["memory_bytes"]
+                ratio = was / said
+                mark = " MORE" if was > said else "" if ratio >= LEAST else " low"
+                bad += was > said
+                rows.append([name, gib, lanes, budget, full, said >> 20, was >> 20, round(ratio, 3)])
+                print(
+                    f"{name:<9} {gib:>3} {lanes:>5} {budget:>7} {full:>5} {said >> 20:>9} {was >> 20:>8} "
+                    f"{ratio:>6.0%}{mark}",
+                    flush=True,
+                )
+                shutil.rmtree(os.path.join(state, "state"), ignore_errors=True)
+    finally:
+        server.stop()
+        shutil.rmtree(work, ignore_errors=True)
+    if args.csv:
+        with open(args.csv, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["job", "gib", "lanes", "budget", "in_flight", "said_mib", "was_mib", "ratio"])
+            writer.writerows(rows)
+    ratios = [row[-1] for row in rows]
+    within = sum(LEAST <= ratio <= 1 for ratio in ratios)
+    print(f"\n{within} of {len(rows)} within 70 to 100 % of what was said; {bad} above it")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

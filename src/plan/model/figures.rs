@@ -1,0 +1,224 @@
+//! The figures of a plan: memory, money, time, other ways, and what the run is set to.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Operation, Strategy};
+use crate::units::{Bytes, Quantity, Sure, Usd};
+use crate::within::Within;
+
+/// How much something weighs, by part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemoryPart {
+    /// `listing pages`, `blocks in flight`, …
+    pub name: String,
+    /// At its peak.
+    pub bytes: Bytes,
+    /// Whether it counts against the budget (the rest is the process's own).
+    pub in_budget: bool,
+}
+
+/// Whether the memory is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// With room to spare.
+    Fits,
+    /// Within the last tenth.
+    Tight,
+    /// It does not.
+    WillNotFit,
+}
+
+/// Memory of an operation at its peak; flat however large the snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemoryEstimate {
+    /// Sum of the parts.
+    pub total: Bytes,
+    /// The parts.
+    pub parts: Vec<MemoryPart>,
+    /// The budget it runs under.
+    pub budget: Bytes,
+    /// The tightest outer limit: cgroup, else machine.
+    pub limit: Bytes,
+    /// What that limit is: `cgroup`, `machine`.
+    pub limit_name: String,
+    /// The verdict.
+    pub fit: Fit,
+    /// The same operation in ebs.py, by its own published profile.
+    pub ebs_py: Quantity<Bytes>,
+}
+
+/// One line of the bill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CostPart {
+    /// `Get`, `Put`, `List`, `transfer out of us-east-1`, …
+    pub name: String,
+    /// How many of what: `31,318,565 requests`, `15,292 GiB`.
+    pub quantity: f64,
+    /// What one quantity is: `request`, `GiB`, `GiB-month`.
+    pub unit: String,
+    /// Dollars.
+    pub usd: Quantity<Usd>,
+    /// Whether it comes back every month.
+    pub monthly: bool,
+    /// Which destination it belongs to; `None` for the source.
+    pub destination: Option<usize>,
+    /// Which item it belongs to.
+    #[serde(default)]
+    pub item: usize,
+    /// What the meter of a running job counts it by.
+    #[serde(default)]
+    pub charge: Charge,
+}
+
+/// What a line of the bill follows while its job runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Charge {
+    /// Nothing that is counted: it is taken as planned once the job is done.
+    #[default]
+    Fixed,
+    /// Pages of blocks listed.
+    List,
+    /// Blocks got by EBS direct.
+    Get,
+    /// Blocks put by EBS direct.
+    Put,
+    /// Reads of S3.
+    Fetch,
+    /// Writes to S3.
+    Store,
+    /// Bytes read from the source.
+    Read,
+    /// Bytes written to the destination.
+    Written,
+    /// Bytes read back from it.
+    Back,
+    /// What the service did, once its result is complete.
+    Service,
+}
+
+/// What it would cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CostEstimate {
+    /// Once.
+    pub once: Quantity<Usd>,
+    /// Every month after.
+    pub monthly: Quantity<Usd>,
+    /// The lines.
+    pub parts: Vec<CostPart>,
+    /// Date of the price table.
+    pub prices_as_of: String,
+    /// Where floe runs, as assumed or told (`outside AWS`, a region).
+    pub runs_in: String,
+    /// What has to be paid for keeping it even if it is deleted at once: storage classes have a shortest time.
+    #[serde(default = "nothing")]
+    pub committed: Quantity<Usd>,
+}
+
+const fn nothing() -> Quantity<Usd> {
+    Quantity::exact(Usd(0.0))
+}
+
+/// How long it would take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimeEstimate {
+    /// At best, seconds.
+    pub low_seconds: f64,
+    /// At worst, seconds.
+    pub high_seconds: f64,
+    /// What binds: `Put/s per snapshot, 1,000 (L-1774F84A)`.
+    pub bound_by: String,
+    /// How sure.
+    pub sure: Sure,
+}
+
+impl TimeEstimate {
+    /// `8 h 42 m – 10 h 20 m`; `unknown` where AWS sets the pace.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self.sure {
+            Sure::Unknown => "unknown".to_owned(),
+            _ => crate::plan::span(self.low_seconds, self.high_seconds),
+        }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Checked, fine.
+    Passed,
+    /// To know.
+    Note,
+    /// To think about.
+    Warning,
+    /// The plan cannot run.
+    Refused,
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad.
+    pub level: Level,
+    /// One sentence.
+    pub text: String,
+    /// What to do, when there is something.
+    pub todo: Option<String>,
+}
+
+/// Another way to the same result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// `direct, whole`, `native CopySnapshot`, …
+    pub name: String,
+    /// Dollars once.
+    pub once: Quantity<Usd>,
+    /// Dollars a month.
+    pub monthly: Quantity<Usd>,
+    /// How long, in words.
+    pub time: String,
+    /// What it keeps: `proof`, `key`, `lineage`.
+    pub keeps: String,
+    /// Whether this build can run it; else why not.
+    pub unavailable: Option<String>,
+    /// Whether it is the one chosen.
+    pub chosen: bool,
+    /// How it is asked for.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// With this time for AWS.
+    #[serde(default)]
+    pub complete_within: Option<Within>,
+    /// Where it is another operation: what would be planned instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Box<Operation>>,
+    /// What is lost, or gained beside money, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remark: String,
+}
+
+/// What the run is set to: computed once, here; the engine obeys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choices {
+    /// Lanes at the start.
+    pub lanes_start: u32,
+    /// Lanes at most.
+    pub lanes_max: u32,
+    /// Listing cursors at once (1 to 16).
+    pub cursors: u32,
+    /// Blocks per listing page (100 to 10,000).
+    pub page_size: u16,
+    /// The engine budget that the plan was made for.
+    pub budget: Bytes,
+    /// Get requests a second at most, per snapshot: a fixed quota, or the account's where that is lower.
+    pub get_per_second: f64,
+    /// Put requests a second at most, per destination snapshot: likewise.
+    pub put_per_second: f64,
+    /// Get requests a second at most, per account and region: the quota in force.
+    pub get_per_account: f64,
+    /// Put requests a second at most, per account and region: the quota in force.
+    pub put_per_account: f64,
+}

@@ -1,0 +1,42 @@
+//! The quotas that a copy meets, by their codes: what they are called, what they are by default, and which of them more
+//! can be asked for (Service Quotas, service `ebs`, November 2026).
+
+use crate::aws::Session;
+use crate::plan::model::QuotaFact;
+
+/// One of them.
+pub(super) struct Known {
+    pub code: &'static str,
+    pub name: &'static str,
+    pub default: f64,
+    pub adjustable: bool,
+}
+
+const fn known(code: &'static str, name: &'static str, default: f64, adjustable: bool) -> Known {
+    Known { code, name, default, adjustable }
+}
+
+/// Get, per account and region.
+pub(super) const GET_ACCOUNT: Known = known("L-C125AE42", "GetSnapshotBlock requests per account", 1000.0, true);
+/// Get, per snapshot.
+pub(super) const GET_SNAPSHOT: Known = known("L-028ACFB9", "GetSnapshotBlock requests per snapshot", 1000.0, false);
+/// Put, per account and region.
+pub(super) const PUT_ACCOUNT: Known = known("L-AFAE1BE8", "PutSnapshotBlock requests per account", 1000.0, true);
+/// Put, per snapshot.
+pub(super) const PUT_SNAPSHOT: Known = known("L-1774F84A", "PutSnapshotBlock requests per snapshot", 1000.0, false);
+/// Snapshots that are not completed, per account and region.
+pub(super) const PENDING: Known = known("L-94D7AB7D", "Pending snapshots per account", 100.0, false);
+
+/// Asks what is in force there; the value only where Service Quotas told it, and what is known of it in any case.
+pub(super) async fn ask(session: &Session, quota: &Known) -> (Option<f64>, QuotaFact) {
+    let told = session.quota(quota.code).await;
+    let fact = QuotaFact {
+        code: quota.code.to_owned(),
+        name: quota.name.to_owned(),
+        value: told.unwrap_or(quota.default),
+        region: session.region().to_string(),
+        told: told.is_some(),
+        adjustable: quota.adjustable,
+    };
+    (told, fact)
+}

@@ -1,0 +1,140 @@
+//! Memory, money and time of a plan: pure, and recomputed while a user turns a knob.
+//!
+//! Each line is shown, each says how sure it is, and what is not known is `?`. Here is what an item weighs on its whole
+//! way, which the engine asks too; the figures that are made of it are next door.
+
+mod copies;
+mod cost;
+mod memory;
+mod s3;
+mod time;
+
+use crate::plan::choices::{
+    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LOCAL_ITEM, PUT_CONNECTION, S3_CONNECTION, compressing, lanes_for,
+};
+use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, SourceKind, Strategy};
+use crate::units::{BLOCK_BYTES, Bytes};
+
+pub(super) use cost::cost;
+pub(super) use memory::memory;
+pub(super) use time::time;
+
+/// What one item of this source weighs on its way.
+#[must_use]
+pub const fn item_weight(source: &SourceKind) -> Bytes {
+    match source {
+        SourceKind::Snapshot { .. } | SourceKind::Image { .. } | SourceKind::Delta { .. } => FETCHED_ITEM,
+        SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Prefix { .. } => LOCAL_ITEM,
+        // A block and the frame that it comes out of, or the answer that it is taken from.
+        SourceKind::Archive { .. } | SourceKind::Object { .. } => Bytes(BLOCK_BYTES + S3_CONNECTION.0 + FRAME.0),
+    }
+}
+
+/// What one item weighs beside that: a frame for each archive that it goes to.
+#[must_use]
+pub fn frames_weight(item: &ItemPlan) -> Bytes {
+    Bytes(archives(item) * FRAME.0)
+}
+
+/// What one item weighs beside its own connection: one for each snapshot after the first that it is put to at once.
+#[must_use]
+pub fn connections_weight(item: &ItemPlan) -> Bytes {
+    let puts =
+        |to: &&DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { .. }) && to.strategy != Strategy::Native;
+    let more = item.destinations.iter().filter(puts).count().saturating_sub(1) as u64;
+    Bytes(more * PUT_CONNECTION.0)
+}
+
+/// How many archives an item makes.
+#[must_use]
+pub(super) fn archives(item: &ItemPlan) -> u64 {
+    item.destinations.iter().filter(|to| matches!(to.kind, DestinationKind::Archive { .. })).count() as u64
+}
+
+/// Blocks that have to be held before any of them can be sent: those of the largest piece of an object; 0 where there is
+/// none.
+#[must_use]
+pub fn gathered(item: &ItemPlan) -> u32 {
+    let piece = |to: &DestinationPlan| match &to.kind {
+        DestinationKind::Object { layout, .. } => Some(layout.piece),
+        _ => None,
+    };
+    item.destinations.iter().filter_map(piece).max().unwrap_or(0)
+}
+
+/// Blocks that are held beyond those on their way: a piece for each lane that sends one, and one that is gathered.
+fn held(item: &ItemPlan, choices: &Choices, share: Bytes) -> u64 {
+    match u64::from(gathered(item)) {
+        0 => 0,
+        piece => {
+            let (lanes, room) = (u64::from(choices.lanes_max), u64::from(lanes_for(share, whole_weight(item))));
+            ((lanes + 1) * piece).min(room.saturating_sub(lanes))
+        }
+    }
+}
+
+/// What a job keeps all the time it runs: the tables of compressors, unpacked segments.
+#[must_use]
+pub(super) fn kept(item: &ItemPlan, share: Bytes) -> Bytes {
+    compressing(archives(item), share) + unpacked(item)
+}
+
+/// Segments of flexible-snapshot-proxy that are unpacked at a time.
+fn unpacked(item: &ItemPlan) -> Bytes {
+    match &item.source.kind {
+        SourceKind::Fsp { largest, .. } => Bytes(largest.0 * FSP_OPEN as u64),
+        _ => Bytes::ZERO,
+    }
+}
+
+/// The least that a job holds at a time: an item and what it keeps, or the index of an archive that is being written.
+#[must_use]
+pub fn least(item: &ItemPlan) -> Bytes {
+    let index = if archives(item) > 0 { INDEX } else { Bytes::ZERO };
+    Bytes(archives(item) * COMPRESSOR.0) + unpacked(item) + moved(item).max(index)
+}
+
+/// What has to be held at once for anything to be written: an item, or a piece of an object and the item after it.
+#[must_use]
+pub fn moved(item: &ItemPlan) -> Bytes {
+    Bytes(whole_weight(item).0 * (u64::from(gathered(item)) + 1))
+}
+
+/// What one item of this job weighs on its whole way.
+#[must_use]
+pub(super) fn whole_weight(item: &ItemPlan) -> Bytes {
+    item_weight(&item.source.kind) + connections_weight(item) + frames_weight(item)
+}
+
+/// What jobs write down about themselves in the state directory, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Records {
+    /// Digests, and bits of what is listed and done.
+    pub ledger: Bytes,
+    /// What happened; folded before it grows larger.
+    pub journal: Bytes,
+}
+
+/// A page of the ledger, the bits and the digests that it holds, and the pages of its header.
+const LEDGER_PAGE: u64 = 4096;
+const BITS_A_PAGE: u64 = LEDGER_PAGE * 8;
+const DIGESTS_A_PAGE: u64 = LEDGER_PAGE / 32;
+const HEADER_PAGES: u64 = 2;
+/// A journal is folded at 4 MiB, and for a moment both versions of it lie there.
+const JOURNAL_MOST: Bytes = Bytes::mib(8);
+
+/// What the records of these jobs take on the disk. Ledgers are sparse: a block that is not listed takes no digest.
+#[must_use]
+pub fn records(items: &[ItemPlan]) -> Records {
+    let ledger = |item: &ItemPlan| {
+        let (indexes, blocks) = match item.is_copied() {
+            // What S3 copies itself has its list of parts in the journal.
+            true => (1, 0),
+            false => (item.source.volume.blocks().0, item.source.blocks.value.0),
+        };
+        let bitmaps = item.destinations.len() as u64 + 1;
+        let digests = if item.is_read() { indexes.div_ceil(DIGESTS_A_PAGE).min(blocks) } else { 0 };
+        (HEADER_PAGES + bitmaps * indexes.div_ceil(BITS_A_PAGE) + digests) * LEDGER_PAGE
+    };
+    Records { ledger: Bytes(items.iter().map(ledger).sum()), journal: Bytes(items.len() as u64 * JOURNAL_MOST.0) }
+}
