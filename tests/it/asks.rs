@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use floe::engine::protocol::JobState;
 use floe::inventory::elsewhere::{Proof, Where};
+use floe::inventory::relations::{Region, Update};
+use floe::inventory::verdict::{Policy, Verdict, View};
 use floe::inventory::{Origin, archives};
 use floe::plan::compare::{Tally, is_unrelated};
 use floe::plan::{Machine, Options, RunsIn};
@@ -235,4 +237,48 @@ async fn buckets_and_files_complete_and_what_is_denied_is_silence() {
     assert_eq!((of, shown), (typed, vec![("sub", "directory"), ("disk.img", "file")]));
     let nowhere = Effect::ListDirectory { typed: "./no/".to_owned(), path: dir.join("no") };
     assert!(asking.ask(nowhere, files).await.1.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_survey_judges_a_region_and_what_a_job_of_floe_reads_is_in_use() {
+    let rig = Rig::of(crate::support::World::of("clear").await);
+    let ec2 = rig.world.ec2("prod", "us-east-1");
+    let named = aws_sdk_ec2::types::Filter::builder().name("tag:Name").values("left-volume").build();
+    let found = ec2.describe_snapshots().filters(named).send().await.expect("snapshots");
+    let id = found.snapshots()[0].snapshot_id().expect("an id").to_owned();
+    let judge = |number, anew| Effect::Judge {
+        number,
+        profiles: vec!["prod".parse().expect("a profile")],
+        regions: vec!["us-east-1".parse().expect("a region")],
+        policy: Box::default(),
+        anew,
+    };
+    let done = |told| match told {
+        Msg::Judged(_, update) => match *update {
+            Update::Done(region) => Some(region),
+            _ => None,
+        },
+        _ => None,
+    };
+    let verdict = |region: &Region| {
+        let policy = Policy::default();
+        let view = View { region, policy: &policy, now: jiff::Timestamp::now() };
+        let judged = view.things().find(|thing| thing.id() == id).map(|thing| view.judge(thing));
+        judged.expect("it is judged")
+    };
+    let mut asking = Asking::of(&rig);
+    let region = asking.ask(judge(1, false), done).await;
+    assert_eq!(verdict(&region).verdict, Verdict::Orphan);
+
+    // A job that reads it and never gets there: its own record keeps the snapshot.
+    let plan = rig.plan(&format!("us-east-1:{id}"), &["null:"], Options::default()).await;
+    let hang = Faults { rules: vec![only("GetSnapshotBlock", rule(Fault::Hang, 1.0))], ..Faults::default() };
+    rig.world.running.sandbox.set_faults(hang);
+    let client = rig.engine(None).await;
+    let job = start(&client, &plan).await;
+    let region = asking.ask(judge(2, false), done).await;
+    let judged = verdict(&region);
+    assert_eq!(judged.verdict, Verdict::InUse);
+    let said = judged.evidence.iter().find(|evidence| evidence.rule == "jobs").expect("a rule of jobs");
+    assert!(said.text.contains(&format!("job {job}")), "{said:?}");
 }
