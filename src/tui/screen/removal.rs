@@ -78,12 +78,14 @@ pub fn open(model: &mut Model, targets: Vec<(Place, Target)>, hidden: usize) -> 
     make(model)
 }
 
+/// Where a row was found, as an address names it.
+pub(super) fn place(origin: &crate::inventory::Origin) -> Place {
+    Place { profile: origin.profile.clone(), region: Some(origin.region.clone()) }
+}
+
 /// The same of things that were judged.
 pub fn open_judged(model: &mut Model, judged: &[Judged], hidden: usize) -> Vec<Effect> {
-    let one = |judged: &Judged| {
-        let place = Place { profile: judged.origin.profile.clone(), region: Some(judged.origin.region.clone()) };
-        Some((place, judged.id.parse().ok()?))
-    };
+    let one = |judged: &Judged| Some((place(&judged.origin), judged.id.parse().ok()?));
     open(model, judged.iter().filter_map(one).collect(), hidden)
 }
 
@@ -209,9 +211,7 @@ pub const ACTIONS: &[Action] = &[
             let Some(item) = state.plan.as_ref().and_then(|plan| plan.items.get(state.cursor)) else {
                 return Vec::new();
             };
-            let place =
-                Place { profile: item.judged.origin.profile.clone(), region: Some(item.judged.origin.region.clone()) };
-            vec![Effect::Restore(vec![(place, item.target.clone())])]
+            vec![Effect::Restore(vec![(place(&item.judged.origin), item.target.clone())])]
         },
     },
     look("removal.down", "down", &["down", "j"], 0, "The next item.", always, |m, _| step(m, 1)),
