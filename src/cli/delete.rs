@@ -16,9 +16,10 @@ use super::signals::Ends;
 use super::{Code, attach, say, show_removal, table};
 use crate::address::Place;
 use crate::engine::daemon::user;
-use crate::engine::removal::{self, Remover, Report};
+use crate::engine::removal::{self, Judge, Remover, Report};
 use crate::error::{Error, Result};
-use crate::plan::removal::{self as plans, Basic, RemovalPlan, Target, Wishes};
+use crate::inventory::verdict::Policy;
+use crate::plan::removal::{self as plans, RemovalPlan, Target, Wishes};
 
 /// Bytes of a list of addresses at most.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -81,7 +82,12 @@ async fn make(args: &Delete, world: &World, resolved: &Resolved) -> Result<Remov
     let limit = resolved.limits.clamp_delete(resolved.config.max_delete, &mut clamps);
     resolved.tell(&clamps);
     let machine = resolved.machine(None, None)?;
-    plans::make(&world.aws, &targets, wishes, limit, user(), &Basic, &machine).await
+    plans::make(&world.aws, &targets, wishes, limit, user(), &judge(world, resolved), &machine).await
+}
+
+/// Who judges: by the config's policy, and with what jobs of this state directory use.
+fn judge(world: &World, resolved: &Resolved) -> Judge {
+    Judge { policy: Arc::new(Policy::of(&resolved.config)), state: world.state.clone() }
 }
 
 /// `--confirm HASH`.
@@ -153,7 +159,7 @@ async fn carry_out(plan: RemovalPlan, who: &str, world: &World, resolved: &Resol
     let remover = Remover {
         aws: world.aws.clone(),
         state: world.state.clone(),
-        judge: Basic,
+        judge: judge(world, resolved),
         engine,
         profile: resolved.profile.clone().filter(|_| resolved.sandbox.is_none()),
         stop: Arc::clone(&stop),

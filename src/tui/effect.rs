@@ -95,6 +95,8 @@ pub enum Effect {
         plan: Box<crate::plan::removal::RemovalPlan>,
         /// What its acceptance allows.
         grant: Box<crate::grant::Grant>,
+        /// What the config keeps: each thing is judged again by it.
+        policy: std::sync::Arc<crate::inventory::verdict::Policy>,
     },
     /// Bring these back from the Recycle Bin; answered by `Restored`.
     Restore(Vec<(crate::address::Place, crate::plan::removal::Target)>),

@@ -21,9 +21,12 @@ use crate::engine::daemon::{self, Background};
 use crate::engine::protocol::{Command, Status};
 use crate::engine::{Client, Config, Engine};
 use crate::error::{Error, Result};
+use crate::grant::Grant;
 use crate::ids::{Profile, Region};
 use crate::inventory::relations::{self, Ask, Told};
+use crate::inventory::verdict::Policy;
 use crate::inventory::{self, Kind, Regions, Wanted};
+use crate::plan::removal::RemovalPlan;
 use crate::plan::{Machine, Operation};
 use crate::store::StateDir;
 use crate::store::copies::Copies;
@@ -196,10 +199,16 @@ impl Outside {
                 }
             }
             Effect::PlanRemoval { number, wanted } => {
-                let plan = removing::plan(self.world.aws.clone(), number, *wanted, self.machine.clone());
+                let plan = removing::plan(
+                    self.world.aws.clone(),
+                    self.world.state.clone(),
+                    number,
+                    *wanted,
+                    self.machine.clone(),
+                );
                 drop(self.answer(plan));
             }
-            Effect::Remove { number, plan, grant } => self.remove(number, *plan, *grant),
+            Effect::Remove { number, plan, grant, policy } => self.remove(number, *plan, *grant, policy),
             Effect::Restore(targets) => {
                 let (aws, state) = (self.world.aws.clone(), self.world.state.clone());
                 drop(self.answer(removing::restore(aws, state, targets)));
@@ -271,8 +280,8 @@ impl Outside {
     }
 
     /// Carries a removal plan out; an engine is there only where the plan has archives to make.
-    fn remove(&self, number: u64, plan: crate::plan::removal::RemovalPlan, grant: crate::grant::Grant) {
-        let world = (self.world.aws.clone(), self.world.state.clone());
+    fn remove(&self, number: u64, plan: RemovalPlan, grant: Grant, policy: Arc<Policy>) {
+        let world = (self.world.aws.clone(), self.world.state.clone(), policy);
         let connected = plan.archive.is_some().then(|| self.connected());
         let answers = self.answers.clone();
         self.answer(async move {

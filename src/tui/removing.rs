@@ -13,11 +13,12 @@ use crate::address::Place;
 use crate::aws::Aws;
 use crate::engine::Client;
 use crate::engine::daemon::user;
-use crate::engine::removal::{self, Remover};
+use crate::engine::removal::{self, Judge, Remover};
 use crate::error::Result;
 use crate::grant::Grant;
+use crate::inventory::verdict::Policy;
 use crate::plan::Machine;
-use crate::plan::removal::{self as plans, Basic, RemovalPlan, Target, Wishes};
+use crate::plan::removal::{self as plans, RemovalPlan, Target, Wishes};
 use crate::store::StateDir;
 use crate::store::audit::Audit;
 
@@ -30,27 +31,37 @@ pub struct Wanted {
     pub wishes: Wishes,
     /// Items that one plan removes at most.
     pub limit: u32,
+    /// What the config keeps.
+    pub policy: Arc<Policy>,
 }
 
 /// Makes a plan. Nothing is changed.
-pub(super) async fn plan(aws: Aws, number: u64, wanted: Wanted, machine: Machine) -> Msg {
-    let Wanted { targets, wishes, limit } = wanted;
-    let made = plans::make(&aws, &targets, wishes, limit, user(), &Basic, &machine).await;
+pub(super) async fn plan(aws: Aws, state: StateDir, number: u64, wanted: Wanted, machine: Machine) -> Msg {
+    let Wanted { targets, wishes, limit, policy } = wanted;
+    let judge = Judge { policy, state };
+    let made = plans::make(&aws, &targets, wishes, limit, user(), &judge, &machine).await;
     Msg::RemovalPlanned(number, Box::new(made))
 }
 
 /// Carries a plan out; each item is told as it ends.
 pub(super) async fn remove(
-    world: (Aws, StateDir),
+    world: (Aws, StateDir, Arc<Policy>),
     number: u64,
     plan: RemovalPlan,
     grant: Grant,
     engine: Option<Client>,
     answers: mpsc::Sender<Msg>,
 ) -> Msg {
-    let (aws, state) = world;
+    let (aws, state, policy) = world;
     let stop = Arc::new(AtomicBool::new(false));
-    let remover = Remover { aws, state: state.clone(), judge: Basic, engine, profile: None, stop };
+    let remover = Remover {
+        aws,
+        state: state.clone(),
+        judge: Judge { policy, state: state.clone() },
+        engine,
+        profile: None,
+        stop,
+    };
     let (tell, mut told) = mpsc::unbounded_channel();
     let passing = tokio::spawn(async move {
         while let Some(one) = told.recv().await {

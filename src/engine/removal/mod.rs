@@ -6,9 +6,11 @@
 
 mod archive;
 mod call;
+mod judge;
 mod report;
 mod restore;
 
+pub use judge::Judge;
 pub use report::{Outcome, Report, Row, Told};
 pub use restore::{Restored, binned, restore};
 

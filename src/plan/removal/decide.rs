@@ -65,7 +65,7 @@ fn skip(target: &Target, judged: &Judged, facts: &Facts, wishes: &Wishes, leavin
     }
     match judged.verdict {
         // The images that it is in use by go before it, and nothing else uses it.
-        Verdict::InUse if only_by(&judged.evidence, leaving) => unknown(&judged.evidence, wishes),
+        Verdict::InUse if only_by(target, &judged.evidence, leaving) => unknown(&judged.evidence, wishes),
         Verdict::InUse => Some(Skip::InUse(said(&judged.evidence, Answer::Yes))),
         Verdict::Managed => Some(Skip::Managed(said(&judged.evidence, Answer::Yes))),
         Verdict::Protected => Some(Skip::Protected(said(&judged.evidence, Answer::Yes))),
@@ -109,11 +109,18 @@ fn said(evidence: &[Evidence], answer: Answer) -> String {
     if texts.is_empty() { "its verdict says so, and no rule says why".to_owned() } else { texts.join("; ") }
 }
 
-/// Whether every yes is about images that leave first, each named.
-fn only_by(evidence: &[Evidence], leaving: &BTreeSet<ImageId>) -> bool {
+/// That its volume, or an instance that has it, is there makes a snapshot somebody's backup; it breaks nothing to
+/// delete one, and whoever names it means it. Everything else that uses a thing would miss it.
+const BACKUP: [&str; 2] = ["volume", "instances"];
+
+/// Whether every yes is about images that leave first, each named, or about what a snapshot is only a backup of.
+fn only_by(target: &Target, evidence: &[Evidence], leaving: &BTreeSet<ImageId>) -> bool {
     let mut yes = evidence.iter().filter(|evidence| evidence.answer == Answer::Yes).peekable();
     yes.peek().is_some()
         && yes.all(|evidence| {
+            if matches!(target, Target::Snapshot(_)) && BACKUP.contains(&evidence.rule.as_str()) {
+                return true;
+            }
             let words = evidence.text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
             let mut images = words.filter_map(|word| word.parse::<ImageId>().ok()).peekable();
             images.peek().is_some() && images.all(|image| leaving.contains(&image)) && !names_others(&evidence.text)

@@ -17,7 +17,7 @@ pub use decide::decide;
 pub use diff::{Difference, compare};
 pub use facts::{Facts, Rules};
 pub use file::{PLAN_TTL, load, save, text};
-pub use judge::{Basic, Rejudge};
+pub use judge::{Rejudge, unjudged};
 pub(crate) use make::look;
 pub use make::make;
 pub use model::{Back, Freed, Item, RemovalPlan, Skip, Summary, VERSION, Wishes, Would};

@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 
 use crate::address::{Address, Place};
 use crate::inventory::ImageRow;
+use crate::plan::removal::Target;
 use crate::tui::action::{Action, Danger, Scope};
 use crate::tui::catalog::Slot;
 use crate::tui::clock::Now;
@@ -14,7 +15,7 @@ use crate::tui::effect::Effect;
 use crate::tui::list::{Column, List, Order, word_key};
 use crate::tui::model::{Mode, Model};
 use crate::tui::overlay::{Overlay, address, detail as over};
-use crate::tui::screen::{ListLayout, Page, Screen, detail, listing};
+use crate::tui::screen::{ListLayout, Page, Screen, detail, listing, removal};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
@@ -137,6 +138,22 @@ pub const ACTIONS: &[Action] = &[
         run: |m, _| {
             m.overlays.push(Overlay::Detail(over::State::default()));
             Vec::new()
+        },
+    },
+    Action {
+        id: "images.delete",
+        title: "delete",
+        keys: &["D"],
+        scope: Scope::Screen(Screen::Images),
+        danger: Danger::Remove,
+        hint: 0,
+        doc: "A deletion plan of the marked images; S in it takes their snapshots along. Nothing is deleted by it.",
+        disabled: |m| m.images.list.is_empty().then(|| "there is no image here yet".to_owned()),
+        run: |m, _| {
+            let rows = m.images.list.chosen().into_iter().filter_map(|at| m.catalog.images.get(at));
+            let targets = rows.map(|row| (removal::place(&row.origin), Target::Image(row.id.clone()))).collect();
+            let hidden = m.images.list.hidden;
+            removal::open(m, targets, hidden)
         },
     },
     Action {

@@ -78,12 +78,14 @@ pub fn open(model: &mut Model, targets: Vec<(Place, Target)>, hidden: usize) -> 
     make(model)
 }
 
+/// Where a row was found, as an address names it.
+pub(super) fn place(origin: &crate::inventory::Origin) -> Place {
+    Place { profile: origin.profile.clone(), region: Some(origin.region.clone()) }
+}
+
 /// The same of things that were judged.
 pub fn open_judged(model: &mut Model, judged: &[Judged], hidden: usize) -> Vec<Effect> {
-    let one = |judged: &Judged| {
-        let place = Place { profile: judged.origin.profile.clone(), region: Some(judged.origin.region.clone()) };
-        Some((place, judged.id.parse().ok()?))
-    };
+    let one = |judged: &Judged| Some((place(&judged.origin), judged.id.parse().ok()?));
     open(model, judged.iter().filter_map(one).collect(), hidden)
 }
 
@@ -95,8 +97,12 @@ fn make(model: &mut Model) -> Vec<Effect> {
     state.stage = Stage::Making;
     state.plan = None;
     state.outcomes.clear();
-    let wanted =
-        Wanted { targets: state.targets.clone(), wishes: state.wishes.clone(), limit: model.rules.max_delete() };
+    let wanted = Wanted {
+        targets: state.targets.clone(),
+        wishes: state.wishes.clone(),
+        limit: model.rules.max_delete(),
+        policy: model.rules.policy.clone(),
+    };
     vec![Effect::PlanRemoval { number, wanted: Box::new(wanted) }]
 }
 
@@ -209,9 +215,7 @@ pub const ACTIONS: &[Action] = &[
             let Some(item) = state.plan.as_ref().and_then(|plan| plan.items.get(state.cursor)) else {
                 return Vec::new();
             };
-            let place =
-                Place { profile: item.judged.origin.profile.clone(), region: Some(item.judged.origin.region.clone()) };
-            vec![Effect::Restore(vec![(place, item.target.clone())])]
+            vec![Effect::Restore(vec![(place(&item.judged.origin), item.target.clone())])]
         },
     },
     look("removal.down", "down", &["down", "j"], 0, "The next item.", always, |m, _| step(m, 1)),
@@ -369,7 +373,12 @@ fn start(model: &mut Model, now: Now) -> Vec<Effect> {
             model.removal.number = number;
             model.removal.stage = Stage::Running;
             model.removal.outcomes = vec![None; plan.items.len()];
-            vec![Effect::Remove { number, plan: Box::new(plan), grant: Box::new(grant) }]
+            vec![Effect::Remove {
+                number,
+                plan: Box::new(plan),
+                grant: Box::new(grant),
+                policy: model.rules.policy.clone(),
+            }]
         }
         Err(error) => {
             model.trouble(now, error);

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::address::{Address, Place};
 use crate::inventory::{SnapshotRow, State as Life, Tier};
+use crate::plan::removal::Target;
 use crate::tui::action::{Action, Danger, Scope};
 use crate::tui::catalog::Slot;
 use crate::tui::clock::Now;
@@ -214,11 +215,8 @@ pub const ACTIONS: &[Action] = &[
         "A deletion plan of the marked snapshots; nothing is deleted by it.",
         no_row,
         |m, _| {
-            let place = |row: &SnapshotRow| {
-                let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
-                (place, crate::plan::removal::Target::Snapshot(row.id.clone()))
-            };
-            let targets = chosen(m).into_iter().map(place).collect();
+            let one = |row: &SnapshotRow| (removal::place(&row.origin), Target::Snapshot(row.id.clone()));
+            let targets = chosen(m).into_iter().map(one).collect();
             let hidden = m.snapshots.list.hidden;
             removal::open(m, targets, hidden)
         },

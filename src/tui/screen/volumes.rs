@@ -6,13 +6,14 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::inventory::VolumeRow;
+use crate::plan::removal::Target;
 use crate::tui::action::{Action, Danger, Scope};
 use crate::tui::catalog::{Record, Slot};
 use crate::tui::clock::Now;
 use crate::tui::list::{Column, List, Order, word_key};
 use crate::tui::model::Model;
 use crate::tui::overlay::{Overlay, detail as over};
-use crate::tui::screen::{ListLayout, Page, Screen, detail, listing};
+use crate::tui::screen::{ListLayout, Page, Screen, detail, listing, removal};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
@@ -99,6 +100,22 @@ pub const ACTIONS: &[Action] = &[
         run: |m, _| {
             m.overlays.push(Overlay::Detail(over::State::default()));
             Vec::new()
+        },
+    },
+    Action {
+        id: "volumes.delete",
+        title: "delete",
+        keys: &["D"],
+        scope: Scope::Screen(Screen::Volumes),
+        danger: Danger::Remove,
+        hint: 0,
+        doc: "A deletion plan of the marked volumes; nothing is deleted by it.",
+        disabled: |m| m.volumes.list.is_empty().then(|| "there is no volume here yet".to_owned()),
+        run: |m, _| {
+            let rows = m.volumes.list.chosen().into_iter().filter_map(|at| m.catalog.volumes.get(at));
+            let targets = rows.map(|row| (removal::place(&row.origin), Target::Volume(row.id.clone()))).collect();
+            let hidden = m.volumes.list.hidden;
+            removal::open(m, targets, hidden)
         },
     },
 ];

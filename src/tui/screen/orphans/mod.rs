@@ -258,8 +258,11 @@ pub const ACTIONS: &[Action] = &[
         danger: Danger::Remove,
         hint: 26,
         doc: "The deletion plan of the marks; nothing is deleted by it.",
-        disabled: |_| Some("this version deletes nothing: `w` writes the rows for who does".to_owned()),
-        run: |_, _| Vec::new(),
+        disabled: |m| m.orphans.list.is_empty().then(|| "there is nothing here to delete".to_owned()),
+        run: |m, now| {
+            let (judged, hidden) = (marked(m, now), m.orphans.list.hidden);
+            crate::tui::screen::removal::open_judged(m, &judged, hidden)
+        },
     },
     look(
         "orphans.copy",
