@@ -50,7 +50,7 @@ impl Image {
     }
 
     fn write(&mut self, at: u64, bytes: &[u8]) {
-        if at % PAGE == 0 && bytes.len() as u64 == PAGE && at + PAGE <= self.length {
+        if at.is_multiple_of(PAGE) && bytes.len() as u64 == PAGE && at + PAGE <= self.length {
             self.pages.insert(at / PAGE, bytes.to_vec());
             return;
         }

@@ -12,7 +12,8 @@ pub(super) fn read(front: Raw<'_>) -> Option<Content> {
     let is_sane = |size: u64| size.is_power_of_two() && (512..=65_536).contains(&size);
     let sector = u64::from(front.u16_be(102)?);
     let blocks = front.u64_be(8)?;
-    if !is_sane(block) || !(is_sane(sector) && sector <= 32_768) || blocks == 0 || front.u32_be(88)? == 0 {
+    let sized = is_sane(block) && is_sane(sector) && sector <= 32_768;
+    if !sized || blocks == 0 || front.u32_be(88)? == 0 {
         return None;
     }
     let version = front.u16_be(100)? & 0xF;

@@ -235,7 +235,7 @@ pub async fn freed(session: &Session, stretches: &[Stretch], watch: &Counting, k
 /// What an archived snapshot frees: it is stored whole and shares with nobody.
 #[must_use]
 pub fn freed_of_archived(row: &SnapshotRow) -> Option<Frees> {
-    (row.tier == Tier::Archive).then(|| match row.full {
+    (row.tier == Tier::Archive).then_some(match row.full {
         Some(bytes) => Frees { bytes, label: Sureness::Exact },
         None => Frees { bytes: row.size, label: Sureness::UpperBound },
     })

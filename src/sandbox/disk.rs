@@ -39,7 +39,6 @@ pub enum Layout {
 impl Layout {
     /// For leaving it out of records.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }
