@@ -17,6 +17,8 @@ pub enum Need {
     Ls,
     /// `floe size`
     Size,
+    /// `floe size --frees`
+    Frees,
     /// `floe inspect`
     Inspect,
     /// `floe plan`
@@ -74,18 +76,18 @@ enum On {
     Objects,
 }
 
-use Need::{Copy as CopyVerb, Deck, Delete, Doctor, Inspect, Ls, Orphans, Plan, Prices, Restore, Size, Verify};
+use Need::{Copy as CopyVerb, Deck, Delete, Doctor, Frees, Inspect, Ls, Orphans, Plan, Prices, Restore, Size, Verify};
 
 const TABLE: &[Row] = &[
     Row {
         sid: "WhoAmI",
-        verbs: &[Ls, Size, Inspect, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Prices, Doctor, Deck],
+        verbs: &[Ls, Size, Frees, Inspect, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Prices, Doctor, Deck],
         actions: &["sts:GetCallerIdentity"],
         on: On::Everything,
     },
     Row {
         sid: "FindSnapshots",
-        verbs: &[Ls, Size, Inspect, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Doctor, Deck],
+        verbs: &[Ls, Size, Frees, Inspect, Plan, CopyVerb, Verify, Delete, Restore, Orphans, Doctor, Deck],
         actions: &["ec2:DescribeRegions", "ec2:DescribeSnapshots"],
         on: On::Everything,
     },
@@ -138,7 +140,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         sid: "KnowWhatRemovingFrees",
-        verbs: &[Size, Deck],
+        verbs: &[Frees, Deck],
         actions: &["ec2:DescribeVolumes", "ec2:ListSnapshotsInRecycleBin", "rbin:GetRule", "rbin:ListRules"],
         on: On::Everything,
     },
@@ -153,7 +155,7 @@ const TABLE: &[Row] = &[
     Row { sid: "CheckLineageOfDeltas", verbs: &[Plan], actions: &["ebs:ListChangedBlocks"], on: On::Snapshots },
     Row {
         sid: "CountBlocks",
-        verbs: &[Size, CopyVerb, Doctor, Deck],
+        verbs: &[Size, Frees, CopyVerb, Doctor, Deck],
         actions: &["ebs:ListChangedBlocks", "ebs:ListSnapshotBlocks"],
         on: On::Snapshots,
     },
@@ -391,7 +393,7 @@ mod tests {
 
     #[test]
     fn looking_needs_nothing_that_changes() {
-        for verb in [Ls, Size, Inspect, Plan, Orphans, Prices, Doctor] {
+        for verb in [Ls, Size, Frees, Inspect, Plan, Orphans, Prices, Doctor] {
             for action in actions(verb) {
                 let (_, name) = action.split_once(':').expect("service:Action");
                 let reads =

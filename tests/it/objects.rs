@@ -215,7 +215,7 @@ async fn one_lane_and_the_least_memory_are_enough() {
     let truth = rig.world.contents("prod", "us-east-1", &source).await;
     let source = format!("us-east-1:{source}");
     let few = Options { concurrency: Some(1), ..Options::default() };
-    let plan = rig.plan_within(&source, &[IMAGE], few.clone(), Some(Bytes::mib(8))).await;
+    let plan = rig.plan_within(&source, &[IMAGE], few.clone(), Some(Bytes::mib(6))).await;
     let said = plan.refusal().expect("too little");
     assert!(said.what.contains("below the least"), "{said}");
     let least = Bytes::mib(12);

@@ -24,7 +24,7 @@ const SHARED: &str = "snap-01b7e2d90c4418a3f";
 /// Attached to nothing.
 const LOOSE: &str = "vol-04be9921d7c36f08a";
 /// In eu-west-1, where no rule keeps anything.
-const FINAL: &str = "eu-west-1:snap-07aa4471ce2f90b3d";
+const FINAL: &str = "eu-west-1:snap-0d4f0a2286bc17e59";
 
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
@@ -99,6 +99,19 @@ async fn a_dry_run_a_plan_and_its_review_send_nothing_that_changes_anything() {
     let first = text.lines().position(|line| line.contains("FINAL ")).expect("a final row");
     let bin = text.lines().position(|line| line.contains(" bin")).expect("a row of the bin");
     assert!(first < bin, "what is final stands first: {text}");
+    // What it saves is the sum of its rows, and nothing that has a price counts as nothing.
+    let json = world.run(&["delete", "--plan", "plan.json", "--review", "-o", "json"]).await;
+    let plan: serde_json::Value = serde_json::from_slice(&json.stdout).expect("one object");
+    let sum = |label: &str| {
+        let rows = plan["items"].as_array().expect("items").iter().map(|item| &item["judged"]);
+        rows.filter(|judged| judged["frees"]["label"] == label).filter_map(|j| j["usd_per_month"].as_f64()).sum::<f64>()
+    };
+    let freed = &plan["summary"]["frees"];
+    for (label, total) in [("exact", &freed["usd_exact"]), ("upper-bound", &freed["usd_at_most"])] {
+        let total = total.as_f64().expect("dollars");
+        assert!(total > 0.0 && (total - sum(label)).abs() < 0.001, "{label}: {total} of {}", sum(label));
+    }
+    assert_eq!(freed["unpriced"], 0);
     // Without a terminal, nobody is asked and nothing is done.
     let output = world.run(&ids).await;
     assert_eq!(code(&output), 5, "{}", said(&output));
@@ -119,7 +132,7 @@ async fn exactly_the_plan_is_carried_out_and_each_thing_is_written_down() {
     assert_eq!(code, 0, "{said}");
     assert_eq!((&report["removed"], &report["skipped"], &report["failed"]), (&6.into(), &1.into(), &0.into()));
     assert_eq!(there(&world, "us-east-1", &[EMPTY, OLD, SHARED, DB, BOOT]).await, set(&[SHARED, BOOT]));
-    assert_eq!(there(&world, "eu-west-1", &["snap-07aa4471ce2f90b3d"]).await, set(&[]));
+    assert_eq!(there(&world, "eu-west-1", &["snap-0d4f0a2286bc17e59"]).await, set(&[]));
     let ec2 = world.ec2("prod", "us-east-1");
     let volume = ec2.describe_volumes().volume_ids(LOOSE).send().await.expect_err("gone");
     assert_eq!(volume.code(), Some("InvalidVolume.NotFound"));
@@ -253,9 +266,18 @@ async fn what_is_in_use_managed_or_unknown_is_never_tried() {
     assert!(why(&backup).contains("AWS Backup") && why(&dlm).contains("Data Lifecycle Manager"), "{plan}");
     assert!(why(DB).contains(DB_IMAGE), "a disabled image holds it all the same: {plan}");
     assert!(why("snap-0abc1234").contains("gone"), "{plan}");
-    // What is unknown is left alone unless it is accepted by name.
-    let (_, plan, _) = world.json(&["--region", "us-east-1", "delete", EMPTY, "--dry-run", "-o", "json"]).await;
+    // The backup of a volume that is there goes when somebody names it; what is unknown is left alone unless that is
+    // accepted.
+    let dry = ["--region", "us-east-1", "delete", EMPTY, "--dry-run", "-o", "json"];
+    let (_, plan, _) = world.json(&dry).await;
+    assert_eq!(plan["summary"]["removed"], 1, "{plan}");
+    let rule = Rule { api: Some("DescribeLaunchTemplateVersions".into()), ..Rule::of(Fault::Deny) };
+    world.running.sandbox.set_faults(Faults { rules: vec![rule], ..Faults::default() });
+    let (_, plan, _) = world.json(&dry).await;
     assert_eq!(plan["items"][0]["would"]["why"], "unknown", "{plan}");
+    assert!(plan["items"][0]["would"].to_string().contains("ec2:DescribeLaunchTemplateVersions"), "{plan}");
+    let (_, plan, _) = world.json(&[&dry[..], &["--accept-unknown"]].concat()).await;
+    assert_eq!(plan["summary"]["removed"], 1, "{plan}");
     // A describe that fails makes no plan at all: no answer is not "not found".
     let rule = Rule { api: Some("DescribeImages".into()), ..Rule::of(Fault::Deny) };
     world.running.sandbox.set_faults(Faults { rules: vec![rule], ..Faults::default() });

@@ -1,11 +1,16 @@
 //! Who judges what is to be removed: the inventory's rules, asked anew, with what jobs of this machine use.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use jiff::SignedDuration;
 
 use crate::aws::Session;
 use crate::error::Result;
+use crate::ids::ImageId;
 use crate::inventory::relations::{Told, again};
-use crate::inventory::verdict::{Answer, Evidence, Judged, Policy};
+use crate::inventory::verdict::{Answer, Evidence, Judged, Policy, Thing};
+use crate::plan::monthly;
 use crate::plan::removal::{Facts, Rejudge, Target, unjudged};
 use crate::store::StateDir;
 
@@ -19,13 +24,28 @@ pub struct Judge {
 }
 
 impl Rejudge for Judge {
-    async fn rejudge(&self, session: &Session, _: &Facts, of: &[Target]) -> Result<Vec<Judged>> {
+    async fn rejudge(
+        &self,
+        session: &Session,
+        facts: &Facts,
+        of: &[Target],
+        leaving: &BTreeSet<ImageId>,
+    ) -> Result<Vec<Judged>> {
         let ids: Vec<String> = of.iter().map(|target| target.id().to_owned()).collect();
-        let now = again(session, &ids, &self.policy, Told::of(crate::engine::uses(&self.state))).await?;
+        // How old a thing must be to be called an orphan says nothing about one that somebody names.
+        let policy = Policy { min_age: SignedDuration::ZERO, ..(*self.policy).clone() };
+        let now = again(session, &ids, leaving, &policy, Told::of(crate::engine::uses(&self.state))).await?;
         let mut all = now.judged;
-        // Money goes through JSON, and a plan's hash must be the same there.
         for judged in &mut all {
-            judged.usd_per_month = judged.usd_per_month.map(|usd| (usd * 100.0).round() / 100.0);
+            let target = of.iter().find(|target| target.id() == judged.id);
+            let thing = target.and_then(|target| match target {
+                Target::Snapshot(id) => facts.snapshots.get(id).map(Thing::Snapshot),
+                Target::Volume(id) => facts.volumes.get(id).map(Thing::Volume),
+                Target::Image(id) => facts.images.get(id).map(Thing::Image),
+            });
+            // Money goes through JSON, and a plan's hash must be the same there.
+            let usd = thing.and_then(|thing| monthly(thing, &judged.frees));
+            judged.usd_per_month = usd.map(|usd| (usd * 100.0).round() / 100.0);
         }
         let unseen = of.iter().filter(|target| now.unseen.iter().any(|id| id == target.id()));
         all.extend(unseen.map(|target| Judged {

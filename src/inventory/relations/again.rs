@@ -3,7 +3,7 @@
 //! Nothing remembered counts. Everything is asked about each of them, candidate or not, so that no verdict rests on
 //! what was not asked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use super::single::{Candidates, ask};
 use super::{Answers, JobUse, Region, Told, gather};
 use crate::aws::Session;
 use crate::error::Result;
-use crate::ids::SnapshotId;
+use crate::ids::{ImageId, SnapshotId};
 use crate::inventory::remember::Memory;
 use crate::inventory::verdict::{Judged, Policy, View};
 
@@ -27,13 +27,23 @@ pub struct Again {
     pub unseen: Vec<String>,
 }
 
-/// Judges things of one account's region again, by id (`snap-…`, `vol-…`, `ami-…`).
+/// Judges things of one account's region again, by id (`snap-…`, `vol-…`, `ami-…`). Images that are `leaving` hold
+/// nothing from the Recycle Bin.
 ///
 /// # Errors
 /// None of AWS's: a refusal is an unknown of the things that it concerns.
-pub async fn again(session: &Session, ids: &[String], policy: &Policy, jobs: Told<Vec<JobUse>>) -> Result<Again> {
+pub async fn again(
+    session: &Session,
+    ids: &[String],
+    leaving: &BTreeSet<ImageId>,
+    policy: &Policy,
+    jobs: Told<Vec<JobUse>>,
+) -> Result<Again> {
     let memory = Memory::default();
     let mut facts = gather::bulk(session, &memory, true, Answers::default(), jobs).await;
+    if let Told::Known { value, .. } = &mut facts.answers.binned_images {
+        value.retain(|row| row.id.parse().is_ok_and(|id: ImageId| !leaving.contains(&id)));
+    }
     let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
     let snapshots: Vec<SnapshotId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
     let images = ids.iter().filter_map(|id| id.parse().ok()).collect();

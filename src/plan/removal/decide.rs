@@ -109,16 +109,23 @@ fn said(evidence: &[Evidence], answer: Answer) -> String {
     if texts.is_empty() { "its verdict says so, and no rule says why".to_owned() } else { texts.join("; ") }
 }
 
-/// That its volume, or an instance that has it, is there makes a snapshot somebody's backup; it breaks nothing to
-/// delete one, and whoever names it means it. Everything else that uses a thing would miss it.
-const BACKUP: [&str; 2] = ["volume", "instances"];
+/// Rules that tell what a thing is good for, and not what would miss it: that its volume, or an instance that has it, is
+/// there makes a snapshot somebody's backup; that an image was launched lately leaves it to be launched again. Whoever
+/// names such a thing means it.
+fn is_soft(target: &Target, rule: &str) -> bool {
+    match target {
+        Target::Snapshot(_) => matches!(rule, "volume" | "instances"),
+        Target::Image(_) => rule == "launched",
+        Target::Volume(_) => false,
+    }
+}
 
 /// Whether every yes is about images that leave first, each named, or about what a snapshot is only a backup of.
 fn only_by(target: &Target, evidence: &[Evidence], leaving: &BTreeSet<ImageId>) -> bool {
     let mut yes = evidence.iter().filter(|evidence| evidence.answer == Answer::Yes).peekable();
     yes.peek().is_some()
         && yes.all(|evidence| {
-            if matches!(target, Target::Snapshot(_)) && BACKUP.contains(&evidence.rule.as_str()) {
+            if is_soft(target, &evidence.rule) {
                 return true;
             }
             let words = evidence.text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');

@@ -1,16 +1,20 @@
 //! Who judges what is to be removed: a small trait, so that the rules and what jobs use are asked from above.
 
+use std::collections::BTreeSet;
+
 use super::facts::Facts;
 use super::target::Target;
 use crate::aws::Session;
 use crate::error::Result;
+use crate::ids::ImageId;
 use crate::inventory::verdict::{Frees, Judged, Subject, Sureness, Verdict};
 use crate::units::Bytes;
 
 /// Judges things again, now.
 pub trait Rejudge: Send + Sync {
     /// The verdicts of these things of one account in one region; `facts` were just read. What is not in the answer
-    /// counts as unknown.
+    /// counts as unknown. Images that are `leaving` by the same plan hold nothing, also from the Recycle Bin: what they
+    /// are made of was asked to go with them.
     ///
     /// # Errors
     /// Nothing could be asked at all; single rules that fail are evidence of unknown.
@@ -19,6 +23,7 @@ pub trait Rejudge: Send + Sync {
         session: &Session,
         facts: &Facts,
         of: &[Target],
+        leaving: &BTreeSet<ImageId>,
     ) -> impl Future<Output = Result<Vec<Judged>>> + Send;
 }
 

@@ -93,8 +93,12 @@ pub(crate) async fn look(
     let mut leaving: BTreeSet<ImageId> = left.clone();
     for some in images.chunks(AT_ONCE).chain(others.chunks(AT_ONCE)) {
         let facts = Facts::read(session, some).await?;
-        let mut judged: BTreeMap<String, _> =
-            judge.rejudge(session, &facts, some).await?.into_iter().map(|judged| (judged.id.clone(), judged)).collect();
+        let mut judged: BTreeMap<String, _> = judge
+            .rejudge(session, &facts, some, &leaving)
+            .await?
+            .into_iter()
+            .map(|judged| (judged.id.clone(), judged))
+            .collect();
         for target in some {
             let judged = judged.remove(target.id()).unwrap_or_else(|| unjudged(session, target));
             let item = decide(target, &judged, &facts, wishes, &leaving);

@@ -244,6 +244,8 @@ pub struct Freed {
     pub at_most: Bytes,
     /// Items of which nothing is known.
     pub unknown: u32,
+    /// Items whose price is not known.
+    pub unpriced: u32,
     /// Dollars a month of what is counted.
     pub usd_exact: Usd,
     /// At most these dollars a month beside it.
@@ -419,6 +421,7 @@ impl Freed {
     /// Adds one item.
     pub fn add(&mut self, judged: &Judged) {
         let usd = Usd(judged.usd_per_month.unwrap_or(0.0));
+        self.unpriced += u32::from(judged.usd_per_month.is_none());
         match judged.frees.label {
             Sureness::Exact => {
                 self.exact += judged.frees.bytes;
@@ -449,7 +452,7 @@ impl Freed {
         joined([
             (self.usd_exact.0 > 0.0).then(|| format!("= {}", self.usd_exact)),
             (self.usd_at_most.0 > 0.0).then(|| format!("≤ {}", self.usd_at_most)),
-            (self.unknown > 0).then(|| "?".to_owned()),
+            (self.unpriced > 0).then(|| format!("? of {}", self.unpriced)),
         ])
     }
 }

@@ -371,7 +371,7 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
                         "REGION:  PROFILE@REGION:  ./file.img  s3://bucket/prefix/  null:   nothing happens before the plan is accepted"
                     }
                     Purpose::Pair => {
-                        "./disk.img  /dev/nvme1n1  s3://bucket/key  s3://bucket/archive/  REGION:snap-ID  then where to   nothing happens before the plan is accepted"
+                        "./disk.img  /dev/nvme1n1  s3://bucket/key  then where to   nothing happens before the plan is accepted"
                     }
                     Purpose::Archives => "s3://bucket/prefix/   PROFILE@s3://bucket/prefix/   listing changes nothing",
                 },

@@ -25,7 +25,7 @@ fn found<K: Hash + Eq, T>(told: &HashMap<K, Told<Vec<T>>>, key: &K, verdict: Ver
 
 fn said(told: Option<&Told<Vec<String>>>, public: bool, found: Found) -> String {
     match found {
-        Found::Yes(_) if public => "everybody may use it".to_owned(),
+        Found::Yes(_) if public => "shared with everybody".to_owned(),
         Found::Yes(_) => {
             format!("shared with {}", told.and_then(Told::known).map_or_else(String::new, |all| all.join(", ")))
         }

@@ -135,7 +135,7 @@ fn what_is_refused_is_told_with_how_many_wait_for_it_and_y_copies_the_statement(
 }
 
 #[test]
-fn marks_are_judged_things_and_nothing_is_deleted_from_here() {
+fn marks_are_judged_things_and_d_plans_exactly_these_and_deletes_nothing() {
     let (mut model, mut now) = sure(120, 36);
     press(&mut model, &[":"], &mut now);
     for c in "mark verdict:orphan".chars() {
@@ -147,8 +147,10 @@ fn marks_are_judged_things_and_nothing_is_deleted_from_here() {
     assert_eq!(marked.len() as u64, model.orphans.count(TALLY_ORPHAN).0);
     assert!(marked.iter().all(|judged| judged.verdict.word() == "orphan" && judged.evidence.len() > 4));
     let effects = press(&mut model, &["D"], &mut now);
-    assert!(effects.is_empty());
-    assert!(model.toast.as_ref().is_some_and(|toast| toast.bad && toast.text.contains("deletes nothing")));
+    let [Effect::PlanRemoval { wanted, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let planned: Vec<&str> = wanted.targets.iter().map(|(_, target)| target.id()).collect();
+    assert_eq!(planned, marked.iter().map(|judged| judged.id.as_str()).collect::<Vec<_>>());
+    assert_eq!(model.screen, crate::tui::screen::Screen::Removal);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{line, panel};
 
 /// Columns of the summary beside the items.
-const SUMMARY: u16 = 36;
+const SUMMARY: u16 = 38;
 
 /// Draws the screen.
 pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
@@ -42,9 +42,9 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
     let before = before(model, plan, now);
     let tall = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).saturating_add(2);
     let wants = [
-        Want { least: 3, most: 4, worth: 7 },
-        Want { least: 5, most: u16::MAX, worth: 9 },
-        Want { least: 3, most: tall(before.len()), worth: 8 },
+        Want { least: 3, most: 4, worth: 8 },
+        Want { least: 5, most: u16::MAX, worth: 7 },
+        Want { least: 3, most: tall(before.len()).min(area.height / 2), worth: 9 },
     ];
     let heights = heights(area.height, &wants);
     let head = Rect { height: heights[0], ..area };
@@ -84,14 +84,10 @@ fn head_lines(plan: &RemovalPlan) -> Vec<(Role, String)> {
     let sum = plan.summary();
     let accounts: Vec<String> = sum.accounts.iter().map(AccountId::grouped).collect();
     let regions: Vec<&str> = sum.regions.iter().map(crate::ids::Region::as_str).collect();
-    let of = format!(
-        "{} · {} snapshots, {} volumes, {} AMIs in {}",
-        accounts.join(", "),
-        sum.snapshots,
-        sum.volumes,
-        sum.images,
-        regions.join(", ")
-    );
+    let kinds = [(sum.snapshots, "snapshot"), (sum.volumes, "volume"), (sum.images, "AMI")];
+    let kinds = kinds.into_iter().filter(|(n, _)| *n > 0);
+    let kinds: Vec<String> = kinds.map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" })).collect();
+    let of = format!("{} · {} in {}", accounts.join(", "), kinds.join(", "), regions.join(", "));
     let made = format!(
         "plan {}, made {} by {} · {}, limit of one plan {}",
         plan.short_hash().unwrap_or_default(),
@@ -123,18 +119,24 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
         return;
     }
     let room = usize::from(inner.width.saturating_sub(2));
-    let narrow = room < 80;
+    let narrow = room < 74;
     let id = if narrow { 12 } else { 22 };
-    let name = room.saturating_sub(4 + 16 + id + 1 + 6 + 11 + 16).clamp(4, 24);
+    let outcome = |at: usize| state.outcomes.get(at).and_then(Option::as_ref);
+    let word =
+        |at: usize, item: &Item| outcome(at).map_or_else(|| item.would.word(), |outcome| outcome.word(&item.target));
+    // As wide as the longest word that is there.
+    let words = plan.items.iter().enumerate().map(|(at, item)| crate::tui::text::width(word(at, item)));
+    let words = words.chain([5]).max().unwrap_or(5) + 1;
+    let name = room.saturating_sub(4 + words + id + 1 + 6 + 11 + 16).clamp(4, 24);
     let cells = |would: &str, what: &str, called: &str, at: &str, frees: &str, back: &str| {
         format!(
             "{}{} {} {} {} {}",
-            left(would, 16),
+            left(would, words),
             left(what, id),
             left(&clip(called, name), name),
             left(at, 5),
             right(frees, 10),
-            clip(back, room.saturating_sub(4 + 16 + id + name + 5 + 10 + 4))
+            clip(back, room.saturating_sub(4 + words + id + name + 5 + 10 + 4))
         )
     };
     let heads = cells("WOULD", "ID", "NAME", "REG", "FREES", "BACK UNTIL");
@@ -142,8 +144,7 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
     let height = usize::from(inner.height - 1);
     let top = state.cursor.saturating_sub(height.saturating_sub(1));
     for (n, (at, item)) in (1..inner.height).zip(plan.items.iter().enumerate().skip(top)) {
-        let outcome = state.outcomes.get(at).and_then(Option::as_ref);
-        let word = outcome.map_or_else(|| item.would.word(), |outcome| outcome.word(&item.target));
+        let (outcome, word) = (outcome(at), word(at, item));
         let (mark, role) = look(item, outcome);
         let back = match (outcome, &item.would) {
             (Some(outcome), _) if !outcome.text().is_empty() => outcome.text(),
