@@ -60,21 +60,35 @@ pub async fn run(args: Ls, resolved: &Resolved) -> Result<Code> {
 
 fn scope(args: &Ls) -> Result<Scope> {
     let filter = Filter::parse(args.filter.as_deref().unwrap_or_default(), Timestamp::now())?;
-    let (place, id) = match args.address.as_deref().map(str::parse::<Address>).transpose()? {
+    let refused = |other: &Address| {
+        Error::usage(format!("`{other}` is no place to list"))
+            .todo("write [PROFILE@]REGION:, or [PROFILE@][REGION:]snap-…; --profile names a profile alone")
+    };
+    let (place, id) = place(args.address.as_deref(), args.all_regions, refused)?;
+    Ok(Scope { place, id, filter })
+}
+
+/// A place to look at, or one thing there by its id; `refused` says why an address is neither.
+///
+/// # Errors
+/// Usage: an address that is neither, or a region beside `--all-regions`.
+pub(super) fn place(
+    address: Option<&str>,
+    all_regions: bool,
+    refused: impl Fn(&Address) -> Error,
+) -> Result<(Place, Option<String>)> {
+    let (place, id) = match address.map(str::parse::<Address>).transpose()? {
         None => (Place::default(), None),
         Some(Address::NewSnapshot(place)) => (place, None),
         Some(Address::Snapshot(place, id)) => (place, Some(id.to_string())),
         Some(Address::Image(place, id)) => (place, Some(id.to_string())),
-        Some(other) => {
-            return Err(Error::usage(format!("`{other}` is no place to list"))
-                .todo("write [PROFILE@]REGION:, or [PROFILE@][REGION:]snap-…; --profile names a profile alone"));
-        }
+        Some(other) => return Err(refused(&other)),
     };
-    if args.all_regions && place.region.is_some() {
+    if all_regions && place.region.is_some() {
         return Err(Error::usage("--all-regions and a region in the address contradict each other")
             .todo("leave one of them out"));
     }
-    Ok(Scope { place, id, filter })
+    Ok((place, id))
 }
 
 /// What a look came to.

@@ -16,7 +16,7 @@ use super::args::{Format, Orphans};
 use super::progress::Line;
 use super::resolve::{Resolved, World};
 use super::{Code, say, table};
-use crate::address::{Address, Place};
+use crate::address::Place;
 use crate::engine;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::relations::{Ask, Region, Told, Update, survey};
@@ -60,21 +60,10 @@ pub async fn run(args: Orphans, resolved: &Resolved) -> Result<Code> {
 }
 
 fn place(args: &Orphans) -> Result<(Place, Option<String>)> {
-    let (place, id) = match args.address.as_deref().map(str::parse::<Address>).transpose()? {
-        None => (Place::default(), None),
-        Some(Address::NewSnapshot(place)) => (place, None),
-        Some(Address::Snapshot(place, id)) => (place, Some(id.to_string())),
-        Some(Address::Image(place, id)) => (place, Some(id.to_string())),
-        Some(other) => {
-            return Err(Error::usage(format!("`{other}` is no place to look for orphans"))
-                .todo("write [PROFILE@]REGION:, or [PROFILE@][REGION:]snap-…; a volume is found with --filter vol-…"));
-        }
-    };
-    if args.all_regions && place.region.is_some() {
-        return Err(Error::usage("--all-regions and a region in the address contradict each other")
-            .todo("leave one of them out"));
-    }
-    Ok((place, id))
+    super::ls::place(args.address.as_deref(), args.all_regions, |other| {
+        Error::usage(format!("`{other}` is no place to look for orphans"))
+            .todo("write [PROFILE@]REGION:, or [PROFILE@][REGION:]snap-…; a volume is found with --filter vol-…")
+    })
 }
 
 /// What a survey came to.

@@ -127,7 +127,7 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
     // As wide as the longest word that is there.
     let words = plan.items.iter().enumerate().map(|(at, item)| crate::tui::text::width(word(at, item)));
     let words = words.chain([5]).max().unwrap_or(5) + 1;
-    let name = room.saturating_sub(4 + words + id + 1 + 6 + 11 + 16).clamp(4, 24);
+    let name = room.saturating_sub(4 + words + id + 1 + 6 + 12 + 16).clamp(4, 24);
     let cells = |would: &str, what: &str, called: &str, at: &str, frees: &str, back: &str| {
         format!(
             "{}{} {} {} {} {}",
@@ -135,8 +135,8 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
             left(what, id),
             left(&clip(called, name), name),
             left(at, 5),
-            right(frees, 10),
-            clip(back, room.saturating_sub(4 + words + id + name + 5 + 10 + 4))
+            right(frees, 11),
+            clip(back, room.saturating_sub(4 + words + id + name + 5 + 11 + 4))
         )
     };
     let heads = cells("WOULD", "ID", "NAME", "REG", "FREES", "BACK UNTIL");
@@ -231,12 +231,8 @@ fn before(model: &Model, plan: &RemovalPlan, now: Now) -> Vec<(Role, String)> {
     let age = crate::tui::text::age(plan.made, now);
     let age = if age == "now" { "just now".to_owned() } else { format!("{age} ago") };
     let mut out = vec![
-        (Role::Text, format!("✓ checked {age}; each item is checked again just before its call (r checks all now).")),
-        (
-            Role::Text,
-            "  Deletes run 5 a second, never stop at a failure, and each is in the audit log before and after."
-                .to_owned(),
-        ),
+        (Role::Text, format!("✓ checked {age}; each once more just before its call (r checks all now)")),
+        (Role::Text, "  5 a second, no stop at a failure; in the audit log before and after each".to_owned()),
     ];
     if let Some(item) = item.filter(|item| item.back.is_final()) {
         let keep = match item.target {
