@@ -235,20 +235,27 @@ async fn a_budget_below_the_floor_is_refused_with_the_figures() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turned_down_the_gauge_follows_within_two_seconds() {
-    let slow = only("GetSnapshotBlock", rule(Fault::Delay { ms: 50, jitter: 20 }, 1.0));
+async fn turned_down_the_gauge_only_falls_until_it_fits() {
+    // Every read takes so long that the job cannot end meanwhile, however slow the machine is.
+    let slow = only("GetSnapshotBlock", rule(Fault::Delay { ms: 400, jitter: 50 }, 1.0));
     let rig = Rig::with(Faults { rules: vec![slow], ..Faults::default() }).await;
     let client = rig.engine(None).await;
-    let plan = rig.plan(&rig.source(), &["null:"], Options::default()).await;
+    let plan = rig.plan(&rig.source(), &["null:"], Options { concurrency: Some(32), ..Options::default() }).await;
     let job = start(&client, &plan).await;
     row_when(&client, job, |row| row.held > Bytes::mib(12)).await;
-    let asked = std::time::Instant::now();
     client.send(Command::Memory(Bytes::mib(6))).await.expect("it turns");
-    picture_when(&client, |status| status.budget.limit == Bytes::mib(6) && status.budget.used <= Bytes::mib(6)).await;
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    let mut used = picture_when(&client, |status| status.budget.limit == Bytes::mib(6)).await.budget.used;
+    let mut pictures = client.status();
+    while used > Bytes::mib(6) {
+        pictures.changed().await.expect("the engine lives");
+        let now = pictures.borrow_and_update().budget.used;
+        assert!(now <= used, "{now} after {used}: a lane took memory that the budget does not have");
+        used = now;
+    }
     client.send(Command::Lanes(job, Lanes::Pinned(2))).await.expect("pinned");
     let row = row_when(&client, job, |row| row.lanes.now <= 2 && row.lanes.target == 2 || at_rest(row)).await;
     assert!(row.state.is_active(), "it runs on with two: {:?}", row.error);
+    rig.heal();
     client.send(Command::Lanes(job, Lanes::Auto)).await.expect("given back");
     assert_eq!(end(&client, job).await.state, JobState::Done);
 }

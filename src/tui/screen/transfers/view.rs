@@ -18,7 +18,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
     let Some(status) = shown(model) else {
         let inner = panel("Transfers", "esc back", true, area, buf, theme);
         for (n, (role, text)) in (0u16..).zip([
-            (Role::Text, "No job was started yet, so no engine runs and nothing costs anything."),
+            (Role::Text, "No job to show: no engine runs for this deck, nothing here costs anything."),
             (Role::Dim, "2 snapshots · c on one plans a copy: memory, money and time before anything moves"),
         ]) {
             let text = clip(text, usize::from(inner.width.saturating_sub(2)));
