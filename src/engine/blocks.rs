@@ -3,6 +3,7 @@
 //! Invariants: the pool never holds more than was ever in flight under the budget in force, a buffer goes back
 //! only when nobody else reads it, and every buffer begins where a disk can take it without a copy.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use bytes::{Buf, Bytes as Buffer, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::budget::Permit;
+use super::hands::{Hand, Hands};
 use crate::units::{BLOCK_BYTES, Digest};
 
 const BLOCK: usize = BLOCK_BYTES as usize;
@@ -71,6 +73,8 @@ impl Default for Pool {
 #[derive(Debug, Default)]
 pub(super) struct Place {
     _permit: Option<OwnedSemaphorePermit>,
+    /// The place of a block that passes through.
+    hand: Option<Hand>,
     /// The memory of the budget that the block is in, where it outlives its lane.
     _memory: Option<Arc<Permit>>,
 }
@@ -82,13 +86,70 @@ impl Place {
     }
 }
 
+impl From<Hand> for Place {
+    fn from(hand: Hand) -> Self {
+        Self { hand: Some(hand), ..Self::default() }
+    }
+}
+
+/// Memory for one block: its buffer, and what says that it may be there. What reads into it sees the buffer.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    buffer: BytesMut,
+    place: Place,
+    hands: Option<Arc<Hands>>,
+}
+
+impl Room {
+    /// For a block that has this place.
+    pub(super) fn at(place: Place) -> Self {
+        Self { place, ..Self::default() }
+    }
+
+    /// For a block that waits for a place when it arrives, where its job has such.
+    pub(super) fn passing(hands: Option<&Arc<Hands>>) -> Self {
+        Self { hands: hands.cloned(), ..Self::default() }
+    }
+
+    /// What is in it, for whoever keeps it beside the pool.
+    pub(super) fn into_buffer(self) -> BytesMut {
+        self.buffer
+    }
+
+    /// Waits for its place, if it needs one and has none.
+    pub(super) async fn enter(&mut self) {
+        if let Some(hands) = self.hands.as_ref().filter(|_| self.place.hand.is_none()) {
+            self.place = hands.hand().await.into();
+        }
+    }
+}
+
+impl From<BytesMut> for Room {
+    fn from(buffer: BytesMut) -> Self {
+        Self { buffer, ..Self::default() }
+    }
+}
+
+impl Deref for Room {
+    type Target = BytesMut;
+    fn deref(&self) -> &BytesMut {
+        &self.buffer
+    }
+}
+
+impl DerefMut for Room {
+    fn deref_mut(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+}
+
 impl Pool {
     /// Waits until few of what is read is still to be sent; the place is given back with the block
     /// ([`Pool::lend`]).
     pub(super) async fn place(&self) -> Place {
         let place = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.places).acquire_owned()).await;
         // Nobody closes the semaphore.
-        Place { _permit: place.ok().and_then(std::result::Result::ok), _memory: None }
+        Place { _permit: place.ok().and_then(std::result::Result::ok), ..Place::default() }
     }
 
     /// How many idle buffers are kept at most; the rest is freed at once.
@@ -114,21 +175,32 @@ impl Pool {
     }
 
     /// Puts a buffer into `into`, unless it has one already: what waits for an answer holds no memory yet.
-    pub(super) fn provide(&self, into: &mut BytesMut) {
-        if into.capacity() < BLOCK {
-            *into = self.take();
+    pub(super) fn provide(&self, into: &mut Room) {
+        if into.buffer.capacity() < BLOCK {
+            into.buffer = self.take();
         }
     }
 
-    /// A block for those who only read it: it comes back when the last of them lets go of it.
-    pub(super) fn lend(self: &Arc<Self>, block: BytesMut, place: Place) -> Buffer {
-        Buffer::from_owner(Lent { block, home: Arc::clone(self), _place: place })
+    /// Empties a room: what is tried again later holds neither memory nor a place meanwhile.
+    pub(super) fn vacate(&self, room: &mut Room) {
+        self.keep_buffer(std::mem::take(&mut room.buffer));
+        room.place = Place::default();
     }
 
-    /// Gives a buffer back.
+    /// Gives a room back that nobody lent on.
+    pub(super) fn give_back(&self, mut room: Room) {
+        self.vacate(&mut room);
+    }
+
+    /// A block for those who only read it: it comes back, its place with it, when the last of them lets go of it.
+    pub(super) fn lend(self: &Arc<Self>, room: Room) -> Buffer {
+        Buffer::from_owner(Lent { block: room.buffer, home: Arc::clone(self), _place: room.place })
+    }
+
+    /// Keeps a buffer for the next who takes one.
     ///
     /// It keeps what it holds: zeros that the next block is read over cost a tenth of hashing it.
-    pub(super) fn give_back(&self, buffer: BytesMut) {
+    fn keep_buffer(&self, buffer: BytesMut) {
         if buffer.capacity() < BLOCK || !buffer.as_ptr().addr().is_multiple_of(ALIGN) {
             return;
         }
@@ -154,7 +226,7 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        self.home.give_back(std::mem::take(&mut self.block));
+        self.home.keep_buffer(std::mem::take(&mut self.block));
     }
 }
 
@@ -180,7 +252,7 @@ mod tests {
         let mut first = pool.take();
         first.resize(BLOCK, 1);
         let at = first.as_ptr();
-        let block = pool.lend(first, Place::default());
+        let block = pool.lend(first.into());
         assert!(is_aligned(&block));
         let reader = block.clone();
         drop(block);
@@ -189,9 +261,15 @@ mod tests {
         drop(reader);
         let third = pool.take();
         assert_eq!(third.as_ptr(), at, "used again");
-        pool.give_back(second);
+        pool.give_back(second.into());
         pool.keep(0);
         assert!(lock(&pool.free).is_empty());
+    }
+
+    fn lent(pool: &Arc<Pool>, place: Place) -> Buffer {
+        let mut room = Room::at(place);
+        pool.provide(&mut room);
+        pool.lend(room)
     }
 
     #[tokio::test(start_paused = true)]
@@ -199,17 +277,16 @@ mod tests {
         let pool = Arc::new(Pool::default());
         let mut held = Vec::new();
         for _ in 0..PLACES {
-            let block = pool.take();
-            held.push(pool.lend(block, pool.place().await));
+            held.push(lent(&pool, pool.place().await));
         }
         let (begun, next) = (tokio::time::Instant::now(), Arc::clone(&pool));
         let next = tokio::spawn(async move { next.place().await });
         tokio::time::sleep(PLACE_WAIT / 2).await;
         assert!(!next.is_finished(), "as many as there are places are read and not sent");
         held.pop();
-        held.push(pool.lend(pool.take(), next.await.unwrap()));
+        held.push(lent(&pool, next.await.unwrap()));
         assert_eq!(begun.elapsed(), PLACE_WAIT / 2, "the next one goes when one was sent");
-        held.push(pool.lend(pool.take(), pool.place().await));
+        held.push(lent(&pool, pool.place().await));
         assert_eq!(begun.elapsed(), PLACE_WAIT / 2 + PLACE_WAIT, "or without a place when sending takes long");
         drop(held);
         assert_eq!(pool.places.available_permits(), PLACES);

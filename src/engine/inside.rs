@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::blocks::Pool;
+use super::blocks::{Pool, Room};
 use super::call::{Caller, NO_SEGMENT, retried};
 use super::compare::{End, Side, open};
 use super::listing::Listing;
@@ -234,7 +234,7 @@ impl Blocks {
     }
 
     async fn read(&self, entry: &Entry) -> Result<BytesMut> {
-        let mut block = BytesMut::new();
+        let mut block = Room::default();
         match &self.end.routes {
             None => {
                 self.end.source.read(entry, &self.pool, &mut block).await?;
@@ -245,6 +245,6 @@ impl Blocks {
             }
         }
         self.watch.read.fetch_add(1, Ordering::Relaxed);
-        Ok(block)
+        Ok(block.into_buffer())
     }
 }

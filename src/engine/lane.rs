@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes as Buffer, BytesMut};
+use bytes::Bytes as Buffer;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
-use super::blocks::{Place, lock};
-use super::budget::{Denied, Permit};
+use super::blocks::{Place, Room, lock};
+use super::budget::{Denied, Permit, Weight};
 use super::call::{Route, retried};
+use super::hands::Inside;
 use super::keeper::Todo;
 use super::listing::Listing;
 use super::sink::Sink;
@@ -104,35 +105,29 @@ async fn move_item(
             () = job.bytes_may_go() => {}
         }
     }
-    let permit = match job.budget.try_acquire(job.weight) {
-        Some(permit) => permit,
-        None => {
-            job.hub.waited_for_memory();
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                permit = memory(job, item.entry.index) => match permit {
-                    Ok(permit) => permit,
-                    Err(denied) => return job.halt(Halt::Wait(Error { class: Class::Quota, ..Error::from(denied) })),
-                },
-            }
-        }
+    let memory = tokio::select! {
+        biased;
+        () = stop.cancelled() => return,
+        memory = memory(job, item.entry.index) => match memory {
+            Ok(memory) => memory,
+            Err(denied) => return job.halt(Halt::Wait(Error { class: Class::Quota, ..Error::from(denied) })),
+        },
     };
-    let permit = Arc::new(permit);
     drop(turn);
     // What lies on this machine is read again rather than held until the answer comes.
     let again = routes.is_none() && todo.is_one() && job.in_order.is_none();
-    let mut place = if again { job.pool.place().await } else { Place::default() };
-    if job.in_order.is_some() {
-        place = place.with(Arc::clone(&permit));
-    }
+    let mut room = match &memory {
+        _ if again => Room::at(place(job).await),
+        Memory::Whole(permit) if job.in_order.is_some() => Room::at(Place::default().with(Arc::clone(permit))),
+        Memory::Whole(_) => Room::default(),
+        Memory::Passing { .. } => Room::passing(job.hands.as_ref()),
+    };
     let moving = log.moves(item.entry.index);
-    let mut buffer = BytesMut::new();
     let reading = Reading::of(&job.reading);
-    let mut digest = match read(job, routes, log, &item, &mut buffer).await {
+    let mut digest = match read(job, routes, log, &item, &mut room).await {
         Ok(digest) => digest,
         Err(error) => {
-            job.pool.give_back(buffer);
+            job.pool.give_back(room);
             if error.class == Class::StaleToken {
                 return super::lister::refused(job, board, &item.page).await;
             }
@@ -141,9 +136,9 @@ async fn move_item(
     };
     drop(reading);
     log.read(item.segment, Bytes(BLOCK_BYTES));
-    let block = Block { data: Some(job.pool.lend(buffer, place)), again };
+    let block = Block { data: Some(job.pool.lend(room)), again };
     let written = write_all(job, board, puts, log, &item, todo, block, &mut digest).await;
-    drop(permit);
+    drop(memory);
     drop(moving);
     job.hub.item_done(began.elapsed());
     // What the keeper is told needs no memory of the budget any more.
@@ -154,10 +149,34 @@ async fn move_item(
     }
 }
 
-/// Memory for a block, after a wait. Where a destination gathers blocks and nothing moves any more, it has to let go of
-/// some: a page whose tokens were refused may have left it with blocks whose neighbours come much later.
-async fn memory(job: &Job, index: BlockIndex) -> Result<Permit, Denied> {
-    let mut waiting = std::pin::pin!(job.budget.acquire(job.weight));
+/// What an item holds of the budget on its way.
+enum Memory {
+    /// All of it.
+    Whole(Arc<Permit>),
+    /// Its connection; its block has one of the job's places while it is there.
+    Passing { _lane: Inside },
+}
+
+/// Memory for an item.
+async fn memory(job: &Job, index: BlockIndex) -> Result<Memory, Denied> {
+    let Some(hands) = &job.hands else {
+        return Ok(Memory::Whole(Arc::new(granted(job, job.weight, index).await?)));
+    };
+    loop {
+        if let Some(inside) = hands.enter(granted(job, hands.asks(job.weight), index).await?) {
+            return Ok(Memory::Passing { _lane: inside });
+        }
+    }
+}
+
+/// So much of the budget, after a wait if need be. Where a destination gathers blocks and nothing moves any more, it has
+/// to let go of some: a page whose tokens were refused may have left it with blocks whose neighbours come much later.
+async fn granted(job: &Job, weight: Weight, index: BlockIndex) -> Result<Permit, Denied> {
+    if let Some(permit) = job.budget.try_acquire(weight) {
+        return Ok(permit);
+    }
+    job.hub.waited_for_memory();
+    let mut waiting = std::pin::pin!(job.budget.acquire(weight));
     if job.in_order.is_none() {
         return waiting.await;
     }
@@ -169,6 +188,14 @@ async fn memory(job: &Job, index: BlockIndex) -> Result<Permit, Denied> {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// A place for a block of this machine that is to be read.
+async fn place(job: &Job) -> Place {
+    match &job.hands {
+        Some(hands) => hands.hand().await.into(),
+        None => job.pool.place().await,
     }
 }
 
@@ -188,7 +215,7 @@ impl Drop for Reading<'_> {
     }
 }
 
-async fn read(job: &Job, routes: Option<&Routes>, log: &LaneLog, item: &Item, into: &mut BytesMut) -> Result<Digest> {
+async fn read(job: &Job, routes: Option<&Routes>, log: &LaneLog, item: &Item, into: &mut Room) -> Result<Digest> {
     match routes {
         Some(routes) if item.entry.content != Content::Hole => {
             retried!(job.caller.tries(&routes.get, log, item.segment), job.source.read(&item.entry, &job.pool, into))
@@ -211,9 +238,9 @@ impl Block {
         if let Some(data) = held {
             return Ok(data);
         }
-        let (mut buffer, place) = (BytesMut::new(), job.pool.place().await);
-        *digest = job.source.read(&item.entry, &job.pool, &mut buffer).await?;
-        Ok(job.pool.lend(buffer, place))
+        let mut room = Room::at(place(job).await);
+        *digest = job.source.read(&item.entry, &job.pool, &mut room).await?;
+        Ok(job.pool.lend(room))
     }
 }
 

@@ -81,10 +81,9 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use bytes::BytesMut;
 
     use super::*;
-    use crate::engine::blocks::{Pool, lock};
+    use crate::engine::blocks::{Pool, Room, lock};
     use crate::engine::source::{Content, Entry};
     use crate::ids::BlockIndex;
     use crate::units::Digest;
@@ -105,7 +104,7 @@ mod tests {
             lock(&self.asked).push((from, token.map(str::to_owned)));
             lock(&self.answers).pop_front().unwrap_or_else(|| Err(Error::failed("nothing more was told")))
         }
-        async fn read(&self, _entry: &Entry, _pool: &Pool, _into: &mut BytesMut) -> Result<Digest> {
+        async fn read(&self, _entry: &Entry, _pool: &Pool, _into: &mut Room) -> Result<Digest> {
             Err(Error::failed("it is only listed"))
         }
         async fn unchanged(&self) -> Result<()> {

@@ -26,6 +26,7 @@ mod crash;
 pub mod daemon;
 mod direct;
 mod ended;
+mod hands;
 mod hub;
 mod keeper;
 mod lane;

@@ -4,10 +4,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use bytes::BytesMut;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::blocks::Pool;
+use super::blocks::{Pool, Room};
 use super::journal;
 use super::keeper::{Keeper, MAX_DESTINATIONS};
 use super::protocol::DestinationState;
@@ -347,7 +346,7 @@ pub(super) async fn compare_source(source: &Arc<dyn Source>, keeper: &Keeper, de
 const COMPARED: usize = 8;
 
 async fn same(source: &dyn Source, pool: &Pool, index: BlockIndex, digest: Digest) -> Result<()> {
-    let mut block = BytesMut::new();
+    let mut block = Room::default();
     let found = source.read(&Entry { index, content: Content::File }, pool, &mut block).await?;
     pool.give_back(block);
     if found == digest {

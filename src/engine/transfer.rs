@@ -1,7 +1,8 @@
 //! One pass over what is left to do: cursors list, lanes move, until all is done or something stops it.
 //!
-//! Invariants: a lane takes a slot, then its turn under the limits of bytes a second, then memory for the whole item,
-//! and only then asks the source; it holds the memory to the last destination's answer and nothing longer. Whatever
+//! Invariants: a lane takes a slot, then its turn under the limits of bytes a second, then memory for the whole item
+//! (where blocks only pass through, for its connection, and the blocks have places: [`super::hands`]), and only then asks
+//! the source; it holds the memory to the last destination's answer and nothing longer. Whatever
 //! stops a pass leaves the ledger right: the next pass lists what is missing and reads it again.
 
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::blocks::{Pool, lock};
 use super::budget::{JobBudget, Weight};
 use super::call::Caller;
+use super::hands::Hands;
 use super::hub::Hub;
 use super::keeper::{Keeper, Todo};
 use super::protocol::LeftOvers;
@@ -59,6 +61,8 @@ pub(super) struct Job {
     /// The bytes a second of all jobs together.
     pub throttle: Arc<Throttle>,
     pub weight: Weight,
+    /// The places of blocks, where they only pass through.
+    pub hands: Option<Arc<Hands>>,
     pub pool: Arc<Pool>,
     pub page_size: AtomicU16,
     pub cursors: AtomicU32,

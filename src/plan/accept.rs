@@ -156,12 +156,12 @@ impl Plan {
             put_snapshot: Some(known.put_per_second),
         };
         let volume: Blocks = self.items.iter().map(|item| item.source.volume.blocks()).max().unwrap_or_default();
-        let heaviest = self.items.iter().map(weigh::whole_weight).max().unwrap_or_default();
+        let load = weigh::load_of_all(&self.items, &self.operation.options);
         self.cut_objects(budget);
-        self.choices = choose(volume, heaviest, budget, &self.operation.options);
+        self.choices = choose(volume, load, budget, &self.operation.options);
         let share = self.operation.options.memory.map_or(budget, |own| own.min(budget));
         let kept = self.items.iter().map(|item| weigh::kept(item, share)).max().unwrap_or_default();
-        self.choices.keep(kept, heaviest, share);
+        self.choices.keep(kept, load, share);
         if self.items.iter().any(|item| weigh::archives(item) > 0) {
             self.choices.for_archives(self.operation.options.pace);
         }
@@ -172,7 +172,7 @@ impl Plan {
             self.choices.for_copies(&self.operation.options);
         }
         self.choices.limit(quotas);
-        self.memory = weigh::memory(&self.items, &self.choices, machine);
+        self.memory = weigh::memory(&self.items, &self.operation.options, &self.choices, machine);
         self.cost = weigh::cost(&self.items, &self.operation.options, &self.choices, &machine.runs_in, prices);
         self.time = weigh::time(&self.items, &self.operation.options, &self.choices, &self.facts);
         self.alternatives = alternatives::of(self, &machine.runs_in, prices);

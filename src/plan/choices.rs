@@ -17,8 +17,9 @@ pub const S3_CONNECTION: Bytes = Bytes(417_792);
 pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + EBS_CONNECTION.0);
 /// What one block in flight weighs when it is read from a file: its bytes and the put's small buffers.
 pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + 65_536);
-/// What a connection keeps over which a block is put to one more snapshot: its answers are short.
-pub const PUT_CONNECTION: Bytes = Bytes::kib(32);
+/// What a connection keeps over which a block is put to one more snapshot (release build, 28 November 2026: three
+/// destinations at 64 and at 256 lanes).
+pub const PUT_CONNECTION: Bytes = Bytes::kib(96);
 /// What the frame of one block weighs, compressed or stored, until its object was acknowledged: its bytes, and a quarter
 /// of a MiB that the allocator keeps between frames of many lengths (release build, 28 November 2026: archives at 64 and
 /// at 128 lanes held 0.25 MiB a lane more than blocks and frames together, at 8 lanes nothing).
@@ -37,6 +38,63 @@ const COMPRESSORS_SHARE: u64 = 24;
 const RUN_MAX: u32 = 64;
 /// Lanes that an archive starts with: four runs of half the length are on their way at once.
 const ARCHIVE_START: u32 = 128;
+
+/// Blocks that are in memory at a time, at most, of a job whose blocks only pass through: what the network brings stays
+/// in its connections until there is a place for it.
+pub const IN_HAND: u32 = 48;
+
+/// What the lanes of a job hold: a connection each, and a block each, or a block for as many as hold one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    item: Bytes,
+    in_hand: Option<u32>,
+}
+
+impl Load {
+    /// Every lane holds a whole item of this weight, a block and what belongs to it.
+    #[must_use]
+    pub const fn whole(item: Bytes) -> Self {
+        Self { item, in_hand: None }
+    }
+    /// The same, with [`IN_HAND`] blocks at a time at most.
+    #[must_use]
+    pub const fn passing(item: Bytes) -> Self {
+        Self { item, in_hand: Some(IN_HAND) }
+    }
+    /// The blocks that are in memory at a time at most, where that is not one for each lane.
+    #[must_use]
+    pub const fn in_hand(&self) -> Option<u32> {
+        self.in_hand
+    }
+    /// The blocks that so many lanes hold at most.
+    #[must_use]
+    pub fn blocks(&self, lanes: u32) -> Bytes {
+        Bytes(u64::from(self.in_hand.map_or(lanes, |most| lanes.min(most))) * BLOCK_BYTES)
+    }
+    /// What so many lanes hold beside that.
+    #[must_use]
+    pub fn connections(&self, lanes: u32) -> Bytes {
+        Bytes(u64::from(lanes) * self.item.0.saturating_sub(BLOCK_BYTES))
+    }
+    /// All that so many lanes hold.
+    #[must_use]
+    pub fn of(&self, lanes: u32) -> Bytes {
+        self.blocks(lanes) + self.connections(lanes)
+    }
+    /// Lanes that a budget has room for: at least one.
+    #[must_use]
+    pub fn lanes_in(&self, budget: Bytes) -> u32 {
+        let whole = lanes_for(budget, self.item);
+        match self.in_hand.filter(|most| whole > *most) {
+            None => whole,
+            Some(most) => {
+                let room = budget.less(listing_share(budget)).less(self.of(most));
+                let each = self.item.0.saturating_sub(BLOCK_BYTES).max(1);
+                most.saturating_add(u32::try_from(room.0 / each).unwrap_or(u32::MAX))
+            }
+        }
+    }
+}
 
 /// One listed block while it waits: index, token (60 to 216 characters), allocation, and its share of the
 /// page's JSON while that is parsed.
@@ -72,8 +130,8 @@ impl Choices {
     }
 
     /// What a job keeps all the time leaves less for its lanes.
-    pub(super) fn keep(&mut self, kept: Bytes, item: Bytes, share: Bytes) {
-        self.lanes_max = self.lanes_max.min(lanes_for(share.less(kept), item));
+    pub(super) fn keep(&mut self, kept: Bytes, load: Load, share: Bytes) {
+        self.lanes_max = self.lanes_max.min(load.lanes_in(share.less(kept)));
         self.lanes_start = self.lanes_start.min(self.lanes_max);
     }
 
@@ -190,11 +248,11 @@ pub fn lanes_for(budget: Bytes, item: Bytes) -> u32 {
 
 /// What a run of this size is set to.
 #[must_use]
-pub fn choose(volume: Blocks, item: Bytes, budget: Bytes, options: &Options) -> Choices {
+pub fn choose(volume: Blocks, load: Load, budget: Bytes, options: &Options) -> Choices {
     let share = options.memory.map_or(budget, |own| own.min(budget));
     let (start, top) = pace_lanes(options.pace);
     let cap = options.concurrency.unwrap_or(u32::MAX).max(1);
-    let lanes_max = top.min(lanes_for(share, item)).min(cap);
+    let lanes_max = top.min(load.lanes_in(share)).min(cap);
     let pages = listing_room(share).0 / LISTED_ENTRY.0;
     let wanted = u32::try_from(volume.0.div_ceil(BLOCKS_PER_CURSOR)).unwrap_or(u32::MAX);
     let affordable = u32::try_from(pages / u64::from(PAGE_MIN)).unwrap_or(u32::MAX);
@@ -220,17 +278,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn choices_never_exceed_the_budget(blocks in 0u64..200_000_000, mib in 2u64..4096, cap in 1u32..2000) {
+        fn choices_never_exceed_the_budget(
+            blocks in 0u64..200_000_000, mib in 2u64..4096, cap in 1u32..2000, passing: bool,
+        ) {
+            let load = if passing { Load::passing(FETCHED_ITEM) } else { Load::whole(FETCHED_ITEM) };
             let budget = Bytes::mib(mib);
             let options = Options { concurrency: Some(cap), ..Options::default() };
-            let c = choose(Blocks(blocks), FETCHED_ITEM, budget, &options);
+            let c = choose(Blocks(blocks), load, budget, &options);
             prop_assert!(c.lanes_start >= 1 && c.lanes_start <= c.lanes_max && c.lanes_max <= cap);
             prop_assert!((1..=CURSORS_MAX).contains(&c.cursors));
             prop_assert!((PAGE_MIN..=PAGE_MAX).contains(&c.page_size));
             let pages = u64::from(c.cursors) * u64::from(c.page_size) * LISTED_ENTRY.0;
             prop_assert!(pages <= listing_share(budget).0.max(LISTED_ENTRY.0 * u64::from(PAGE_MIN)));
             if budget >= floor(FETCHED_ITEM) {
-                prop_assert!(u64::from(c.lanes_max) * FETCHED_ITEM.0 + pages <= budget.0);
+                prop_assert!(load.of(c.lanes_max).0 + pages <= budget.0);
             }
         }
     }
@@ -245,8 +306,8 @@ mod tests {
     #[test]
     fn a_small_volume_gets_one_cursor_and_a_large_one_sixteen() {
         let options = Options::default();
-        assert_eq!(choose(Blocks(2048), FETCHED_ITEM, Bytes::mib(256), &options).cursors, 1);
-        let large = choose(Blocks(33_554_432), FETCHED_ITEM, Bytes::mib(256), &options);
+        assert_eq!(choose(Blocks(2048), Load::whole(FETCHED_ITEM), Bytes::mib(256), &options).cursors, 1);
+        let large = choose(Blocks(33_554_432), Load::whole(FETCHED_ITEM), Bytes::mib(256), &options);
         assert_eq!((large.cursors, large.lanes_start), (16, 64));
         assert_eq!(large.lanes_max, 256, "memory has room for what the pace wants");
     }

@@ -62,7 +62,7 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
     };
     let budget = machine.budget();
     let mut choices =
-        choose(crate::units::Blocks::ZERO, weigh::item_weight(&items[0].source.kind), budget, &operation.options);
+        choose(crate::units::Blocks::ZERO, weigh::load(&items[0], &operation.options), budget, &operation.options);
     choices.limit(quotas);
     let mut plan = Plan {
         version: 1,

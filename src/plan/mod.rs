@@ -37,6 +37,7 @@ mod weigh;
 pub use accept::Knobs;
 pub use alternatives::{clock, span};
 pub use archives::{bucket_session, kept};
+pub use choices::Load;
 pub use facts::route;
 pub use images::NEVER_REBUILT;
 pub use layout::{Layout, ZEROS_WORTH};
@@ -49,4 +50,4 @@ pub use model::{
 };
 pub use monthly::monthly;
 pub use prices::{Api, Prices};
-pub use weigh::{Records, connections_weight, frames_weight, gathered, item_weight, least, moved, records};
+pub use weigh::{Records, connections_weight, frames_weight, gathered, item_weight, least, load, moved, records};

@@ -1,6 +1,6 @@
 //! What a pace sets, in one table: made of the very functions that the plan and the run call, so that it cannot be stale.
 
-use crate::plan::choices::{pace_lanes, run_blocks};
+use crate::plan::choices::{Load, choose, pace_lanes, run_blocks};
 use crate::plan::layout::piece_wanted;
 use crate::plan::model::{Choices, Options, Pace};
 use crate::plan::parts::{copy_lanes, wishes};
@@ -48,7 +48,7 @@ impl Choices {
     /// What a pace alone would set: memory for everything.
     fn of_pace(pace: Pace) -> Self {
         let options = Options { pace, ..Options::default() };
-        crate::plan::choices::choose(Blocks(u64::MAX / 2), Bytes(1), Bytes::gib(1024), &options)
+        choose(Blocks(u64::MAX / 2), Load::whole(Bytes(1)), Bytes::gib(1024), &options)
     }
 
     /// What keeps the lanes where they end: the pace, what was asked for, or the memory.
@@ -66,7 +66,7 @@ impl Choices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::choices::{FETCHED_ITEM, choose};
+    use crate::plan::choices::FETCHED_ITEM;
     use proptest::prelude::*;
 
     #[test]
@@ -88,10 +88,10 @@ mod tests {
             let options = Options {
                 pace: PACES[pace].1, concurrency: cap, memory: own.map(Bytes::mib), ..Options::default()
             };
-            let planned = choose(Blocks(blocks), FETCHED_ITEM, Bytes::mib(mib), &options);
+            let planned = choose(Blocks(blocks), Load::passing(FETCHED_ITEM), Bytes::mib(mib), &options);
             let sent: Choices = serde_json::from_str(&serde_json::to_string(&planned).unwrap()).unwrap();
             prop_assert_eq!(&sent, &planned);
-            prop_assert_eq!(choose(Blocks(blocks), FETCHED_ITEM, sent.budget, &options), planned.clone());
+            prop_assert_eq!(choose(Blocks(blocks), Load::passing(FETCHED_ITEM), sent.budget, &options), planned.clone());
             let top = pace_lanes(options.pace).1;
             let held = planned.held_by(&options, false);
             match held {

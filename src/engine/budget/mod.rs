@@ -74,6 +74,12 @@ impl Weight {
         self.0[part as usize] += bytes.0;
         self
     }
+    /// Everything but that part.
+    #[must_use]
+    pub fn without(mut self, part: Part) -> Self {
+        self.0[part as usize] = 0;
+        self
+    }
     /// So much of one part.
     #[must_use]
     pub fn get(&self, part: Part) -> Bytes {
@@ -442,6 +448,19 @@ impl Permit {
             self.weight.0[part as usize] -= back.0;
             self.budget.lock().pool(self.which).release(self.job, &Weight::of(part, back));
         }
+    }
+    /// Parts from what it holds of one part, as a permit of its own; `None` when that is nothing.
+    #[must_use]
+    pub fn split(&mut self, part: Part) -> Option<Self> {
+        let bytes = std::mem::take(&mut self.weight.0[part as usize]);
+        let apart = || Self {
+            budget: self.budget.clone(),
+            which: self.which,
+            job: self.job,
+            weight: Weight::of(part, Bytes(bytes)),
+            units: 1,
+        };
+        (bytes > 0).then(apart)
     }
     /// Says that the memory is now used for something else (a block that is written and not yet synced).
     pub fn turn_into(&mut self, from: Part, to: Part) {

@@ -14,14 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 
 pub use self::differences::Differences;
 pub use self::side::Side;
 pub(super) use self::side::{End, open};
-use super::blocks::{Pool, lock};
+use super::blocks::{Pool, Room, lock};
 use super::call::{Caller, NO_SEGMENT, retried};
 use super::hub::Hub;
 use super::listing::Listing;
@@ -306,7 +305,7 @@ async fn head_of<'a>(
 
 /// Whether all sides hold the same bytes here; of an archive alone, whether these are the bytes of its index's digest.
 async fn same(shared: &Shared, log: &LaneLog, entries: &[Option<Entry>]) -> Result<bool> {
-    let (mut first, mut second) = (BytesMut::new(), BytesMut::new());
+    let (mut first, mut second) = (Room::default(), Room::default());
     let one = |nth: usize, entry| (&shared.ends[nth], entry);
     let outcome = match entries {
         [Some(alone)] => match read(shared, log, one(0, alone), &mut first).await {
@@ -327,7 +326,7 @@ async fn same(shared: &Shared, log: &LaneLog, entries: &[Option<Entry>]) -> Resu
                     Err(error) => Err(error),
                 }
             };
-            read.map(|()| first == second)
+            read.map(|()| *first == *second)
         }
         [Some(a), None] => read(shared, log, one(0, a), &mut first).await.map(|digest| digest == ZERO_BLOCK_SHA256),
         [None, Some(b)] => read(shared, log, one(1, b), &mut second).await.map(|digest| digest == ZERO_BLOCK_SHA256),
@@ -342,7 +341,7 @@ async fn read(
     shared: &Shared,
     log: &LaneLog,
     (end, entry): (&End, &Entry),
-    into: &mut BytesMut,
+    into: &mut Room,
 ) -> Result<crate::units::Digest> {
     let digest = match &end.routes {
         None => end.source.read(entry, &shared.pool, into).await,

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
@@ -14,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::course::{Course, inside};
-use crate::engine::blocks::zeros;
+use crate::engine::blocks::{Room, zeros};
 use crate::engine::budget::{Part, Permit, Weight};
 use crate::engine::call::{READ_BACK, retried};
 use crate::engine::sink::Desk;
@@ -50,7 +49,7 @@ type Pass = (Slot, Permit);
 /// A block that was read: its digest, and its bytes where they are wanted.
 struct Got {
     digest: Digest,
-    bytes: Option<(BytesMut, Permit)>,
+    bytes: Option<(Room, Permit)>,
 }
 
 /// A block that may be read now; a hole needs nothing.
@@ -171,7 +170,7 @@ async fn read(
     keeps: bool,
 ) -> Result<Got> {
     let (log, began) = (work.caller.log(), Instant::now());
-    let mut buffer = BytesMut::new();
+    let mut buffer = Room::default();
     let outcome = match &routes {
         Some(routes) => {
             retried!(work.caller.tries(&routes.get, log, READ_BACK), source.read(entry, &work.pool, &mut buffer))

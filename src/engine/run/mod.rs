@@ -21,11 +21,12 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(super) use self::ready::{Ready, weight_of};
+pub(super) use self::ready::{Ready, load_of};
 use self::wait::{WAIT_FIRST, WAIT_MOST, WAITED, but_full, ends, is_pending_quota, resting, told};
 use super::blocks::{Pool, lock};
 use super::budget::{JobBudget, Part, Weight};
 use super::call::Caller;
+use super::hands::Hands;
 use super::hub::Hub;
 use super::journal::{Cut, Journal, Record};
 use super::keeper::{Keeper, Todo};
@@ -161,6 +162,7 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
         budget: member,
         throttle,
         weight,
+        hands: load_of(&spec).in_hand().map(|most| Arc::new(Hands::new(most))),
         pool: Arc::new(Pool::default()),
         page_size: PAGE_MIN.into(),
         cursors: 1.into(),

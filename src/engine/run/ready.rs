@@ -20,7 +20,9 @@ use crate::engine::window::Bounds;
 use crate::engine::worlds::Worlds;
 use crate::error::{Error, Result};
 use crate::plan::choices::{COMPRESSOR, FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN};
-use crate::plan::{DestinationKind, DestinationPlan, Verify, connections_weight, frames_weight, item_weight};
+use crate::plan::{
+    DestinationKind, DestinationPlan, Load, Verify, connections_weight, frames_weight, item_weight, load,
+};
 use crate::units::{BLOCK_BYTES, Bytes};
 
 /// A job that is about to run: its lock is held, its journal open, its hub can be shown.
@@ -127,6 +129,12 @@ pub(in crate::engine) fn weight_of(spec: &Spec) -> Weight {
     Weight::of(Part::Blocks, Bytes(BLOCK_BYTES))
         .and(Part::Connections, whole.less(Bytes(BLOCK_BYTES)) + more)
         .and(Part::Compression, frames)
+}
+
+/// What the lanes of this job hold.
+pub(in crate::engine) fn load_of(spec: &Spec) -> Load {
+    let options = &spec.plan.operation.options;
+    spec.plan.items.first().map_or(Load::whole(Bytes(BLOCK_BYTES)), |item| load(item, options))
 }
 
 /// The heaviest item of a job: what it moves, or a block that is read back from a snapshot it made.

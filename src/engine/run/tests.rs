@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use async_trait::async_trait;
-use bytes::{Bytes as Buffer, BytesMut};
+use bytes::Bytes as Buffer;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::address::Address;
 use crate::aws::{Aws, Introduction, Profiles, Settings};
 use crate::bandwidth::Bandwidth;
+use crate::engine::blocks::Room;
 use crate::engine::budget::Budget;
 use crate::engine::call::Caller;
 use crate::engine::journal::DestinationPicture;
@@ -213,7 +214,7 @@ impl Source for Odd {
         let entry = |index| Entry { index: BlockIndex(index), content: Content::File };
         Ok(Page { entries: (from..self.blocks).map(entry).collect(), through: self.blocks, next: None })
     }
-    async fn read(&self, _entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, _entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         pool.provide(into);
         into.resize(BLOCK, 0);
         Ok(crate::units::ZERO_BLOCK_SHA256)
@@ -256,7 +257,7 @@ async fn who_waits_for_bandwidth_holds_no_memory() {
     let options = Options { bandwidth, concurrency: Some(8), ..Options::default() };
     let (ready, spec) = bench.ready("null:", options).await;
     let hub = Arc::clone(&ready.hub);
-    let one = weight_of(&spec).total();
+    let one = load_of(&spec).of(1);
     let odd = Odd { blocks: 40, ended: AtomicBool::new(false), worlds: bench.worlds.clone() };
     let ends = setup::Ends { source: Arc::new(odd), parents: Vec::new(), sinks: vec![Arc::new(NullSink)] };
     let (running, member) = bench.run(ready, ends);
@@ -287,7 +288,7 @@ impl Source for Shifting {
         let entry = |index| Entry { index: BlockIndex(index), content: Content::File };
         Ok(Page { entries: (from..self.blocks()).map(entry).collect(), through: self.blocks(), next: None })
     }
-    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         if self.stuck.is_some_and(|stuck| entry.index.0 >= stuck) {
             std::future::pending::<()>().await;
         }

@@ -13,7 +13,7 @@ use bytes::{Bytes as Buffer, BytesMut};
 use super::{Content, Entry, Page, Routes, Source};
 use crate::archive::{Decompressor, Row};
 use crate::aws::{CORRUPT, Session};
-use crate::engine::blocks::{Pool, digest_of, lock};
+use crate::engine::blocks::{Pool, Room, digest_of, lock};
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
 use crate::error::{Class, Error, Result};
@@ -156,7 +156,7 @@ impl Source for ArchiveSource {
         Ok(Page { entries, through, next: None })
     }
 
-    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         let Content::Stored(stored) = &entry.content else {
             return Err(Error::failed("a block of an archive has no row").at_block(entry.index));
         };

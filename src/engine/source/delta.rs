@@ -4,11 +4,10 @@
 //! volume is none; the entries ascend without a gap, as those of a whole snapshot do.
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 
 use super::{Content, Entry, Page, Routes, SnapshotSource, Source};
 use crate::aws::Session;
-use crate::engine::blocks::Pool;
+use crate::engine::blocks::{Pool, Room};
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
 use crate::error::{Error, Result};
@@ -67,9 +66,10 @@ impl Source for DeltaSource {
         Ok(Page { entries, through, next: page.next })
     }
 
-    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         match entry.content {
             Content::Hole => {
+                into.enter().await;
                 pool.provide(into);
                 into.clear();
                 into.extend_from_slice(crate::engine::blocks::zeros());

@@ -18,7 +18,7 @@ use rustix::fs::{SeekFrom, seek};
 use tokio::sync::Semaphore;
 
 use super::{Content, Entry, Page, Routes, Source};
-use crate::engine::blocks::{Pool, digest_of, zeros};
+use crate::engine::blocks::{Pool, Room, digest_of, zeros};
 use crate::engine::call::Caller;
 use crate::engine::direct::Direct;
 use crate::error::{Error, Kind, Result};
@@ -159,7 +159,7 @@ impl Source for FileSource {
             .map_err(|e| Error::io(format!("could not list {}", path.display()), &e))
     }
 
-    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         // Its turn before its memory; nobody closes the turnstile.
         let _turn = if entry.content == Content::Hole { None } else { self.turns.acquire().await.ok() };
         pool.provide(into);
@@ -168,7 +168,7 @@ impl Source for FileSource {
             into.extend_from_slice(zeros());
             return Ok(ZERO_BLOCK_SHA256);
         }
-        let (file, index, mut buffer) = (Arc::clone(&self.file), entry.index, std::mem::take(into));
+        let (file, index, mut buffer) = (Arc::clone(&self.file), entry.index, std::mem::take(&mut **into));
         let length = self.length;
         let (buffer, outcome) = tokio::task::spawn_blocking(move || {
             let outcome = read_block(&file, index, length, &mut buffer);
@@ -177,7 +177,7 @@ impl Source for FileSource {
         })
         .await
         .map_err(|e| Error::failed(format!("reading a file: {e}")))?;
-        *into = buffer;
+        **into = buffer;
         outcome.map_err(|e| Error::io(format!("could not read {}", self.path.display()), &e).at_block(index))
     }
 
@@ -315,7 +315,7 @@ mod tests {
         let source = FileSource::open(&pin(&path).unwrap(), Holes::LeftOut, false).unwrap();
         let page = source.page(0, None, 100).await.unwrap();
         // One that held another block before.
-        let mut buffer = BytesMut::from(&[9; BLOCK_BYTES as usize][..]);
+        let mut buffer = Room::from(BytesMut::from(&[9; BLOCK_BYTES as usize][..]));
         let digest = source.read(&page.entries[0], &Pool::default(), &mut buffer).await.unwrap();
         assert_eq!(buffer.len() as u64, BLOCK_BYTES);
         assert!(buffer[..1000].iter().all(|b| *b == 7) && buffer[1000..].iter().all(|b| *b == 0));

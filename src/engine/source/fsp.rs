@@ -8,13 +8,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 use tokio::sync::OnceCell;
 
 use super::{Content, Entry, Page, Routes, Source};
 use crate::archive::Decompressor;
 use crate::aws::{CORRUPT, Session};
-use crate::engine::blocks::{Pool, digest_of, lock};
+use crate::engine::blocks::{Pool, Room, digest_of, lock};
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
 use crate::error::{Error, Result};
@@ -124,7 +123,7 @@ impl Source for FspSource {
         Ok(Page { entries, through, next: None })
     }
 
-    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         let nth = self.segment_of(entry.index);
         let nth = nth.ok_or_else(|| Error::failed("no segment holds this block").at_block(entry.index))?;
         let data = self.unpacked(nth).await?;

@@ -17,7 +17,6 @@ mod unread;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 
 pub(super) use self::archive::{ArchiveSource, Stored};
 pub(super) use self::delta::DeltaSource;
@@ -29,7 +28,7 @@ pub(super) use self::parents::{Parents, onto_parents};
 pub(super) use self::served::ServedSource;
 pub(super) use self::snapshot::SnapshotSource;
 pub(super) use self::unread::UnreadSource;
-use super::blocks::Pool;
+use super::blocks::{Pool, Room};
 use super::call::{Caller, Route};
 use crate::error::Result;
 use crate::ids::BlockIndex;
@@ -92,7 +91,7 @@ pub(super) trait Source: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As classified; [`crate::error::Class::StaleToken`] when its page has to be listed again.
-    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest>;
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest>;
 
     /// Whether it is still what the plan pinned; says what changed.
     ///

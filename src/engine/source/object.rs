@@ -6,11 +6,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 
 use super::{Content, Entry, Page, Routes, Source};
 use crate::aws::Session;
-use crate::engine::blocks::{Pool, digest_of, zeros};
+use crate::engine::blocks::{Pool, Room, digest_of, zeros};
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
 use crate::error::{Error, Result};
@@ -46,7 +45,7 @@ impl Source for ObjectSource {
         Ok(Page { entries: (from..through).map(entry).collect(), through, next: None })
     }
 
-    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         let from = entry.index.offset();
         let length = BLOCK_BYTES.min(self.length.0.saturating_sub(from));
         let read = self.session.s3().read(&self.bucket, &self.key, from, length, Some(&self.etag)).await;

@@ -6,11 +6,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 
 use super::{Content, Entry, Page, Routes, SnapshotSource, Source};
 use crate::aws::Session;
-use crate::engine::blocks::{Pool, zeros};
+use crate::engine::blocks::{Pool, Room, zeros};
 use crate::engine::call::{Caller, Route};
 use crate::engine::listing::Listing;
 use crate::engine::rate::Api;
@@ -104,7 +103,7 @@ impl Source for OntoParents {
         Ok(Page { entries, through, next: None })
     }
 
-    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         // Past the source's end there is nothing of it, also where a resume reads again what it wrote.
         if entry.content != Content::Hole && entry.index.0 < self.source.source.blocks() {
             return self.source.source.read(entry, pool, into).await;
@@ -168,7 +167,7 @@ mod tests {
             let through = if over { self.blocks } else { entries.last().map_or(from, |last| last.index.0 + 1) };
             Ok(Page { entries, through, next: (!over).then(|| format!("from {through}")) })
         }
-        async fn read(&self, _: &Entry, _: &Pool, _: &mut BytesMut) -> Result<Digest> {
+        async fn read(&self, _: &Entry, _: &Pool, _: &mut Room) -> Result<Digest> {
             Ok(ZERO_BLOCK_SHA256)
         }
         async fn unchanged(&self) -> Result<()> {

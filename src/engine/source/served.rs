@@ -4,10 +4,9 @@
 //! pins it is said with every copy (`engine/sink/copied`).
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 
 use super::{Entry, Page, Routes, Source};
-use crate::engine::blocks::Pool;
+use crate::engine::blocks::{Pool, Room};
 use crate::engine::call::Caller;
 use crate::error::{Error, Result};
 use crate::units::Digest;
@@ -26,7 +25,7 @@ impl Source for ServedSource {
         Err(Error::failed("the service copies it itself; nothing of it is listed here"))
     }
 
-    async fn read(&self, entry: &Entry, _pool: &Pool, _into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, _pool: &Pool, _into: &mut Room) -> Result<Digest> {
         Err(Error::failed("the service copies it itself; nothing of it is read here").at_block(entry.index))
     }
 

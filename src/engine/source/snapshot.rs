@@ -1,11 +1,10 @@
 //! A snapshot as a source: immutable, pinned by its id, listed with tokens.
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 
 use super::{Content, Entry, Page, Routes, Source};
 use crate::aws::Session;
-use crate::engine::blocks::Pool;
+use crate::engine::blocks::{Pool, Room};
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
 use crate::engine::turns::Turns;
@@ -67,10 +66,13 @@ impl Source for SnapshotSource {
         Ok(Page { entries, through, next: page.next })
     }
 
-    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         match &entry.content {
             Content::Token(token) => {
+                // What an attempt before this one left there: asking takes neither memory nor a place.
+                pool.vacate(into);
                 let arriving = self.session.ebs().ask_block(&self.id, entry.index, token).await?;
+                into.enter().await;
                 let taken = async {
                     pool.provide(into);
                     arriving.read(into).await

@@ -1,10 +1,9 @@
 //! A source that AWS copies itself and that is no single disk: nobody reads it here.
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 
 use super::{Entry, Page, Routes, Source};
-use crate::engine::blocks::Pool;
+use crate::engine::blocks::{Pool, Room};
 use crate::engine::call::Caller;
 use crate::error::{Error, Result};
 use crate::units::Digest;
@@ -23,7 +22,7 @@ impl Source for UnreadSource {
         Ok(Page { entries: Vec::new(), through: from, next: None })
     }
 
-    async fn read(&self, entry: &Entry, _pool: &Pool, _into: &mut BytesMut) -> Result<Digest> {
+    async fn read(&self, entry: &Entry, _pool: &Pool, _into: &mut Room) -> Result<Digest> {
         Err(Error::failed("an image of several snapshots is not read as one disk").at_block(entry.index))
     }
 

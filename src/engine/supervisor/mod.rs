@@ -31,7 +31,7 @@ use super::protocol::{
     Answer, BudgetStatus, Command, Dial, JobDetail, JobState, JobStatus, MachineStatus, Status, Turned,
 };
 use super::rate::Limiters;
-use super::run::{Control, Ended, Ready, weight_of};
+use super::run::{Control, Ended, Ready, load_of};
 use super::spec::{JobDir, Spec};
 use super::status;
 use super::telemetry::{Process, Ring};
@@ -441,5 +441,5 @@ impl Supervisor {
 
 /// Lanes that the budget has room for, the job's own share considered.
 fn lanes_of(spec: &Spec, share: Option<Bytes>, limit: Bytes) -> u32 {
-    lanes_for(share.map_or(limit, |own| own.min(limit)), weight_of(spec).total())
+    load_of(spec).lanes_in(share.map_or(limit, |own| own.min(limit)))
 }

@@ -5,22 +5,21 @@
 //! that share an account's region, or a budget that is full, have equal parts of the lanes that they have together, or
 //! all that they want; the sum stays what it was; nothing moves while nobody has less than four fifths of its part.
 
-use super::{Supervisor, weight_of};
+use super::{Supervisor, load_of};
 use crate::engine::blocks::lock;
 use crate::engine::hub::Hub;
 use crate::engine::protocol::{JobState, LaneReason, Lanes};
 use crate::engine::spec::Spec;
 use crate::ids::{AccountId, Region};
-use crate::plan::choices::listing_share;
-use crate::units::Bytes;
+use crate::plan::choices::{Load, listing_share};
 
 /// What one job has and wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Want {
     has: u32,
     wants: u32,
-    /// What one lane of it holds.
-    weight: Bytes,
+    /// What its lanes hold.
+    load: Load,
     places: Vec<(AccountId, Region)>,
 }
 
@@ -68,12 +67,12 @@ fn want(hub: &Hub, spec: &Spec) -> Option<Want> {
     let place = |account: &Option<AccountId>, region: &Option<Region>| account.clone().zip(region.clone());
     let mut places: Vec<_> = item.destinations.iter().filter_map(|to| place(&to.account, &to.region)).collect();
     places.extend(place(&item.source.account, &item.source.region));
-    Some(Want { has: lanes.target, wants: wants.min(left), weight: weight_of(spec).total(), places })
+    Some(Want { has: lanes.target, wants: wants.min(left), load: load_of(spec), places })
 }
 
 /// Jobs that share something, by their places in `wants`: all of them when the budget is full.
 fn groups(wants: &[Want], room: u64) -> Vec<Vec<usize>> {
-    let held: u64 = wants.iter().map(|want| u64::from(want.has) * want.weight.0).sum();
+    let held: u64 = wants.iter().map(|want| want.load.of(want.has).0).sum();
     if held >= room && wants.len() > 1 {
         return vec![(0..wants.len()).collect()];
     }
@@ -94,7 +93,7 @@ fn parts(wants: &[&Want], room: u64) -> Option<Vec<u32>> {
     let at_level = |level: u32| wants.iter().map(move |want| want.wants.min(level).max(1));
     let fits = |level: u32| {
         let lanes: u64 = at_level(level).map(u64::from).sum();
-        let bytes: u64 = at_level(level).zip(wants).map(|(lanes, want)| u64::from(lanes) * want.weight.0).sum();
+        let bytes: u64 = at_level(level).zip(wants).map(|(lanes, want)| want.load.of(lanes).0).sum();
         lanes <= all && bytes <= room
     };
     let most = wants.iter().map(|want| want.wants).max()?;
@@ -111,12 +110,13 @@ fn parts(wants: &[&Want], room: u64) -> Option<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Bytes;
 
     const EACH: Bytes = Bytes::mib(1);
 
     fn in_region(has: u32, wants: u32, region: &str) -> Want {
         let account = "123456789012".parse().expect("an account");
-        Want { has, wants, weight: EACH, places: vec![(account, region.parse().expect("a region"))] }
+        Want { has, wants, load: Load::whole(EACH), places: vec![(account, region.parse().expect("a region"))] }
     }
 
     fn shared(wants: &[(u32, u32)], mib: u64) -> Option<Vec<u32>> {

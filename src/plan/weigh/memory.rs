@@ -1,31 +1,34 @@
 //! Memory at the peak, by part: what the budget holds, and what the process takes beside it.
 
-use super::{connections_weight, copies, frames_weight, held, item_weight, kept, whole_weight};
-use crate::plan::choices::{LISTED_ENTRY, LOCAL_ITEM};
+use super::{connections_weight, copies, frames_weight, held, item_weight, kept, load_of_all, whole_weight};
+use crate::plan::choices::{LISTED_ENTRY, LOCAL_ITEM, Load};
 use crate::plan::machine::Machine;
-use crate::plan::model::{Choices, Fit, ItemPlan, MemoryEstimate, MemoryPart, SourceKind};
+use crate::plan::model::{Choices, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind};
 use crate::plan::peer;
 use crate::units::Bytes;
 
 /// The process without a job: binary, runtime, SDK, TLS roots. Measured on Linux x86-64.
-pub const PROCESS_BASE: Bytes = Bytes::mib(34);
+pub const PROCESS_BASE: Bytes = Bytes::mib(38);
 /// Bits and digests that the ledger keeps in memory at most.
 pub const LEDGER_CACHE: Bytes = Bytes::mib(8);
 
 /// Memory at the peak, by part.
 #[must_use]
-pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> MemoryEstimate {
+pub fn memory(items: &[ItemPlan], options: &Options, choices: &Choices, machine: &Machine) -> MemoryEstimate {
     if items.iter().all(ItemPlan::is_copied) {
         return copies::memory(choices, machine);
     }
     let fetched =
         items.iter().any(|item| !matches!(item.source.kind, SourceKind::File { .. } | SourceKind::Fsp { .. }));
     let is_read = items.iter().any(ItemPlan::is_read);
-    let lanes = if is_read { u64::from(choices.lanes_max) } else { 0 };
-    let in_flight = Bytes(lanes * crate::units::BLOCK_BYTES);
+    let lanes = if is_read { choices.lanes_max } else { 0 };
     let weight =
         items.iter().map(|item| item_weight(&item.source.kind) + connections_weight(item)).max().unwrap_or(LOCAL_ITEM);
-    let connections = Bytes(lanes * weight.0).less(in_flight);
+    let load = match load_of_all(items, options).in_hand() {
+        Some(_) => Load::passing(weight),
+        None => Load::whole(weight),
+    };
+    let (in_flight, connections) = (load.blocks(lanes), load.connections(lanes));
     let pages = if fetched && is_read {
         Bytes(u64::from(choices.cursors) * u64::from(choices.page_size) * LISTED_ENTRY.0)
     } else {
@@ -40,7 +43,7 @@ pub fn memory(items: &[ItemPlan], choices: &Choices, machine: &Machine) -> Memor
     let frames = items.iter().map(frames_weight).max().unwrap_or_default();
     let kept = items.iter().map(|item| kept(item, choices.budget)).max().unwrap_or_default();
     if frames + kept > Bytes::ZERO {
-        parts.push(part("compression", Bytes(lanes * frames.0) + kept, true));
+        parts.push(part("compression", Bytes(u64::from(lanes) * frames.0) + kept, true));
     }
     let pieces = items.iter().map(|item| held(item, choices, choices.budget) * whole_weight(item).0).max();
     if let Some(pieces) = pieces.filter(|pieces| *pieces > 0) {

@@ -10,9 +10,10 @@ mod s3;
 mod time;
 
 use crate::plan::choices::{
-    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LOCAL_ITEM, PUT_CONNECTION, S3_CONNECTION, compressing, lanes_for,
+    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LOCAL_ITEM, Load, PUT_CONNECTION, S3_CONNECTION, compressing,
+    lanes_for,
 };
-use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, SourceKind, Strategy};
+use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, Options, SourceKind, Strategy, Verify};
 use crate::units::{BLOCK_BYTES, Bytes};
 
 pub(super) use cost::cost;
@@ -104,6 +105,35 @@ pub fn moved(item: &ItemPlan) -> Bytes {
 #[must_use]
 pub(super) fn whole_weight(item: &ItemPlan) -> Bytes {
     item_weight(&item.source.kind) + connections_weight(item) + frames_weight(item)
+}
+
+/// What the lanes of this job hold. Blocks only pass through where each is written down, or sent and read again if need
+/// be, before the next one is needed; what is read back afterwards has lanes of its own.
+#[must_use]
+pub fn load(item: &ItemPlan, options: &Options) -> Load {
+    let weight = whole_weight(item);
+    let passes = match (&item.source.kind, item.destinations.as_slice()) {
+        _ if options.verify == Verify::Full => false,
+        (SourceKind::Snapshot { .. } | SourceKind::Image { .. } | SourceKind::Delta { .. }, to) => {
+            to.iter().all(|to| {
+                use DestinationKind::{Device, File, Null};
+                matches!(to.kind, File { .. } | Device { .. } | Null)
+            })
+        }
+        (SourceKind::File { .. }, [to]) => {
+            matches!(to.kind, DestinationKind::Snapshot { on: None, .. }) && to.strategy != Strategy::Native
+        }
+        _ => false,
+    };
+    if passes { Load::passing(weight) } else { Load::whole(weight) }
+}
+
+/// What the lanes of any of these jobs hold at most.
+#[must_use]
+pub(super) fn load_of_all(items: &[ItemPlan], options: &Options) -> Load {
+    let weight = items.iter().map(whole_weight).max().unwrap_or_default();
+    let passes = items.iter().all(|item| load(item, options).in_hand().is_some());
+    if passes && !items.is_empty() { Load::passing(weight) } else { Load::whole(weight) }
 }
 
 /// What jobs write down about themselves in the state directory, at most.
