@@ -29,6 +29,7 @@ mod ended;
 mod hub;
 mod keeper;
 mod lane;
+mod left;
 mod lister;
 mod listing;
 mod lock;
