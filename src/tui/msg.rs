@@ -33,6 +33,8 @@ pub enum Msg {
     Judged(u64, Box<inventory::relations::Update>),
     /// The engine's picture changed.
     Status(Arc<Status>),
+    /// What is known of the plan of that number before AWS has answered.
+    Previewed(u64, Box<Plan>),
     /// The plan of that number was made, or not.
     Planned(u64, Result<Box<Plan>>),
     /// The count of that number is so far.
