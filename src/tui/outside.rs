@@ -155,6 +155,7 @@ impl Outside {
                 let (profiles, regions) = whole(profiles, regions);
                 self.judge(number, Ask { profiles, regions, anew, policy: *policy, jobs: Told::Unasked });
             }
+            Effect::AskBill(profile) => drop(self.answer(inquiry::billed(self.world.aws.clone(), profile))),
             Effect::MakePlan { number, operation, known } => self.make_plan(number, *operation, known),
             Effect::Count { number, of } => {
                 let counts = inquiry::counts(self.world.aws.clone(), number, of, self.answers.clone());

@@ -98,6 +98,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Msg::Billed(told) => {
+            crate::tui::screen::world::billed(model, told, now);
+            Vec::new()
+        }
         Msg::Copies(copies) => {
             model.copies.clone_from(copies);
             Vec::new()
