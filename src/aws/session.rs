@@ -456,6 +456,11 @@ impl Session {
     pub async fn products(&self, service: &str, filters: &[(&str, &str)]) -> Result<Vec<super::Product>> {
         super::pricing::products(&self.inner.context, service, filters).await
     }
+    /// Whether AWS's FIPS endpoints are asked; an endpoint of the settings is whatever it is.
+    #[must_use]
+    pub fn uses_fips(&self) -> bool {
+        self.inner.context.uses_fips()
+    }
     /// What snapshots were billed in the thirty days before `today`, by region: each call costs [`super::BILL_REQUEST`].
     ///
     /// # Errors

@@ -36,6 +36,8 @@ pub enum Effect {
         /// Ask everything anew, whatever was answered within ten minutes.
         anew: bool,
     },
+    /// Whether plans ask AWS for its prices, from now on.
+    LivePrices(bool),
     /// Ask Cost Explorer what snapshots were billed, which costs a cent; answered by `Billed`.
     AskBill(Option<Profile>),
     /// Make a plan; answered by `Planned` with the number, and before that by `Previewed` where enough is known here.

@@ -26,6 +26,7 @@ use crate::ids::{Profile, Region};
 use crate::inventory::relations::{self, Ask, Told};
 use crate::inventory::verdict::Policy;
 use crate::inventory::{self, Kind, Regions, SnapshotRow, Wanted};
+use crate::plan::prices::Spot;
 use crate::plan::removal::RemovalPlan;
 use crate::plan::{Machine, Operation};
 use crate::store::StateDir;
@@ -155,6 +156,10 @@ impl Outside {
                 let (profiles, regions) = whole(profiles, regions);
                 self.judge(number, Ask { profiles, regions, anew, policy: *policy, jobs: Told::Unasked });
             }
+            Effect::LivePrices(live) => match self.world.state.cache() {
+                Ok(at) => self.machine.prices = live.then(|| Spot::at(&at)),
+                Err(error) => drop(self.answer(async { Msg::Failed(error) })),
+            },
             Effect::AskBill(profile) => drop(self.answer(inquiry::billed(self.world.aws.clone(), profile))),
             Effect::MakePlan { number, operation, known } => self.make_plan(number, *operation, known),
             Effect::Count { number, of } => {

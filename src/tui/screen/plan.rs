@@ -120,6 +120,12 @@ impl State {
         }
     }
 
+    /// Whether the plan that is shown runs.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        matches!(&self.stage, Stage::Here(sheets) if sheets.started)
+    }
+
     fn sheets(&mut self) -> Option<&mut Sheets> {
         match &mut self.stage {
             Stage::Here(sheets) => Some(sheets),
