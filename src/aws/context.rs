@@ -104,6 +104,11 @@ impl Context {
         Ok(resolved.url().trim_end_matches('/').to_owned())
     }
 
+    /// Whether its names are those of FIPS endpoints.
+    pub(super) fn uses_fips(&self) -> bool {
+        self.inner.own.base.use_fips().unwrap_or(false) && self.endpoint_of("EBS").is_none()
+    }
+
     /// Where the Recycle Bin's rules are asked for: as [`Context::ebs_endpoint`], whose names differ in the service only.
     pub(super) async fn bin_endpoint(&self) -> Result<String> {
         use aws_sdk_ebs::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};

@@ -9,6 +9,7 @@ mod blocks;
 mod classify;
 mod clock;
 mod context;
+mod costs;
 mod credentials;
 mod describe;
 mod ebs;
@@ -27,6 +28,7 @@ mod wire;
 
 pub use bin::Keeps;
 pub use blocks::{Arriving, CORRUPT};
+pub use costs::{Billed, REQUEST as BILL_REQUEST};
 pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapshot, Started};
 pub use ec2::{CopyImage, CopySnapshot, Ec2, EncryptionDefault, Page, Receipt, SnapshotState};
 pub use metadata::{Instance, host_region, instance};

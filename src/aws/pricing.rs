@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::context::Context;
-use super::wire::{self, Call, Payload};
+use super::wire;
 use crate::error::{Class, Error, Result};
 use crate::ids::Region;
 
@@ -37,17 +36,21 @@ impl Product {
     /// What is billed, without the region's billing code: `EBS:SnapshotUsage` for `EUW2-EBS:SnapshotUsage`.
     #[must_use]
     pub fn usage(&self) -> &str {
-        let usage = self.attributes.get("usagetype").map_or("", String::as_str);
-        match usage.split_once('-') {
-            Some((code, rest)) if is_billing_code(code) => rest,
-            _ => usage,
-        }
+        usage_of(self.attributes.get("usagetype").map_or("", String::as_str))
     }
 
     /// The price of the first unit.
     #[must_use]
     pub fn price(&self) -> Option<f64> {
         self.tiers.iter().map(|(_, usd)| *usd).find(|usd| *usd > 0.0).or_else(|| self.tiers.first().map(|tier| tier.1))
+    }
+}
+
+/// A usage type without the region's billing code.
+pub(super) fn usage_of(usage: &str) -> &str {
+    match usage.split_once('-') {
+        Some((code, rest)) if is_billing_code(code) => rest,
+        _ => usage,
     }
 }
 
@@ -179,24 +182,16 @@ async fn ask(context: &Context, service: &str, filters: &[(&str, &str)], token: 
     let region: Region = home.parse().map_err(Error::failed)?;
     let endpoint =
         context.endpoint_of("Pricing").unwrap_or_else(|| format!("https://api.pricing.{home}.amazonaws.com"));
-    let call = Call {
+    let question = wire::Json {
         operation: "pricing:GetProducts",
-        method: Method::POST,
-        uri: format!("{}/", endpoint.trim_end_matches('/')),
-        headers: vec![
-            ("content-type", "application/x-amz-json-1.1".to_owned()),
-            ("x-amz-target", "AWSPriceListService.GetProducts".to_owned()),
-        ],
+        target: "AWSPriceListService.GetProducts",
         service: "pricing",
-        region: Some(region),
-        body: Payload::Signed(body.to_string().into()),
+        region,
+        endpoint,
+        body: body.to_string(),
+        most: ANSWER_MAX,
     };
-    let answer = wire::send(context, call, what).await?;
-    let text = wire::read_whole(answer.into_body(), ANSWER_MAX)
-        .await
-        .map_err(|why| wire::broken(what(), why, context.region()))?;
-    serde_json::from_slice(&text)
-        .map_err(|why| wire::broken(what(), format!("the answer is no price list: {why}"), context.region()))
+    wire::ask(context, question, what).await
 }
 
 #[cfg(test)]

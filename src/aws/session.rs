@@ -456,6 +456,18 @@ impl Session {
     pub async fn products(&self, service: &str, filters: &[(&str, &str)]) -> Result<Vec<super::Product>> {
         super::pricing::products(&self.inner.context, service, filters).await
     }
+    /// Whether AWS's FIPS endpoints are asked; an endpoint of the settings is whatever it is.
+    #[must_use]
+    pub fn uses_fips(&self) -> bool {
+        self.inner.context.uses_fips()
+    }
+    /// What snapshots were billed in the thirty days before `today`, by region: each call costs [`super::BILL_REQUEST`].
+    ///
+    /// # Errors
+    /// As classified; without `ce:GetCostAndUsage`, and where Cost Explorer has nothing yet.
+    pub async fn billed(&self, today: jiff::civil::Date) -> Result<super::Billed> {
+        super::costs::billed(&self.inner.context, today).await
+    }
     /// The value in force of an `ebs` quota, live where allowed, else `None` (the caller knows the default).
     /// Asked once per session.
     pub async fn quota(&self, code: &str) -> Option<f64> {

@@ -48,6 +48,53 @@ pub(super) struct Call {
     pub(super) body: Payload,
 }
 
+/// One question to a service that speaks JSON 1.1.
+#[derive(Debug)]
+pub(super) struct Json {
+    /// As errors and audits name it: `pricing:GetProducts`.
+    pub(super) operation: &'static str,
+    /// What `x-amz-target` says.
+    pub(super) target: &'static str,
+    /// As signatures name it.
+    pub(super) service: &'static str,
+    /// The region that answers.
+    pub(super) region: Region,
+    /// Where it is, without a path.
+    pub(super) endpoint: String,
+    pub(super) body: String,
+    /// Bytes of the answer at most.
+    pub(super) most: usize,
+}
+
+/// Asks it, once.
+///
+/// # Errors
+/// As classified; transient where the answer cannot be read.
+pub(super) async fn ask<T: serde::de::DeserializeOwned>(
+    context: &Context,
+    question: Json,
+    what: impl Fn() -> String,
+) -> Result<T> {
+    let call = Call {
+        operation: question.operation,
+        method: Method::POST,
+        uri: format!("{}/", question.endpoint.trim_end_matches('/')),
+        headers: vec![
+            ("content-type", "application/x-amz-json-1.1".to_owned()),
+            ("x-amz-target", question.target.to_owned()),
+        ],
+        service: question.service,
+        region: Some(question.region),
+        body: Payload::Signed(question.body.into()),
+    };
+    let answer = send(context, call, &what).await?;
+    let text =
+        read_whole(answer.into_body(), question.most).await.map_err(|why| broken(what(), why, context.region()))?;
+    serde_json::from_slice(&text).map_err(|why| {
+        broken(what(), format!("the answer of {} cannot be read: {why}", question.operation), context.region())
+    })
+}
+
 /// The body of a request.
 #[derive(Debug)]
 pub(super) enum Payload {

@@ -96,7 +96,7 @@ fn rows(jobs: &[JobStatus]) -> Vec<Row> {
         .map(|job| {
             let (was, low, high) = (job.elapsed_seconds, job.predicted.seconds_low, job.predicted.seconds_high);
             let nearer = was.clamp(low, high);
-            (if nearer > 0.0 { was / nearer } else { 1.0 }, (low..=high).contains(&was))
+            (if nearer > 0.0 { was / nearer } else { 1.0 }, job.predicted.beside(was).is_eq())
         })
         .collect();
     #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]

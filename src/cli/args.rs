@@ -410,6 +410,13 @@ pub struct Prices {
     /// Ask the Pricing API (pricing:GetProducts); what it said is kept for seven days
     #[arg(long)]
     pub live: bool,
+    /// Ask Cost Explorer (ce:GetCostAndUsage) what snapshots were billed in the last 30 days, by region; AWS charges
+    /// $0.01 for the question, so it is asked first
+    #[arg(long, conflicts_with = "live")]
+    pub billed: bool,
+    /// Do not ask before --billed
+    #[arg(long, requires = "billed")]
+    pub yes: bool,
     /// Ask again, whatever is kept
     #[arg(long, requires = "live")]
     pub refresh: bool,

@@ -146,6 +146,7 @@ const TABLE: &[Row] = &[
     },
     // Without them plans say so, and go by the bundled table and the other bounds.
     Row { sid: "ReadPrices", verbs: &[Plan, CopyVerb, Prices], actions: &["pricing:GetProducts"], on: On::Everything },
+    Row { sid: "ReadTheBill", verbs: &[Prices, Deck], actions: &["ce:GetCostAndUsage"], on: On::Everything },
     Row {
         sid: "KnowTheInstance",
         verbs: &[Plan, CopyVerb, Deck],

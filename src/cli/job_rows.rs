@@ -1,5 +1,7 @@
 //! How jobs are printed: the list, one job, and the row that scripts read.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 
 use super::args::Format;
@@ -194,7 +196,16 @@ fn beside(job: &JobStatus) -> Vec<String> {
         format!("  memory ≤ {} · {} at the peak", said.memory, job.peak_rss),
         format!("  cost   {} · {}", said.cost, job.spent),
         format!("  asked  {} requests · {}", grouped(said.requests), grouped(job.requests.all())),
-        format!("  time   {} · {}", crate::plan::span(said.seconds_low, said.seconds_high), clock(job.elapsed_seconds)),
+        format!(
+            "  time   {} · {}{}",
+            crate::plan::span(said.seconds_low, said.seconds_high),
+            clock(job.elapsed_seconds),
+            match said.beside(job.elapsed_seconds) {
+                Ordering::Less => ", quicker than said",
+                Ordering::Equal => "",
+                Ordering::Greater => ", slower than said",
+            }
+        ),
     ]
 }
 

@@ -9,6 +9,7 @@ mod archives;
 pub mod args;
 pub mod attach;
 pub mod audit;
+mod billed;
 pub mod copy;
 #[cfg(feature = "tui")]
 pub mod deck;

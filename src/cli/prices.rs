@@ -93,6 +93,9 @@ struct Table {
 /// # Errors
 /// The region that was named has no row; with `--live`, as AWS answers.
 pub async fn run(args: Prices, resolved: &Resolved) -> Result<Code> {
+    if args.billed {
+        return super::billed::run(&args, resolved).await;
+    }
     let bundled = plan::Prices::bundled();
     let known: Vec<&Region> = bundled.regions().collect();
     let regions = match &resolved.named_region {

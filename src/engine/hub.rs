@@ -22,7 +22,7 @@ use super::protocol::{
 use super::rate::{Cause, Hold};
 use super::retry::{Outage, Policy};
 use super::stall::{News, Seen, Watch};
-use super::telemetry::{JobTelemetry, LaneLog, SegmentView};
+use super::telemetry::{JobTelemetry, LaneLog, Lately, SegmentView};
 use super::throttle::Throttle;
 use super::window::{Bounds, Change, Gate, Sample, Window};
 use crate::bandwidth::Bandwidth;
@@ -89,6 +89,7 @@ pub(super) struct Hub {
     took: AtomicU64,
     memory_waits: AtomicBool,
     begun: Instant,
+    moving: Mutex<Moving>,
     before: Progress,
     peak_rss: AtomicU64,
     stall: Mutex<Watch>,
@@ -96,6 +97,26 @@ pub(super) struct Hub {
     held_by: Mutex<Option<String>>,
     /// Bytes of buffers that are kept for the next blocks.
     idle: AtomicU64,
+}
+
+/// How long blocks moved: what is left of a job's time is its start and its end.
+#[derive(Debug, Default)]
+struct Moving {
+    since: Option<Instant>,
+    before: Duration,
+}
+
+impl Moving {
+    fn turn(&mut self, moves: bool, now: Instant) {
+        match (self.since, moves) {
+            (None, true) => self.since = Some(now),
+            (Some(since), false) => {
+                self.before += now.saturating_duration_since(since);
+                self.since = None;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What a tick saw, for `Status`.
@@ -107,7 +128,7 @@ pub(super) struct Figures {
     pub read_back: Bytes,
     pub written: Bytes,
     pub rate: Rate,
-    pub slow: Rate,
+    pub lately: Option<Lately>,
     /// What destinations acknowledge a second.
     pub writes: Rate,
     pub history: Vec<f32>,
@@ -156,6 +177,7 @@ impl Hub {
             took: AtomicU64::new(0),
             memory_waits: AtomicBool::new(false),
             begun: now,
+            moving: Mutex::default(),
             before,
             peak_rss: AtomicU64::new(before.peak_rss.0),
             stall: Mutex::new(Watch::new(now)),
@@ -358,7 +380,7 @@ impl Hub {
             read_back: telemetry.read_back,
             written: telemetry.written.total(),
             rate: telemetry.read.fast(),
-            slow: telemetry.read.slow(),
+            lately: telemetry.lately(Instant::now()),
             writes: telemetry.written.fast(),
             history: telemetry.history.values(),
             requests: telemetry.requests,
@@ -434,6 +456,7 @@ impl Hub {
         if let Some(error) = error.as_ref().filter(|_| state == JobState::Waiting) {
             lock(&self.stall).waits(error);
         }
+        lock(&self.moving).turn(state == JobState::Running, Instant::now());
         let mut view = lock(&self.state);
         view.state = state;
         view.why = why.into();
@@ -494,14 +517,17 @@ impl Hub {
         self.peak_rss.fetch_max(rss.0, Ordering::Relaxed);
     }
 
-    /// What this run was, for estimates of the next one that goes the same way.
-    pub(super) fn past(&self) -> Past {
+    /// What this run was, for estimates of the next one that goes the same way; `whole` when its time is made of start,
+    /// blocks and end alone, with lanes that nobody held back.
+    pub(super) fn past(&self, whole: bool) -> Past {
         let (figures, progress) = (self.figures(), self.progress());
         #[expect(clippy::cast_precision_loss, reason = "a duration")]
         let seconds = progress.elapsed_ms as f64 / 1000.0;
         Past {
             blocks: figures.read.blocks(),
             seconds,
+            moving: if whole { lock(&self.moving).before.as_secs_f64() } else { 0.0 },
+            capped: !whole,
             get_ms: figures.get_ms.map_or(0.0, |(median, _)| median),
             put_ms: figures.put_ms.map_or(0.0, |(median, _)| median),
             lanes: self.lanes().target,

@@ -30,6 +30,7 @@ mod hands;
 mod hub;
 mod keeper;
 mod lane;
+mod left;
 mod lister;
 mod listing;
 mod lock;

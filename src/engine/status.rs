@@ -12,6 +12,7 @@ use super::journal::Progress;
 use super::journal::{self, DestinationPicture, Picture};
 use super::keeper::{self, Counts};
 use super::ledger::Ledger;
+use super::left::{Ends, left};
 use super::protocol::{
     Cause, Cell, DestinationState, DestinationStatus, Holds, JobDetail, JobState, JobStatus, LaneReason, Lanes,
     LanesStatus, LeftOver, Predicted, Requests, SegmentStatus,
@@ -22,7 +23,7 @@ use super::stall::cause_of;
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::ids::{BlockIndex, JobId};
-use crate::plan::{Api, Charge, DestinationKind, DestinationPlan};
+use crate::plan::{Api, Charge, DestinationKind, DestinationPlan, Verify};
 use crate::units::{Blocks, Bytes, Quantity, Rate, Sure, Usd};
 
 /// A row of a running job.
@@ -73,7 +74,7 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
     }
     row.rate_history = figures.history;
     row.elapsed_seconds = seconds(progress.elapsed_ms);
-    row.left_seconds = if is_copied(spec) { left_of_copies(&row) } else { left(&row, figures.slow) };
+    row.left_seconds = if is_copied(spec) { left_of_copies(&row) } else { left(&row, figures.lately, ends(spec)) };
     row.lanes = hub.lanes();
     row.bandwidth = hub.throttle.setting();
     row.rates = rates(&caller.routes());
@@ -452,6 +453,12 @@ fn blank(job: JobId, created: Timestamp) -> JobStatus {
     }
 }
 
+/// A row of which nothing is known.
+#[cfg(test)]
+pub(super) fn blank_row() -> JobStatus {
+    blank(JobId(1), Timestamp::UNIX_EPOCH)
+}
+
 fn total(spec: &Spec, counts: &Counts) -> Quantity<Blocks> {
     if counts.listed_whole {
         return Quantity::exact(counts.listed);
@@ -466,20 +473,17 @@ fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
-/// Low and high: by the rate of the last seconds and by the rate of the whole run.
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn left(row: &JobStatus, slow: Rate) -> Option<(f64, f64)> {
-    if !row.state.is_active() || slow.0 <= 0.0 {
-        return None;
-    }
-    let rest = match row.checking() {
-        Some(checking) => checking.of.less(checking.done),
-        None => row.blocks_total.value.less(row.blocks_done),
-    };
-    let rest = rest.bytes().0 as f64;
-    let whole = row.bytes_read.0 as f64 / row.elapsed_seconds.max(0.001);
-    let (a, b) = (rest / slow.0, rest / whole.max(1.0));
-    Some((a.min(b), a.max(b)))
+/// What its end takes: the plan's own figure, and what is read back once its blocks are there.
+fn ends(spec: &Spec) -> Ends {
+    let full = spec.plan.operation.options.verify == Verify::Full;
+    let direct = |to: &&DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { .. }) && !by_aws(to);
+    let results = spec.plan.items.first().map_or(0, |item| item.destinations.iter().filter(direct).count());
+    let back = if full { u32::try_from(results).unwrap_or(u32::MAX) } else { 0 };
+    Ends { aside: spec.plan.seconds_aside(), back }
+}
+
+fn by_aws(to: &DestinationPlan) -> bool {
+    to.strategy == crate::plan::Strategy::Native
 }
 
 /// Dollars so far: the unit prices of the plan's own lines, times what happened.
@@ -506,7 +510,6 @@ fn spent(spec: &Spec, made: &[DestinationStatus], progress: &Progress) -> Usd {
             usd += unit(charge).or_else(|| unplanned(spec, item, charge)).unwrap_or(0.0) * count as f64;
         }
     }
-    let by_aws = |to: &DestinationPlan| to.strategy == crate::plan::Strategy::Native;
     let ours = item.destinations.iter().filter(|to| !by_aws(to)).count().max(1) as u64;
     for part in parts().filter(|part| part.quantity > 0.0) {
         let is_done = || match part.destination {

@@ -53,6 +53,12 @@ impl Plan {
         })
     }
 
+    /// Seconds that it takes beside its blocks, most likely: a running job adds them to what is left of those.
+    #[must_use]
+    pub fn seconds_aside(&self) -> f64 {
+        weigh::seconds_aside(&self.items, &self.operation.options, &self.facts)
+    }
+
     /// What accepting it allows.
     ///
     /// # Errors

@@ -4,10 +4,10 @@
 use crate::ids::Region;
 use crate::plan::alternatives::clock;
 use crate::plan::machine::RunsIn;
-use crate::plan::model::{DestinationKind, Finding, ItemPlan, Level, Plan};
+use crate::plan::model::{DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Plan};
 use crate::plan::prices::Prices;
 use crate::plan::weigh;
-use crate::units::{Sure, Usd};
+use crate::units::{Bytes, Sure, Usd};
 
 /// Below this nobody moves a job to another machine.
 const WORTH: Usd = Usd(1.0);
@@ -24,6 +24,8 @@ pub(super) fn of(plan: &Plan, prices: &Prices) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(place(plan, prices));
     findings.extend(route(plan, prices));
+    findings.extend(fips(plan));
+    findings.extend(memory(plan));
     findings.extend(committed(plan));
     findings.extend(quotas(plan));
     findings.extend(machine(plan));
@@ -84,6 +86,54 @@ fn route(plan: &Plan, prices: &Prices) -> Option<Finding> {
             of(endpoint.value)
         ),
         todo: Some("a public address, or a gateway endpoint for S3, has no such charge".to_owned()),
+    })
+}
+
+/// What does not fit says which figure would.
+fn memory(plan: &Plan) -> Option<Finding> {
+    let memory = &plan.memory;
+    let over = memory.total.less(memory.limit);
+    let fits = memory.budget.less(over);
+    (memory.fit == Fit::WillNotFit).then(|| Finding {
+        level: Level::Warning,
+        text: format!(
+            "memory: {} at the peak is {over} more than the {} limit of {}",
+            memory.total, memory.limit_name, memory.limit
+        ),
+        todo: Some(match fits {
+            Bytes::ZERO => "more memory: no budget makes it fit".to_owned(),
+            fits => format!("--memory {}MiB or less, or a larger limit", fits.0 / (1024 * 1024)),
+        }),
+    })
+}
+
+/// A GiB to a FIPS endpoint within its own region, each way: as between zones (`aws-facts`, EBS direct's price page).
+const FIPS_GIB: Usd = Usd(0.01);
+
+/// Within a region EBS direct costs no transfer, but over its FIPS endpoint it does.
+fn fips(plan: &Plan) -> Option<Finding> {
+    let here = plan.facts.runs_in.region()?;
+    let inside: f64 = plan
+        .items
+        .iter()
+        .filter(|item| item.is_read())
+        .map(|item| {
+            let snapshots = |to: &&DestinationPlan| {
+                matches!(to.kind, DestinationKind::Snapshot { .. }) && to.region.as_ref() == Some(here)
+            };
+            let reads = item.source.kind.is_snapshot() && item.source.region.as_ref() == Some(here);
+            let ends = item.destinations.iter().filter(snapshots).count() + usize::from(reads);
+            item.source.blocks.value.bytes().as_gib() * f64::from(u32::try_from(ends).unwrap_or(u32::MAX))
+        })
+        .sum();
+    (plan.facts.fips && inside > 0.0).then(|| Finding {
+        level: Level::Warning,
+        text: format!(
+            "money: FIPS endpoints are used: transfer to EBS direct is charged also within {here}, about {} more for \
+             {inside:.0} GiB",
+            Usd(FIPS_GIB.0 * inside)
+        ),
+        todo: Some("leave use_fips_endpoint (AWS_USE_FIPS_ENDPOINT) out where nothing demands it".to_owned()),
     })
 }
 

@@ -27,6 +27,7 @@ pub(super) async fn gather(aws: &Aws, plan: &mut Plan, machine: &Machine, quotas
         plan.facts.past = routes.past(&route(item, &machine.runs_in.text()));
     }
     let session = any_session(aws, &plan.items).await;
+    plan.facts.fips = session.as_ref().is_some_and(Session::uses_fips);
     let (live, host, delta) = tokio::join!(
         prices(aws, plan, machine, session.as_ref()),
         host(machine, session.as_ref()),

@@ -6,15 +6,15 @@
 use jiff::Timestamp;
 
 use crate::address::{Address, Place};
-use crate::aws::{Aws, Session};
+use crate::aws::{Aws, Session, WorldId};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, Region, SnapshotId};
 use crate::inventory::{self, SnapshotRow, State, Tag, Tier};
 use crate::plan::choices::{Quotas, choose};
 use crate::plan::machine::{Machine, RunsIn};
 use crate::plan::model::{
-    CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, ItemPlan, Level, MemoryEstimate, Operation,
-    Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate,
+    Choices, CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, ItemPlan, Level, MemoryEstimate,
+    Operation, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use crate::plan::{archives, copied, facts, files, native, objects, onto, quotas, weigh};
 use crate::units::{Bytes, Quantity, Sure, Usd};
@@ -64,14 +64,35 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
     let mut choices =
         choose(crate::units::Blocks::ZERO, weigh::load(&items[0], &operation.options), budget, &operation.options);
     choices.limit(quotas);
-    let mut plan = Plan {
+    let mut plan = empty(aws.world(), operation, items, choices, findings, machine);
+    facts::gather(aws, &mut plan, machine, told).await;
+    let prices = plan.prices();
+    let asked = plan.operation.options.clone();
+    let findings = native::choose(aws, &mut plan.items, &asked, &plan.choices, (machine, &prices)).await?;
+    plan.findings.extend(findings);
+    plan.findings.extend(native::check_time(aws, &plan.items, &asked).await?);
+    note_route(&mut plan, machine);
+    plan.weigh(machine, &prices);
+    Ok(plan)
+}
+
+/// A plan of these items, not weighed yet.
+pub(super) fn empty(
+    world: WorldId,
+    operation: Operation,
+    items: Vec<ItemPlan>,
+    choices: Choices,
+    findings: Vec<Finding>,
+    machine: &Machine,
+) -> Plan {
+    Plan {
         version: 1,
         made: Timestamp::now(),
-        world: aws.world(),
+        world,
         operation,
         items,
         choices,
-        memory: empty_memory(budget),
+        memory: empty_memory(machine.budget()),
         cost: CostEstimate {
             once: Quantity::unknown(),
             monthly: Quantity::unknown(),
@@ -84,16 +105,7 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
         alternatives: Vec::new(),
         findings,
         facts: Facts::default(),
-    };
-    facts::gather(aws, &mut plan, machine, told).await;
-    let prices = plan.prices();
-    let asked = plan.operation.options.clone();
-    let findings = native::choose(aws, &mut plan.items, &asked, &plan.choices, (machine, &prices)).await?;
-    plan.findings.extend(findings);
-    plan.findings.extend(native::check_time(aws, &plan.items, &asked).await?);
-    note_route(&mut plan, machine);
-    plan.weigh(machine, &prices);
-    Ok(plan)
+    }
 }
 
 /// From the first to the last of a chain.

@@ -29,6 +29,7 @@ mod onto;
 pub mod pace;
 pub mod parts;
 mod peer;
+mod preview;
 pub mod prices;
 mod quotas;
 pub mod removal;
@@ -49,5 +50,6 @@ pub use model::{
     Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
 };
 pub use monthly::monthly;
+pub use preview::preview;
 pub use prices::{Api, Prices};
 pub use weigh::{Records, connections_weight, frames_weight, gathered, item_weight, least, load, moved, records};

@@ -17,7 +17,7 @@ use super::faults::{Call, Fault, Faults};
 use super::model::OptIn;
 use super::sigv4::{self, Claim};
 use super::stats::{InFlight, Stats};
-use super::{Caller, Sandbox, bin, ec2, imds, kms, lock, pricing, quotas, s3, sts, wire};
+use super::{Caller, Sandbox, bin, costs, ec2, imds, kms, lock, pricing, quotas, s3, sts, wire};
 
 /// The connection is to be reset instead of answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,7 @@ enum Service {
     Kms(String),
     Bin(Option<bin::Route>),
     Pricing(String),
+    Costs(String),
     S3(s3::Route, Method),
     Unknown,
 }
@@ -48,6 +49,7 @@ impl Service {
             "kms" => Self::Kms(target(request)),
             "rbin" => Self::Bin(bin::route(request.method(), request.uri().path())),
             "pricing" => Self::Pricing(target(request)),
+            "ce" => Self::Costs(target(request)),
             _ => Self::Unknown,
         }
     }
@@ -57,7 +59,7 @@ impl Service {
         match self {
             Self::Ebs(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::Ec2(form) | Self::Sts(form) => action(form).map_or("UnknownOperation", |at| form[at].1.as_str()),
-            Self::Quotas(target) | Self::Kms(target) | Self::Pricing(target) => target,
+            Self::Quotas(target) | Self::Kms(target) | Self::Pricing(target) | Self::Costs(target) => target,
             Self::Bin(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::S3(route, _) => route.api,
             Self::Unknown => "UnknownService",
@@ -94,7 +96,7 @@ impl Service {
             }
             Self::Ec2(_) => (XML, wire::ec2_error(status, &spelled.code, &spelled.message, request_id)),
             Self::Sts(_) => (XML, wire::query_error(status, &spelled.code, &spelled.message, request_id)),
-            Self::Quotas(_) | Self::Kms(_) | Self::Pricing(_) => {
+            Self::Quotas(_) | Self::Kms(_) | Self::Pricing(_) | Self::Costs(_) => {
                 (JSON, wire::json_error(status, &spelled.code, &spelled.message))
             }
         };
@@ -377,6 +379,7 @@ impl Sandbox {
             Service::Sts(form) => (XML, sts::handle(self, caller, form)),
             Service::Quotas(target) => (JSON, quotas::handle(self, caller, target, request.body())),
             Service::Kms(target) => (JSON, kms::handle(self, caller, target, request.body())),
+            Service::Costs(target) => (JSON, costs::handle(self, caller, target, request.body())),
             Service::Pricing(target) => (JSON, pricing::handle(caller, target, request.body())),
         };
         let outcome = if status.is_success() { "ok".to_owned() } else { code_in(&text) };

@@ -9,6 +9,7 @@
 mod bin;
 pub mod body;
 pub mod content;
+mod costs;
 pub mod disk;
 mod dispatch;
 pub mod ebs;

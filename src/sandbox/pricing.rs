@@ -51,6 +51,14 @@ const LIST: [(&str, &str, &str, &str, f64); 21] = [
 /// Regions are so much dearer, one after the other, as the real ones are.
 const DEARER: f64 = 0.1;
 
+/// What usage types of a region begin with.
+pub(super) fn billing_code(region: &str) -> String {
+    REGIONS.iter().find(|(name, _)| *name == region).map_or_else(
+        || format!("{}-", region.split('-').map(|word| &word[..1]).collect::<String>().to_ascii_uppercase()),
+        |(_, code)| (*code).to_owned(),
+    )
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Request {

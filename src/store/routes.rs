@@ -25,8 +25,14 @@ const ROUTES_MOST: usize = 256;
 pub struct Past {
     /// Blocks moved.
     pub blocks: Blocks,
-    /// Seconds between the first block and the last.
+    /// Seconds of the whole job.
     pub seconds: f64,
+    /// Of these, seconds in which blocks moved: the rest is what start and end took. 0 where that was not kept.
+    #[serde(default)]
+    pub moving: f64,
+    /// Whether its user held its lanes back: then its rate says nothing of what the route bears.
+    #[serde(default)]
+    pub capped: bool,
     /// Median of a read, milliseconds; 0 where nothing was read over a network.
     pub get_ms: f32,
     /// Median of a write.
@@ -104,7 +110,7 @@ mod tests {
         for n in 0..12 {
             let at = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(n);
             let blocks = Blocks(u64::try_from(n).expect("a count"));
-            let run = Past { blocks, seconds: 1.0, get_ms: 1.0, put_ms: 1.0, lanes: 1, at };
+            let run = Past { blocks, seconds: 1.0, moving: 0.9, capped: false, get_ms: 1.0, put_ms: 1.0, lanes: 1, at };
             routes.keep("a", run).expect("kept");
         }
         let past = routes.past("a");

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::engine::protocol::Command;
 use crate::ids::{Profile, Region, SnapshotId};
-use crate::inventory::Origin;
 use crate::inventory::archives::ArchiveRow;
 use crate::inventory::verdict::Policy;
+use crate::inventory::{Origin, SnapshotRow};
 use crate::plan::Operation;
 use crate::tui::screen::archives::Prefix;
 
@@ -36,12 +36,18 @@ pub enum Effect {
         /// Ask everything anew, whatever was answered within ten minutes.
         anew: bool,
     },
-    /// Make a plan; answered by `Planned` with the number.
+    /// Whether plans ask AWS for its prices, from now on.
+    LivePrices(bool),
+    /// Ask Cost Explorer what snapshots were billed, which costs a cent; answered by `Billed`.
+    AskBill(Option<Profile>),
+    /// Make a plan; answered by `Planned` with the number, and before that by `Previewed` where enough is known here.
     MakePlan {
         /// Its number.
         number: u64,
         /// Of what.
         operation: Box<Operation>,
+        /// What the deck knows of its sources.
+        known: Vec<SnapshotRow>,
     },
     /// Count these one after the other, in the place of what is being counted; told by `Counting` and `Counted`.
     Count {

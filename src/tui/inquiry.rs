@@ -115,6 +115,16 @@ pub(super) async fn copies(copies: Copies, world: String) -> Msg {
     Msg::Copies(read.unwrap_or_default())
 }
 
+/// What Cost Explorer says was billed. It is asked once: each question is charged.
+pub(super) async fn billed(aws: Aws, profile: Option<Profile>) -> Msg {
+    let asked = async {
+        let region = aws.home_region(profile.as_ref());
+        let session = aws.session(profile.as_ref(), region.as_ref()).await?;
+        session.billed(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()).await
+    };
+    Msg::Billed(Box::new(asked.await))
+}
+
 /// Entries of a directory read at most.
 const ENTRIES: usize = 1_000;
 

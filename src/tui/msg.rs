@@ -8,7 +8,7 @@ use super::effect::Memory;
 use super::figures::{Count, Progress, What};
 use super::names::Entry;
 use super::screen::archives::Prefix;
-use crate::aws::ProfileInfo;
+use crate::aws::{Billed, ProfileInfo};
 use crate::engine::protocol::{Answer, Command, Status};
 use crate::error::{Error, Result};
 use crate::ids::Profile;
@@ -33,6 +33,10 @@ pub enum Msg {
     Judged(u64, Box<inventory::relations::Update>),
     /// The engine's picture changed.
     Status(Arc<Status>),
+    /// What snapshots were billed, or why that is not known.
+    Billed(Box<Result<Billed>>),
+    /// What is known of the plan of that number before AWS has answered.
+    Previewed(u64, Box<Plan>),
     /// The plan of that number was made, or not.
     Planned(u64, Result<Box<Plan>>),
     /// The count of that number is so far.

@@ -25,7 +25,8 @@ use crate::grant::Grant;
 use crate::ids::{Profile, Region};
 use crate::inventory::relations::{self, Ask, Told};
 use crate::inventory::verdict::Policy;
-use crate::inventory::{self, Kind, Regions, Wanted};
+use crate::inventory::{self, Kind, Regions, SnapshotRow, Wanted};
+use crate::plan::prices::Spot;
 use crate::plan::removal::RemovalPlan;
 use crate::plan::{Machine, Operation};
 use crate::store::StateDir;
@@ -155,7 +156,12 @@ impl Outside {
                 let (profiles, regions) = whole(profiles, regions);
                 self.judge(number, Ask { profiles, regions, anew, policy: *policy, jobs: Told::Unasked });
             }
-            Effect::MakePlan { number, operation } => self.make_plan(number, *operation),
+            Effect::LivePrices(live) => match self.world.state.cache() {
+                Ok(at) => self.machine.prices = live.then(|| Spot::at(&at)),
+                Err(error) => drop(self.answer(async { Msg::Failed(error) })),
+            },
+            Effect::AskBill(profile) => drop(self.answer(inquiry::billed(self.world.aws.clone(), profile))),
+            Effect::MakePlan { number, operation, known } => self.make_plan(number, *operation, known),
             Effect::Count { number, of } => {
                 let counts = inquiry::counts(self.world.aws.clone(), number, of, self.answers.clone());
                 self.stop_counting();
@@ -296,11 +302,16 @@ impl Outside {
         });
     }
 
-    fn make_plan(&mut self, number: u64, operation: Operation) {
+    fn make_plan(&mut self, number: u64, operation: Operation, known: Vec<SnapshotRow>) {
         let (copies, routes) = (Some(Copies::of(&self.world.state)), Some(Routes::of(&self.world.state)));
         let (aws, mut machine) = (self.world.aws.clone(), Machine { copies, routes, ..self.machine.clone() });
         let sandbox = self.world.sandbox;
+        let answers = self.answers.clone();
         let plan = self.answer(async move {
+            // Before anybody is asked, so that whoever does not answer keeps nobody waiting.
+            if let Some(early) = crate::plan::preview(&operation, &known, aws.world(), &machine) {
+                let _ = answers.send(Msg::Previewed(number, Box::new(early))).await;
+            }
             if !sandbox {
                 machine.locate(crate::aws::instance().await);
             }

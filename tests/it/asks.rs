@@ -4,21 +4,29 @@
 
 use std::time::Duration;
 
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use floe::engine::protocol::JobState;
 use floe::inventory::elsewhere::{Proof, Where};
 use floe::inventory::relations::{Region, Update};
 use floe::inventory::verdict::{Policy, Verdict, View};
-use floe::inventory::{Origin, archives};
+use floe::inventory::{self, Origin, archives};
 use floe::plan::compare::{Tally, is_unrelated};
 use floe::plan::{Machine, Options, RunsIn};
 use floe::sandbox::faults::{Fault, Faults};
 use floe::tui::World;
+use floe::tui::clock::Now;
 use floe::tui::effect::Effect;
 use floe::tui::figures::{Count, What};
+use floe::tui::model::Model;
 use floe::tui::msg::Msg;
 use floe::tui::outside::Outside;
+use floe::tui::screen;
 use floe::tui::screen::archives::Prefix;
-use floe::units::Blocks;
+use floe::tui::theme::Theme;
+use floe::tui::update::update;
+use floe::units::{Blocks, Usd};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use tokio::sync::mpsc;
 
 use crate::archives::s3;
@@ -281,4 +289,111 @@ async fn the_survey_judges_a_region_and_what_a_job_of_floe_reads_is_in_use() {
     assert_eq!(judged.verdict, Verdict::InUse);
     let said = judged.evidence.iter().find(|evidence| evidence.rule == "jobs").expect("a rule of jobs");
     assert!(said.text.contains(&format!("job {job}")), "{said:?}");
+}
+
+/// Nothing is answered, and the plan is there all the same, from the row of the list; keys are heard meanwhile, and what
+/// AWS says in the end takes its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_has_a_preview_before_anything_is_answered() {
+    let rig = Rig::calm().await;
+    let aws = rig.aws.clone();
+    let large = "snap-01c55a9e07b3d2f48";
+    let session = aws.session(None, "us-east-1".parse().ok().as_ref()).await.expect("a session");
+    let row = session.ec2().snapshot(&large.parse().expect("an id")).await.expect("the row of the list");
+    let made = rig.plan(&format!("us-east-1:{large}"), &["eu-west-1:"], Options::default()).await;
+
+    let mut model = Model::default();
+    let now = Now { mono: Duration::from_secs(100), wall: jiff::Timestamp::now() };
+    let look = model.look;
+    for told in [
+        inventory::Update::Page(row.origin.clone(), inventory::Rows::Snapshots(vec![row.clone()])),
+        inventory::Update::Done(row.origin.clone(), inventory::Kind::Snapshots, now.wall),
+    ] {
+        update(&mut model, Msg::Inventory(look, told), now);
+    }
+    let effects = screen::plan::open(&mut model, made.operation.clone(), now);
+    assert!(drawn(&model, now).contains("reading facts"), "nothing is known of it yet");
+
+    rig.world.running.sandbox.set_faults(Faults { rules: vec![rule(Fault::Hang, 1.0)], ..Faults::default() });
+    let mut asking = Asking::of(&rig);
+    let [effect] = <[Effect; 1]>::try_from(effects).expect("one effect");
+    let (number, early) = asking
+        .ask(effect, |told| match told {
+            Msg::Previewed(number, early) => Some((number, early)),
+            other => panic!("AWS has answered: {other:?}"),
+        })
+        .await;
+    update(&mut model, Msg::Previewed(number, early), now);
+    let shown = drawn(&model, now);
+    for word in
+        ["A preview", "AWS is being asked", "31,318,565 blocks", "encryption is being asked for", "93.96", "187.91"]
+    {
+        assert!(shown.contains(word), "{word} in\n{shown}");
+    }
+    let press = |model: &mut Model, code| update(model, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)), now);
+    assert!(press(&mut model, KeyCode::Char('S')).is_empty(), "a preview is never run");
+    assert!(model.toast.is_some(), "and it says why");
+    press(&mut model, KeyCode::Char('e'));
+    assert!(!model.overlays.is_empty(), "keys are heard while AWS is silent");
+    press(&mut model, KeyCode::Esc);
+
+    update(&mut model, Msg::Planned(number, Ok(Box::new(made))), now);
+    let shown = drawn(&model, now);
+    assert!(!shown.contains("A preview") && !shown.contains("is being asked"), "{shown}");
+    assert!(shown.contains("31,318,565 blocks") && model.plan.preview.is_none());
+    // A late preview of an older question is nobody's.
+    let late = model.plan.plan().cloned().expect("the plan");
+    update(&mut model, Msg::Previewed(number, Box::new(late)), now);
+    assert!(model.plan.preview.is_none());
+}
+
+fn drawn(model: &Model, now: Now) -> String {
+    let area = Rect::new(0, 0, 120, 36);
+    let mut buffer = Buffer::empty(area);
+    floe::tui::view::view(model, area, &mut buffer, &Theme::default(), now);
+    let line = |y| (0..area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>() + "\n";
+    (0..area.height).map(line).collect()
+}
+
+/// What was billed comes from Cost Explorer, for a cent that is said first; what AWS refuses is said as AWS says it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bill_is_asked_for_once_its_price_is_accepted() {
+    let rig = Rig::calm().await;
+    let asked = || rig.world.running.sandbox.counters().picture().api("GetCostAndUsage").requests;
+    let mut asking = Asking::of(&rig);
+    let profile = "prod".parse().ok();
+    let bill = |told| match told {
+        Msg::Billed(told) => Some(*told),
+        _ => None,
+    };
+    let billed = asking.ask(Effect::AskBill(profile.clone()), bill).await.expect("a bill");
+    assert_eq!((asked(), billed.asked), (1, Usd(0.01)), "one question, one cent");
+    assert!(billed.regions.len() > 1 && billed.estimated && billed.total() > Usd(0.0), "{billed:?}");
+    // The same as the service's own books: read by hand, the archive tier left out.
+    let sum: f64 = billed.regions.values().map(|usd| usd.0).sum();
+    assert!((sum - billed.total().0).abs() < 1e-9);
+
+    let refuse =
+        |code: &str| Fault::Refuse { status: 400, code: code.to_owned(), reason: None, message: "no data".to_owned() };
+    for (fault, word) in [(Fault::Deny, "ce:GetCostAndUsage"), (refuse("DataUnavailableException"), "a day after")] {
+        let rules = vec![only("GetCostAndUsage", rule(fault, 1.0))];
+        rig.world.running.sandbox.set_faults(Faults { rules, ..Faults::default() });
+        let before = asked();
+        let error = asking.ask(Effect::AskBill(profile.clone()), bill).await.expect_err("refused");
+        assert!(error.todo.as_deref().is_some_and(|todo| todo.contains(word)), "{error:?}");
+        assert_eq!(asked(), before + 1, "a question that is charged is not asked again by itself");
+    }
+    rig.heal();
+
+    // On the command line nobody is charged who has not said yes.
+    let before = asked();
+    let refused = rig.world.run(&["prices", "--billed"]).await;
+    assert_eq!((refused.status.code(), asked()), (Some(5), before), "{refused:?}");
+    let told = rig.world.run(&["prices", "--billed", "--yes", "-o", "json"]).await;
+    let rows: serde_json::Value = serde_json::from_slice(&told.stdout).expect("rows");
+    assert_eq!(rows.as_array().map(Vec::len), Some(billed.regions.len()), "{rows}");
+    for row in rows.as_array().expect("rows") {
+        let region = row["region"].as_str().expect("a region").parse().expect("a region");
+        assert!((row["usd"].as_f64().expect("usd") - billed.regions[&region].0).abs() < 1e-9, "{row}");
+    }
 }

@@ -31,6 +31,7 @@ mod matrix;
 mod native;
 mod object_crashes;
 mod objects;
+mod paced;
 mod pairs;
 mod parents;
 mod plan;

@@ -166,3 +166,41 @@ async fn what_cannot_be_says_why_and_what_would_work() {
         plan(&world, &format!("us-east-1:{WEB_DATA}"), &["null:"], Options::default()).await.expect("a plan").findings;
     assert!(findings.iter().any(|f| f.level == Level::Passed));
 }
+
+/// Over FIPS endpoints a region's own traffic is charged: said with its sum, where the route has any.
+#[tokio::test(flavor = "multi_thread")]
+async fn fips_endpoints_are_warned_of_where_they_cost() {
+    let world = World::calm().await;
+    let mut plan = plan(&world, LARGE, &["eu-west-1:"], Options::default()).await.expect("a plan");
+    let said = |plan: &Plan, runs_in: RunsIn| {
+        let plan = plan.reweighed(Knobs::default(), &Machine { runs_in, ..machine() });
+        plan.findings.into_iter().find(|found| found.text.contains("FIPS")).map(|found| (found.level, found.text))
+    };
+    let here = || RunsIn::Region("us-east-1".parse().expect("a region"));
+    assert_eq!(said(&plan, here()), None, "they are not used");
+    plan.facts.fips = true;
+    let (level, text) = said(&plan, here()).expect("a warning");
+    // 31,318,565 blocks are 15,292.27 GiB, read within us-east-1 at a cent each.
+    assert!(level == Level::Warning && text.contains("$152.92") && text.contains("us-east-1"), "{text}");
+    assert_eq!(said(&plan, RunsIn::Outside), None, "from outside nothing stays in a region");
+}
+
+/// A cgroup that is smaller than the budget, and a region that the table does not know: an answer with its label.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_small_or_unknown_is_labelled() {
+    let world = World::calm().await;
+    let plan = plan(&world, LARGE, &["eu-west-1:"], Options::default()).await.expect("a plan");
+    let limit = Bytes::mib(64);
+    let small = Machine { cgroup: Some(limit), budget: Some(Bytes::mib(256)), ..machine() };
+    let tight = plan.reweighed(Knobs { budget: Some(Bytes::mib(256)), ..Knobs::default() }, &small);
+    assert_eq!((tight.memory.limit, tight.memory.limit_name.as_str()), (limit, "cgroup"));
+    assert_eq!(tight.memory.fit, floe::plan::Fit::WillNotFit);
+    assert!(tight.findings.iter().any(|found| found.text.starts_with("memory: ")), "{:?}", tight.findings);
+
+    let mut nowhere = plan.clone();
+    nowhere.items[0].destinations[0].region = "xx-nowhere-9".parse().ok();
+    let unknown = nowhere.reweighed(Knobs::default(), &machine());
+    let storage = unknown.cost.parts.iter().find(|part| part.name.contains("storage in xx-nowhere-9")).expect("a line");
+    assert_eq!(storage.usd.sure, Sure::Unknown, "no silent zero");
+    assert_eq!(unknown.cost.monthly.sure, Sure::Unknown);
+}

@@ -284,3 +284,111 @@ async fn planned_choices_are_the_executed_ones() {
         assert!(listed <= said, "seed {seed}: {listed} pages, {said} said, {options:?}");
     }
 }
+
+/// What the meter and the plan say of one copy, against the requests that the sandbox counted and the bytes that crossed a
+/// border, priced here.
+async fn to_the_cent(world: &World, args: &[&str], border_gib: f64, kept: &str) -> Value {
+    let all: Vec<&str> = args.iter().copied().chain(["--runs-in", "us-east-1"]).collect();
+    let said = plan(world, &all).await;
+    world.running.sandbox.counters().reset();
+    let copy: Vec<&str> =
+        ["copy", "--yes", "-q", "--foreground"].into_iter().chain(all).chain(["-o", "json"]).collect();
+    let (code, copied, stderr) = world.json(&copy).await;
+    assert_eq!(code, 0, "{kept}: {stderr}");
+    let list = requests(world, &["ListSnapshotBlocks", "ListChangedBlocks"]);
+    let (get, put) = (requests(world, &["GetSnapshotBlock"]), requests(world, &["PutSnapshotBlock"]));
+    let store = requests(world, &["PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload"]);
+    let fetch = requests(world, &["GetObject"]);
+    let counted = list * LIST + get * GET + put * PUT + store * S3_PUT + fetch * S3_GET + border_gib * 0.02;
+    let output = world.run(&["jobs", "ls", "-o", "json"]).await;
+    let jobs: Value = serde_json::from_slice(&output.stdout).expect("jobs");
+    let spent = jobs[0]["spent_usd"].as_f64().expect("a meter");
+    assert!((spent - counted).abs() < 0.005, "{kept}: {spent} spent, {counted} counted");
+    let once = said["cost"]["total_usd"].as_f64().expect("usd");
+    assert!((once - counted).abs() < 0.005, "{kept}: {once} said, {counted} counted");
+    assert!((quantity(&said, "Get in") - get).abs() < 0.5, "{kept}: {get} Get\n{said}");
+    assert!((quantity(&said, "Put in") - put).abs() < 0.5, "{kept}: {put} Put\n{said}");
+    println!(
+        "{kept}: S3 PUT {} said, {store} counted; S3 GET {} said, {fetch} counted",
+        quantity(&said, "S3 PUT"),
+        quantity(&said, "S3 GET")
+    );
+    // What S3 is asked beside blocks: a look at the bucket, an upload begun and ended, the manifest and the index.
+    assert!((quantity(&said, "S3 PUT") - store).abs() <= 4.0, "{kept}: {store} S3 PUT\n{said}");
+    assert!((quantity(&said, "S3 GET") - fetch).abs() <= 8.0, "{kept}: {fetch} S3 GET\n{said}");
+    let forgotten = world.run(&["jobs", "forget"]).await;
+    assert!(forgotten.status.success(), "{forgotten:?}");
+    copied
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dollars_of_archives_objects_deltas_and_native_copies_follow_to_the_cent() {
+    let world = World::calm().await;
+    let gib = |blocks: usize| f64::from(u32::try_from(blocks).expect("a few")) / 2048.0;
+    let (first, second) = ("snap-0feed0000000da7a2", WEB_DATA);
+    let (a, b) = (format!("us-east-1:{first}"), format!("us-east-1:{second}"));
+    let bucket = "s3://floe-vault-us-east-1";
+    to_the_cent(&world, &[&b, &format!("{bucket}/cents/")], 0.0, "an archive").await;
+    to_the_cent(&world, &[&format!("{bucket}/cents/{second}/"), "null:"], 0.0, "read from an archive").await;
+    to_the_cent(&world, &[&b, &format!("{bucket}/cents.img")], 0.0, "an object").await;
+    to_the_cent(&world, &[&format!("{bucket}/cents.img"), "us-east-1:"], 0.0, "a snapshot of an object").await;
+
+    let whole = world.contents("prod", "us-east-1", first).await.len();
+    let copied = to_the_cent(&world, &[&a, "eu-west-1:"], gib(whole), "a copy over a border").await;
+    let base = copied["destinations"][0]["address"].as_str().expect("an address").to_owned();
+    let onto = format!("{}+", base.trim_start_matches("prod@"));
+    let ebs = world.ebs("prod", "us-east-1");
+    let changed = ebs.list_changed_blocks().first_snapshot_id(first).second_snapshot_id(second).max_results(10_000);
+    let changed = changed.send().await.expect("a page").changed_blocks().len();
+    let range = format!("us-east-1:{first}..{second}");
+    to_the_cent(&world, &[&range, &onto], gib(changed), "a delta").await;
+    let all = world.contents("prod", "us-east-1", second).await.len();
+    to_the_cent(&world, &[&b, "eu-west-1:", "--strategy", "native"], gib(all), "a native copy").await;
+}
+
+/// The second job on a route is estimated by what the first one took, kept in `routes.json`; and `floe accuracy` holds both
+/// against what they took.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_job_is_estimated_by_the_first_and_accuracy_sums_them_up() {
+    let world = World::calm().await;
+    let source = format!("us-east-1:{WEB_DATA}");
+    let copy = ["copy", "--yes", "-q", "--foreground", source.as_str(), "null:", "-o", "json"];
+    let (code, first, stderr) = world.json(&copy).await;
+    assert_eq!(code, 0, "{stderr}");
+    let kept = std::fs::read(world.path(".local/state/floe/routes.json")).expect("routes are kept");
+    let kept: Value = serde_json::from_slice(&kept).expect("json");
+    let past = kept["routes"].as_object().and_then(|all| all.values().next()).expect("one route")[0].clone();
+    let (seconds, moving) = (past["seconds"].as_f64().expect("seconds"), past["moving"].as_f64().expect("seconds"));
+    assert!(moving > 0.0 && moving <= seconds, "{past}");
+    let said = plan(&world, &[&source, "null:"]).await;
+    let (low, high) =
+        (said["time"]["low_seconds"].as_f64().expect("s"), said["time"]["high_seconds"].as_f64().expect("s"));
+    // By its own first run: what moved as fast, and what start and end took, half as much to twice as much.
+    let blocks = past["blocks"].as_f64().expect("blocks");
+    let quota = blocks / 1000.0;
+    assert!(low <= moving.max(quota) + (seconds - moving) && low >= 0.5 * quota - 0.2, "{low} for {past}");
+    assert!(high >= moving && high <= 2.0 * low + 1e-9, "{low} to {high} for {past}");
+
+    let (code, second, stderr) = world.json(&copy).await;
+    assert_eq!(code, 0, "{stderr}");
+    let output = world.run(&["accuracy", "-o", "json"]).await;
+    let rows: Value = serde_json::from_slice(&output.stdout).expect("rows");
+    let row = |figure: &str| {
+        let rows = rows.as_array().expect("rows").iter();
+        rows.clone().find(|row| row["figure"] == figure).cloned().unwrap_or_else(|| panic!("{figure} in {output:?}"))
+    };
+    // By the jobs' own last lines, read here.
+    let ratio = |job: &Value| {
+        job["peak_rss_bytes"].as_f64().expect("bytes") / job["predicted"]["memory_bytes"].as_f64().expect("bytes")
+    };
+    let (one, two) = (ratio(&first), ratio(&second));
+    let memory = row("memory");
+    assert_eq!(memory["jobs"], 2);
+    let near = |found: &Value, wanted: f64| {
+        assert!((found.as_f64().expect("a ratio") - wanted).abs() < 0.01, "{found} for {wanted}")
+    };
+    near(&memory["lowest"], one.min(two));
+    near(&memory["highest"], one.max(two));
+    assert_eq!((row("time")["jobs"].clone(), row("requests")["jobs"].clone()), (2.into(), 2.into()));
+    assert!(row("requests")["highest"].as_f64().expect("a ratio") <= 1.0, "requests are said exactly, or at most");
+}

@@ -3,6 +3,7 @@
 //! Invariant: totals equal the sums of the rows beside them, because all of a picture is taken at one moment.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -311,6 +312,22 @@ pub struct Predicted {
     /// Requests of the data plane: listed, got and put.
     #[serde(default)]
     pub requests: u64,
+}
+
+impl Predicted {
+    /// Where a duration lies beside the range that was said: before it, in it, or behind it. What reads the same as an
+    /// end of the range is in it.
+    #[must_use]
+    pub fn beside(&self, took: f64) -> Ordering {
+        let shown = crate::plan::clock(took);
+        let at_an_end = [self.seconds_low, self.seconds_high].into_iter().any(|end| crate::plan::clock(end) == shown);
+        match took {
+            _ if at_an_end => Ordering::Equal,
+            _ if took < self.seconds_low => Ordering::Less,
+            _ if took > self.seconds_high => Ordering::Greater,
+            _ => Ordering::Equal,
+        }
+    }
 }
 
 impl Requests {

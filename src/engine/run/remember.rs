@@ -1,9 +1,9 @@
 //! What a completed destination holds now, written down for the deltas that come later.
 
 use super::Run;
-use crate::engine::protocol::Tone;
+use crate::engine::protocol::{Lanes, Tone};
 use crate::error::Result;
-use crate::plan::{Basis, DestinationKind, Strategy, route};
+use crate::plan::{Basis, DestinationKind, Strategy, Verify, route};
 use crate::store::copies::{Copied, Held, Holds, Spot, Witness};
 use crate::units::Blocks;
 
@@ -34,8 +34,11 @@ impl Run {
         if self.resumed > Blocks::ZERO || !item.is_read() || self.spec.plan.operation.options.bandwidth.is_some() {
             return;
         }
+        let options = &self.spec.plan.operation.options;
+        let held_back = options.concurrency.is_some() || self.job.hub.lanes().setting != Lanes::Auto;
+        let whole = !held_back && options.verify != Verify::Full;
         let route = route(item, &self.spec.plan.facts.runs_in.text());
-        if let Err(error) = self.routes.keep(&route, self.job.hub.past()) {
+        if let Err(error) = self.routes.keep(&route, self.job.hub.past(whole)) {
             tracing::warn!(%error, "what the job took could not be written down");
         }
     }

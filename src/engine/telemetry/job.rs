@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::series::{Latency, Meter, Ring};
+use super::series::{Lately, Latency, Meter, Ring, Trail};
 use crate::engine::call::READ_BACK;
 use crate::engine::protocol::{Requests, Troubles};
 use crate::engine::rate::Api;
@@ -242,6 +242,7 @@ pub struct JobTelemetry {
     pub written: Meter,
     /// Ten minutes of reading, in steps of five seconds.
     pub history: Ring<120>,
+    trail: Trail,
     /// Of GetSnapshotBlock.
     pub get: Latency,
     /// Of PutSnapshotBlock.
@@ -272,6 +273,7 @@ impl JobTelemetry {
             read_back: Bytes::ZERO,
             written: Meter::new(now),
             history: Ring::new(Duration::from_secs(5), now),
+            trail: Trail::new(),
             get: Latency::new(now),
             put: Latency::new(now),
             list: Latency::new(now),
@@ -285,6 +287,12 @@ impl JobTelemetry {
     #[must_use]
     pub fn quickest(&self) -> Option<Duration> {
         [&self.get, &self.put].into_iter().filter_map(Latency::quickest).reduce(|get, put| get + put)
+    }
+
+    /// How fast it reads, for whoever asks how long it still takes.
+    #[must_use]
+    pub fn lately(&self, now: Instant) -> Option<Lately> {
+        self.trail.lately(self.read.total(), now)
     }
 
     /// A log for a new lane.
@@ -317,6 +325,7 @@ impl JobTelemetry {
         self.lanes = lanes;
         self.read.tick(now);
         self.written.tick(now);
+        self.trail.push(self.read.total(), now);
         self.history.push(self.read.fast().0, now);
         for segment in self.segments.values_mut() {
             segment.meter.tick(now);

@@ -12,4 +12,4 @@ mod tests;
 
 pub use self::job::{Flight, JobTelemetry, LaneLog, SegmentView, Target, Writing};
 pub use self::process::{Process, memory_ceiling};
-pub use self::series::{Latency, Meter, Ring};
+pub use self::series::{Lately, Latency, Meter, Ring, Trail};

@@ -98,6 +98,67 @@ impl Meter {
     }
 }
 
+/// How fast it went lately: over about ten seconds, and over about thirty. Where the two differ, it has just changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lately {
+    /// What it is like now.
+    pub recent: Rate,
+    /// Less shaken by a single slow answer.
+    pub longer: Rate,
+}
+
+/// What went through until each of the last thirty seconds. Unlike an average that fades, it forgets what was before.
+#[derive(Debug, Clone)]
+pub struct Trail(VecDeque<(Instant, u64)>);
+
+impl Trail {
+    const RECENT: Duration = Duration::from_secs(10);
+    const LONGER: Duration = Duration::from_secs(30);
+    /// Below this nothing is said: the first answers come together.
+    const LEAST: Duration = Duration::from_secs(5);
+    const EVERY: Duration = Duration::from_secs(1);
+    const MOST: usize = 32;
+
+    /// Nothing went through yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(VecDeque::with_capacity(Self::MOST))
+    }
+
+    /// So much went through until now; it begins with the first that did.
+    pub fn push(&mut self, total: Bytes, now: Instant) {
+        match self.0.back() {
+            None if total.0 == 0 => return,
+            Some((last, _)) if now.saturating_duration_since(*last) < Self::EVERY => return,
+            _ => {}
+        }
+        if self.0.len() == Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, total.0));
+    }
+
+    /// How fast it went, when that can be said.
+    #[must_use]
+    pub fn lately(&self, total: Bytes, now: Instant) -> Option<Lately> {
+        let first = self.0.front()?;
+        (now.saturating_duration_since(first.0) >= Self::LEAST).then(|| Lately {
+            recent: self.over(Self::RECENT, total, now),
+            longer: self.over(Self::LONGER, total, now),
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    fn over(&self, span: Duration, total: Bytes, now: Instant) -> Rate {
+        let old = |(at, _): &&(Instant, u64)| now.saturating_duration_since(*at) >= span;
+        let from = self.0.iter().rev().find(old).or_else(|| self.0.front());
+        from.map_or(Rate(0.0), |(at, before)| {
+            let seconds = now.saturating_duration_since(*at).as_secs_f64().max(0.001);
+            Rate(total.0.saturating_sub(*before) as f64 / seconds)
+        })
+    }
+}
+
 /// One value for each stretch of time, the latest `N`: what a sparkline draws. A stretch that saw several
 /// values keeps their mean, one that saw none repeats the last.
 #[derive(Debug, Clone)]

@@ -17,6 +17,9 @@ pub struct Facts {
     pub runs_in: RunsIn,
     /// What floe runs on.
     pub host: Host,
+    /// Whether FIPS endpoints are used.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fips: bool,
     /// Prices that AWS told, of the regions in play.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<Live>,

@@ -18,7 +18,7 @@ use crate::units::{BLOCK_BYTES, Bytes};
 
 pub(super) use cost::cost;
 pub(super) use memory::memory;
-pub(super) use time::time;
+pub(super) use time::{seconds_aside, time};
 
 /// What one item of this source weighs on its way.
 #[must_use]

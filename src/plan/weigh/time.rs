@@ -2,7 +2,8 @@
 //! on the same route reached.
 //!
 //! Each limit is a rate in blocks a second with a name. Where jobs went this way before, the spread of their rates is
-//! the range; else it is what a service gives at its worst.
+//! the range, and what they took beside their blocks is what this one takes; else the range goes from a service that
+//! is done as soon as it is told to one that takes its time.
 
 use crate::bandwidth::Bandwidth;
 use crate::plan::alternatives::clock;
@@ -13,12 +14,25 @@ use crate::plan::model::{
 use crate::store::routes::Past;
 use crate::units::{BLOCK_BYTES, Bytes, Sure};
 
-/// Seconds that start, canary, completion and listing back take beside the blocks.
-const FIXED_SECONDS: f64 = 4.0;
+/// Seconds that opening, canary and completion take beside the blocks, at best and at worst, until a job went this way:
+/// nobody publishes how long a snapshot is completing.
+const ASIDE: (f64, f64) = (0.1, 6.0);
+/// The same where no snapshot is made: a file is synced and renamed, an upload is completed.
+const ASIDE_OF_OTHERS: (f64, f64) = (0.0, 3.0);
+/// Seconds that a page takes of a result that is listed back, at best and at worst; they come one after another.
+const PAGE_BACK: (f64, f64) = (0.001, 0.1);
+/// Blocks of such a page.
+const PAGE_BACK_BLOCKS: f64 = 5_000.0;
 /// A request over a distance, seconds, until this route has been measured.
 const ASSUMED_LATENCY: f64 = 0.1;
+/// How much of that it may be at best: a neighbouring region is nearer than the far side of the world.
+const ASSUMED_BEST: f64 = 0.6;
 /// What the service gives at worst, as a share of the quota: the slack of the high end.
 const SLACK: f64 = 1.19;
+/// What it takes at best of what the past says: the best of a few jobs is not the best there is.
+const PAST_BEST: f64 = 0.93;
+/// A limiter begins with the tokens of so many seconds: they are spent at once.
+const HEAD_START: f64 = 0.1;
 /// The range is never wider: a user plans a night with it.
 const WIDEST: f64 = 2.0;
 /// What one core does with a block beside hashing it: TLS, HTTP, copying, the ledger; MiB a second (benchmarks of
@@ -27,8 +41,43 @@ const REST_PER_CORE: f64 = 1350.0;
 /// An earlier job says something about one of at most so many times its size: below, what it took was mostly its start.
 const SAYS_UP_TO: u64 = 16;
 
-/// A limit: blocks a second, and what it is.
-type Limit = (f64, String);
+/// How sure a limit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// A quota, or what was asked for: it is never exceeded.
+    Fixed,
+    /// As measured in earlier jobs.
+    Measured,
+    /// Assumed.
+    Guessed,
+}
+
+impl Known {
+    /// What it takes at best and at worst, of what it takes by the figures.
+    const fn spread(self) -> (f64, f64) {
+        match self {
+            Self::Fixed => (1.0, SLACK),
+            Self::Measured => (PAST_BEST, SLACK),
+            Self::Guessed => (ASSUMED_BEST, SLACK),
+        }
+    }
+}
+
+/// A limit: blocks a second, how sure that is, and what it is.
+type Limit = (f64, Known, String);
+
+/// Seconds: at best, and at worst.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    low: f64,
+    high: f64,
+}
+
+impl Span {
+    fn add(&mut self, low: f64, high: f64) {
+        (self.low, self.high) = (self.low + low, self.high + high.max(low));
+    }
+}
 
 /// How long.
 #[must_use]
@@ -36,34 +85,99 @@ pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices, facts: &Fa
     if !items.iter().any(ItemPlan::is_read) {
         return by_service(options);
     }
-    let (mut low, mut high) = (0.0, 0.0);
-    let mut bound: Limit = (f64::INFINITY, String::new());
+    let mut span = Span::default();
+    let mut bound: Limit = (f64::INFINITY, Known::Fixed, String::new());
     for item in items.iter().filter(|item| item.is_read()) {
-        #[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
-        let blocks = item.source.blocks.value.0 as f64;
-        let limits = limits(item, options, choices, facts);
-        // Of equal limits the last one named binds: the put, which is what a user can least change.
-        let slowest = limits.into_iter().reduce(|a, b| if b.0 <= a.0 { b } else { a });
-        let slowest = slowest.unwrap_or_else(|| (f64::INFINITY, String::new()));
-        let mut took = blocks / slowest.0;
-        if options.verify == Verify::Full && item.destinations.iter().any(is_snapshot) {
-            took += blocks / choices.get_per_second.min(lanes(choices, facts).0);
-        }
-        low += took;
-        high += took.max(blocks / worst(item, facts).unwrap_or(f64::INFINITY)) * SLACK;
+        let slowest = slowest(item, options, choices, facts);
+        moving(&mut span, item, options, choices, facts, &slowest);
         if slowest.0 < bound.0 {
             bound = slowest;
         }
     }
+    aside(&mut span, items, options, facts);
     let sure = items.iter().map(|item| item.source.blocks.sure).fold(Sure::Estimate, Sure::and);
-    let fixed = fixed(items, facts);
-    let low = low + fixed;
     TimeEstimate {
-        low_seconds: low,
-        high_seconds: (high + FIXED_SECONDS * SLACK).min(low * WIDEST).max(low),
-        bound_by: bound.1,
+        low_seconds: span.low,
+        high_seconds: span.high.min(span.low * WIDEST).max(span.low),
+        bound_by: bound.2,
         sure,
     }
+}
+
+fn slowest(item: &ItemPlan, options: &Options, choices: &Choices, facts: &Facts) -> Limit {
+    let limits = limits(item, options, choices, facts);
+    // Of equal limits the last one named binds: the put, which is what a user can least change.
+    let slowest = limits.into_iter().reduce(|a, b| if b.0 <= a.0 { b } else { a });
+    slowest.unwrap_or_else(|| (f64::INFINITY, Known::Guessed, String::new()))
+}
+
+/// From the first block to the last, and their way back where each is read again.
+#[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
+fn moving(
+    span: &mut Span,
+    item: &ItemPlan,
+    options: &Options,
+    choices: &Choices,
+    facts: &Facts,
+    (rate, known, _): &Limit,
+) {
+    let blocks = item.source.blocks.value.0 as f64;
+    let (best, worst) = known.spread();
+    let took = blocks / rate;
+    let slowest = blocks / slowest_before(item, facts).unwrap_or(f64::INFINITY);
+    span.add((took - HEAD_START).max(0.0) * best, took.max(slowest) * worst);
+    if options.verify == Verify::Full && item.destinations.iter().any(is_snapshot) {
+        let back = lanes(choices, facts);
+        let (rate, known) =
+            if back.0 < choices.get_per_second { (back.0, back.1) } else { (choices.get_per_second, Known::Fixed) };
+        let (best, worst) = known.spread();
+        span.add(blocks / rate * best, blocks / rate * worst);
+    }
+}
+
+/// Start and end, beside the blocks: as earlier jobs on the route had them, else as assumed; and the pages of what is
+/// listed back, beyond what those jobs had to list.
+#[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
+fn aside(span: &mut Span, items: &[ItemPlan], options: &Options, facts: &Facts) {
+    let read = || items.iter().filter(|item| item.is_read());
+    let past = match items {
+        [item] => aside_before(item, facts),
+        _ => None,
+    };
+    let assumed = if read().flat_map(|item| &item.destinations).any(is_snapshot) { ASIDE } else { ASIDE_OF_OTHERS };
+    let ((low, high), listed) = past.map_or((assumed, 0.0), |(low, high, blocks)| ((low, high), blocks));
+    span.add(low, high);
+    if options.verify != Verify::None {
+        let back: f64 = read()
+            .map(|item| {
+                let results = item.destinations.iter().filter(|to| is_snapshot(to)).count();
+                item.source.blocks.value.0 as f64 * results as f64
+            })
+            .sum();
+        let pages = ((back - listed).max(0.0) / PAGE_BACK_BLOCKS).ceil();
+        span.add(pages * PAGE_BACK.0, pages * PAGE_BACK.1);
+    }
+}
+
+/// What a running job still takes when its last block is there: the middle of what was assumed, by its magnitude.
+#[must_use]
+pub fn seconds_aside(items: &[ItemPlan], options: &Options, facts: &Facts) -> f64 {
+    let mut span = Span::default();
+    aside(&mut span, items, options, facts);
+    (span.low.max(0.01) * span.high).sqrt()
+}
+
+/// What earlier jobs on this route took beside their blocks, at best and at worst, and how many blocks the smallest of
+/// them had.
+#[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
+fn aside_before(item: &ItemPlan, facts: &Facts) -> Option<(f64, f64, f64)> {
+    let known = || usable(item, facts).filter(|past| past.moving > 0.0 && past.seconds >= past.moving);
+    let beside = |past: &Past| past.seconds - past.moving;
+    let low = known().map(beside).reduce(f64::min)?;
+    let high = known().map(beside).reduce(f64::max)?;
+    let blocks = known().map(|past| past.blocks.0).min()? as f64;
+    // Half as much and twice as much: a few calls, each with its own luck.
+    Some((low / 2.0, high * 2.0, blocks))
 }
 
 /// What AWS makes alone.
@@ -77,29 +191,26 @@ fn by_service(options: &Options) -> TimeEstimate {
     TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by, sure: Sure::Unknown }
 }
 
-/// Start and end: what the quickest earlier job on the route took in all is more than its own, so no job is said to take
-/// longer than that for nothing.
-fn fixed(items: &[ItemPlan], facts: &Facts) -> f64 {
-    match items {
-        [item] if usable(item, facts).next().is_some() => FIXED_SECONDS / 2.0,
-        _ => FIXED_SECONDS,
-    }
-}
-
 /// Earlier jobs on this route that say something about one of this size.
 fn usable<'a>(item: &ItemPlan, facts: &'a Facts) -> impl Iterator<Item = &'a Past> {
     let blocks = item.source.blocks.value.0;
     facts.past.iter().filter(move |past| past.seconds > 0.0 && blocks <= past.blocks.0.saturating_mul(SAYS_UP_TO))
 }
 
+/// Blocks a second while they moved.
 #[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
 fn rate(past: &Past) -> f64 {
-    past.blocks.0 as f64 / past.seconds
+    past.blocks.0 as f64 / if past.moving > 0.0 { past.moving } else { past.seconds }
+}
+
+/// Rates of earlier jobs that were free to go as fast as they could.
+fn rates<'a>(item: &ItemPlan, facts: &'a Facts) -> impl Iterator<Item = f64> {
+    usable(item, facts).filter(|past| !past.capped).map(rate)
 }
 
 /// The slowest that this route was.
-fn worst(item: &ItemPlan, facts: &Facts) -> Option<f64> {
-    usable(item, facts).map(rate).reduce(f64::min)
+fn slowest_before(item: &ItemPlan, facts: &Facts) -> Option<f64> {
+    rates(item, facts).reduce(f64::min)
 }
 
 /// What the lanes carry, by the latency that was measured on this route, else by an assumed one.
@@ -110,23 +221,26 @@ fn lanes(choices: &Choices, facts: &Facts) -> Limit {
         Some(ms) => {
             // A lane that waits for nothing still takes its turn at the cores.
             let seconds = (ms / 1000.0).max(0.001);
-            (f64::from(lanes) / seconds, format!("{lanes} lanes at {ms:.0} ms, as measured on this route"))
+            let text = format!("{lanes} lanes at {ms:.0} ms, as measured on this route");
+            (f64::from(lanes) / seconds, Known::Measured, text)
         }
-        None => (f64::from(lanes) / ASSUMED_LATENCY, format!("{lanes} lanes at an assumed 100 ms")),
+        None => (f64::from(lanes) / ASSUMED_LATENCY, Known::Guessed, format!("{lanes} lanes at an assumed 100 ms")),
     }
 }
 
 fn limits(item: &ItemPlan, options: &Options, choices: &Choices, facts: &Facts) -> Vec<Limit> {
     let mut all = vec![lanes(choices, facts)];
     all.extend(machine(item, &facts.host));
-    let reached = usable(item, facts).map(rate).reduce(f64::max);
-    if let Some(best) = reached {
-        let (jobs, s) = (usable(item, facts).count(), if usable(item, facts).count() == 1 { "" } else { "s" });
-        all.push((best, format!("what {jobs} earlier job{s} on this route reached, {} MiB/s", per_second(best / 2.0))));
+    if let Some(best) = rates(item, facts).reduce(f64::max) {
+        let jobs = rates(item, facts).count();
+        let s = if jobs == 1 { "" } else { "s" };
+        let text = format!("what {jobs} earlier job{s} on this route reached, {} MiB/s", per_second(best / 2.0));
+        all.push((best, Known::Measured, text));
     }
     if item.source.kind.is_snapshot() {
         let get = choices.get_per_second;
-        all.push((get, quota(facts, "L-028ACFB9", &format!("Get/s per snapshot, {}", per_second(get)), ", fixed")));
+        let text = quota(facts, "L-028ACFB9", &format!("Get/s per snapshot, {}", per_second(get)), ", fixed");
+        all.push((get, Known::Fixed, text));
     }
     if item.destinations.iter().any(is_snapshot) {
         let put = choices.put_per_second;
@@ -135,13 +249,14 @@ fn limits(item: &ItemPlan, options: &Options, choices: &Choices, facts: &Facts) 
         all.push(if share < put {
             let account = per_second(choices.put_per_account);
             let text = format!("Put/s per account, {account} for {sharing} destinations");
-            (share, quota(facts, "L-AFAE1BE8", &text, ""))
+            (share, Known::Fixed, quota(facts, "L-AFAE1BE8", &text, ""))
         } else {
-            (put, quota(facts, "L-1774F84A", &format!("Put/s per snapshot, {}", per_second(put)), ", fixed"))
+            let text = format!("Put/s per snapshot, {}", per_second(put));
+            (put, Known::Fixed, quota(facts, "L-1774F84A", &text, ", fixed"))
         });
     }
     if let Some(limit) = options.bandwidth.as_ref().and_then(Bandwidth::least) {
-        all.push((blocks_of(limit, item), format!("--bandwidth {}", said(options))));
+        all.push((blocks_of(limit, item), Known::Fixed, format!("--bandwidth {}", said(options))));
     }
     all
 }
@@ -170,7 +285,7 @@ fn machine(item: &ItemPlan, host: &Host) -> Vec<Limit> {
     if host.cores > 0 && host.sha256 > 0.0 {
         let per_core = 1.0 / (1.0 / host.sha256 + 1.0 / REST_PER_CORE);
         let text = format!("CPU: {} cores, SHA-256 at {} MiB/s each", host.cores, per_second(host.sha256));
-        all.push((per_core * f64::from(host.cores) * 2.0, text));
+        all.push((per_core * f64::from(host.cores) * 2.0, Known::Measured, text));
     }
     if let (Some(gbit), Some(kind)) = (host.network, &host.kind) {
         let remote = item.destinations.iter().filter(|to| to.region.is_some()).count();
@@ -178,7 +293,7 @@ fn machine(item: &ItemPlan, host: &Host) -> Vec<Limit> {
         let ways = f64::from(u32::try_from(remote).unwrap_or(u32::MAX).max(reads).max(1));
         // In and out have the baseline each.
         let mib = gbit * 1e9 / 8.0 / (1024.0 * 1024.0);
-        all.push((mib * 2.0 / ways, format!("network of {kind}, {gbit} Gbit/s all the time")));
+        all.push((mib * 2.0 / ways, Known::Fixed, format!("network of {kind}, {gbit} Gbit/s all the time")));
     }
     all
 }

@@ -117,6 +117,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("archives ", "List archives: archives s3://bucket/prefix/"),
     ("filter ", "Filter the list: filter name:web size:>100GiB"),
     ("set theme ", "terminal, dark, light, colour-blind or mono"),
+    ("prices live", "Plans calculate with what AWS lists now (pricing:GetProducts, free, kept for seven days)"),
+    ("prices table", "Plans calculate with the table that floe ships"),
     ("set legend", "Show or hide the legend"),
     ("set ascii", "Plain ASCII borders and glyphs, or not"),
 ];
@@ -245,10 +247,23 @@ fn obey(model: &mut Model, text: &str, doc: &str, now: Now) -> Vec<Effect> {
             model.memory.legend = Some(!model.memory.legend.unwrap_or(true));
             return vec![Effect::Remember(model.memory.clone())];
         }
+        "prices live" | "prices table" => return prices(model, text.ends_with("live"), now),
         "set ascii" => model.theme.ascii = !model.theme.ascii,
         _ => model.refuse(now, format!("one word more: {doc}")),
     }
     Vec::new()
+}
+
+/// Which prices plans calculate with from now on; the one that is open is made again with them.
+fn prices(model: &mut Model, live: bool, now: Now) -> Vec<Effect> {
+    let from = if live { "what AWS lists now" } else { "the table that floe ships" };
+    model.say(now, format!("plans calculate with {from}"));
+    let mut effects = vec![Effect::LivePrices(live)];
+    let open = model.plan.operation.clone().filter(|_| model.screen == Screen::Plan && !model.plan.is_started());
+    if let Some(operation) = open {
+        effects.extend(crate::tui::screen::plan::open(model, operation, now));
+    }
+    effects
 }
 
 /// Marks every row that a filter finds, shown or not.

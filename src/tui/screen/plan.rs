@@ -16,6 +16,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 use crate::address::Address;
 use crate::engine::protocol::{Answer, Command};
 use crate::error::Error;
+use crate::inventory::SnapshotRow;
 use crate::plan::{Knobs, Level, Operation, Plan};
 use crate::tui::action::{Action, Danger, Scope, always};
 use crate::tui::clock::Now;
@@ -101,6 +102,8 @@ pub struct State {
     number: u64,
     /// How far it is.
     pub stage: Stage,
+    /// What is known before AWS has answered: shown while the plan is made, and never run.
+    pub preview: Option<Box<Plan>>,
     /// The knob that the arrows turn.
     pub knob: Knob,
     /// What lies over the figures.
@@ -117,6 +120,12 @@ impl State {
         }
     }
 
+    /// Whether the plan that is shown runs.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        matches!(&self.stage, Stage::Here(sheets) if sheets.started)
+    }
+
     fn sheets(&mut self) -> Option<&mut Sheets> {
         match &mut self.stage {
             Stage::Here(sheets) => Some(sheets),
@@ -130,10 +139,27 @@ pub fn open(model: &mut Model, operation: Operation, now: Now) -> Vec<Effect> {
     let _ = now;
     let number = model.number();
     let knob = model.plan.knob;
-    model.plan =
-        State { operation: Some(operation.clone()), number, stage: Stage::Making, knob, sheet: Sheet::default() };
+    let known = known(model, &operation);
+    model.plan = State {
+        operation: Some(operation.clone()),
+        number,
+        stage: Stage::Making,
+        preview: None,
+        knob,
+        sheet: Sheet::default(),
+    };
     model.go(Screen::Plan);
-    vec![Effect::MakePlan { number, operation: Box::new(operation) }]
+    vec![Effect::MakePlan { number, operation: Box::new(operation), known }]
+}
+
+/// What the lists know of its sources.
+fn known(model: &Model, operation: &Operation) -> Vec<SnapshotRow> {
+    let rows = &model.catalog.snapshots;
+    let row = |from: &Address| match from {
+        Address::Snapshot(_, id) => rows.find(id).and_then(|at| rows.get(at)).cloned(),
+        _ => None,
+    };
+    operation.sources.iter().filter_map(row).collect()
 }
 
 const HERE: Scope = Scope::Screen(Screen::Plan);
@@ -428,7 +454,11 @@ fn run(model: &mut Model, now: Now) -> Vec<Effect> {
 
 fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
     match msg {
+        Msg::Previewed(number, plan) if *number == model.plan.number && matches!(model.plan.stage, Stage::Making) => {
+            model.plan.preview = Some(plan.clone());
+        }
         Msg::Planned(number, result) if *number == model.plan.number && matches!(model.plan.stage, Stage::Making) => {
+            model.plan.preview = None;
             let allowed = |plan: &Plan| model.rules.check_plan(plan, model.sandbox);
             model.plan.stage = match result.as_ref().map_err(Clone::clone).and_then(|p| allowed(p).map(|()| p)) {
                 Ok(plan) => Stage::Here(Box::new(Sheets {

@@ -9,12 +9,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::world_rows::{self, Row, Standing};
+use crate::aws::{BILL_REQUEST, Billed};
+use crate::error::Result;
 use crate::inventory::Origin;
 use crate::tui::action::{Action, Danger, Scope};
 use crate::tui::catalog::Ref;
 use crate::tui::clock::Now;
+use crate::tui::effect::Effect;
+use crate::tui::gate::Gate;
 use crate::tui::list::List;
 use crate::tui::model::Model;
+use crate::tui::overlay::{Overlay, confirm};
 use crate::tui::screen::{ListLayout, Page, Screen, listing, world_panels};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
@@ -29,12 +34,14 @@ pub struct State {
     pub list: List,
     /// The rows, as of the last message.
     pub rows: Vec<Row>,
+    /// What Cost Explorer said was billed.
+    pub billed: Option<Billed>,
 }
 
 impl Default for State {
     /// What costs most first.
     fn default() -> Self {
-        Self { list: List::sorted_by(world_rows::COST, true), rows: Vec::new() }
+        Self { list: List::sorted_by(world_rows::COST, true), rows: Vec::new(), billed: None }
     }
 }
 
@@ -92,6 +99,17 @@ pub const ACTIONS: &[Action] = &[
         },
     },
     Action {
+        id: "world.bill",
+        title: "bill",
+        keys: &["$"],
+        scope: Scope::Screen(Screen::World),
+        danger: Danger::Look,
+        hint: 7,
+        doc: "Ask Cost Explorer what snapshots were billed in the last 30 days; a cent, said first.",
+        disabled: |m| m.world.rows.is_empty().then(|| "no region has answered yet".to_owned()),
+        run: ask_bill,
+    },
+    Action {
         id: "world.copy",
         title: "copy command",
         keys: &["y"],
@@ -106,6 +124,39 @@ pub const ACTIONS: &[Action] = &[
         },
     },
 ];
+
+/// Says the price of the question, and asks it when that is accepted.
+fn ask_bill(model: &mut Model, now: Now) -> Vec<Effect> {
+    let account =
+        model.profile().map_or_else(|| "this account".to_owned(), |profile| format!("the account of {profile}"));
+    model.overlays.push(Overlay::Confirm(confirm::State {
+        title: format!("Ask Cost Explorer for {BILL_REQUEST}?"),
+        lines: vec![
+            format!("What snapshots of {account} were billed in the last 30 days, by region."),
+            format!("AWS charges {BILL_REQUEST} for the question (ce:GetCostAndUsage). It reads, it changes nothing."),
+        ],
+        accept: confirm::Accept::Key('y'),
+        gate: Gate::opened(now),
+        others: Vec::new(),
+        then: |model, now| {
+            model.say(now, "asking Cost Explorer");
+            vec![Effect::AskBill(model.profile().cloned())]
+        },
+    }));
+    Vec::new()
+}
+
+/// The bill is here, or why there is none.
+pub fn billed(model: &mut Model, told: &Result<Billed>, now: Now) {
+    match told {
+        Ok(billed) => {
+            let days = format!("{} to {}", billed.from, billed.until);
+            model.say(now, format!("snapshots were billed {} from {days}, all regions", billed.total()));
+            model.world.billed = Some(billed.clone());
+        }
+        Err(error) => model.trouble(now, error.clone()),
+    }
+}
 
 /// The door.
 pub const PAGE: Page = Page {

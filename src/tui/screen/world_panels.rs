@@ -3,7 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::aws::Billed;
 use crate::engine::protocol::{JobState, JobStatus};
+use crate::ids::Region;
 use crate::tui::catalog::Load;
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
@@ -210,6 +212,14 @@ pub fn draw_transfers(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme
     }
 }
 
+/// What Cost Explorer said of a region.
+fn billed(told: &Billed, region: &Region) -> String {
+    let usd = told.regions.get(region).copied().unwrap_or(Usd(0.0));
+    let sure = if told.estimated { "≈" } else { "=" };
+    let all = told.total();
+    format!("snapshots {sure} {usd} of {all} in the 30 days to {} (Cost Explorer)", told.until)
+}
+
 /// Draws the region under the cursor.
 pub fn draw_region(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     if area.height == 0 {
@@ -258,7 +268,8 @@ pub fn draw_region(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, n
         ("prices", format!("snapshots {} · table of {}", gib(prices.snapshot_month(&origin.region)), prices.as_of)),
     ];
     let _ = now;
-    for (n, (label, value)) in (0u16..inner.height).zip(lines) {
+    let billed = model.world.billed.as_ref().map(|told| ("billed", billed(told, &origin.region)));
+    for (n, (label, value)) in (0u16..inner.height).zip(billed.into_iter().chain(lines)) {
         let at = Rect { y: inner.y + n, height: 1, ..inner };
         put(at.x + 1, label, theme.style(Role::Dim), at, buf);
         put(at.x + 13, &text::clip(&value, usize::from(at.width).saturating_sub(14)), theme.style(Role::Text), at, buf);

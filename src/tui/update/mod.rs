@@ -98,6 +98,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Msg::Billed(told) => {
+            crate::tui::screen::world::billed(model, told, now);
+            Vec::new()
+        }
         Msg::Copies(copies) => {
             model.copies.clone_from(copies);
             Vec::new()
@@ -128,7 +132,12 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
         }
         Msg::Closing => vec![Effect::Quit],
         Msg::RemovalPlanned(..) | Msg::Removing(..) | Msg::Removed(..) | Msg::Restored(_) | Msg::Audit(_) => Vec::new(),
-        Msg::Planned(..) | Msg::Answered(..) | Msg::Archives(..) | Msg::Inspected(..) | Msg::Tick => Vec::new(),
+        Msg::Previewed(..)
+        | Msg::Planned(..)
+        | Msg::Answered(..)
+        | Msg::Archives(..)
+        | Msg::Inspected(..)
+        | Msg::Tick => Vec::new(),
         Msg::Judged(..) => Vec::new(),
     };
     if !matches!(msg, Msg::Key(_) | Msg::Mouse(_) | Msg::Work) {

@@ -106,8 +106,8 @@ fn time(plan: &Plan) -> Vec<String> {
         machine(plan),
         String::new(),
         format!("bound by   {}", plan.time.bound_by),
-        format!("at best    blocks ÷ what binds + 4 s to start and end   = {}", clock(plan.time.low_seconds)),
-        format!("at worst   19 % more: what the service gave at its worst = {}", clock(plan.time.high_seconds)),
+        format!("at best    blocks ÷ what binds, done once it is told to be  = {}", clock(plan.time.low_seconds)),
+        format!("at worst   19 % more, some seconds to end, twice the best   = {}", clock(plan.time.high_seconds)),
     ]
 }
 

@@ -25,6 +25,9 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, _: Now) 
         Stage::Nothing => {
             message(area, buf, theme, "Plan", &["There is no plan yet.", "c on a snapshot plans a copy of it."])
         }
+        Stage::Making if let Some(early) = &model.plan.preview => {
+            plan(model, early, early, area, buf, theme);
+        }
         Stage::Making => {
             let of = model.plan.operation.as_ref().map(command_of).unwrap_or_default();
             message(
@@ -102,7 +105,8 @@ fn plan(model: &Model, made: &Plan, shown: &Plan, area: Rect, buf: &mut Buffer, 
     }
     checks_panel(shown, &checks, take(3), buf, theme);
     what_if(model.plan.knob, made, shown, take(4), buf, theme);
-    notes(shown, take(5), buf, theme);
+    let early = matches!(model.plan.stage, Stage::Making);
+    notes(shown, early, take(5), buf, theme);
 }
 
 pub(super) fn span(theme: &Theme, role: Role, text: impl Into<String>) -> Span<'static> {
@@ -319,8 +323,16 @@ pub fn consequence(plan: &Plan) -> String {
     format!("Would {}, spend about {}.", parts.join(", "), plan.cost.once.value)
 }
 
-fn notes(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+fn notes(plan: &Plan, early: bool, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let rows: Vec<Vec<Span<'static>>> = match plan.refusal() {
+        _ if early => vec![
+            vec![span(theme, Role::Warn, "◐ A preview, from what is known here: AWS is being asked.")],
+            vec![span(
+                theme,
+                Role::Dim,
+                "Sizes, keys, quotas and checks follow; S starts nothing before they are here.",
+            )],
+        ],
         Some(error) => vec![
             vec![span(theme, Role::Bad, format!("✗ Cannot start: {}", error.what))],
             vec![span(theme, Role::Accent, error.todo.map(|t| format!("→ {t}")).unwrap_or_default())],

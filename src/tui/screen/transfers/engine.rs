@@ -3,6 +3,8 @@
 //! While a job runs they stand beside what was predicted; when it is over, the same panel is the comparison
 //! of what was said with what was measured.
 
+use std::cmp::Ordering;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -302,14 +304,14 @@ fn measured(job: &JobStatus) -> Vec<Gauge> {
             "{} · said {} {}",
             clock(took),
             time_span(said.seconds_low, said.seconds_high),
-            verdict(took <= said.seconds_high)
+            beside(said.beside(took))
         ),
         7,
     );
     for (gauge, good) in [
         (&mut memory, job.peak_rss <= said.memory),
         (&mut money, job.spent.0 <= said.cost.0 * 1.02),
-        (&mut time, took <= said.seconds_high),
+        (&mut time, said.beside(took).is_eq()),
     ] {
         gauge.fill = if good { Role::Gauge } else { Role::Warn };
     }
@@ -337,6 +339,15 @@ fn measured(job: &JobStatus) -> Vec<Gauge> {
     });
     let proof = Gauge::new("PROOF", None, evidence.collect::<Vec<_>>().join(" · "), 5);
     vec![memory, money, time, rate, proof, requests, errors(job)]
+}
+
+/// Quicker than said is no tick either: the plan was wrong.
+const fn beside(range: Ordering) -> &'static str {
+    match range {
+        Ordering::Less => "! quicker",
+        Ordering::Equal => "✓",
+        Ordering::Greater => "! slower",
+    }
 }
 
 const fn verdict(good: bool) -> &'static str {
