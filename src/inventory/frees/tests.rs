@@ -316,19 +316,14 @@ fn who_is_hidden_or_copied_makes_it_at_most() {
 
 #[test]
 fn the_bin_and_the_archive_tier_go_on_billing() {
-    let mut world = World::new(3);
-    world.volume(None);
-    world.snapshot(0);
-    let mut row = world.snaps[0].row.clone();
     let now: jiff::Timestamp = "2026-11-20T00:00:00Z".parse().unwrap();
-    assert_eq!(billed_until(&row, None, None, now), Billed::AtOnce);
+    assert_eq!(billed_until(Tier::Standard, None, None, now), Billed::AtOnce);
     let day = |billed: Billed| match billed {
         Billed::Until { day, .. } => day.strftime("%Y-%m-%d").to_string(),
         other => format!("{other:?}"),
     };
-    assert_eq!(day(billed_until(&row, Some(28), None, now)), "2026-12-18");
-    row.tier = Tier::Archive;
-    assert_eq!(billed_until(&row, Some(28), None, now), Billed::Unknown);
+    assert_eq!(day(billed_until(Tier::Standard, Some(28), None, now)), "2026-12-18");
+    assert_eq!(billed_until(Tier::Archive, Some(28), None, now), Billed::Unknown);
     let archived = "2026-10-01T00:00:00Z".parse().ok();
-    assert_eq!(day(billed_until(&row, Some(28), archived, now)), "2026-12-30");
+    assert_eq!(day(billed_until(Tier::Archive, Some(28), archived, now)), "2026-12-30");
 }
