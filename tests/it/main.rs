@@ -24,6 +24,7 @@ mod frees;
 mod guards;
 mod hostile;
 mod house;
+mod hunted;
 mod images;
 mod inspect;
 mod inventory;

@@ -100,6 +100,7 @@ async fn with_any_one_question_denied_nothing_turns_into_an_orphan() {
 fn region(volumes: usize) -> String {
     format!(
         r#"version = 1
+seed = 7
 [[account]]
 id = "123456789012"
 alias = "acme-prod"
