@@ -3,8 +3,28 @@
 //! Reads are retried by the SDK (standard mode, its retry budget being one per region); what is left is classified.
 //! Rows come back as plain values, so no SDK type leaves this room.
 
+/// The rows of one question, with those behind its tokens. `$ask` is made anew for each.
+macro_rules! all {
+    ($ask:expr, $rows:ident, $failed:expr) => {{
+        let (mut all, mut token) = (Vec::new(), None::<String>);
+        for turn in 0.. {
+            let answer = $ask.set_next_token(token.take()).send().await.map_err($failed)?;
+            all.extend(answer.$rows.unwrap_or_default());
+            token = answer.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                break;
+            }
+            if turn == super::TOKENS {
+                return Err(crate::error::Error::failed("an answer of EC2 does not end"));
+            }
+        }
+        all
+    }};
+}
+
 mod bin;
 mod images;
+mod narrow;
 mod removal;
 mod shares;
 mod types;
@@ -27,6 +47,8 @@ pub use self::removal::Receipt;
 
 /// What EC2 gives at most: calls grow with pages, not with rows.
 const PAGE: i32 = 1000;
+/// Tokens of one answer that are followed at most, where nobody asked for pages.
+const TOKENS: usize = 1_000;
 
 /// One page of a describe and the token of the next.
 #[derive(Debug, Clone)]

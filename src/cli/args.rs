@@ -380,6 +380,10 @@ pub struct Delete {
     /// Delete the snapshots of each machine image after it
     #[arg(long, conflicts_with = "plan")]
     pub with_snapshots: bool,
+    /// List the blocks of the snapshots and their neighbours: what they free together, exact where nothing branches
+    /// off; the cost of the List requests is said first
+    #[arg(long, conflicts_with = "plan")]
+    pub frees: bool,
     /// Remove also what a rule could not be answered for; the plan names each such rule
     #[arg(long, conflicts_with = "plan")]
     pub accept_unknown: bool,

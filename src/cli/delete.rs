@@ -13,13 +13,16 @@ use jiff::Timestamp;
 use super::args::{Delete, Format};
 use super::resolve::{Resolved, World};
 use super::signals::Ends;
-use super::{Code, attach, say, show_removal, table};
+use super::{Code, attach, frees, say, show_removal, table};
 use crate::address::Place;
 use crate::engine::daemon::user;
 use crate::engine::removal::{self, Judge, Remover, Report};
 use crate::error::{Error, Result};
 use crate::inventory::verdict::Policy;
-use crate::plan::removal::{self as plans, RemovalPlan, Target, Wishes};
+use crate::plan::count::Counting;
+use crate::plan::frees::Kept;
+use crate::plan::removal::{self as plans, RemovalPlan, Sets, Target, Wishes};
+use crate::units::grouped;
 
 /// Bytes of a list of addresses at most.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -32,7 +35,7 @@ pub async fn run(args: Delete, resolved: &Resolved) -> Result<Code> {
     let world = resolved.open().await?;
     let plan = match &args.plan {
         Some(path) => plans::load(path)?,
-        None => make(&args, &world, resolved).await?,
+        None => counted(make(&args, &world, resolved).await?, args.frees, &world, resolved).await?,
     };
     if let Some(other) = &args.compare {
         return show_removal::differences(&plans::load(other)?, &plan, resolved);
@@ -83,6 +86,20 @@ async fn make(args: &Delete, world: &World, resolved: &Resolved) -> Result<Remov
     resolved.tell(&clamps);
     let machine = resolved.machine(None, None)?;
     plans::make(&world.aws, &targets, wishes, limit, user(), &judge(world, resolved), &machine).await
+}
+
+/// With what its snapshots free together: from what was counted before, or counted now when that is asked for.
+async fn counted(plan: RemovalPlan, now: bool, world: &World, resolved: &Resolved) -> Result<RemovalPlan> {
+    if !now {
+        return plans::remembered(&world.aws, plan, &world.state).await;
+    }
+    let sets = Sets::of(&world.aws, &plan, Kept::of(&world.state)).await?;
+    for (region, quote) in sets.quotes().await {
+        resolved.say.note(&format!("{region}: asks at most {} List requests, {}", grouped(quote.lists), quote.usd));
+    }
+    let watch = Arc::new(Counting::default());
+    let seen = Arc::clone(&watch);
+    frees::shown((async move { sets.count(plan, &watch).await }, seen), resolved).await
 }
 
 /// Who judges: by the config's policy, and with what jobs of this state directory use.

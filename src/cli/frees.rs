@@ -22,6 +22,7 @@ use crate::inventory::verdict::{Frees, Sureness};
 use crate::plan;
 use crate::plan::count::Counting;
 use crate::plan::frees::{self, Around, Kept, Quote};
+use crate::rows::Tier;
 use crate::units::{Bytes, Quantity, Sure, Usd, grouped};
 
 /// What `-o json` prints.
@@ -125,20 +126,21 @@ async fn ask(
     }
     let asked = frees::quote(&all, suspects, session.region());
     resolved.say.note(&format!("asks at most {} List requests, {}", grouped(asked.lists), asked.usd));
-    for chain in &mut chains {
-        frees::settle(session.ebs(), chain).await?;
-    }
     let kept = Kept::of(&world.state);
+    for chain in &mut chains {
+        frees::settled(session, chain, &kept).await;
+    }
     let mut rows = Vec::with_capacity(ids.len());
-    let (mut total, now) = (Frees { bytes: Bytes::ZERO, label: Sureness::Exact }, Timestamp::now());
-    let parts = shown(freed(session, &together(&chains), &kept), resolved).await?;
-    total = and(total, parts);
+    let now = Timestamp::now();
+    let mut total = shown(freed(session, &together(&chains), &kept), resolved).await?;
+    // Each tier has its own price.
+    let mut archived = Frees { bytes: Bytes::ZERO, label: Sureness::Exact };
     for id in ids {
         let Some(row) = around.row(id) else { continue };
         let own = match frees::freed_of_archived(row) {
-            Some(archived) => {
-                total = and(total, archived);
-                archived
+            Some(one) => {
+                archived = and(archived, one);
+                one
             }
             None if !chains.iter().any(|chain| chain.members.iter().any(|one| one.id == *id && one.is_listed)) => {
                 total.label = Sureness::Unknown;
@@ -151,12 +153,18 @@ async fn ask(
             address: Address::Snapshot(place, id.clone()).to_string(),
             id: id.clone(),
             frees: own,
-            usd_per_month: frees::month(own, session.region()),
+            usd_per_month: frees::month(own, row.tier, session.region()),
             billed: around.billed(row, now),
         });
     }
-    let usd_per_month = frees::month(total, session.region());
-    Ok(Report { snapshots: rows, frees: total, usd_per_month, asked, notes: around.notes.clone() })
+    let month = |frees, tier| frees::month(frees, tier, session.region());
+    let (standard, apart) = (month(total, Tier::Standard), month(archived, Tier::Archive));
+    let usd_per_month = if archived.bytes == Bytes::ZERO {
+        standard
+    } else {
+        Quantity { value: Usd(standard.value.0 + apart.value.0), sure: standard.sure.and(apart.sure) }
+    };
+    Ok(Report { snapshots: rows, frees: and(total, archived), usd_per_month, asked, notes: around.notes.clone() })
 }
 
 /// Both together; as sure as the less sure one.
@@ -181,10 +189,10 @@ fn freed<'a>(
 }
 
 /// Shows how far it is while it asks.
-async fn shown(
-    (asking, watch): (impl Future<Output = Result<Frees>>, Arc<Counting>),
+pub(super) async fn shown<T>(
+    (asking, watch): (impl Future<Output = Result<T>>, Arc<Counting>),
     resolved: &Resolved,
-) -> Result<Frees> {
+) -> Result<T> {
     let mut line = Line::new(resolved.say);
     let mut beat = tokio::time::interval(Duration::from_millis(250));
     tokio::pin!(asking);
@@ -212,7 +220,7 @@ fn figure(frees: Frees) -> String {
     Quantity { value: frees.bytes, sure }.to_string()
 }
 
-fn until(billed: &Billed) -> String {
+pub(super) fn until(billed: &Billed) -> String {
     match billed {
         Billed::AtOnce => "at once".to_owned(),
         Billed::Until { day, why } => format!("from {}: {why}", day.strftime("%Y-%m-%d")),

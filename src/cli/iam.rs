@@ -99,7 +99,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         sid: "SeeWhatUsesThem",
-        verbs: &[Orphans, Deck],
+        verbs: &[Orphans, Delete, Deck],
         actions: &[
             "ec2:DescribeFastSnapshotRestores",
             "ec2:DescribeImageAttribute",
@@ -117,7 +117,7 @@ const TABLE: &[Row] = &[
     // EC2 looks into these on the caller's behalf when it is asked what refers to an image.
     Row {
         sid: "SeeWhatRefersToImages",
-        verbs: &[Orphans, Deck],
+        verbs: &[Orphans, Delete, Deck],
         actions: &[
             "imagebuilder:GetContainerRecipe",
             "imagebuilder:ListContainerRecipes",
@@ -156,7 +156,7 @@ const TABLE: &[Row] = &[
     Row { sid: "CheckLineageOfDeltas", verbs: &[Plan], actions: &["ebs:ListChangedBlocks"], on: On::Snapshots },
     Row {
         sid: "CountBlocks",
-        verbs: &[Size, Frees, CopyVerb, Doctor, Deck],
+        verbs: &[Size, Frees, CopyVerb, Delete, Doctor, Deck],
         actions: &["ebs:ListChangedBlocks", "ebs:ListSnapshotBlocks"],
         on: On::Snapshots,
     },

@@ -3,10 +3,14 @@
 use std::path::Path;
 
 use super::args::Format;
+use super::frees::until;
 use super::resolve::Resolved;
 use super::table::{self, Side};
 use super::{Code, delete, say};
+use serde::Serialize;
+
 use crate::error::Result;
+use crate::inventory::frees::Billed;
 use crate::inventory::verdict::Sureness;
 use crate::plan::removal::{self as plans, Back, Item, RemovalPlan, Would};
 use crate::units::Usd;
@@ -23,10 +27,22 @@ pub fn plan(plan: &RemovalPlan, file: Option<&Path>, resolved: &Resolved) -> Res
             "made": plan.made,
             "by": plan.by,
             "summary": plan.summary(),
-            "items": plan.items,
+            "together": plan.together,
+            "items": plan.items.iter().map(|item| Shown { item, billed: item.billed(plan.made) }).collect::<Vec<_>>(),
         })),
         Format::Csv => {
-            let heads = ["would", "id", "name", "region", "frees_bytes", "frees_label", "usd_per_month", "back", "why"];
+            let heads = [
+                "would",
+                "id",
+                "name",
+                "region",
+                "frees_bytes",
+                "frees_label",
+                "usd_per_month",
+                "back",
+                "why",
+                "billed",
+            ];
             let row = |item: &Item| {
                 let frees = item.judged.frees;
                 vec![
@@ -39,12 +55,21 @@ pub fn plan(plan: &RemovalPlan, file: Option<&Path>, resolved: &Resolved) -> Res
                     item.judged.usd_per_month.map(|usd| usd.to_string()).unwrap_or_default(),
                     item.back.text(plan.made),
                     why(item),
+                    if item.would.removes() { until(&item.billed(plan.made)) } else { String::new() },
                 ]
             };
             table::csv(&heads, plan.items.iter().map(row))
         }
         Format::Table | Format::Ids | Format::Html => say::result(&text(plan, file)?),
     }
+}
+
+/// An item as the JSON of a plan shows it: with the day from which its removal is felt.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    item: &'a Item,
+    billed: Billed,
 }
 
 const fn label(sure: Sureness) -> &'static str {
@@ -138,16 +163,22 @@ fn sums(plan: &RemovalPlan, sum: &plans::Summary) -> Vec<String> {
     if sum.removed == 0 {
         return out;
     }
-    let from = match sum.billed_until {
-        Some(until) => format!(", the last of it from {} on: the Recycle Bin still bills", until.strftime("%-d %b %Y")),
-        None => String::new(),
+    let from = match (sum.billed_until, &sum.billed_why) {
+        (Some(until), Some(why)) => format!(", the last of it from {} on: {why}", until.strftime("%-d %b %Y")),
+        _ => String::new(),
     };
+    let together = if plan.together.is_empty() { "" } else { " together" };
     out.push(format!(
-        "Frees {}, {} a month (prices of {}){from}",
+        "Frees {}{together}, {} a month (prices of {}){from}",
         sum.frees.text(),
         sum.frees.money(),
         plan.prices_as_of
     ));
+    if sum.billed_unknown > 0 {
+        out.push(format!("Of {} nobody knows until when they are billed", sum.billed_unknown));
+    }
+    let notes = plan.together.iter().flat_map(|one| one.notes.iter().map(|note| format!("! {}: {note}", one.region)));
+    out.extend(notes);
     if sum.costs_usd > 0.0 {
         out.push(format!(
             "Costs about {} now: {} archived first, each block read back",

@@ -9,6 +9,7 @@ pub mod elsewhere;
 pub mod filter;
 mod find;
 pub mod frees;
+mod known;
 mod look;
 pub mod relations;
 mod remember;
@@ -20,6 +21,7 @@ pub use crate::rows::{
 };
 pub use filter::{Fields, Filter};
 pub use find::{find_image, find_snapshot};
+pub use known::{Known, known};
 pub use look::look;
 
 use std::sync::Arc;

@@ -4,11 +4,13 @@
 //! pages and retries. Memory is a word for each index of eight ranges, whatever the volumes' size. What was listed is
 //! kept on disk under what it is of: snapshots never change. Dropping a future stops it.
 
-use std::path::PathBuf;
+mod kept;
+
+use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::compare::is_unrelated;
 use super::count::{self, Counting, LISTINGS, Listing, RANGE};
@@ -21,16 +23,15 @@ use crate::inventory::frees::{Billed, Chain, Lifetimes, Stretch, Walk, billed_un
 use crate::inventory::verdict::{Frees, Sureness};
 use crate::inventory::{SnapshotRow, Tier, VolumeRow};
 use crate::rows::BinRule;
-use crate::store::StateDir;
-use crate::store::atomic;
-use crate::units::{Bytes, Digest, Quantity, Sure, Usd};
+use crate::units::{Bytes, Quantity, Sure, Usd};
+
+pub use self::kept::Kept;
+use self::kept::{Key, Kin};
 
 /// Families that are asked about for one chain; where there are more, its figures are at most.
 const ASKED_MOST: usize = 200;
 /// Pages of one list, before it is called endless.
 const PAGES_MOST: usize = 10_000;
-/// Version of what is kept on disk.
-const VERSION: u32 = 1;
 
 /// Everything in a region that figures rest on.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +44,8 @@ pub struct Around {
     pub bin: Option<Vec<VolumeId>>,
     /// Rules of the Recycle Bin; none when they could not be asked.
     pub rules: Option<Vec<BinRule>>,
+    /// Since when what is archived is.
+    pub archived: BTreeMap<SnapshotId, Timestamp>,
     /// What could not be asked, in words.
     pub notes: Vec<String>,
 }
@@ -85,6 +88,12 @@ pub async fn around(session: &Session) -> Result<Around> {
         }
         Err(error) => note("the Recycle Bin could not be listed, and may hold neighbours", &error),
     }
+    let archived = out.snapshots.iter().filter(|row| row.tier == Tier::Archive).map(|row| row.id.clone());
+    let archived: Vec<SnapshotId> = archived.collect();
+    match patiently(|| ec2.archived_among(&archived)).await {
+        Ok(since) => out.archived.extend(since),
+        Err(error) => note("when snapshots were archived could not be learnt", &error),
+    }
     match patiently(|| session.bin_rules(Keeps::Snapshots)).await {
         Ok(rules) => out.rules = Some(rules),
         Err(error) => note("the rules of the Recycle Bin could not be read", &error),
@@ -115,7 +124,7 @@ impl Around {
     pub fn billed(&self, row: &SnapshotRow, now: Timestamp) -> Billed {
         let Some(rules) = &self.rules else { return Billed::Unknown };
         let days = rules.iter().filter(|rule| rule.matches(&row.tags)).map(|rule| rule.days).max();
-        billed_until(row, days, None, now)
+        billed_until(row.tier, days, self.archived.get(&row.id).copied(), now)
     }
 }
 
@@ -152,34 +161,78 @@ pub fn quote(stretches: &[Stretch], suspects: usize, region: &Region) -> Quote {
 /// # Errors
 /// None of its own: who cannot be asked about is taken for a relative.
 pub async fn settle(ebs: &Ebs, chain: &mut Chain) -> Result<()> {
+    related(ebs, chain).await;
+    Ok(())
+}
+
+/// The same, where it was not asked before.
+pub async fn settled(session: &Session, chain: &mut Chain, kept: &Kept) {
     let suspects: Vec<SnapshotId> = chain.suspects.iter().map(|suspect| suspect.id.clone()).collect();
-    let Some(own) = chain.spokesman().cloned() else { return Ok(()) };
+    let Some(own) = chain.spokesman().cloned() else { return };
+    let kin = Kin::of(session, &own, &suspects);
+    match kept.load::<_, bool>(&kin).await {
+        Some(related) => chain.answered(related || chain.is_entangled),
+        None => {
+            let answer = related(session.ebs(), chain).await;
+            if let Some(related) = answer {
+                kept.save(&kin, &related).await;
+            }
+        }
+    }
+}
+
+/// Whether nobody has to be asked whether they are related to a chain.
+pub async fn is_settled(session: &Session, chain: &Chain, kept: &Kept) -> bool {
+    let suspects: Vec<SnapshotId> = chain.suspects.iter().map(|suspect| suspect.id.clone()).collect();
+    let Some(own) = chain.spokesman() else { return false };
+    suspects.is_empty() || chain.is_entangled || kept.load::<_, bool>(&Kin::of(session, own, &suspects)).await.is_some()
+}
+
+/// Whether anything was found to be related; none where nothing was asked, or somebody could not be.
+async fn related(ebs: &Ebs, chain: &mut Chain) -> Option<bool> {
+    let suspects: Vec<SnapshotId> = chain.suspects.iter().map(|suspect| suspect.id.clone()).collect();
+    let own = chain.spokesman().cloned()?;
     if suspects.is_empty() || chain.is_entangled {
         chain.answered(chain.is_entangled);
-        return Ok(());
+        return None;
     }
     if suspects.len() > ASKED_MOST {
         chain.answered(true);
-        return Ok(());
+        return None;
     }
     let ask = |id: SnapshotId| {
         let own = own.clone();
         async move {
-            let asked = patiently(|| ebs.list_changed(&own, &id, Some(BlockIndex(0)), None, 100)).await;
-            !asked.is_err_and(|error| is_unrelated(&error))
+            match patiently(|| ebs.list_changed(&own, &id, Some(BlockIndex(0)), None, 100)).await {
+                Ok(_) => Some(true),
+                Err(error) if is_unrelated(&error) => Some(false),
+                Err(_) => None,
+            }
         }
     };
     let mut answers = stream::iter(suspects).map(ask).buffer_unordered(LISTINGS);
-    let mut related = false;
+    let mut all = Some(false);
     while let Some(one) = answers.next().await {
-        related |= one;
-        if related {
-            break;
+        match one {
+            Some(false) => {}
+            Some(true) => {
+                all = Some(true);
+                break;
+            }
+            None => {
+                all = None;
+                break;
+            }
         }
     }
     drop(answers);
-    chain.answered(related);
-    Ok(())
+    chain.answered(all.unwrap_or(true));
+    all
+}
+
+/// How long the versions of a stretch live, where that was listed before.
+pub async fn known(session: &Session, stretch: &Stretch, kept: &Kept) -> Option<Lifetimes> {
+    kept.load(&Key::of(session, stretch)).await
 }
 
 /// Lists a stretch and tells how long each version of a block lives in it.
@@ -241,10 +294,10 @@ pub fn freed_of_archived(row: &SnapshotRow) -> Option<Frees> {
     })
 }
 
-/// What these bytes cost a month in the standard tier, as sure as they are.
+/// What these bytes cost a month in a tier, as sure as they are.
 #[must_use]
-pub fn month(frees: Frees, region: &Region) -> Quantity<Usd> {
-    let price = Prices::bundled().snapshot_month(region);
+pub fn month(frees: Frees, tier: Tier, region: &Region) -> Quantity<Usd> {
+    let price = Prices::bundled().stored_month(tier, region);
     let sure = match frees.label {
         Sureness::Exact => Sure::Exact,
         Sureness::UpperBound => Sure::AtMost,
@@ -253,75 +306,5 @@ pub fn month(frees: Frees, region: &Region) -> Quantity<Usd> {
     match price.known() {
         Some(usd) => Quantity { value: Usd(frees.bytes.as_gib() * usd.0), sure: sure.and(price.sure) },
         None => Quantity::unknown(),
-    }
-}
-
-/// What a figure is of: snapshots never change, so this never ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Key {
-    version: u32,
-    world: String,
-    account: String,
-    region: Region,
-    before: Option<SnapshotId>,
-    ids: Vec<SnapshotId>,
-    after: Option<SnapshotId>,
-}
-
-impl Key {
-    fn of(session: &Session, stretch: &Stretch) -> Self {
-        Self {
-            version: VERSION,
-            world: session.ebs().endpoint().to_owned(),
-            account: session.account().to_string(),
-            region: session.region().clone(),
-            before: stretch.before.clone(),
-            ids: stretch.ids.clone(),
-            after: stretch.after.clone(),
-        }
-    }
-}
-
-/// Where figures are kept; without a place none is.
-#[derive(Debug, Clone, Default)]
-pub struct Kept {
-    dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct File {
-    of: Key,
-    lives: Lifetimes,
-}
-
-impl Kept {
-    /// In a state directory.
-    #[must_use]
-    pub fn of(state: &StateDir) -> Self {
-        Self { dir: state.cache().ok().map(|cache| cache.join("frees")) }
-    }
-
-    fn path(&self, key: &Key) -> Option<PathBuf> {
-        let name = Digest::of(&serde_json::to_vec(key).ok()?).hex();
-        Some(self.dir.as_ref()?.join(format!("{name}.json")))
-    }
-
-    async fn load(&self, key: &Key) -> Option<Lifetimes> {
-        let path = self.path(key)?;
-        let read = tokio::task::spawn_blocking(move || std::fs::read(path).ok()).await.ok()??;
-        // A file that cannot be read, or is of something else, is asked for again.
-        serde_json::from_slice::<File>(&read).ok().filter(|file| file.of == *key).map(|file| file.lives)
-    }
-
-    async fn save(&self, key: &Key, lives: &Lifetimes) {
-        let (Some(path), Some(dir)) = (self.path(key), self.dir.clone()) else { return };
-        let Ok(bytes) = serde_json::to_vec(&File { of: key.clone(), lives: lives.clone() }) else { return };
-        // A cache: what cannot be written is listed again.
-        let written = tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(dir).and_then(|()| atomic::write(&path, &bytes).map_err(std::io::Error::other))
-        });
-        if let Ok(Err(error)) = written.await {
-            tracing::warn!(%error, "what was counted will not be remembered");
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Prices;
 use crate::inventory::verdict::{Frees, Sureness, Thing};
-use crate::rows::Tier;
 use crate::units::{Bytes, Sure};
 
 /// US dollars a month for what removing `thing` would free; none where no price or no size is known.
@@ -11,9 +10,8 @@ pub fn monthly(thing: Thing<'_>, frees: &Frees) -> Option<f64> {
     let prices = Prices::bundled();
     match thing {
         Thing::Snapshot(row) => {
-            let price = prices.snapshot_month(&row.origin.region);
-            // The archive tier has a price of its own, which the table does not hold.
-            let known = price.sure != Sure::Unknown && row.tier == Tier::Standard && frees.label != Sureness::Unknown;
+            let price = prices.stored_month(row.tier, &row.origin.region);
+            let known = price.sure != Sure::Unknown && frees.label != Sureness::Unknown;
             known.then(|| price.value.0 * gib(frees.bytes))
         }
         Thing::Volume(row) => {

@@ -322,6 +322,9 @@ pub struct Snapshot {
     /// EC2's `LastTieringOperationStatus`, where somebody moved it between tiers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tiering: Option<String>,
+    /// When its last move to the archive tier was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<Timestamp>,
     /// Set for as long as AWS copies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copying: Option<Copying>,

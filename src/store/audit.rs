@@ -191,7 +191,7 @@ impl Audit {
         };
         let new = !self.path.exists();
         let opened = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&self.path);
-        let mut file = opened.map_err(|e| broken(&e))?;
+        let mut file = opened.and_then(regular).map_err(|e| broken(&e))?;
         let mut line = serde_json::to_vec(entry).map_err(|e| Error::failed(format!("an audit line: {e}")))?;
         line.push(b'\n');
         if torn(&mut file).map_err(|e| broken(&e))? {
@@ -209,8 +209,11 @@ impl Audit {
     /// # Errors
     /// It cannot be read.
     pub fn read(&self, keep: impl Fn(&Entry) -> bool) -> Result<Told> {
-        let broken = |e: &std::io::Error| Error::io(format!("could not read {}", self.path.display()), e);
-        let file = match File::open(&self.path) {
+        let broken = |e: &std::io::Error| {
+            Error::io(format!("could not read the audit log {}", self.path.display()), e)
+                .todo("nothing is removed without it: make room, or mend its owner and mode")
+        };
+        let file = match File::open(&self.path).and_then(regular) {
             Ok(file) => file,
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Told::default()),
             Err(cause) => return Err(broken(&cause)),
@@ -241,6 +244,11 @@ impl Audit {
         let told = self.read(|entry| entry.plan == plan && !entry.id.is_empty())?;
         Ok(told.entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect())
     }
+}
+
+/// A device would take every line and keep none, or never end.
+fn regular(file: File) -> std::io::Result<File> {
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is no regular file")) }
 }
 
 /// Whether the last line was cut off: the next one must not become part of it.

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::support::World;
 
 /// Three weeks of one volume, oldest first.
-const CHAIN: [&str; 3] = ["snap-0feed0000000da7a1", "snap-0feed0000000da7a2", "snap-0feed0000000da7a3"];
-const BLOCK: u64 = 524_288;
+pub const CHAIN: [&str; 3] = ["snap-0feed0000000da7a1", "snap-0feed0000000da7a2", "snap-0feed0000000da7a3"];
+pub const BLOCK: u64 = 524_288;
 
 /// What changed between two, or all of the second: each index, and whether the second has it.
-async fn listed(world: &World, first: Option<&str>, second: &str) -> BTreeMap<i32, bool> {
+pub async fn listed(world: &World, first: Option<&str>, second: &str) -> BTreeMap<i32, bool> {
     let ebs = world.ebs("prod", "us-east-1");
     let (mut out, mut page) = (BTreeMap::new(), None);
     loop {
@@ -40,7 +40,7 @@ async fn listed(world: &World, first: Option<&str>, second: &str) -> BTreeMap<i3
 }
 
 /// Blocks that are new or other in the second of the first pair, and change again in the next.
-fn only_here(into: &BTreeMap<i32, bool>, out_of: &BTreeMap<i32, bool>) -> u64 {
+pub fn only_here(into: &BTreeMap<i32, bool>, out_of: &BTreeMap<i32, bool>) -> u64 {
     into.iter().filter(|(index, there)| **there && out_of.contains_key(index)).count() as u64 * BLOCK
 }
 

@@ -57,13 +57,13 @@ async fn judge(running: &Running, region: &str) -> BTreeMap<String, Judged> {
     judged(&*surveyed(&world(running), ask(region), None).await, &Policy::default())
 }
 
-struct Truth {
-    verdict: String,
-    by: BTreeSet<String>,
+pub struct Truth {
+    pub verdict: String,
+    pub by: BTreeSet<String>,
 }
 
 /// What each thing must be, by id, as its tags say: snapshots, volumes and images.
-async fn truths(running: &Running, region: &str) -> BTreeMap<String, Truth> {
+pub async fn truths(running: &Running, region: &str) -> BTreeMap<String, Truth> {
     let keys = running.sandbox.profiles().into_iter().find(|keys| keys.name.as_str() == "prod").expect("prod");
     let config = aws_sdk_ec2::Config::builder()
         .behavior_version(aws_sdk_ec2::config::BehaviorVersion::latest())
@@ -96,12 +96,12 @@ async fn truths(running: &Running, region: &str) -> BTreeMap<String, Truth> {
     all.into_iter().map(truth).collect()
 }
 
-fn yes(judged: &Judged) -> BTreeSet<String> {
+pub fn yes(judged: &Judged) -> BTreeSet<String> {
     let says = |answer| matches!(answer, Answer::Yes);
     judged.evidence.iter().filter(|e| says(e.answer)).map(|e| e.rule.clone()).collect()
 }
 
-fn unknown(judged: &Judged) -> BTreeSet<String> {
+pub fn unknown(judged: &Judged) -> BTreeSet<String> {
     judged.evidence.iter().filter(|e| e.answer == Answer::Unknown).map(|e| e.rule.clone()).collect()
 }
 
@@ -277,7 +277,7 @@ async fn judged_again_a_thing_is_asked_about_in_full_and_what_is_gone_is_told() 
 }
 
 /// Requests of EC2 so far, by operation.
-fn asked(running: &Running) -> BTreeMap<String, u64> {
+pub fn asked(running: &Running) -> BTreeMap<String, u64> {
     let picture = running.sandbox.counters().picture();
     let reads = |api: &str| api.starts_with("Describe") || api.starts_with("List");
     picture.apis.iter().filter(|(api, _)| reads(api)).map(|(api, stats)| (api.clone(), stats.requests)).collect()

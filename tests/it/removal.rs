@@ -12,15 +12,15 @@ use serde_json::Value;
 use crate::support::World;
 
 /// Small ones of us-east-1, where a rule of the Recycle Bin keeps snapshots and images for 14 days.
-const EMPTY: &str = "snap-0feed000000e00000";
+pub const EMPTY: &str = "snap-0feed000000e00000";
 const FULL: &str = "snap-0feed000000f00101";
 const BOOT: &str = "snap-0feed000000b00701";
-const OLD: &str = "snap-02b8d94f6e1ac0375";
+pub const OLD: &str = "snap-02b8d94f6e1ac0375";
 /// Of a disabled image.
 const DB: &str = "snap-01c55a9e07b3d2f48";
 const DB_IMAGE: &str = "ami-0c1d4e8855b0f77a2";
 /// Shared with another account.
-const SHARED: &str = "snap-01b7e2d90c4418a3f";
+pub const SHARED: &str = "snap-01b7e2d90c4418a3f";
 /// Attached to nothing.
 const LOOSE: &str = "vol-04be9921d7c36f08a";
 /// In eu-west-1, where no rule keeps anything.
@@ -34,18 +34,18 @@ fn said(output: &Output) -> String {
 }
 
 /// Those of these snapshots of prod that AWS's own client still finds.
-async fn there(world: &World, region: &str, ids: &[&str]) -> BTreeSet<String> {
+pub async fn there(world: &World, region: &str, ids: &[&str]) -> BTreeSet<String> {
     let wanted = aws_sdk_ec2::types::Filter::builder().name("snapshot-id");
     let wanted = wanted.set_values(Some(ids.iter().map(|id| (*id).to_owned()).collect())).build();
     let found = world.ec2("prod", region).describe_snapshots().filters(wanted).send().await.expect("snapshots");
     found.snapshots().iter().filter_map(|row| row.snapshot_id().map(str::to_owned)).collect()
 }
 
-fn set(ids: &[&str]) -> BTreeSet<String> {
+pub fn set(ids: &[&str]) -> BTreeSet<String> {
     ids.iter().map(|id| (*id).to_owned()).collect()
 }
 
-fn requests(world: &World, api: &str) -> u64 {
+pub fn requests(world: &World, api: &str) -> u64 {
     world.running.sandbox.counters().picture().api(api).requests
 }
 
@@ -56,7 +56,7 @@ fn mutating(world: &World) -> Vec<String> {
 }
 
 /// Writes the plan of these, all unknowns accepted, and gives its short hash.
-async fn planned(world: &World, more: &[&str]) -> String {
+pub async fn planned(world: &World, more: &[&str]) -> String {
     let mut args = vec!["--region", "us-east-1", "delete", "--accept-unknown", "--out", "plan.json", "-o", "json"];
     args.extend(more);
     let (code, plan, said) = world.json(&args).await;
@@ -64,7 +64,7 @@ async fn planned(world: &World, more: &[&str]) -> String {
     plan["plan"].as_str().expect("a hash").to_owned()
 }
 
-async fn confirm(world: &World, hash: &str) -> (i32, Value, String) {
+pub async fn confirm(world: &World, hash: &str) -> (i32, Value, String) {
     world.json(&["delete", "--plan", "plan.json", "--confirm", hash, "-o", "json"]).await
 }
 
@@ -79,7 +79,7 @@ fn events(lines: &[Value], id: &str) -> Vec<String> {
     of.map(|line| format!("{} {}", line["event"].as_str().unwrap_or(""), line["call"].as_str().unwrap_or(""))).collect()
 }
 
-fn outcome<'a>(report: &'a Value, id: &str) -> &'a Value {
+pub fn outcome<'a>(report: &'a Value, id: &str) -> &'a Value {
     report["items"].as_array().expect("items").iter().find(|row| row["id"] == id).expect("the item")
 }
 

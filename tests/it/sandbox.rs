@@ -65,6 +65,7 @@ fn snapshot(id: &str, owner: &str, gib: u32, content: Content) -> Snapshot {
         shared: Vec::new(),
         upload: None,
         tiering: None,
+        archived: None,
         copying: None,
         content,
     }

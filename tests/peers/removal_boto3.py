@@ -71,6 +71,50 @@ def rules(rbin):
     assert code(rbin.get_rule, Identifier="AAAAAAAAAAA") == "ResourceNotFoundException"
 
 
+def standing(ec2):
+    """What is there, by kind."""
+    return {
+        "snapshots": {row["SnapshotId"] for row in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]},
+        "volumes": {row["VolumeId"] for row in ec2.describe_volumes()["Volumes"]},
+        "images": {
+            row["ImageId"]
+            for row in ec2.describe_images(Owners=["self"], IncludeDisabled=True, IncludeDeprecated=True)["Images"]
+        },
+    }
+
+
+def whole(ec2, home, snapshot):
+    """A snapshot, a volume and an image with its snapshots: the report against what boto3 finds."""
+    before = standing(ec2)
+    loose = [row["VolumeId"] for row in ec2.describe_volumes(Filters=[{"Name": "status", "Values": ["available"]}])["Volumes"]]
+    images = sorted(before["images"])
+    targets = [snapshot, *loose[:1], *images[:1]]
+    status, plan, said = floe(home, "delete", *targets, "--with-snapshots", "--accept-unknown", "--frees", "--out", "whole.json")
+    assert status == 0, said
+    assert "List requests" in said, said
+    assert standing(ec2) == before, "a plan deletes nothing"
+    frees = plan["summary"]["frees"]
+    assert sum(len(one["snapshots"]) for one in plan["together"]) <= plan["summary"]["snapshots"], plan["together"]
+    assert frees["exact"] + frees["at_most"] >= 0
+    status, report, said = floe(home, "delete", "--plan", "whole.json", "--confirm", plan["plan"])
+    assert status in (0, 3), (report, said)
+    after = standing(ec2)
+    gone = set().union(*before.values()) - set().union(*after.values())
+    removed = {row["id"] for row in report["items"] if row["outcome"] == "removed"}
+    assert gone == removed and removed, (gone, removed)
+    assert report["removed"] == len(removed)
+    # Once more, it removes nothing: each thing is told as what the first run did.
+    status, again, said = floe(home, "delete", "--plan", "whole.json", "--confirm", plan["plan"])
+    assert standing(ec2) == after, said
+    # What the bin keeps comes back, and the plan that removed it leaves it alone.
+    binned = {row["SnapshotId"] for row in ec2.list_snapshots_in_recycle_bin()["Snapshots"]} & removed
+    for back in sorted(binned):
+        status, rows, said = floe(home, "restore", back)
+        assert (status, rows[0]["outcome"]) == (0, "restored"), (rows, said)
+    status, again, said = floe(home, "delete", "--plan", "whole.json", "--confirm", plan["plan"])
+    assert binned <= standing(ec2)["snapshots"], "what was brought back stays"
+
+
 def main():
     ec2, rbin = client("ec2"), client("rbin")
     rules(rbin)
@@ -88,7 +132,7 @@ def main():
     ]
     assert len(rows) >= 3, [row["SnapshotId"] for row in rows]
     kept, final, other = (row["SnapshotId"] for row in rows[:3])
-    ec2.create_tags(Resources=[kept], Tags=[{"Key": "keep", "Value": "yes"}])
+    ec2.create_tags(Resources=[kept, other], Tags=[{"Key": "keep", "Value": "yes"}])
     with tempfile.TemporaryDirectory() as home:
         ids = ["delete", kept, final, "--accept-unknown", "--out", "plan.json"]
         status, plan, said = floe(home, *ids)
@@ -117,6 +161,7 @@ def main():
             ("intent", "ec2:RestoreSnapshotFromRecycleBin"),
             ("done", "ec2:RestoreSnapshotFromRecycleBin"),
         ], events
+        whole(ec2, home, other)
     print("removals: what floe says is gone is gone, and nothing else")
 
 

@@ -27,7 +27,7 @@ fn once() -> aws_sdk_ec2::config::Builder {
     aws_sdk_ec2::config::Builder::default().retry_config(RetryConfig::disabled())
 }
 
-fn filter(name: &str, values: impl Iterator<Item = String>) -> Filter {
+pub(super) fn filter(name: &str, values: impl Iterator<Item = String>) -> Filter {
     Filter::builder().name(name).set_values(Some(values.collect())).build()
 }
 
@@ -40,12 +40,13 @@ impl Ec2 {
         let mut rows = Vec::new();
         for some in ids.chunks(FILTER_VALUES) {
             let wanted = filter("snapshot-id", some.iter().map(ToString::to_string));
-            let asked = self.client.describe_snapshots().owner_ids("self").filters(wanted);
-            let answer = asked.send().await.map_err(|error| {
+            let failed = |error| {
                 let what = format!("could not describe {} snapshots", some.len());
                 self.context.sdk_error("ec2:DescribeSnapshots", &error, what)
-            })?;
-            rows.extend(keep(answer.snapshots, |snapshot| snapshot_row(snapshot, self.context.origin())));
+            };
+            let ask = || self.client.describe_snapshots().owner_ids("self").filters(wanted.clone());
+            let found = all!(ask(), snapshots, failed);
+            rows.extend(keep(Some(found), |snapshot| snapshot_row(snapshot, self.context.origin())));
         }
         Ok(rows)
     }
@@ -58,11 +59,12 @@ impl Ec2 {
         let mut rows = Vec::new();
         for some in ids.chunks(FILTER_VALUES) {
             let wanted = filter("volume-id", some.iter().map(ToString::to_string));
-            let answer = self.client.describe_volumes().filters(wanted).send().await.map_err(|error| {
+            let failed = |error| {
                 let what = format!("could not describe {} volumes", some.len());
                 self.context.sdk_error("ec2:DescribeVolumes", &error, what)
-            })?;
-            rows.extend(keep(answer.volumes, |volume| volume_row(volume, self.context.origin())));
+            };
+            let found = all!(self.client.describe_volumes().filters(wanted.clone()), volumes, failed);
+            rows.extend(keep(Some(found), |volume| volume_row(volume, self.context.origin())));
         }
         Ok(rows)
     }
@@ -72,11 +74,11 @@ impl Ec2 {
         let ids: Vec<String> = ids.collect();
         let mut rows = Vec::new();
         for some in ids.chunks(FILTER_VALUES) {
-            let asked = self.client.describe_images().owners("self").include_disabled(true).include_deprecated(true);
-            let answer = asked.filters(filter(name, some.iter().cloned())).send().await.map_err(|error| {
-                self.context.sdk_error("ec2:DescribeImages", &error, "could not look for images".to_owned())
-            })?;
-            rows.extend(keep(answer.images, |image| image_row(image, self.context.origin())));
+            let ask = || self.client.describe_images().owners("self").include_disabled(true).include_deprecated(true);
+            let failed =
+                |error| self.context.sdk_error("ec2:DescribeImages", &error, "could not look for images".to_owned());
+            let found = all!(ask().filters(filter(name, some.iter().cloned())), images, failed);
+            rows.extend(keep(Some(found), |image| image_row(image, self.context.origin())));
         }
         Ok(rows)
     }
@@ -105,11 +107,12 @@ impl Ec2 {
         let mut rows = Vec::new();
         for some in images.chunks(FILTER_VALUES) {
             let wanted = filter("image-id", some.iter().map(ToString::to_string));
-            let answer = self.client.describe_instances().filters(wanted).send().await.map_err(|error| {
+            let failed = |error| {
                 self.context.sdk_error("ec2:DescribeInstances", &error, "could not look for instances".to_owned())
-            })?;
-            let instances = answer.reservations.unwrap_or_default().into_iter();
-            let instances = instances.flat_map(|reservation| reservation.instances.unwrap_or_default()).collect();
+            };
+            let found = all!(self.client.describe_instances().filters(wanted.clone()), reservations, failed);
+            let instances =
+                found.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default()).collect();
             rows.extend(keep(Some(instances), |instance| instance_row(instance, self.context.origin())));
         }
         rows.retain(|row| row.state != "terminated");

@@ -2,7 +2,7 @@
 //!
 //! An error of one of these is an unknown to who judges, never an empty list: so each names its own IAM action.
 
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{DescribeFastSnapshotRestoreSuccessItem, Filter, LockedSnapshotsInfo, SnapshotTierStatus};
 
 use super::{Ec2, PAGE, Page};
 use crate::aws::describe::{keep, snapshot_row, time};
@@ -13,12 +13,39 @@ use crate::rows::{FastRestoreRow, LockRow, SnapshotRow, TemplateRow, TemplateVer
 const SMALL_PAGE: i32 = 200;
 
 /// Moves between tiers that say something about use: those under way, and those whose end is still to come.
-const TIERINGS: [&str; 4] = [
+pub(super) const TIERINGS: [&str; 4] = [
     "archival-in-progress",
     "permanent-restore-in-progress",
     "temporary-restore-in-progress",
     "temporary-restore-completed",
 ];
+
+/// The filter of [`TIERINGS`].
+pub(super) fn moving() -> Filter {
+    let filter = Filter::builder().name("last-tiering-operation");
+    TIERINGS.iter().fold(filter, |filter, word| filter.values(*word)).build()
+}
+
+pub(super) fn lock_row(lock: LockedSnapshotsInfo) -> Option<LockRow> {
+    Some(LockRow {
+        snapshot: lock.snapshot_id?.parse().ok()?,
+        state: lock.lock_state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
+        expires: time(lock.lock_expires_on),
+    })
+}
+
+pub(super) fn fast_restore_row(fast: DescribeFastSnapshotRestoreSuccessItem) -> Option<FastRestoreRow> {
+    Some(FastRestoreRow {
+        snapshot: fast.snapshot_id?.parse().ok()?,
+        zone: fast.availability_zone.unwrap_or_default(),
+        state: fast.state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
+    })
+}
+
+pub(super) fn tiering_row(tier: SnapshotTierStatus) -> Option<TieringRow> {
+    let status = tier.last_tiering_operation_status?;
+    Some(TieringRow { snapshot: tier.snapshot_id?.parse().ok()?, status: status.as_str().to_owned() })
+}
 
 fn next(token: Option<String>) -> Option<String> {
     token.filter(|token| !token.is_empty())
@@ -101,13 +128,7 @@ impl Ec2 {
         let answer = ask.set_next_token(page.map(str::to_owned)).send().await.map_err(|error| {
             self.context.sdk_error("ec2:DescribeLockedSnapshots", &error, "could not list locked snapshots".into())
         })?;
-        let rows = keep(answer.snapshots, |lock| {
-            Some(LockRow {
-                snapshot: lock.snapshot_id?.parse().ok()?,
-                state: lock.lock_state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
-                expires: time(lock.lock_expires_on),
-            })
-        });
+        let rows = keep(answer.snapshots, lock_row);
         Ok(Page { rows, next: next(answer.next_token) })
     }
 
@@ -120,13 +141,7 @@ impl Ec2 {
         let answer = ask.set_next_token(page.map(str::to_owned)).send().await.map_err(|error| {
             self.context.sdk_error("ec2:DescribeFastSnapshotRestores", &error, "could not list fast restores".into())
         })?;
-        let rows = keep(answer.fast_snapshot_restores, |fast| {
-            Some(FastRestoreRow {
-                snapshot: fast.snapshot_id?.parse().ok()?,
-                zone: fast.availability_zone.unwrap_or_default(),
-                state: fast.state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
-            })
-        });
+        let rows = keep(answer.fast_snapshot_restores, fast_restore_row);
         Ok(Page { rows, next: next(answer.next_token) })
     }
 
@@ -135,9 +150,7 @@ impl Ec2 {
     /// # Errors
     /// As classified.
     pub async fn tierings(&self, page: Option<&str>) -> Result<Page<TieringRow>> {
-        let moving =
-            TIERINGS.iter().fold(Filter::builder().name("last-tiering-operation"), |filter, word| filter.values(*word));
-        let ask = self.client.describe_snapshot_tier_status().filters(moving.build()).max_results(PAGE);
+        let ask = self.client.describe_snapshot_tier_status().filters(moving()).max_results(PAGE);
         let answer = ask.set_next_token(page.map(str::to_owned)).send().await.map_err(|error| {
             self.context.sdk_error(
                 "ec2:DescribeSnapshotTierStatus",
@@ -145,10 +158,7 @@ impl Ec2 {
                 "could not list moves between tiers".into(),
             )
         })?;
-        let rows = keep(answer.snapshot_tier_statuses, |tier| {
-            let status = tier.last_tiering_operation_status?;
-            Some(TieringRow { snapshot: tier.snapshot_id?.parse().ok()?, status: status.as_str().to_owned() })
-        });
+        let rows = keep(answer.snapshot_tier_statuses, tiering_row);
         Ok(Page { rows, next: next(answer.next_token) })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::before::removing;
 use super::{Outcome, PACE, Run, Told};
 use crate::aws::{Receipt, Session};
 use crate::engine::crash::{self, Point};
@@ -24,13 +25,13 @@ const POLL: Duration = Duration::from_secs(2);
 const POLLS: u32 = 3600;
 
 impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
-    /// Removes one thing that was just found to be as planned.
-    pub(super) async fn remove(&mut self, session: &Session, now: &Item) -> Result<Outcome> {
-        let call = match &now.target {
-            Target::Snapshot(_) => Call::DeleteSnapshot,
-            Target::Volume(_) => Call::DeleteVolume,
-            Target::Image(_) => Call::DeregisterImage,
-        };
+    /// Removes one thing that was just found to be as planned. The second result is whether what came of it could be
+    /// written down.
+    ///
+    /// # Errors
+    /// The intent could not be written down: nothing was called.
+    pub(super) async fn remove(&mut self, session: &Session, now: &Item) -> Result<(Outcome, Result<()>)> {
+        let call = removing(&now.target);
         self.audit.append(&self.entry(Event::Intent, now, call.action(), ""))?;
         crash::here(Point::RemovalIntent);
         let outcome = self.persist(session, now).await;
@@ -52,14 +53,16 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
                 self.entry(event, now, call.action(), "").because(error)
             }
         };
-        self.audit.append(&entry)?;
-        Ok(match outcome {
+        let written = self.audit.append(&entry);
+        let note = written.is_err().then(|| "the audit log knows only that it was about to be".to_owned());
+        let outcome = match outcome {
             Ok(Some(receipt)) => {
-                Outcome::Removed { request_id: receipt.request_id, back_until: entry.back_until, note: None }
+                Outcome::Removed { request_id: receipt.request_id, back_until: entry.back_until, note }
             }
             Ok(None) => Outcome::Skipped { reason: entry.text, planned: false },
             Err(error) => Outcome::failed(error.what.clone(), &error),
-        })
+        };
+        Ok((outcome, written))
     }
 
     /// Calls until there is an answer that counts. `None`: it was gone before the first call.

@@ -5,6 +5,7 @@
 //! and after it, and those lines are the journal that a run after a `kill -9` goes on from.
 
 mod archive;
+mod before;
 mod call;
 mod judge;
 mod report;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use self::before::Checked;
 use super::Client;
 use crate::aws::{Aws, Session};
 use crate::error::{Error, Result};
@@ -93,6 +95,8 @@ struct Run<'a, J, T> {
     hash: String,
     /// What earlier runs of the plan wrote down of each id.
     earlier: BTreeMap<String, Entry>,
+    /// What they removed.
+    removed: BTreeSet<String>,
     /// Images that this run deregistered.
     left: BTreeSet<ImageId>,
     outcomes: Vec<Option<Outcome>>,
@@ -128,6 +132,7 @@ impl<J: Rejudge> Remover<J> {
             plan,
             grant,
             earlier: audit.of_plan(&hash)?,
+            removed: before::removed(&audit, &hash)?,
             audit,
             hash,
             left: BTreeSet::new(),
@@ -239,7 +244,7 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
             if self.stopped() {
                 return Ok(());
             }
-            let checked = Instant::now();
+            let checked = Checked::now();
             let found = self.check(&group.session, some).await;
             for at in some {
                 if self.stopped() {
@@ -284,10 +289,10 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
     }
 
     /// One item: as it was planned, or not at all.
-    async fn item(&mut self, session: &Session, at: usize, now: Option<Item>, checked: Instant) -> Result<()> {
+    async fn item(&mut self, session: &Session, at: usize, now: Option<Item>, checked: Checked) -> Result<()> {
         let planned = &self.plan.items[at];
         tokio::time::sleep_until(self.next_call).await;
-        let now = if checked.elapsed() > FRESH {
+        let now = if !checked.is_fresh() {
             match self.check(session, &[at]).await {
                 Ok(mut items) => items.remove(&at),
                 Err(error) => return self.unchecked(at, &error),
@@ -299,6 +304,9 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
         if let Some(outcome) = self.known_from_before(&now) {
             self.end(at, outcome);
             return Ok(());
+        }
+        if let Some(why) = self.is_back(&now) {
+            return self.skip(at, why);
         }
         if let Err(why) = still(planned, &now) {
             return self.skip(at, why);
@@ -318,32 +326,14 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
                 Err(error) => return self.unchecked(at, &error),
             }
         }
-        let outcome = self.remove(session, &now).await?;
+        let (outcome, written) = self.remove(session, &now).await?;
         if let (Target::Image(id), Outcome::Removed { .. }) = (&planned.target, &outcome) {
             self.left.insert(id.clone());
         }
+        // What happened is told, whether it could be written down or not; then the run ends.
         self.end(at, outcome);
         self.next_call = Instant::now() + PACE;
-        Ok(())
-    }
-
-    /// What an earlier run of this plan did, whose answer may be lost, where the thing is not there any more.
-    fn known_from_before(&self, now: &Item) -> Option<Outcome> {
-        let gone = matches!(&now.would, Would::Skip(crate::plan::removal::Skip::Gone(_)));
-        let before = self.earlier.get(now.target.id()).filter(|_| gone)?;
-        match before.event {
-            Event::Done => Some(Outcome::Removed {
-                request_id: Some(before.request_id.clone()).filter(|id| !id.is_empty()),
-                back_until: before.back_until,
-                note: Some(format!("by an earlier run, at {}", before.at.strftime("%H:%M:%S UTC"))),
-            }),
-            Event::Intent => Some(Outcome::Removed {
-                request_id: None,
-                back_until: None,
-                note: Some("by an earlier run that ended before it had the answer".to_owned()),
-            }),
-            _ => None,
-        }
+        written
     }
 }
 

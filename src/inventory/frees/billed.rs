@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::{SnapshotRow, Tier};
+use crate::inventory::Tier;
 
 /// Days for which what is archived is billed, however soon it is deleted.
 const ARCHIVED_DAYS: i64 = 90;
@@ -28,10 +28,10 @@ pub enum Billed {
 /// Until when a snapshot is billed that is removed at `now`. `kept_days` is how long the rule of the Recycle Bin that
 /// catches it keeps it (none: no rule does); `archived` is when it was moved to the archive tier.
 #[must_use]
-pub fn billed_until(row: &SnapshotRow, kept_days: Option<u32>, archived: Option<Timestamp>, now: Timestamp) -> Billed {
+pub fn billed_until(tier: Tier, kept_days: Option<u32>, archived: Option<Timestamp>, now: Timestamp) -> Billed {
     let after = |from: Timestamp, days: i64| from.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(from);
     let bin = kept_days.map(|days| (after(now, i64::from(days)), format!("the Recycle Bin keeps it for {days} days")));
-    let tier = match (row.tier, archived) {
+    let tier = match (tier, archived) {
         (Tier::Standard, _) => None,
         (Tier::Archive, None) => return Billed::Unknown,
         (Tier::Archive, Some(since)) => {

@@ -4,6 +4,8 @@
 //! branches off; such a branch is known (its volume says what it was made from), suspected (nothing says what a volume
 //! that is gone was made from; AWS answers whether two snapshots are related), or neither.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::Timestamp;
 
 use crate::ids::{SnapshotId, VolumeId};
@@ -160,15 +162,17 @@ impl Chain {
         rows: &[&SnapshotRow],
         volumes: &[&VolumeRow],
     ) {
-        let made_from = |volume: &VolumeId| volumes.iter().find(|one| one.id == *volume).map(|one| &one.snapshot);
-        let mut seen: Vec<&VolumeId> = vec![own];
+        let from: HashMap<&VolumeId, &Option<SnapshotId>> =
+            volumes.iter().map(|one| (&one.id, &one.snapshot)).collect();
+        let made_from = |volume: &VolumeId| from.get(volume).copied();
+        let mut seen: HashSet<&VolumeId> = HashSet::from([own]);
         let others = rows.iter().copied().filter(|one| members.iter().any(|member| could_share(member, one)));
         for other in others {
             let Some(volume) = other.volume.as_ref().filter(|volume| !volume.is_placeholder()) else {
                 self.is_entangled = true;
                 continue;
             };
-            if seen.contains(&volume) {
+            if seen.contains(volume) {
                 continue;
             }
             if other.state != State::Completed {
@@ -178,7 +182,7 @@ impl Chain {
                     continue;
                 }
             }
-            seen.push(volume);
+            seen.insert(volume);
             let is_member = |id: &SnapshotId| self.members.iter().position(|member| member.id == *id);
             match made_from(volume) {
                 Some(Some(from)) if is_member(from).is_some() => self.forks.extend(is_member(from)),

@@ -1,19 +1,19 @@
 //! Single things judged again, from AWS as it is now: what a removal asks just before its call.
 //!
 //! Nothing remembered counts. Everything is asked about each of them, candidate or not, so that no verdict rests on
-//! what was not asked.
+//! what was not asked; and about them only, so that the calls do not grow with the region.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::narrow::{Subjects, about};
 use super::single::{Candidates, ask};
-use super::{Answers, JobUse, Region, Told, gather};
+use super::{JobUse, Region, Told};
 use crate::aws::Session;
 use crate::error::Result;
 use crate::ids::{ImageId, SnapshotId};
-use crate::inventory::remember::Memory;
 use crate::inventory::verdict::{Judged, Policy, View};
 
 /// What became of them.
@@ -39,14 +39,21 @@ pub async fn again(
     policy: &Policy,
     jobs: Told<Vec<JobUse>>,
 ) -> Result<Again> {
-    let memory = Memory::default();
-    let mut facts = gather::bulk(session, &memory, true, Answers::default(), jobs).await;
+    let of = Subjects {
+        snapshots: ids.iter().filter_map(|id| id.parse().ok()).collect(),
+        volumes: ids.iter().filter_map(|id| id.parse().ok()).collect(),
+        images: ids.iter().filter_map(|id| id.parse().ok()).collect(),
+    };
+    let mut facts = about(session, &of, jobs).await;
     if let Told::Known { value, .. } = &mut facts.answers.binned_images {
         value.retain(|row| row.id.parse().is_ok_and(|id: ImageId| !leaving.contains(&id)));
     }
     let wanted: HashSet<&str> = ids.iter().map(String::as_str).collect();
-    let snapshots: Vec<SnapshotId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-    let images = ids.iter().filter_map(|id| id.parse().ok()).collect();
+    // What is not there is not asked about: AWS knows nothing of it.
+    let there = |id: &&SnapshotId| facts.snapshots.known().is_none_or(|rows| rows.iter().any(|row| row.id == **id));
+    let snapshots = of.snapshots.iter().filter(there).cloned().collect();
+    let here = |id: &&ImageId| facts.images.known().is_none_or(|rows| rows.iter().any(|row| row.id == **id));
+    let images = of.images.iter().filter(here).cloned().collect();
     ask(session, &mut facts, &Candidates { snapshots, images }, true, |_, _| {}).await;
     let region = Arc::new(Region::new(facts));
     let view = View { region: &region, policy, now: Timestamp::now() };

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Answers, Told};
+use crate::ids::VolumeId;
 use crate::store::atomic;
 
 /// Of the file below.
@@ -57,4 +58,13 @@ fn prune(answers: &mut Answers, now: Timestamp) {
     answers.snapshot_shares.retain(|_, told| told.is_fresh(now));
     answers.image_shares.retain(|_, told| told.is_fresh(now));
     answers.image_references.retain(|_, told| told.is_fresh(now));
+}
+
+/// Of which volumes snapshots lie in the Recycle Bin, as an answer of the last ten minutes tells; blocking.
+pub(in crate::inventory) fn remembered_bin(path: Option<&PathBuf>) -> Option<Vec<VolumeId>> {
+    let binned = load(path).binned_snapshots;
+    if !binned.is_fresh(Timestamp::now()) {
+        return None;
+    }
+    binned.known()?.iter().map(|row| row.volume.clone().or_else(|| "vol-ffffffff".parse().ok())).collect()
 }

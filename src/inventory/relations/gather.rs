@@ -136,6 +136,7 @@ async fn answers(session: &Session, anew: bool, before: Answers) -> Answers {
         ask!(binned_images, |page| async move { ec2.binned_images(page.as_deref()).await }),
     );
     Answers {
+        scope: super::Scope::Whole,
         templates,
         versions,
         numbered: before.numbered,

@@ -8,6 +8,7 @@ mod again;
 mod cached;
 mod gather;
 mod index;
+mod narrow;
 mod pace;
 mod single;
 mod survey;
@@ -26,6 +27,7 @@ use crate::rows::{
 };
 
 pub use again::{Again, again};
+pub(in crate::inventory) use cached::remembered_bin;
 pub use index::{Index, TemplateUse, images_named};
 pub use survey::{Ask, Update, survey};
 
@@ -113,10 +115,23 @@ pub struct Facts {
     pub jobs: Told<Vec<JobUse>>,
 }
 
+/// What questions were about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// All of a region: lists are whole.
+    #[default]
+    Whole,
+    /// A few things of it: lists hold what concerns these.
+    Asked,
+}
+
 /// Everything but the lists; kept on disk with its dates.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Answers {
+    /// What was asked about: decides only how answers are worded.
+    #[serde(skip)]
+    pub scope: Scope,
     /// Launch templates.
     pub templates: Told<Vec<TemplateRow>>,
     /// The newest and the default version of each.

@@ -10,11 +10,14 @@ use super::gather::pages;
 use super::pace::Pace;
 use super::{Answers, Facts, Told};
 use crate::aws::Session;
+use crate::error::Class;
 use crate::ids::{ImageId, SnapshotId};
 use crate::rows::ImageReferenceRow;
 
-/// Questions under way at once; the pace holds them to the account's rate.
+/// Questions of one operation under way at once; the pace holds them to the account's rate.
 const AT_ONCE: usize = 8;
+/// Times that one is asked when EC2 refuses for the rate; at its slowest the pace waits two seconds between them.
+const TRIES: u32 = 8;
 /// Images in one question for references.
 const TOGETHER: usize = 10;
 
@@ -31,7 +34,7 @@ impl Candidates {
     }
 }
 
-/// One answer of the three that are given per thing.
+/// One answer of those that are given one by one.
 enum Single {
     Snapshot(SnapshotId, Told<Vec<String>>),
     Image(ImageId, Told<Vec<String>>),
@@ -39,12 +42,37 @@ enum Single {
     References(Vec<ImageId>, Told<Vec<ImageReferenceRow>>),
 }
 
+impl Single {
+    /// Whether EC2 refused for the rate.
+    fn is_throttled(&self) -> bool {
+        let error = match self {
+            Self::Snapshot(_, told) | Self::Image(_, told) => told.error(),
+            Self::Versions(_, told) => told.error(),
+            Self::References(_, told) => told.error(),
+        };
+        error.is_some_and(|error| matches!(error.class, Class::Throttled(_)))
+    }
+}
+
 /// What is to be asked.
+#[derive(Debug, Clone)]
 enum Question {
     Snapshot(SnapshotId),
     Image(ImageId),
     Versions(String),
     References(Vec<ImageId>),
+}
+
+impl Question {
+    /// A number for the operation that it asks.
+    const fn operation(&self) -> usize {
+        match self {
+            Self::Versions(_) => 0,
+            Self::References(_) => 1,
+            Self::Image(_) => 2,
+            Self::Snapshot(_) => 3,
+        }
+    }
 }
 
 fn stale<K: Hash + Eq, T>(known: &HashMap<K, Told<T>>, key: &K, now: Timestamp) -> bool {
@@ -73,7 +101,8 @@ fn questions(facts: &Facts, candidates: &Candidates, anew: bool) -> Vec<Question
     all
 }
 
-/// Asks them all; `told` hears after each how many are done, and of how many.
+/// Asks them all; `told` hears after each how many are done, and of how many. EC2 counts each operation by itself, so
+/// none waits for another.
 pub(super) async fn ask(
     session: &Session,
     facts: &mut Facts,
@@ -82,20 +111,37 @@ pub(super) async fn ask(
     mut told: impl FnMut(usize, usize),
 ) {
     let questions = questions(facts, candidates, anew);
-    let (of, pace) = (questions.len(), Pace::new());
-    let pace = &pace;
-    let mut answers = stream::iter(questions)
-        .map(|question| async move {
-            pace.turn().await;
-            one(session, question).await
-        })
-        .buffer_unordered(AT_ONCE);
+    let of = questions.len();
+    let mut kinds: [Vec<Question>; 4] = Default::default();
+    for question in questions {
+        kinds[question.operation()].push(question);
+    }
+    let paces: [Pace; 4] = std::array::from_fn(|_| Pace::new());
+    let side_by_side = kinds.into_iter().zip(&paces).map(|(questions, pace)| {
+        stream::iter(questions).map(move |question| paced(session, question, pace)).buffer_unordered(AT_ONCE)
+    });
+    let mut answers = stream::select_all(side_by_side);
     let mut done = 0;
     while let Some(single) = answers.next().await {
         done += 1;
         keep(&mut facts.answers, single);
         told(done, of);
     }
+}
+
+/// Asks one when its turn comes, and again while EC2 refuses for the rate.
+async fn paced(session: &Session, question: Question, pace: &Pace) -> Single {
+    for _ in 1..TRIES {
+        pace.turn().await;
+        let single = one(session, question.clone()).await;
+        if !single.is_throttled() {
+            pace.answered().await;
+            return single;
+        }
+        pace.throttled().await;
+    }
+    pace.turn().await;
+    one(session, question).await
 }
 
 async fn one(session: &Session, question: Question) -> Single {

@@ -22,7 +22,7 @@ use crate::inventory::verdict::{Policy, Thing, View};
 use crate::inventory::{Kind, Origin, Regions};
 use crate::store::StateDir;
 
-/// Regions under way at once: each asks thirteen questions at a time.
+/// Regions whose lists are read at once: each asks thirteen questions at a time.
 const AT_ONCE: usize = 6;
 /// Messages that may wait for a slow reader.
 const WAITING: usize = 64;
@@ -135,9 +135,7 @@ impl Survey {
                 closed.get_or_insert_with(|| Arc::new(Mutex::new(Denied::load(self.memory.denied(session.account())))));
             let (survey, closed) = (Arc::clone(self), Arc::clone(closed));
             tasks.spawn(async move {
-                if let Ok(_permit) = survey.gate.acquire().await {
-                    survey.region(&session, &closed).await;
-                }
+                survey.region(&session, &closed).await;
             });
         }
         while tasks.join_next().await.is_some() {}
@@ -159,8 +157,11 @@ impl Survey {
             return self.tell(Update::Failed { origin, error, denied: true }).await;
         }
         let path = self.memory.answers(&origin);
+        // Only lists are large: single questions are paced, region by region, and wait for nobody.
+        let Ok(permit) = self.gate.acquire().await else { return };
         let before = load(path.clone()).await;
         let mut facts = gather::bulk(session, &self.memory, self.wanted.anew, before, self.wanted.jobs.clone()).await;
+        drop(permit);
         if let Some(error) = whole(&facts) {
             let denied = is_denial(&error);
             if denied {

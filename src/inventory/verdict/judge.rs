@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::rules::{self, Found, Rule};
 use super::{Answer, Evidence, Frees, Judged, Policy, Subject, Sureness, Verdict};
 use crate::inventory::relations::Region;
-use crate::rows::{ImageRow, SnapshotRow, State, VolumeRow};
+use crate::rows::{ImageRow, SnapshotRow, State, Tier, VolumeRow};
 use crate::units::Bytes;
 
 /// What is judged, as it was listed.
@@ -150,6 +150,10 @@ impl<'a> View<'a> {
             Thing::Volume(row) => Frees { bytes: row.size, label: Sureness::Exact },
             Thing::Snapshot(row) if row.state == State::Error => {
                 Frees { bytes: Bytes::default(), label: Sureness::Unknown }
+            }
+            // What is archived is stored whole and shares with nobody.
+            Thing::Snapshot(SnapshotRow { tier: Tier::Archive, full: Some(bytes), .. }) => {
+                Frees { bytes: *bytes, label: Sureness::Exact }
             }
             Thing::Snapshot(row) => at_most(row.full.unwrap_or(row.size)),
             // An image is a name: what is billed are its snapshots, and those may serve others.

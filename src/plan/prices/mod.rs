@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use crate::ids::Region;
+use crate::rows::Tier;
 use crate::units::{Quantity, Usd};
 
 pub use told::{Live, Spot, Told, ToldS3};
@@ -291,6 +292,15 @@ impl Prices {
     #[must_use]
     pub fn snapshot_month(&self, region: &Region) -> Quantity<Usd> {
         self.cell(region, "snapshot", |row| row.snapshot, |told| told.snapshot)
+    }
+
+    /// One GiB-month of a snapshot where it is stored.
+    #[must_use]
+    pub fn stored_month(&self, tier: Tier, region: &Region) -> Quantity<Usd> {
+        match tier {
+            Tier::Standard => self.snapshot_month(region),
+            Tier::Archive => self.archive_tier(region).month,
+        }
     }
 
     /// The archive tier of EBS.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::facts::{Facts, Rules};
-use super::model::{Back, Item, Skip, Wishes, Would};
+use super::model::{Back, Item, Skip, Stored, Wishes, Would};
 use super::target::Target;
 use crate::ids::{ImageId, SnapshotId};
 use crate::inventory::verdict::{Answer, Evidence, Judged, Verdict};
@@ -31,7 +31,7 @@ pub fn decide(target: &Target, judged: &Judged, facts: &Facts, wishes: &Wishes, 
         None => removal(target, facts, wishes),
     };
     let after = if would.removes() { after } else { Vec::new() };
-    Item { target: target.clone(), judged: judged.clone(), size, would, back, after }
+    Item { target: target.clone(), judged: judged.clone(), size, would, back, after, stored: stored(target, facts) }
 }
 
 fn size(target: &Target, facts: &Facts) -> Bytes {
@@ -41,6 +41,15 @@ fn size(target: &Target, facts: &Facts) -> Bytes {
         Target::Image(id) => facts.images.get(id).map(|row| row.size),
     }
     .unwrap_or_default()
+}
+
+fn stored(target: &Target, facts: &Facts) -> Stored {
+    match target {
+        Target::Snapshot(id) if facts.snapshots.get(id).is_some_and(|row| row.tier == Tier::Archive) => {
+            Stored::Archive { since: facts.archived.get(id).copied() }
+        }
+        _ => Stored::Standard,
+    }
 }
 
 fn skip(target: &Target, judged: &Judged, facts: &Facts, wishes: &Wishes, leaving: &BTreeSet<ImageId>) -> Option<Skip> {

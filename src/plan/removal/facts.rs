@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::target::Target;
 use crate::aws::{Keeps, Session};
 use crate::error::Result;
 use crate::ids::{ImageId, SnapshotId, VolumeId};
-use crate::rows::{BinRule, ImageRow, SnapshotRow, Tag, VolumeRow};
+use crate::rows::{BinRule, ImageRow, SnapshotRow, Tag, Tier, VolumeRow};
 
 /// The facts of one origin.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +23,8 @@ pub struct Facts {
     pub images: BTreeMap<ImageId, ImageRow>,
     /// Own images that are made of a snapshot.
     pub users: BTreeMap<SnapshotId, BTreeSet<ImageId>>,
+    /// Since when those of them that are archived are; none where AWS does not say, or could not be asked.
+    pub archived: BTreeMap<SnapshotId, Timestamp>,
     /// What keeps deleted snapshots, or why nobody knows.
     pub snapshot_rules: Rules,
     /// What keeps deregistered images, or why nobody knows.
@@ -99,6 +103,10 @@ impl Facts {
                 facts.users.entry(snapshot.clone()).or_default().insert(row.id.clone());
             }
         }
+        let archived = facts.snapshots.values().filter(|row| row.tier == Tier::Archive).map(|row| row.id.clone());
+        let archived: Vec<SnapshotId> = archived.collect();
+        // It decides only from which day the removal is felt: then that day is not known.
+        facts.archived.extend(ec2.archived_among(&archived).await.unwrap_or_default());
         if !snapshots.is_empty() {
             facts.snapshot_rules = Rules::read(session, Keeps::Snapshots).await;
         }

@@ -56,6 +56,7 @@ pub async fn make(
         limit,
         prices_as_of: Prices::bundled().as_of.clone(),
         items,
+        together: Vec::new(),
         archive: None,
     };
     let removed = plan.summary().removed;
@@ -67,7 +68,7 @@ pub async fn make(
 }
 
 /// The plan as it comes back from a file: figures rounded, so that its hash is the same there.
-fn settled(plan: &RemovalPlan) -> Result<RemovalPlan> {
+pub(super) fn settled(plan: &RemovalPlan) -> Result<RemovalPlan> {
     let failed = |e: serde_json::Error| Error::failed(format!("the plan cannot be written: {e}"));
     let mut value = serde_json::to_value(plan).map_err(failed)?;
     crate::plan::accept::round(&mut value);

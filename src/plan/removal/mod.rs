@@ -4,6 +4,7 @@
 //! function just before its call, and does only what comes out the same. Nothing here changes anything. Unknown is
 //! not unused: what cannot be answered is left alone unless whoever plans accepts it by name (`accept_unknown`).
 
+mod counted;
 mod decide;
 mod diff;
 mod facts;
@@ -13,6 +14,7 @@ mod make;
 mod model;
 mod target;
 
+pub use counted::{Sets, remembered};
 pub use decide::decide;
 pub use diff::{Difference, compare};
 pub use facts::{Facts, Rules};
@@ -20,5 +22,5 @@ pub use file::{PLAN_TTL, load, save, text};
 pub use judge::{Rejudge, unjudged};
 pub(crate) use make::look;
 pub use make::make;
-pub use model::{Back, Freed, Item, RemovalPlan, Skip, Summary, VERSION, Wishes, Would};
+pub use model::{Back, Freed, Item, RemovalPlan, Skip, Stored, Summary, Together, VERSION, Wishes, Would};
 pub use target::Target;

@@ -8,12 +8,14 @@ use crate::aws::WorldId;
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant, short_hash};
 use crate::ids::{AccountId, ImageId, SnapshotId};
+use crate::inventory::frees::{Billed, billed_until};
 use crate::inventory::verdict::{Judged, Sureness};
 use crate::plan::Plan;
+use crate::rows::Tier;
 use crate::units::{Bytes, Digest, Usd};
 
 /// The version of the file's format; another one is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What whoever plans asks for beside the things themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -201,6 +203,29 @@ pub struct Item {
     /// Images of the same plan that must be gone first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<ImageId>,
+    /// Where a snapshot is stored: the archive tier goes on billing for a while.
+    #[serde(default, skip_serializing_if = "Stored::is_standard")]
+    pub stored: Stored,
+}
+
+/// Where a snapshot is stored, and since when where that is billed for a time at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "tier")]
+pub enum Stored {
+    /// In the standard tier, or it is no snapshot.
+    #[default]
+    Standard,
+    /// In the archive tier.
+    Archive {
+        /// Since when; none where AWS does not say.
+        since: Option<Timestamp>,
+    },
+}
+
+impl Stored {
+    const fn is_standard(&self) -> bool {
+        matches!(self, Self::Standard)
+    }
 }
 
 impl Item {
@@ -208,6 +233,15 @@ impl Item {
     #[must_use]
     pub fn address(&self) -> String {
         format!("{}:{}", self.judged.origin.region, self.target)
+    }
+
+    /// Until when it is billed, were it removed at `at`.
+    #[must_use]
+    pub fn billed(&self, at: Timestamp) -> Billed {
+        match self.stored {
+            Stored::Standard => billed_until(Tier::Standard, self.back.days(), None, at),
+            Stored::Archive { since } => billed_until(Tier::Archive, self.back.days(), since, at),
+        }
     }
 }
 
@@ -230,9 +264,34 @@ pub struct RemovalPlan {
     pub prices_as_of: String,
     /// What is final first, what is skipped last.
     pub items: Vec<Item>,
+    /// What the snapshots that go free together, where their blocks were counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub together: Vec<Together>,
     /// The copy that archives come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<Box<Plan>>,
+}
+
+/// What some snapshots of one account's region free together: what only they share counts once, and it counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Together {
+    /// Whose.
+    pub account: AccountId,
+    /// Where.
+    pub region: crate::ids::Region,
+    /// Which; what is archived, or could not be counted, is not among them and counts by itself.
+    pub snapshots: Vec<SnapshotId>,
+    /// On chains that nothing branches off.
+    pub exact: Bytes,
+    /// On others, at most.
+    pub at_most: Bytes,
+    /// Dollars a month of the first; none where the region has no price.
+    pub usd_exact: Option<f64>,
+    /// Of the second.
+    pub usd_at_most: Option<f64>,
+    /// Where the lists come from that it rests on, and what could not be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Bytes and money of some items, by how sure they are.
@@ -275,6 +334,12 @@ pub struct Summary {
     pub frees: Freed,
     /// The day from which the last of it is no longer billed; the bin bills as before.
     pub billed_until: Option<Timestamp>,
+    /// Why that is so, of the last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billed_why: Option<String>,
+    /// Items of which nobody knows until when they are billed.
+    #[serde(default)]
+    pub billed_unknown: u32,
     /// What carrying it out costs now.
     pub costs_usd: f64,
     /// Accounts.
@@ -320,10 +385,22 @@ impl RemovalPlan {
             sum.archived += u32::from(item.would == Would::ArchiveThenDelete);
             sum.copied += u32::from(item.would == Would::SnapshotThenDelete);
             sum.finals += u32::from(item.back.is_final());
-            sum.frees.add(&item.judged);
-            sum.billed_until = sum.billed_until.max(item.back.until(self.made));
+            if !self.is_counted(item) {
+                sum.frees.add(&item.judged);
+            }
+            match item.billed(self.made) {
+                Billed::AtOnce => {}
+                Billed::Until { day, why } if sum.billed_until.is_none_or(|known| known < day) => {
+                    (sum.billed_until, sum.billed_why) = (Some(day), Some(why));
+                }
+                Billed::Until { .. } => {}
+                Billed::Unknown => sum.billed_unknown += 1,
+            }
             sum.accounts.push(item.judged.origin.account.clone());
             sum.regions.push(item.judged.origin.region.clone());
+        }
+        for together in &self.together {
+            sum.frees.together(together);
         }
         sum.accounts.sort();
         sum.accounts.dedup();
@@ -331,6 +408,14 @@ impl RemovalPlan {
         sum.regions.dedup();
         sum.costs_usd = self.archive.as_ref().map_or(0.0, |plan| plan.cost.once.value.0);
         sum
+    }
+
+    /// Whether what it frees is in what its region's snapshots free together.
+    fn is_counted(&self, item: &Item) -> bool {
+        let origin = &item.judged.origin;
+        let Target::Snapshot(id) = &item.target else { return false };
+        let here = |one: &&Together| one.account == origin.account && one.region == origin.region;
+        self.together.iter().filter(here).any(|one| one.snapshots.contains(id))
     }
 
     /// What has to be typed before it is carried out: the count, or the last four of the one id; with final items also
@@ -432,6 +517,17 @@ impl Freed {
                 self.usd_at_most += usd;
             }
             Sureness::Unknown => self.unknown += 1,
+        }
+    }
+
+    /// Adds what snapshots free together.
+    fn together(&mut self, one: &Together) {
+        self.exact += one.exact;
+        self.at_most += one.at_most;
+        self.usd_exact += Usd(one.usd_exact.unwrap_or(0.0));
+        self.usd_at_most += Usd(one.usd_at_most.unwrap_or(0.0));
+        if one.usd_exact.is_none() || one.usd_at_most.is_none() {
+            self.unpriced += count(one.snapshots.len());
         }
     }
 

@@ -210,6 +210,7 @@ fn build(sandbox: &Sandbox, model: &Model, caller: &Caller, ask: &Ask, tags: Tag
             completed_with: None,
         }),
         tiering: None,
+        archived: None,
         copying: None,
         content: Content::Written(Arc::new(Written::new(id.clone(), base, sandbox.keep()))),
         id,

@@ -167,6 +167,7 @@ fn start(
         shared: Vec::new(),
         upload: None,
         tiering: None,
+        archived: None,
         copying: Some(Copying { since, settles, into, minutes: wanted.minutes }),
         content,
     };

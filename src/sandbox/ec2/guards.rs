@@ -95,6 +95,9 @@ pub fn tiers(ask: &Ask<'_>) -> Result<String, Fault> {
                 xml.tags(&row.tags);
                 xml.text("storageTier", if row.tier == Tier::Archive { "archive" } else { "standard" });
                 xml.maybe("lastTieringOperationStatus", operation(row));
+                if let Some(archived) = row.archived {
+                    xml.time("archivalCompleteTime", archived);
+                }
             });
             xml.maybe("nextToken", token);
         }))

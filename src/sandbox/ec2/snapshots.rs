@@ -345,6 +345,7 @@ pub fn create(ask: &Ask<'_>) -> Result<String, Fault> {
             encryption: of.encryption,
             tier: Tier::Standard,
             tiering: None,
+            archived: None,
             transfer_type: None,
             shared: Vec::new(),
             upload: None,

@@ -46,6 +46,7 @@ impl Builder<'_> {
                 upload: None,
                 copying: None,
                 tiering: None,
+                archived: None,
                 ..source
             };
             copies.push(id);

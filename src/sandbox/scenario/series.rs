@@ -135,6 +135,10 @@ impl Builder<'_> {
                 upload: None,
                 copying: None,
                 tiering: special.and_then(|special| special.tiering.clone()),
+                archived: special
+                    .and_then(|special| special.tier)
+                    .filter(|tier| *tier == crate::sandbox::model::Tier::Archive)
+                    .map(|_| completed),
                 content: Content::Synthetic(Synthetic { seed: disk.chance.bits(), version: count - 1 - n, shape }),
             };
             ids.push(id.clone());

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Found, Rule, RuleInfo, absent, action, refusal};
+use super::{Found, Rule, RuleInfo, absent, action, none_of, refusal};
 use crate::inventory::relations::Told;
 use crate::inventory::verdict::{Verdict, View};
 use crate::rows::SnapshotRow;
@@ -27,7 +27,7 @@ impl Rule<SnapshotRow> for Locks {
                 let until = lock.expires.map_or_else(String::new, |at| format!(" until {}", at.strftime("%-d %b %Y")));
                 format!("locked ({}){until}", lock.state)
             }
-            (Found::No, _) => format!("none of {} locks", view.region.index.locks.len()),
+            (Found::No, _) => none_of(view, view.region.index.locks.len(), "locks"),
             _ => refusal(view.region.facts.answers.locks.error()),
         }
     }
@@ -52,7 +52,7 @@ impl Rule<SnapshotRow> for FastRestore {
     fn format(&self, view: &View<'_>, row: &SnapshotRow, found: Found) -> String {
         match (found, view.region.index.fast_restores.get(&row.id)) {
             (Found::Yes(_), Some(zones)) => format!("on in {}, billed by the hour", zones.join(", ")),
-            (Found::No, _) => format!("none of {} fast restores", view.region.index.fast_restores.len()),
+            (Found::No, _) => none_of(view, view.region.index.fast_restores.len(), "fast restores"),
             _ => refusal(view.region.facts.answers.fast_restores.error()),
         }
     }
@@ -77,7 +77,7 @@ impl Rule<SnapshotRow> for Tiering {
     fn format(&self, view: &View<'_>, row: &SnapshotRow, found: Found) -> String {
         match (found, view.region.index.tierings.get(&row.id)) {
             (Found::Yes(_), Some(status)) => format!("somebody moves it: {status}"),
-            (Found::No, _) => format!("none of {} moves", view.region.index.tierings.len()),
+            (Found::No, _) => none_of(view, view.region.index.tierings.len(), "moves"),
             _ => refusal(view.region.facts.answers.tierings.error()),
         }
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Found, Rule, RuleInfo, absent, action, refusal, worse};
+use super::{Found, Rule, RuleInfo, absent, action, none_of, refusal, worse};
 use crate::inventory::relations::images_named;
 use crate::inventory::verdict::policy::span;
 use crate::inventory::verdict::{Verdict, View};
@@ -32,7 +32,7 @@ impl Rule<SnapshotRow> for Images {
                 }
                 said.join(", ")
             }
-            Found::No => format!("none of {} AMIs maps it", view.region.images().len()),
+            Found::No => format!("{} maps it", none_of(view, view.region.images().len(), "AMIs")),
             _ => refusal(view.region.facts.images.error()),
         }
     }

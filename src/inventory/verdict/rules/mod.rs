@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::{Answer, Verdict, View};
 use crate::error::Error;
-use crate::inventory::relations::Told;
+use crate::inventory::relations::{Scope, Told};
 use crate::rows::{ImageRow, SnapshotRow, VolumeRow};
 
 /// What a rule finds.
@@ -162,6 +162,14 @@ fn refusal(error: Option<&Error>) -> String {
             Some(aws) => format!("{} did not answer ({})", aws.operation, aws.code),
             None => error.what.clone(),
         },
+    }
+}
+
+/// `none of 12 AMIs`; where only a few things were asked about there is no whole to count.
+fn none_of(view: &View<'_>, count: usize, what: &str) -> String {
+    match view.region.facts.answers.scope {
+        Scope::Whole => format!("none of {count} {what}"),
+        Scope::Asked => format!("none of the {what}"),
     }
 }
 

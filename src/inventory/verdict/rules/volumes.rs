@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::{Found, Rule, RuleInfo, absent, action, refusal};
+use super::{Found, Rule, RuleInfo, absent, action, none_of, refusal};
 use crate::inventory::verdict::policy::span;
 use crate::inventory::verdict::{Verdict, View};
 use crate::rows::{ImageRow, SnapshotRow, VolumeRow};
@@ -37,7 +37,7 @@ impl Rule<SnapshotRow> for Volume {
             Found::No => {
                 let made = view.region.index.made_from.get(&row.id).copied().unwrap_or(0);
                 let more = if made == 0 { String::new() } else { format!("; {made} volumes were made from it") };
-                format!("{volume} is gone (none of {} volumes){more}", view.region.volumes().len())
+                format!("{volume} is gone ({}){more}", none_of(view, view.region.volumes().len(), "volumes"))
             }
             Found::Untold => format!("it carries {volume}, as copies do: whether its volume is gone cannot be told"),
             _ => refusal(view.region.facts.volumes.error()),
@@ -62,7 +62,8 @@ pub(super) struct Instances;
 const INSTANCES: RuleInfo = RuleInfo { name: "instances", short: "instance", summary: "instances" };
 
 fn none(view: &View<'_>, what: &str) -> String {
-    format!("none of {} instances {what}", view.region.facts.instances.known().map_or(0, |rows| rows.len()))
+    let count = view.region.facts.instances.known().map_or(0, |rows| rows.len());
+    format!("{} {what}", none_of(view, count, "instances"))
 }
 
 impl Rule<SnapshotRow> for Instances {

@@ -48,6 +48,7 @@ fn plan_of(model: &Model, bin: bool) -> RemovalPlan {
         limit: 100,
         prices_as_of: "2026-09-21".into(),
         items,
+        together: Vec::new(),
         archive: None,
     }
 }
