@@ -36,7 +36,7 @@ pub use pricing::Product;
 pub use profiles::ProfilesVersion;
 pub use s3::{
     CopiedPart, CopyAs, CopyFrom, Crc64, ImageHead, ImagePart, KEYS_A_PAGE, Keep, Over, PART_LEAST, PARTS_MAX, PIECE,
-    Properties, Root, S3, S3Bytes, S3Facts, S3Head, S3Object, S3Page, S3Part, S3Sum, Sse, is_precondition,
+    Properties, Root, S3, S3Bytes, S3Facts, S3Head, S3Object, S3Page, S3Part, S3Sum, Sse, is_conflict, is_precondition,
     needs_restore,
 };
 pub use session::{Aws, Session};

@@ -12,7 +12,7 @@ use crate::plan::{
     Alternative, Choices, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Pace, Parent, Plan,
     QuotaFact, SourceKind, Strategy, records,
 };
-use crate::units::{Quantity, Sure, Usd, grouped};
+use crate::units::{Bytes, Quantity, Sure, Usd, grouped};
 
 /// Items that are shown one by one; of the rest only how many there are.
 const SHOWN: usize = 10;
@@ -55,9 +55,10 @@ pub fn text(plan: &Plan) -> String {
     }
     lines.push(memory(plan));
     let records = records(&plan.items);
+    let parts = if records.parts == Bytes::ZERO { String::new() } else { format!(", parts {}", records.parts) };
     lines.push(format!(
-        "Disk     ≤ {} in the state directory: ledger {}, journal {}",
-        records.ledger + records.journal,
+        "Disk     ≤ {} in the state directory: ledger {}, journal {}{parts}",
+        records.total(),
         records.ledger,
         records.journal
     ));
@@ -302,6 +303,7 @@ struct Memory<'a> {
 struct Disk {
     ledger_bytes: u64,
     journal_bytes: u64,
+    parts_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -378,7 +380,7 @@ fn document(plan: &Plan) -> Document<'_> {
             budget_bytes: plan.memory.budget.0,
             verdict: plan.memory.fit,
         },
-        disk: Disk { ledger_bytes: records.ledger.0, journal_bytes: records.journal.0 },
+        disk: Disk { ledger_bytes: records.ledger.0, journal_bytes: records.journal.0, parts_bytes: records.parts.0 },
         cost: Cost {
             total_usd: usd(plan.cost.once),
             monthly_usd: usd(plan.cost.monthly),

@@ -36,6 +36,14 @@ pub const fn piece_wanted(pace: Pace) -> u32 {
     }
 }
 
+/// What is written down of an object beside its ledger: a head, a slot for each upload's id, and one for each piece and
+/// each part that S3 copied.
+pub const RECORDS_HEAD: u64 = 4096;
+/// Ids of uploads in S3 have about 170 characters.
+pub const RECORDS_UPLOAD: u64 = 1024;
+/// Blocks, checksum and ETag of one piece or part.
+pub const RECORDS_PART: u64 = 96;
+
 /// How an object is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
@@ -67,6 +75,17 @@ impl Layout {
     #[must_use]
     pub const fn longest() -> Bytes {
         Bytes((PART_MOST.0 - PIECE_MOST as u64 * BLOCK_BYTES) * PARTS_MAX as u64)
+    }
+
+    /// What is written down of it on the disk, at most. What is not used of it is a hole in the file.
+    #[must_use]
+    pub fn records(&self) -> Bytes {
+        const PAGE: u64 = 4096;
+        let of_parts = if self.is_gathered() { u64::from(self.parts()) } else { 0 };
+        let uploads = (RECORDS_UPLOAD * (of_parts + 1)).next_multiple_of(PAGE);
+        let pieces = (RECORDS_PART * (of_parts + u64::from(self.pieces()))).next_multiple_of(PAGE);
+        // Neither begins at a page.
+        Bytes(RECORDS_HEAD + uploads + pieces + PAGE)
     }
 
     /// How many pieces there are.

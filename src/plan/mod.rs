@@ -41,7 +41,7 @@ pub use archives::{bucket_session, kept};
 pub use choices::Load;
 pub use facts::route;
 pub use images::NEVER_REBUILT;
-pub use layout::{Layout, ZEROS_WORTH};
+pub use layout::{Layout, RECORDS_HEAD, RECORDS_PART, RECORDS_UPLOAD, ZEROS_WORTH};
 pub use machine::{DEFAULT_BUDGET, Host, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
@@ -52,4 +52,6 @@ pub use model::{
 pub use monthly::monthly;
 pub use preview::preview;
 pub use prices::{Api, Prices};
-pub use weigh::{Records, connections_weight, frames_weight, gathered, item_weight, least, load, moved, records};
+pub use weigh::{
+    PLACE_BYTES, Records, connections_weight, frames_weight, gathered, item_weight, least, load, moved, records,
+};

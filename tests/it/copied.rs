@@ -41,7 +41,7 @@ pub async fn uploads(world: &World) -> usize {
 }
 
 /// An object of so many GiB, which costs nobody anything: the sandbox copies an image of 512 MiB again and again.
-async fn large(world: &World, key: &str, gib: i32) {
+pub async fn large(world: &World, key: &str, gib: i32) {
     let s3 = s3(world);
     let begun = s3.create_multipart_upload().bucket(BUCKET).key(key).content_type("image/raw");
     let begun = begun.cache_control("max-age=60").metadata("owner", "web").tagging("team=disks").send().await;
@@ -59,7 +59,7 @@ async fn large(world: &World, key: &str, gib: i32) {
     world.running.sandbox.counters().reset();
 }
 
-fn url(key: &str) -> String {
+pub fn url(key: &str) -> String {
     format!("s3://{BUCKET}/{key}")
 }
 
@@ -72,7 +72,7 @@ fn faults(rules: Vec<Rule>) -> Faults {
 }
 
 /// What the log of a job says, in order.
-fn said(rig: &Rig, job: JobId) -> Vec<(Topic, String)> {
+pub fn said(rig: &Rig, job: JobId) -> Vec<(Topic, String)> {
     let told = floe::engine::told_of(&rig.state, job, |record| matches!(record, Record::Note(_))).expect("a journal");
     let note = |entry: floe::engine::journal::Entry| match entry.record {
         Record::Note(note) => Some((note.topic, note.text)),
@@ -81,7 +81,7 @@ fn said(rig: &Rig, job: JobId) -> Vec<(Topic, String)> {
     told.into_iter().filter_map(note).collect()
 }
 
-async fn assert_same(world: &World, from: &str, to: &str) {
+pub async fn assert_same(world: &World, from: &str, to: &str) {
     let (from, to) = (head(world, from).await, head(world, to).await);
     assert_eq!(from.content_length(), to.content_length());
     let sums = |head: &Head| [head.checksum_crc64_nvme(), head.checksum_crc32()].map(|sum| sum.map(str::to_owned));

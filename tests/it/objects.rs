@@ -13,9 +13,9 @@ use crate::chains::assert_holds;
 use crate::rig::{Rig, SMALL, at_rest, end, engine, only, row_when, rule, start};
 use crate::support::{BLOCK, Contents, World};
 
-const BUCKET: &str = "floe-vault-us-east-1";
-const IMAGE: &str = "s3://floe-vault-us-east-1/images/disk.img";
-const KEY: &str = "images/disk.img";
+pub const BUCKET: &str = "floe-vault-us-east-1";
+pub const IMAGE: &str = "s3://floe-vault-us-east-1/images/disk.img";
+pub const KEY: &str = "images/disk.img";
 
 /// What is under a key.
 pub async fn object(world: &World, key: &str) -> Vec<u8> {
@@ -70,7 +70,7 @@ pub fn cut(mut plan: Plan, piece: u32, gathered: u32) -> Plan {
 }
 
 /// An image of so many blocks and 77 bytes: each block is its own, but for gaps, in which nothing was written.
-fn image(rig: &Rig, name: &str, blocks: u64, gaps: &[(u64, u64)]) -> String {
+pub fn image(rig: &Rig, name: &str, blocks: u64, gaps: &[(u64, u64)]) -> String {
     use std::os::unix::fs::FileExt as _;
     let path = rig.world.path(name);
     let file = std::fs::File::create(&path).expect("an image");
@@ -84,7 +84,7 @@ fn image(rig: &Rig, name: &str, blocks: u64, gaps: &[(u64, u64)]) -> String {
     path.display().to_string()
 }
 
-async fn assert_is(rig: &Rig, image: &str) {
+pub async fn assert_is(rig: &Rig, image: &str) {
     assert!(object(&rig.world, KEY).await == std::fs::read(image).expect("the image"), "byte for byte");
     assert_eq!(uploads(&rig.world).await, 0, "no upload is left");
     let names = keys(&rig.world, "images/").await;
@@ -92,7 +92,7 @@ async fn assert_is(rig: &Rig, image: &str) {
 }
 
 /// Waits until the sandbox has seen something.
-async fn seen(what: impl Fn() -> bool) {
+pub async fn seen(what: impl Fn() -> bool) {
     let mut tries = 0;
     while !what() {
         tries += 1;
@@ -101,7 +101,7 @@ async fn seen(what: impl Fn() -> bool) {
     }
 }
 
-async fn put(rig: &Rig, key: &str, bytes: &'static [u8]) {
+pub async fn put(rig: &Rig, key: &str, bytes: &'static [u8]) {
     let body = aws_sdk_s3::primitives::ByteStream::from_static(bytes);
     s3(&rig.world).put_object().bucket(BUCKET).key(key).body(body).send().await.expect("written");
 }
@@ -109,7 +109,7 @@ async fn put(rig: &Rig, key: &str, bytes: &'static [u8]) {
 /// Pieces of 5 MiB, the least that S3 takes.
 const TIGHT: Bytes = Bytes::mib(16);
 
-fn tight() -> Options {
+pub fn tight() -> Options {
     Options { memory: Some(TIGHT), ..Options::default() }
 }
 
@@ -117,7 +117,7 @@ async fn small(rig: &Rig) -> Contents {
     rig.world.contents("prod", "us-east-1", "snap-0feed000000b00701").await
 }
 
-fn requests(rig: &Rig, api: &str) -> u64 {
+pub fn requests(rig: &Rig, api: &str) -> u64 {
     rig.world.running.sandbox.counters().picture().api(api).requests
 }
 

@@ -116,3 +116,42 @@ async fn a_full_ledger_takes_all_that_was_said_and_no_more() {
         assert!(taken.0 * 10 >= said.0 * 8, "{source}: what is said is near the truth: {taken} of {said}");
     }
 }
+
+/// What S3 has of an object, and where the blocks of an archive are, beside the ledger: fully used, it is what was said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_down_of_objects_and_archives_is_said_too() {
+    let rig = Rig::calm().await;
+    let to = ["s3://floe-vault-us-east-1/images/records.img", "s3://floe-vault-us-east-1/ebs/"];
+    let options = Options { memory: Some(Bytes::mib(32)), ..Options::default() };
+    let plan = rig.plan(crate::rig::SMALL, &to, options.clone()).await;
+    for gathered in [1, 3] {
+        let plan = crate::objects::cut(plan.clone(), 10, gathered);
+        let said = records(&plan.items).parts;
+        let alone = |dest: usize| {
+            let mut plan = plan.clone();
+            plan.items[0].destinations = vec![plan.items[0].destinations[dest].clone()];
+            records(&plan.items).parts
+        };
+        assert_eq!(alone(0) + alone(1), said);
+        let client = rig.engine(None).await;
+        let row = end(&client, start(&client, &plan).await).await;
+        assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+        let dir = rig.state.job(row.job);
+        let (parts, places) = (taken(&dir.join("parts-0")), taken(&dir.join("places-1")));
+        assert!(parts <= alone(0) && parts.0 * 2 >= alone(0).0, "{parts} of {}", alone(0));
+        assert!(places <= alone(1) && places.0 * 2 >= alone(1).0, "{places} of {}", alone(1));
+        client.send(floe::engine::protocol::Command::Shutdown).await.expect("it ends");
+        for key in crate::archives::keys(&rig.world, "")
+            .await
+            .iter()
+            .filter(|key| key.contains("0feed000000b00701") || key.contains("records.img"))
+        {
+            let s3 = crate::archives::s3(&rig.world);
+            s3.delete_object().bucket(crate::archives::BUCKET).key(key).send().await.expect("removed");
+        }
+    }
+    // In words, and for scripts.
+    let args = ["plan", crate::rig::SMALL, to[0]];
+    let (_, json, _) = rig.world.json(&[&args[..], &["-o", "json"]].concat()).await;
+    assert!(json["disk"]["parts_bytes"].as_u64().is_some_and(|bytes| bytes >= 4096), "{json}");
+}

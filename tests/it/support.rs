@@ -48,7 +48,8 @@ impl World {
         Self::new(Options { scenario: Some(scenario.into()), ..Options::default() }).await
     }
 
-    async fn new(options: Options) -> Self {
+    /// One with these options.
+    pub async fn new(options: Options) -> Self {
         let running = serve(options).await.expect("the sandbox serves");
         Self { running, dir: tempfile::tempdir().expect("a temporary directory") }.settled()
     }

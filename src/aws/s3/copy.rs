@@ -14,6 +14,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde::{Deserialize, Serialize};
 
+use super::objects::no_second_try;
 use super::{Keep, Root, S3, encoded, unquoted};
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
@@ -431,7 +432,8 @@ impl S3 {
     /// Makes an object of its parts. `sum` is what its CRC64NVME has to be, `length` how long it has to be.
     ///
     /// # Errors
-    /// As classified; `BadDigest` when the object would be another one.
+    /// As classified; `BadDigest` when the object would be another one; a conflict ([`super::is_conflict`]) is final for this
+    /// upload, and wants a new one.
     #[expect(clippy::too_many_arguments, reason = "one request and all that it says")]
     pub async fn end_copy(
         &self,
@@ -462,7 +464,7 @@ impl S3 {
             .set_if_none_match(new.then(|| "*".to_owned()))
             .send()
             .await
-            .map_err(|error| self.failed("s3:PutObject", &error, what()))?;
+            .map_err(|error| no_second_try(self.failed("s3:PutObject", &error, what())))?;
         answer
             .e_tag
             .map(|etag| unquoted(Some(etag)))

@@ -9,7 +9,7 @@ use aws_sdk_s3::types::{
 };
 use bytes::Bytes as Buffer;
 
-use super::objects::stream;
+use super::objects::{no_second_try, stream};
 use super::{Keep, Root, S3, unquoted};
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
@@ -254,7 +254,7 @@ impl S3 {
     /// `length`.
     ///
     /// # Errors
-    /// As classified; a `ConditionalRequestConflict` wants a new upload.
+    /// As classified; a conflict ([`super::is_conflict`]) is final for this upload, and wants a new one.
     #[expect(clippy::too_many_arguments, reason = "one request and all that it says")]
     pub async fn end_image(
         &self,
@@ -292,7 +292,7 @@ impl S3 {
             .set_if_match(over.is_match())
             .send()
             .await
-            .map_err(|error| self.failed("s3:PutObject", &error, what()))?;
+            .map_err(|error| no_second_try(self.failed("s3:PutObject", &error, what())))?;
         // Whether this S3 keeps one at all is asked of the object, before anything is called proved.
         match answer.checksum_crc64_nvme().and_then(Crc64::from_base64) {
             Some(said) if said != crc => {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::copy::{CopiedPart, CopyAs, CopyFrom, Properties, S3Facts, S3Sum, Sse};
 pub use self::image::{Crc64, ImageHead, ImagePart, Over};
-pub use self::objects::{S3Bytes, S3Head, is_precondition};
+pub use self::objects::{S3Bytes, S3Head, is_conflict, is_precondition};
 pub use self::uploads::{PART_LEAST, PARTS_MAX, S3Part};
 use super::context::Context;
 use super::wire::SdkError;

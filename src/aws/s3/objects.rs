@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{Keep, Root, S3, needs_restore, unquoted};
 use crate::aws::wire;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::grant::{Call, Grant};
 use crate::units::{Bytes, Digest};
 
@@ -188,6 +188,19 @@ impl S3 {
 #[must_use]
 pub fn is_precondition(error: &Error) -> bool {
     error.has_code("PreconditionFailed")
+}
+
+/// Whether another write or removal of the key met a conditional one. A PutObject or CopyObject is then sent again; what
+/// was being put together of parts wants a new upload and every part anew, says S3's documentation of
+/// CompleteMultipartUpload.
+#[must_use]
+pub fn is_conflict(error: &Error) -> bool {
+    error.has_code("ConditionalRequestConflict")
+}
+
+/// The same call with the same upload brings nothing after a conflict: it is told at once, not tried for a minute.
+pub(super) fn no_second_try(error: Error) -> Error {
+    if is_conflict(&error) { Error { class: Class::Permanent, ..error } } else { error }
 }
 
 pub(super) fn stream(data: &[Buffer]) -> ByteStream {

@@ -6,7 +6,7 @@ use aws_sdk_s3::types::{
 use bytes::Bytes as Buffer;
 use serde::{Deserialize, Serialize};
 
-use super::objects::stream;
+use super::objects::{no_second_try, stream};
 use super::{Keep, Root, S3};
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
@@ -96,7 +96,7 @@ impl S3 {
     /// Makes an object of its parts; with `new`, only where there is none.
     ///
     /// # Errors
-    /// As classified; a `ConditionalRequestConflict` wants a new upload.
+    /// As classified; a conflict ([`super::is_conflict`]) is final for this upload, and wants a new one.
     pub async fn end_upload(
         &self,
         grant: &Grant,
@@ -128,7 +128,7 @@ impl S3 {
             .send()
             .await
             .map(|_| ())
-            .map_err(|error| self.failed("s3:PutObject", &error, what()))
+            .map_err(|error| no_second_try(self.failed("s3:PutObject", &error, what())))
     }
 
     /// Gives an upload up, so that its parts are not paid for; one that is gone already is fine.

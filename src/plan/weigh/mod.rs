@@ -143,6 +143,16 @@ pub struct Records {
     pub ledger: Bytes,
     /// What happened; folded before it grows larger.
     pub journal: Bytes,
+    /// Which parts and objects S3 has: what an object or an archive is put together from.
+    pub parts: Bytes,
+}
+
+impl Records {
+    /// Everything.
+    #[must_use]
+    pub fn total(&self) -> Bytes {
+        self.ledger + self.journal + self.parts
+    }
 }
 
 /// A page of the ledger, the bits and the digests that it holds, and the pages of its header.
@@ -150,12 +160,27 @@ const LEDGER_PAGE: u64 = 4096;
 const BITS_A_PAGE: u64 = LEDGER_PAGE * 8;
 const DIGESTS_A_PAGE: u64 = LEDGER_PAGE / 32;
 const HEADER_PAGES: u64 = 2;
+/// What is written down of where one block of an archive is; as sparse as digests.
+pub const PLACE_BYTES: u64 = 32;
 /// A journal is folded at 4 MiB, and for a moment both versions of it lie there.
 const JOURNAL_MOST: Bytes = Bytes::mib(8);
 
 /// What the records of these jobs take on the disk. Ledgers are sparse: a block that is not listed takes no digest.
 #[must_use]
 pub fn records(items: &[ItemPlan]) -> Records {
+    // As many pages as hold something: of each block's so many bytes, where they lie apart a page for each.
+    let sparse = |item: &ItemPlan, bytes: u64| {
+        let (indexes, blocks) = (item.source.volume.blocks().0, item.source.blocks.value.0);
+        indexes.div_ceil(LEDGER_PAGE / bytes).min(blocks) * LEDGER_PAGE
+    };
+    let parts = |item: &ItemPlan| -> u64 {
+        let parts = item.destinations.iter().map(|to| match &to.kind {
+            DestinationKind::Object { layout, .. } => layout.records().0,
+            DestinationKind::Archive { .. } => LEDGER_PAGE + sparse(item, PLACE_BYTES),
+            _ => 0,
+        });
+        parts.sum()
+    };
     let ledger = |item: &ItemPlan| {
         let (indexes, blocks) = match item.is_copied() {
             // What S3 copies itself has its list of parts in the journal.
@@ -166,5 +191,9 @@ pub fn records(items: &[ItemPlan]) -> Records {
         let digests = if item.is_read() { indexes.div_ceil(DIGESTS_A_PAGE).min(blocks) } else { 0 };
         (HEADER_PAGES + bitmaps * indexes.div_ceil(BITS_A_PAGE) + digests) * LEDGER_PAGE
     };
-    Records { ledger: Bytes(items.iter().map(ledger).sum()), journal: Bytes(items.len() as u64 * JOURNAL_MOST.0) }
+    Records {
+        ledger: Bytes(items.iter().map(ledger).sum()),
+        journal: Bytes(items.len() as u64 * JOURNAL_MOST.0),
+        parts: Bytes(items.iter().map(parts).sum()),
+    }
 }

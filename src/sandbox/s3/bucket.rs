@@ -1,7 +1,5 @@
 //! Buckets: made, found, asked where they are, and removed when they are empty.
 
-use std::collections::BTreeMap;
-
 use http::{Response, StatusCode};
 
 use super::store::{Bucket, Store};
@@ -57,13 +55,7 @@ pub(super) fn create(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Ref
         };
         return Err(Refusal::new(StatusCode::CONFLICT, code, message).naming("BucketName", name));
     }
-    let bucket = Bucket {
-        owner: ask.caller.account.clone(),
-        region: ask.caller.region.clone(),
-        made: ask.now,
-        objects: BTreeMap::new(),
-        uploads: BTreeMap::new(),
-    };
+    let bucket = Bucket::new(ask.caller.account.clone(), ask.caller.region.clone(), ask.now);
     buckets.all.insert(name.clone(), bucket);
     store.save_bucket(&buckets, name).map_err(|e| Refusal::internal(&e))?;
     drop(buckets);
@@ -85,7 +77,8 @@ fn is_name(name: &str) -> bool {
 
 pub(super) fn delete(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refusal> {
     let mut buckets = store.lock();
-    if !ask.bucket(&buckets)?.objects.is_empty() {
+    let bucket = ask.bucket(&buckets)?;
+    if !bucket.objects.is_empty() || !bucket.older.is_empty() {
         let message = "The bucket you tried to delete is not empty";
         return Err(
             Refusal::new(StatusCode::CONFLICT, "BucketNotEmpty", message).naming("BucketName", &ask.route.bucket)
@@ -130,11 +123,6 @@ pub(super) fn location(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, R
         region => region,
     };
     Ok(document(Xml::leaf("LocationConstraint", NAMESPACE, region)))
-}
-
-pub(super) fn versioning(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refusal> {
-    ask.bucket(&store.lock())?;
-    Ok(document(Xml::document("VersioningConfiguration", NAMESPACE, |_| {})))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::object::{encryption, may_write};
 use super::read::{Range, range, readable};
 use super::store::{Buckets, Meta, Object, Store};
 use super::sums::{Algorithm, Checksum, MD5_MAX, md5_of};
-use super::{Ask, NAMESPACE, Refusal, document};
+use super::{Ask, NAMESPACE, Refusal, document, set, versions};
 use crate::sandbox::body::Body;
 use crate::sandbox::sigv4::decode;
 use crate::sandbox::synth::mix;
@@ -20,12 +20,22 @@ const COPY_MAX: u64 = 5 << 30;
 /// Ranges are copied out of objects that are longer than this only.
 const RANGE_MIN: u64 = 5 << 20;
 
+/// What is copied.
+struct Source {
+    bucket: String,
+    key: String,
+    object: Object,
+    version: Option<String>,
+}
+
 /// The object that is copied, where the caller may read it and its conditions hold.
-fn source(buckets: &Buckets, ask: &Ask<'_>) -> Result<(String, String, Object), Refusal> {
+fn source(buckets: &Buckets, ask: &Ask<'_>) -> Result<Source, Refusal> {
     let header = ask.header("x-amz-copy-source").unwrap_or_default();
     let (path, query) = header.split_once('?').unwrap_or((header, ""));
-    if !query.is_empty() {
-        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", "There are no versions here"));
+    let version = query.strip_prefix("versionId=").map(|id| decode(id, false));
+    if !query.is_empty() && version.is_none() {
+        let message = "Unsupported copy source parameter.";
+        return Err(Refusal::argument("x-amz-copy-source", header, message));
     }
     let path = decode(path.strip_prefix('/').unwrap_or(path), false);
     let (bucket, key) =
@@ -36,14 +46,21 @@ fn source(buckets: &Buckets, ask: &Ask<'_>) -> Result<(String, String, Object), 
     // A source may lie in any region.
     let known = buckets.all.get(bucket).ok_or_else(|| Refusal::no_bucket(bucket))?;
     ask.owns(known, "x-amz-source-expected-bucket-owner")?;
-    let object = known.objects.get(key).ok_or_else(|| Refusal::no_key(key))?;
+    let object = known.find(key, version.as_deref()).map_err(|refusal| {
+        if refusal.code != "MethodNotAllowed" {
+            return refusal;
+        }
+        let message = "The source of a copy request may not specifically refer to a delete marker by version id.";
+        Refusal::bad("InvalidRequest", message)
+    })?;
     conditions(ask, object)?;
     readable(object, ask.now).map_err(|_| {
         let message =
             "The source object of the COPY action is not in the active tier and is only stored in Amazon S3 Glacier.";
         Refusal::new(StatusCode::FORBIDDEN, "ObjectNotInActiveTierError", message)
     })?;
-    Ok((bucket.to_owned(), key.to_owned(), object.clone()))
+    let told = known.told(object);
+    Ok(Source { bucket: bucket.to_owned(), key: key.to_owned(), object: object.clone(), version: told })
 }
 
 fn conditions(ask: &Ask<'_>, object: &Object) -> Result<(), Refusal> {
@@ -70,7 +87,7 @@ pub(super) fn object(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Ref
     let mut buckets = store.lock();
     let bucket = ask.bucket(&buckets)?;
     may_write(ask, bucket, &key)?;
-    let (from_bucket, from_key, from) = source(&buckets, ask)?;
+    let Source { bucket: from_bucket, key: from_key, object: from, version: from_version } = source(&buckets, ask)?;
     if from.blob.len() > COPY_MAX {
         let message =
             "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120";
@@ -93,9 +110,10 @@ pub(super) fn object(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Ref
     // A copy is one piece, whatever its source was put together from.
     let etag = etag_of(copied_md5(&from.blob, &from.etag)?, &meta);
     let (blob, parts) = (from.blob.clone(), Vec::new());
-    let copy = Object { blob, etag, modified: ask.now, meta, checksum: Some(checksum), parts, restored: None };
+    let copy =
+        Object { blob, etag, modified: ask.now, meta, checksum: Some(checksum), parts, restored: None, version: None };
     let bucket = ask.bucket_mut(&mut buckets)?;
-    bucket.objects.insert(key.clone(), copy.clone());
+    let version = bucket.write(&key, copy.clone());
     store.save_object(&buckets, &ask.route.bucket, &key).map_err(|e| Refusal::internal(&e))?;
     drop(buckets);
     let mut answer = document(Xml::document("CopyObjectResult", NAMESPACE, |xml| {
@@ -107,6 +125,8 @@ pub(super) fn object(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Ref
         }
     }));
     encryption(&mut answer, &copy.meta);
+    versions::name(&mut answer, version.as_deref());
+    name_source(&mut answer, from_version.as_deref());
     Ok(answer)
 }
 
@@ -153,9 +173,9 @@ fn copied_md5(blob: &Blob, of: &str) -> Result<[u8; 16], Refusal> {
 }
 
 pub(super) fn part(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refusal> {
-    let (blob, of): (Blob, String) = {
+    let (blob, of, version): (Blob, String, Option<String>) = {
         let buckets = store.lock();
-        let (_, _, from) = source(&buckets, ask)?;
+        let Source { object: from, version, .. } = source(&buckets, ask)?;
         let (at, length) = match ask.header("x-amz-copy-source-range") {
             None => (0, from.blob.len()),
             Some(_) if from.blob.len() <= RANGE_MIN => {
@@ -175,7 +195,7 @@ pub(super) fn part(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refus
                 }
             },
         };
-        (from.blob.part(at, length), format!("{}:{at}", from.etag))
+        (from.blob.part(at, length), format!("{}:{at}", from.etag), version)
     };
     if blob.len() > COPY_MAX {
         let message =
@@ -192,5 +212,13 @@ pub(super) fn part(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refus
         }
     }));
     encryption(&mut answer, &upload.meta);
+    name_source(&mut answer, version.as_deref());
     Ok(answer)
+}
+
+/// Names the version that was copied.
+fn name_source(answer: &mut Response<Body>, version: Option<&str>) {
+    if let Some(version) = version {
+        set(answer, "x-amz-copy-source-version-id", version);
+    }
 }

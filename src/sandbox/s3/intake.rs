@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -40,6 +41,8 @@ pub struct Taken {
     pub trailers: HeaderMap,
     /// What is wrong with it.
     pub broken: Option<Refusal>,
+    /// When it had come.
+    pub at: Instant,
 }
 
 /// Whether a request is signed for S3.
@@ -150,6 +153,6 @@ impl Intake {
             let refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message);
             broken = broken.or(Some(refusal.naming("Header", "Transfer-Encoding")));
         }
-        (Taken { payload, md5: md5.finalize().into(), trailers, broken }, finish(raw), seals)
+        (Taken { payload, md5: md5.finalize().into(), trailers, broken, at: Instant::now() }, finish(raw), seals)
     }
 }

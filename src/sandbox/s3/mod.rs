@@ -2,7 +2,7 @@
 //!
 //! `serve` → `intake` (the body, spooled) → `dispatch` → [`route`] (which operation) → [`handle`] → `bucket`,
 //! `object`, `copy`, `multipart`, `list` → `store`. It refuses what S3 refuses, in S3's words. What it does not have
-//! (versions, policies, access points, notifications) answers `NotImplemented`, as S3 does to what it does not know.
+//! (lists of versions, policies, access points, notifications) answers `NotImplemented`, as S3 does to what it does not know.
 //! One thing it does otherwise: the ETag of bytes that it copied itself is an MD5 only up to [`sums::MD5_MAX`].
 
 pub mod blob;
@@ -25,6 +25,7 @@ pub mod sums;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::sync::Arc;
 
@@ -188,7 +189,8 @@ fn serve(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refusal> {
         "DeleteBucket" => bucket::delete(store, ask),
         "HeadBucket" => bucket::head(store, ask),
         "GetBucketLocation" => bucket::location(store, ask),
-        "GetBucketVersioning" => bucket::versioning(store, ask),
+        "GetBucketVersioning" => versions::get(store, ask),
+        "PutBucketVersioning" => versions::put(store, ask),
         "ListObjectsV2" => list::objects(store, ask, true),
         "ListObjects" => list::objects(store, ask, false),
         "ListMultipartUploads" => list::uploads(store, ask),

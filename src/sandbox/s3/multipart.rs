@@ -8,7 +8,7 @@ use super::meta::{claimed, etag_of, hex, key_of, meta_of};
 use super::object::{encryption, may_write, of_parts};
 use super::store::{Bucket, Object, Part, Store, Upload};
 use super::sums::{Algorithm, Kind};
-use super::{Ask, NAMESPACE, Refusal, document, empty, set};
+use super::{Ask, NAMESPACE, Refusal, document, empty, set, versions};
 use crate::sandbox::body::Body;
 use crate::sandbox::xml::Xml;
 
@@ -49,6 +49,7 @@ pub(super) fn create(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Ref
         kind,
         asked: asked.is_some(),
         parts: Default::default(),
+        conflicted: false,
     };
     let mut buckets = store.lock();
     ask.bucket_mut(&mut buckets)?.uploads.insert(id.clone(), upload.clone());
@@ -167,7 +168,18 @@ pub(super) fn complete(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, R
     let mut buckets = store.lock();
     let bucket = ask.bucket(&buckets)?;
     let upload = upload_of(bucket, ask, &id)?.clone();
-    may_write(ask, bucket, &upload.key)?;
+    let met = if upload.conflicted {
+        Err(Refusal::conflict(&upload.key, "If-None-Match"))
+    } else {
+        may_write(ask, bucket, &upload.key)
+    };
+    if let Err(refusal) = met {
+        // What S3 would not make once is not made later: the client begins another upload.
+        if let Some(upload) = ask.bucket_mut(&mut buckets)?.uploads.get_mut(&id) {
+            upload.conflicted |= refusal.code == "ConditionalRequestConflict";
+        }
+        return Err(refusal);
+    }
     let parts = wanted.iter().map(|named| found(&upload, named)).collect::<Result<Vec<&Part>, Refusal>>()?;
     let (_, before_last) = parts.split_last().ok_or_else(Refusal::malformed)?;
     if let Some(at) = before_last.iter().position(|part| part.blob.len() < PART_MIN) {
@@ -202,9 +214,10 @@ pub(super) fn complete(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, R
     let etag = format!("{}-{}", hex(&md5::Md5::digest(&tags)), parts.len());
     let lengths = parts.iter().map(|part| part.blob.len()).collect();
     let (meta, checksum) = (upload.meta.clone(), Some(checksum));
-    let object = Object { blob, etag, modified: ask.now, meta, checksum, parts: lengths, restored: None };
+    let object =
+        Object { blob, etag, modified: ask.now, meta, checksum, parts: lengths, restored: None, version: None };
     let bucket = ask.bucket_mut(&mut buckets)?;
-    bucket.objects.insert(upload.key.clone(), object.clone());
+    let version = bucket.write(&upload.key, object.clone());
     bucket.uploads.remove(&id);
     // The object first: a kill in between leaves an upload too many, never an object too few.
     store.save_object(&buckets, &ask.route.bucket, &upload.key).map_err(|e| Refusal::internal(&e))?;
@@ -221,6 +234,7 @@ pub(super) fn complete(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, R
         }
     }));
     encryption(&mut answer, &object.meta);
+    versions::name(&mut answer, version.as_deref());
     Ok(answer)
 }
 

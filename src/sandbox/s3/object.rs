@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::meta::{claimed, etag_of, key_of, meta_of};
 use super::store::{Bucket, Meta, Object, Store};
 use super::sums::{Algorithm, Checksum, Kind};
+use super::versions::{self, Versioning};
 use super::{Ask, NAMESPACE, Refusal, document, empty, set};
 use crate::sandbox::body::Body;
 use crate::sandbox::faults::Fault;
@@ -15,6 +16,10 @@ use crate::sandbox::xml::Xml;
 /// `If-Match` and `If-None-Match` of a write.
 pub(super) fn may_write(ask: &Ask<'_>, bucket: &Bucket, key: &str) -> Result<(), Refusal> {
     let known = bucket.objects.get(key);
+    let condition = ["If-None-Match", "If-Match"].into_iter().find(|name| ask.header(name).is_some());
+    if let Some(condition) = condition.filter(|_| bucket.was_removed_since(key, ask.taken.at)) {
+        return Err(Refusal::conflict(key, condition));
+    }
     if let Some(wanted) = ask.header("if-none-match") {
         if wanted != "*" {
             return Err(Refusal::new(
@@ -54,7 +59,16 @@ pub(super) fn put(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refusa
     };
     let (etag, modified) = (etag_of(ask.taken.md5, &meta), ask.now);
     let blob = store.keep(ask.payload().clone()).map_err(|e| Refusal::internal(&e))?;
-    let object = Object { blob, etag, modified, meta, checksum: Some(checksum), parts: Vec::new(), restored: None };
+    let object = Object {
+        blob,
+        etag,
+        modified,
+        meta,
+        checksum: Some(checksum),
+        parts: Vec::new(),
+        restored: None,
+        version: None,
+    };
     let mut buckets = store.lock();
     let bucket = ask.bucket_mut(&mut buckets)?;
     may_write(ask, bucket, &key)?;
@@ -62,7 +76,8 @@ pub(super) fn put(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refusa
     set(&mut answer, "etag", &format!("\"{}\"", object.etag));
     describe_written(&mut answer, &object);
     if ask.lie != Some(Fault::Lose) {
-        bucket.objects.insert(key.clone(), object);
+        let version = bucket.write(&key, object);
+        versions::name(&mut answer, version.as_deref());
         store.save_object(&buckets, &ask.route.bucket, &key).map_err(|e| Refusal::internal(&e))?;
     }
     Ok(answer)
@@ -95,10 +110,16 @@ pub(super) fn delete(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Ref
     {
         return Err(Refusal::precondition("If-Match"));
     }
-    if bucket.objects.remove(&ask.route.key).is_some() {
-        store.save_object(&buckets, &ask.route.bucket, &ask.route.key).map_err(|e| Refusal::internal(&e))?;
+    let key = &ask.route.key;
+    let there = bucket.objects.contains_key(key) || bucket.versioning != Versioning::Off;
+    let removed = match ask.route.version() {
+        Some(id) => bucket.remove_version(key, id),
+        None => bucket.remove(key, ask.now),
+    };
+    if there {
+        store.save_object(&buckets, &ask.route.bucket, key).map_err(|e| Refusal::internal(&e))?;
     }
-    Ok(empty(StatusCode::NO_CONTENT))
+    Ok(versions::removed(&removed))
 }
 
 pub(super) fn delete_many(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refusal> {
@@ -107,6 +128,10 @@ pub(super) fn delete_many(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>
         return Err(Refusal::bad("InvalidRequest", "Missing required header for this request: Content-MD5"));
     }
     let root = ask.document()?;
+    if root.all("Object").any(|object| object.get("VersionId").is_some()) {
+        let message = "A header you provided implies functionality that is not implemented";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message));
+    }
     let keys: Vec<&str> = root.all("Object").filter_map(|object| object.get("Key")).collect();
     if keys.is_empty() || keys.len() > 1000 {
         return Err(Refusal::malformed());
@@ -114,7 +139,10 @@ pub(super) fn delete_many(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>
     let quiet = root.get("Quiet") == Some("true");
     let mut buckets = store.lock();
     for key in &keys {
-        if ask.bucket_mut(&mut buckets)?.objects.remove(*key).is_some() {
+        let bucket = ask.bucket_mut(&mut buckets)?;
+        let there = bucket.objects.contains_key(*key) || bucket.versioning != Versioning::Off;
+        bucket.remove(key, ask.now);
+        if there {
             store.save_object(&buckets, &ask.route.bucket, key).map_err(|e| Refusal::internal(&e))?;
         }
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::object::{encryption, same_tag};
 use super::store::{Object, Store};
-use super::{Ask, NAMESPACE, Refusal, document, http_date, set};
+use super::{Ask, NAMESPACE, Refusal, document, http_date, set, versions};
 use crate::sandbox::body::Body;
 use crate::sandbox::xml::Xml;
 
@@ -18,10 +18,11 @@ enum Span {
 }
 
 pub(super) fn get(store: &Store, ask: &Ask<'_>, with_body: bool) -> Result<Response<Body>, Refusal> {
-    let object = {
+    let (object, version) = {
         let buckets = store.lock();
         let bucket = ask.bucket(&buckets)?;
-        bucket.objects.get(&ask.route.key).cloned().ok_or_else(|| Refusal::no_key(&ask.route.key))?
+        let object = bucket.find(&ask.route.key, ask.route.version())?;
+        (object.clone(), bucket.told(object))
     };
     conditions(ask, &object)?;
     if with_body {
@@ -36,6 +37,7 @@ pub(super) fn get(store: &Store, ask: &Ask<'_>, with_body: bool) -> Result<Respo
         if with_body { Body::streamed(length, object.blob.part(from, length).into_chunks()) } else { Body::default() };
     let mut answer = Response::new(body);
     describe(&mut answer, ask, &object);
+    versions::name(&mut answer, version.as_deref());
     set(&mut answer, "content-length", &length.to_string());
     if span != Span::Whole {
         *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -192,7 +194,7 @@ pub(super) fn range(text: &str) -> Option<Range> {
 
 pub(super) fn attributes(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refusal> {
     let buckets = store.lock();
-    let object = ask.bucket(&buckets)?.objects.get(&ask.route.key).ok_or_else(|| Refusal::no_key(&ask.route.key))?;
+    let object = ask.bucket(&buckets)?.find(&ask.route.key, ask.route.version())?;
     let named = ask.headers.get_all("x-amz-object-attributes").iter().filter_map(|value| value.to_str().ok());
     let wanted: Vec<&str> = named.flat_map(|value| value.split(',')).map(str::trim).collect();
     let wants = |name: &str| wanted.contains(&name);

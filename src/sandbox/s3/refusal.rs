@@ -63,6 +63,14 @@ impl Refusal {
         Self::new(StatusCode::PRECONDITION_FAILED, "PreconditionFailed", message).naming("Condition", condition)
     }
 
+    /// The key was removed while a conditional write was under way.
+    pub(super) fn conflict(key: &str, condition: &'static str) -> Self {
+        let message = "The conditional request cannot succeed due to a conflicting operation against this resource.";
+        Self::new(StatusCode::CONFLICT, "ConditionalRequestConflict", message)
+            .naming("Condition", condition)
+            .naming("Key", key)
+    }
+
     pub(super) fn argument(name: &'static str, value: &str, message: &str) -> Self {
         Self::bad("InvalidArgument", message).naming("ArgumentName", name).naming("ArgumentValue", value)
     }

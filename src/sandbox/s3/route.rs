@@ -19,13 +19,18 @@ pub struct Route {
 }
 
 impl Route {
+    /// The version that is asked for.
+    pub(super) fn version(&self) -> Option<&str> {
+        self.get("versionId")
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Query parameters that ask for something that is not here.
-const NOT_HERE: [&str; 22] = [
+const NOT_HERE: [&str; 21] = [
     "accelerate",
     "acl",
     "analytics",
@@ -46,7 +51,6 @@ const NOT_HERE: [&str; 22] = [
     "replication",
     "requestPayment",
     "select",
-    "versionId",
     "website",
 ];
 
@@ -82,7 +86,8 @@ pub fn route<B>(request: &Request<B>) -> Route {
         if method == "GET" { "ListBuckets" } else { "NotImplemented" }
     } else if key.is_empty() {
         match method {
-            "PUT" if !has("tagging") && !has("versioning") => "CreateBucket",
+            "PUT" if has("versioning") => "PutBucketVersioning",
+            "PUT" if !has("tagging") => "CreateBucket",
             "DELETE" => "DeleteBucket",
             "HEAD" => "HeadBucket",
             "POST" if has("delete") => "DeleteObjects",
@@ -95,6 +100,8 @@ pub fn route<B>(request: &Request<B>) -> Route {
         }
     } else {
         match method {
+            "POST" if has("versionId") => "NotImplemented",
+            "PUT" if has("versionId") && !has("tagging") => "NotImplemented",
             "PUT" if has("tagging") => "PutObjectTagging",
             "PUT" if has("partNumber") && copies => "UploadPartCopy",
             "PUT" if has("partNumber") || has("uploadId") => "UploadPart",
@@ -177,7 +184,9 @@ mod tests {
             ("GET", "/vault/k?uploadId=u", "ListParts"),
             ("POST", "/vault/k?restore", "RestoreObject"),
             ("GET", "/vault/k?attributes", "GetObjectAttributes"),
-            ("GET", "/vault/k?versionId=7", "NotImplemented"),
+            ("GET", "/vault/k?versionId=7", "GetObject"),
+            ("POST", "/vault/k?restore&versionId=7", "NotImplemented"),
+            ("PUT", "/vault?versioning", "PutBucketVersioning"),
         ] {
             assert_eq!(of(method, "localhost", uri).0, api, "{method} {uri}");
         }

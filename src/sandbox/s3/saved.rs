@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::blob::{Blob, SavedPiece};
 use super::store::{Bucket, Buckets, Meta, Object, Part, Upload};
 use super::sums::{Algorithm, Checksum, Kind};
+use super::versions::{Older, Versioning};
 use crate::ids::{AccountId, Region};
 
 /// The version of a line's format; another one is refused.
@@ -31,6 +32,14 @@ pub enum Change {
     Object { bucket: String, key: String, object: Option<Box<SavedObject>> },
     Upload { bucket: String, id: String, upload: Option<Box<SavedUpload>> },
     Part { bucket: String, id: String, number: u16, part: SavedPart },
+    Older { bucket: String, key: String, older: Vec<SavedOlder> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SavedOlder {
+    Object(Box<SavedObject>),
+    Marker { version: Option<String>, at: Timestamp },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +47,8 @@ pub struct SavedBucket {
     owner: AccountId,
     region: Region,
     made: Timestamp,
+    #[serde(default)]
+    versioning: Versioning,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +60,8 @@ pub struct SavedObject {
     checksum: Option<Checksum>,
     parts: Vec<u64>,
     restored: Option<Timestamp>,
+    #[serde(default)]
+    version: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,20 +82,10 @@ pub struct SavedPart {
     checksum: Vec<u8>,
 }
 
-pub fn encode(change: Change) -> io::Result<String> {
-    Ok(format!("{}\n", serde_json::to_string(&Line { v: VERSION, change })?))
-}
-
-pub fn bucket_line(name: &str, bucket: Option<&Bucket>) -> Change {
-    let saved =
-        |bucket: &Bucket| SavedBucket { owner: bucket.owner.clone(), region: bucket.region.clone(), made: bucket.made };
-    Change::Bucket { name: name.to_owned(), bucket: bucket.map(saved) }
-}
-
-pub fn object_line(bucket: &str, key: &str, object: Option<&Object>) -> Option<Change> {
-    let saved = match object {
-        None => None,
-        Some(object) => Some(Box::new(SavedObject {
+impl SavedObject {
+    /// None for one that is made up: the scenario brings it again.
+    fn of(object: &Object) -> Option<Self> {
+        Some(Self {
             pieces: object.blob.saved()?,
             etag: object.etag.clone(),
             modified: object.modified,
@@ -90,7 +93,52 @@ pub fn object_line(bucket: &str, key: &str, object: Option<&Object>) -> Option<C
             checksum: object.checksum.clone(),
             parts: object.parts.clone(),
             restored: object.restored,
-        })),
+            version: object.version.clone(),
+        })
+    }
+
+    fn load(&self, load: &mut impl FnMut(&[SavedPiece]) -> io::Result<Blob>) -> io::Result<Object> {
+        Ok(Object {
+            blob: load(&self.pieces)?,
+            etag: self.etag.clone(),
+            modified: self.modified,
+            meta: self.meta.clone(),
+            checksum: self.checksum.clone(),
+            parts: self.parts.clone(),
+            restored: self.restored,
+            version: self.version.clone(),
+        })
+    }
+}
+
+/// What is kept of a key beside what is found under it.
+pub fn older_line(bucket: &str, key: &str, older: &[Older]) -> Option<Change> {
+    let saved = |one: &Older| match one {
+        Older::Object(object) => Some(SavedOlder::Object(Box::new(SavedObject::of(object)?))),
+        Older::Marker { version, at } => Some(SavedOlder::Marker { version: version.clone(), at: *at }),
+    };
+    let older = older.iter().map(saved).collect::<Option<_>>()?;
+    Some(Change::Older { bucket: bucket.to_owned(), key: key.to_owned(), older })
+}
+
+pub fn encode(change: Change) -> io::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string(&Line { v: VERSION, change })?))
+}
+
+pub fn bucket_line(name: &str, bucket: Option<&Bucket>) -> Change {
+    let saved = |bucket: &Bucket| SavedBucket {
+        owner: bucket.owner.clone(),
+        region: bucket.region.clone(),
+        made: bucket.made,
+        versioning: bucket.versioning,
+    };
+    Change::Bucket { name: name.to_owned(), bucket: bucket.map(saved) }
+}
+
+pub fn object_line(bucket: &str, key: &str, object: Option<&Object>) -> Option<Change> {
+    let saved = match object {
+        None => None,
+        Some(object) => Some(Box::new(SavedObject::of(object)?)),
     };
     Some(Change::Object { bucket: bucket.to_owned(), key: key.to_owned(), object: saved })
 }
@@ -142,6 +190,7 @@ pub fn read(path: &Path) -> io::Result<Changes> {
             Change::Object { bucket, key, .. } => (bucket.clone(), 1, key.clone(), 0),
             Change::Upload { bucket, id, .. } => (bucket.clone(), 2, id.clone(), 0),
             Change::Part { bucket, id, number, .. } => (bucket.clone(), 3, id.clone(), *number),
+            Change::Older { bucket, key, .. } => (bucket.clone(), 4, key.clone(), 0),
         };
         changes.insert(key, line.change);
     }
@@ -157,6 +206,7 @@ pub fn forget(changes: &mut Changes, buckets: &Buckets, base: &Buckets) {
             object.is_some() && buckets.all.contains_key(bucket)
                 || base.all.get(bucket).is_some_and(|bucket| bucket.objects.contains_key(key))
         }
+        Change::Older { bucket, older, .. } => !older.is_empty() && buckets.all.contains_key(bucket),
         Change::Upload { bucket, id, .. } | Change::Part { bucket, id, .. } => {
             buckets.all.get(bucket).is_some_and(|bucket| bucket.uploads.contains_key(id))
         }
@@ -169,10 +219,10 @@ pub fn apply(
     load: &mut impl FnMut(&[SavedPiece]) -> io::Result<Blob>,
 ) -> io::Result<()> {
     match change {
-        Change::Bucket { name, bucket: Some(SavedBucket { owner, region, made }) } => {
-            let known = buckets.all.remove(name).map(|bucket| bucket.objects).unwrap_or_default();
-            let (owner, region, made) = (owner.clone(), region.clone(), *made);
-            let bucket = Bucket { owner, region, made, objects: known, uploads: BTreeMap::new() };
+        Change::Bucket { name, bucket: Some(SavedBucket { owner, region, made, versioning }) } => {
+            let objects = buckets.all.remove(name).map(|bucket| bucket.objects).unwrap_or_default();
+            let fresh = Bucket::new(owner.clone(), region.clone(), *made);
+            let bucket = Bucket { objects, versioning: *versioning, ..fresh };
             buckets.all.insert(name.clone(), bucket);
         }
         Change::Bucket { name, bucket: None } => {
@@ -184,16 +234,7 @@ pub fn apply(
                 bucket.objects.remove(key);
                 return Ok(());
             };
-            let object = Object {
-                blob: load(&saved.pieces)?,
-                etag: saved.etag.clone(),
-                modified: saved.modified,
-                meta: saved.meta.clone(),
-                checksum: saved.checksum.clone(),
-                parts: saved.parts.clone(),
-                restored: saved.restored,
-            };
-            bucket.objects.insert(key.clone(), object);
+            bucket.objects.insert(key.clone(), saved.load(load)?);
         }
         Change::Upload { bucket, id, upload: Some(saved) } => {
             let Some(bucket) = buckets.all.get_mut(bucket) else { return Ok(()) };
@@ -205,6 +246,7 @@ pub fn apply(
                 kind: saved.kind,
                 asked: saved.asked,
                 parts: BTreeMap::new(),
+                conflicted: false,
             };
             bucket.uploads.insert(id.clone(), upload);
         }
@@ -216,6 +258,15 @@ pub fn apply(
                 Part { blob: load(pieces)?, etag: etag.clone(), modified: *modified, checksum: checksum.clone() };
             upload.parts.insert(*number, part);
         }
+        Change::Older { bucket, key, older } => {
+            let Some(bucket) = buckets.all.get_mut(bucket) else { return Ok(()) };
+            let mut loaded = |one: &SavedOlder| match one {
+                SavedOlder::Object(object) => object.load(load).map(Older::Object),
+                SavedOlder::Marker { version, at } => Ok(Older::Marker { version: version.clone(), at: *at }),
+            };
+            bucket.older.insert(key.clone(), older.iter().map(&mut loaded).collect::<io::Result<_>>()?);
+            bucket.older.retain(|_, older| !older.is_empty());
+        }
         Change::Upload { .. } => {}
     }
     Ok(())
@@ -226,7 +277,11 @@ pub fn sweep(buckets: &Buckets, data: &Path) -> io::Result<()> {
     let mut named = HashSet::new();
     for bucket in buckets.all.values() {
         let parts = bucket.uploads.values().flat_map(|upload| upload.parts.values().map(|part| &part.blob));
-        for blob in bucket.objects.values().map(|object| &object.blob).chain(parts) {
+        let older = bucket.older.values().flatten().filter_map(|one| match one {
+            Older::Object(object) => Some(&object.blob),
+            Older::Marker { .. } => None,
+        });
+        for blob in bucket.objects.values().map(|object| &object.blob).chain(parts).chain(older) {
             named.extend(blob.files().map(Path::to_owned));
         }
     }

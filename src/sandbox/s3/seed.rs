@@ -57,7 +57,7 @@ pub fn buckets(seeds: &[BucketSeed]) -> Buckets {
     let bucket = |seed: &BucketSeed| {
         let objects = seed.objects.iter().map(|seed| (seed.key.clone(), object(seed))).collect();
         let (owner, region, made) = (seed.owner.clone(), seed.region.clone(), seed.made);
-        (seed.name.clone(), Bucket { owner, region, made, objects, uploads: BTreeMap::new() })
+        (seed.name.clone(), Bucket { objects, ..Bucket::new(owner, region, made) })
     };
     Buckets { all: seeds.iter().map(bucket).collect() }
 }
@@ -72,7 +72,7 @@ fn object(seed: &ObjectSeed) -> Object {
     let checksum = Algorithm::Crc64Nvme.of(&blob).ok().map(|value| Checksum::whole(Algorithm::Crc64Nvme, &value));
     let headers = BTreeMap::from([("content-type".to_owned(), "binary/octet-stream".to_owned())]);
     let meta = Meta { headers, class: seed.class.clone(), tags: seed.tags.clone(), ..Meta::default() };
-    Object { blob, etag, modified: seed.modified, meta, checksum, parts, restored: None }
+    Object { blob, etag, modified: seed.modified, meta, checksum, parts, restored: None, version: None }
 }
 
 fn content(seed: &ObjectSeed) -> Blob {

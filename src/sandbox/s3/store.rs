@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::blob::{Blob, DataFile, SavedPiece, Spool};
 use super::saved::{self, Change};
 use super::sums::{Algorithm, Checksum, Kind};
+use super::versions::{Older, Versioning};
 use crate::ids::{AccountId, Region};
 
 /// What travels with an object and is not its bytes.
@@ -48,6 +50,8 @@ pub struct Object {
     pub parts: Vec<u64>,
     /// Until when an archived object may be read.
     pub restored: Option<Timestamp>,
+    /// Its version's id; none for `null`.
+    pub version: Option<String>,
 }
 
 /// One part of an upload.
@@ -80,6 +84,8 @@ pub struct Upload {
     pub asked: bool,
     /// By number.
     pub parts: BTreeMap<u16, Part>,
+    /// Its key was removed while it was put together under a condition: nothing is made of it any more.
+    pub conflicted: bool,
 }
 
 /// One bucket.
@@ -95,6 +101,29 @@ pub struct Bucket {
     pub objects: BTreeMap<String, Object>,
     /// By id.
     pub uploads: BTreeMap<String, Upload>,
+    /// Whether it keeps versions.
+    pub versioning: Versioning,
+    /// By key: what is found with a version's id only.
+    pub older: BTreeMap<String, Vec<Older>>,
+    /// By key: when one was removed last. Conditional writes that began before met it.
+    pub removals: BTreeMap<String, Instant>,
+}
+
+impl Bucket {
+    /// An empty one.
+    #[must_use]
+    pub fn new(owner: AccountId, region: Region, made: Timestamp) -> Self {
+        Self {
+            owner,
+            region,
+            made,
+            objects: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            versioning: Versioning::Off,
+            older: BTreeMap::new(),
+            removals: BTreeMap::new(),
+        }
+    }
 }
 
 /// Everything.
@@ -180,11 +209,16 @@ impl Store {
         self.append(|| Some(saved::bucket_line(name, buckets.all.get(name))))
     }
 
-    /// The same of an object.
+    /// The same of an object, and of what is kept of its key beside it.
     ///
     /// # Errors
     /// The disk failed.
     pub fn save_object(&self, buckets: &Buckets, bucket: &str, key: &str) -> io::Result<()> {
+        let versioned = buckets.all.get(bucket).filter(|bucket| bucket.versioning != Versioning::Off);
+        if let Some(versioned) = versioned {
+            // The older ones first: a kill in between leaves a version too many, never one too few.
+            self.append(|| saved::older_line(bucket, key, versioned.older.get(key).map_or(&[], |older| older)))?;
+        }
         self.append(|| saved::object_line(bucket, key, buckets.all.get(bucket)?.objects.get(key)))
     }
 

@@ -11,7 +11,7 @@ use crate::sandbox::xml::Xml;
 
 pub(super) fn get(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Refusal> {
     let buckets = store.lock();
-    let object = ask.bucket(&buckets)?.objects.get(&ask.route.key).ok_or_else(|| Refusal::no_key(&ask.route.key))?;
+    let object = ask.bucket(&buckets)?.find(&ask.route.key, ask.route.version())?;
     Ok(document(Xml::document("Tagging", NAMESPACE, |xml| {
         xml.nest("TagSet", |xml| {
             for (key, value) in &object.meta.tags {
@@ -41,7 +41,6 @@ pub(super) fn delete(store: &Store, ask: &Ask<'_>) -> Result<Response<Body>, Ref
 fn retag(store: &Store, ask: &Ask<'_>, tags: Vec<(String, String)>) -> Result<(), Refusal> {
     let mut buckets = store.lock();
     let bucket = ask.bucket_mut(&mut buckets)?;
-    let object = bucket.objects.get_mut(&ask.route.key).ok_or_else(|| Refusal::no_key(&ask.route.key))?;
-    object.meta.tags = tags;
+    bucket.find_mut(&ask.route.key, ask.route.version())?.meta.tags = tags;
     store.save_object(&buckets, &ask.route.bucket, &ask.route.key).map_err(|e| Refusal::internal(&e))
 }

@@ -6,13 +6,8 @@ use super::blob::Blob;
 use super::store::{Bucket, Buckets, Meta, Object, Store};
 
 fn bucket() -> Bucket {
-    Bucket {
-        owner: "111111111111".parse().unwrap(),
-        region: "eu-west-1".parse().unwrap(),
-        made: "2026-11-20T00:00:00Z".parse().unwrap(),
-        objects: std::collections::BTreeMap::new(),
-        uploads: std::collections::BTreeMap::new(),
-    }
+    let made = "2026-11-20T00:00:00Z".parse().unwrap();
+    Bucket::new("111111111111".parse().unwrap(), "eu-west-1".parse().unwrap(), made)
 }
 
 fn object(blob: Blob) -> Object {
@@ -24,6 +19,7 @@ fn object(blob: Blob) -> Object {
         checksum: None,
         parts: Vec::new(),
         restored: None,
+        version: None,
     }
 }
 

@@ -11,10 +11,11 @@ use std::path::Path;
 use crate::archive::{RunId, SegmentName};
 use crate::error::{Error, Result};
 use crate::ids::BlockIndex;
+use crate::plan::PLACE_BYTES;
 
 const MAGIC: &[u8; 8] = b"floeplc1";
 const HEADER: u64 = 4096;
-const RECORD: usize = 32;
+const RECORD: usize = PLACE_BYTES as usize;
 /// Magic, unique, destination, blocks, runs, CRC.
 const HEAD: usize = 8 + 32 + 4 + 4 + 4 + 4;
 

@@ -27,25 +27,29 @@ impl Item {
 impl Work<'_> {
     /// The only object of a job, as its plan decided.
     pub(super) async fn one(&self, item: &Item, parts: &Parts, action: &Action, blocks: Blocks) -> Result<()> {
-        let picture = self.desk.known().await?;
-        let ending = picture.failed_in.unwrap_or(picture.state) == DestinationState::Completing;
         let known = self.pinned(item).await?;
-        let ends = async || match ending {
-            true => Ok(()),
-            false => self.desk.step(Step::Completing { blocks, checksum: None }).await,
-        };
         match action {
             Action::Copy { replaces } if !parts.whole => {
-                self.upload(item, &known, parts, !replaces, ends).await?;
+                self.upload(item, &known, parts, !replaces, Some(blocks)).await?;
                 self.count(|all| (all.copied, all.bytes) = (1, item.length));
             }
             action => {
-                ends().await?;
+                self.completing(Some(blocks)).await?;
                 self.act(item, &known, action, parts).await?;
             }
         }
         self.note(self.tally());
         Ok(())
+    }
+
+    /// Journals that a destination of one object is being completed, once.
+    pub(super) async fn completing(&self, blocks: Option<Blocks>) -> Result<()> {
+        let Some(blocks) = blocks else { return Ok(()) };
+        let picture = self.desk.known().await?;
+        match picture.failed_in.unwrap_or(picture.state) {
+            DestinationState::Completing => Ok(()),
+            _ => self.desk.step(Step::Completing { blocks, checksum: None }).await,
+        }
     }
 
     /// What the source is now: that version of it, where there are versions.
@@ -70,7 +74,7 @@ impl Work<'_> {
                 self.count(|all| (all.copied, all.bytes) = (all.copied + 1, all.bytes + item.length));
             }
             Action::Copy { replaces } => {
-                self.upload(item, known, parts, !replaces, async || Ok(())).await?;
+                self.upload(item, known, parts, !replaces, None).await?;
                 self.count(|all| all.copied += 1);
             }
             Action::Set { properties, tags, .. } => {
@@ -109,7 +113,7 @@ impl Work<'_> {
             .await;
         match copied {
             Ok(_) => Ok(()),
-            Err(error) if is_precondition(&error) => self.precondition(item, known, error).await,
+            Err(error) if is_precondition(&error) || is_gone(&error) => self.precondition(item, known, error).await,
             Err(error) => Err(error),
         }
     }
@@ -157,11 +161,17 @@ impl Work<'_> {
     }
 }
 
+/// Whether what was to be copied is not there: the object, or the version of it that is pinned.
+pub(super) fn is_gone(error: &Error) -> bool {
+    error.has_code("NoSuchKey") || error.has_code("NoSuchVersion")
+}
+
 /// The source is not what was pinned: what is it now?
 pub(super) fn changed(item: &Item, now: Option<&S3Facts>) -> Error {
-    let what = match now {
-        None => format!("{} is not there any more", item.source()),
-        Some(now) => format!(
+    let what = match (now, &item.from.version) {
+        (None, Some(version)) => format!("version {version} of {} is not there any more", item.source()),
+        (None, None) => format!("{} is not there any more", item.source()),
+        (Some(now), _) => format!(
             "{} changed while it was copied: ETag {} and {}, now {} and {}",
             item.source(),
             item.from.etag,

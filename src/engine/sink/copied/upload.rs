@@ -12,19 +12,21 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 
-use super::object::{Item, changed};
+use super::object::{Item, changed, is_gone};
 use super::work::{Way, Work};
-use crate::aws::{CopyAs, PARTS_MAX, is_precondition};
+use crate::aws::{CopyAs, PARTS_MAX, is_conflict, is_precondition};
 use crate::engine::journal::{UploadPicture, Uploading};
 use crate::engine::protocol::Tone;
 use crate::engine::transfer::{Halt, halt_of};
 use crate::error::{Class, Error, Result};
 use crate::plan::copied::{Known, same_bytes, wanted};
 use crate::plan::parts::{PROBED, Parts, is_retuned, retune};
-use crate::units::Bytes;
+use crate::units::{Blocks, Bytes};
 
 /// A clock of S3's may be behind ours by this.
 const SKEW: i64 = 300;
+/// Uploads that are begun for one object, when S3 does not make it of the one before.
+const UPLOADS_MOST: u32 = 3;
 /// Times that an upload is given up before it is believed to be gone: parts on their way can outlive the first.
 const GIVE_UPS: u32 = 10;
 
@@ -67,16 +69,41 @@ struct Open {
 }
 
 impl Work<'_> {
-    /// Copies an object in parts, from where an earlier run was. `ends` is called before they are put together.
+    /// Copies an object in parts, from where an earlier run was. With `completes` that is journaled
+    /// as the destination's completion before they are put together.
     pub(super) async fn upload(
         &self,
         item: &Item,
         known: &Known,
         parts: &Parts,
         new: bool,
-        ends: impl AsyncFnOnce() -> Result<()>,
+        completes: Option<Blocks>,
     ) -> Result<()> {
         let to = CopyAs { new, ..wanted(known, &self.sink.rules, self.sink.near) };
+        for nth in 1.. {
+            match self.one_upload(item, known, parts, &to, completes).await {
+                Err(error) if is_conflict(&error) && nth < UPLOADS_MOST => {
+                    let text = "the key was written or removed while S3 put its parts together: a new upload is begun";
+                    self.desk.say(Self::name(&item.key), text, Tone::Warning);
+                }
+                Err(error) if is_conflict(&error) => {
+                    return Err(error.todo("somebody works on this key: look who, then copy it again"));
+                }
+                outcome => return outcome,
+            }
+        }
+        Ok(())
+    }
+
+    /// One upload from where an earlier run was. After a conflict it is given up, and nothing of it counts any more.
+    async fn one_upload(
+        &self,
+        item: &Item,
+        known: &Known,
+        parts: &Parts,
+        to: &CopyAs,
+        completes: Option<Blocks>,
+    ) -> Result<()> {
         let earlier = self.desk.known().await?.uploads.get(&item.key).cloned();
         let open = match earlier {
             Some(earlier) => match self.go_on(item, known, earlier).await? {
@@ -88,17 +115,25 @@ impl Work<'_> {
         };
         let mut open = match open {
             Some(open) => open,
-            None => self.begin(item, &to, parts).await?,
+            None => self.begin(item, to, parts).await?,
         };
         let outcome = match self.fill(item, parts, &mut open).await {
-            Ok(()) => match ends().await {
-                Ok(()) => self.put_together(item, known, &to, &open).await,
+            Ok(()) => match self.completing(completes).await {
+                Ok(()) => self.put_together(item, known, to, &open).await,
                 failed => failed,
             },
             failed => failed,
         };
         match outcome {
             Ok(()) => self.uploading(&item.key, Uploading::Ended).await,
+            Err(error) if is_conflict(&error) => {
+                let upload = UploadPicture { id: Some(open.id), ..UploadPicture::default() };
+                self.give_up(&item.key, &upload).await?;
+                if self.sink.item().is_none() {
+                    self.count(|all| all.bytes = Bytes(all.bytes.0.saturating_sub(item.length.0)));
+                }
+                Err(error)
+            }
             Err(error) => Err(self.failed(item, &open.id, error).await),
         }
     }
@@ -209,7 +244,7 @@ impl Work<'_> {
         drop(flying);
         match failed {
             None => Ok(()),
-            Some(error) if is_precondition(&error) => {
+            Some(error) if is_precondition(&error) || is_gone(&error) => {
                 let now = self.source_of(item).await?;
                 Err(changed(item, now.as_ref().map(|known| &known.facts)))
             }
@@ -262,7 +297,7 @@ impl Work<'_> {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        if is_precondition(&error) {
+        if is_precondition(&error) || is_conflict(&error) {
             return self.precondition(item, known, error).await;
         }
         if error.has_code("NoSuchUpload") {

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::super::archive::sum as hashed;
 use super::records::{Kept, Of, Records};
 use super::{ObjectSink, Open, summed};
-use crate::aws::{Crc64, ImagePart, is_precondition};
+use crate::aws::{Crc64, ImagePart, Over, is_conflict, is_precondition};
 use crate::engine::blocks::zeros;
 use crate::engine::budget::{Part, Weight};
 use crate::engine::call::retried;
@@ -29,6 +29,8 @@ use crate::units::{Blocks, Bytes, grouped};
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Parts that are filled, put together or copied at a time.
 const SIDE_BY_SIDE: usize = 8;
+/// Uploads that are begun for one object, when S3 does not make it of the one before.
+const UPLOADS_MOST: u32 = 3;
 /// What a part weighs in the request that puts an object together, its XML included.
 const PART_WEIGHT: u64 = 512;
 
@@ -216,7 +218,7 @@ impl ObjectSink {
     ) -> Result<()> {
         let (of, key) = (Of::Part(part), self.key_of(Of::Part(part)));
         let id = open.records.upload(of)?.ok_or_else(|| self.gone())?;
-        let over = crate::aws::Over::Anything;
+        let over = Over::Anything;
         let ended = retried!(desk.caller.control().within(PATIENCE), async {
             let ended = self.s3().end_image(&self.grant, &self.root, &key, &id, parts, (crc, length), &over).await;
             match ended {
@@ -262,11 +264,31 @@ impl ObjectSink {
                 let aws = error.aws.clone();
                 Err(Error { aws, ..self.taken("was written by somebody else meanwhile, and is left as it is") })
             }
-            Err(error) if error.has_code("NoSuchUpload") => {
-                Err(error.todo("S3 has lost what was sent: cancel the job and copy again"))
+            // The object that was to be replaced is not there any more.
+            Err(error) if error.has_code("NoSuchKey") && matches!(self.over, Over::This(_)) => {
+                let aws = error.aws.clone();
+                Err(Error { aws, ..self.taken("was removed since the plan was made") })
+            }
+            Err(error) if is_conflict(&error) || error.has_code("NoSuchUpload") => {
+                Err(self.give_way(desk, open, &id, error).await?)
             }
             ended => ended,
         }
+    }
+
+    /// S3 will not make the object of this upload: somebody wrote or removed the key at the same moment, or gave the
+    /// upload up. Where what the plan saw is still there, it is forgotten, and the next try begins one anew. Answers the
+    /// error that leads there.
+    async fn give_way(&self, desk: &Desk, open: &Open, id: &str, error: Error) -> Result<Error> {
+        self.must_be_free(self.look(&desk.caller).await?.as_ref())?;
+        retried!(desk.caller.control(), self.s3().abort_upload(&self.grant, &self.root, self.key(), id))?;
+        open.records.set_upload(Of::Whole, None)?;
+        if desk.known().await?.attempt >= UPLOADS_MOST {
+            return Ok(
+                error.todo("somebody works on this key: look who, then `floe jobs resume`, or copy to another one")
+            );
+        }
+        Ok(Error { class: Class::Congestion, ..error })
     }
 
     /// Removes what was made and is not the object: uploads, and temporary objects. What is complete stays.

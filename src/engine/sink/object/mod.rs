@@ -129,6 +129,7 @@ impl ObjectSink {
     /// Refuses what is not what the plan saw there.
     fn must_be_free(&self, head: Option<&ImageHead>) -> Result<()> {
         match (head, &self.over) {
+            (None, Over::This(_)) => Err(self.taken("was removed since the plan was made")),
             (None, _) | (Some(_), Over::Anything) => Ok(()),
             (Some(head), Over::This(etag)) if head.etag == *etag => Ok(()),
             (Some(_), Over::This(_)) => Err(self.taken("was changed since the plan was made")),
@@ -263,15 +264,19 @@ impl Sink for ObjectSink {
                 return Err(Error::failed("what was written down of this object is gone, and it was being completed")
                     .todo("cancel the job and copy again"));
             }
-            return Ok(Opened::Completing);
+            if self.opened()?.records.upload(Of::Whole)?.is_some() {
+                return Ok(Opened::Completing);
+            }
+            self.say(desk, "S3 did not make it of its upload, because the key was written or removed at the same moment, or the upload given up; everything is written again");
         }
-        if known.attempt == 0 {
-            let client_token = desk.client_token(&self.unique, 1);
-            desk.step(Step::Starting { attempt: 1, client_token }).await?;
+        if known.attempt == 0 || completing {
+            let attempt = known.attempt + 1;
+            let client_token = desk.client_token(&self.unique, attempt);
+            desk.step(Step::Starting { attempt, client_token }).await?;
             desk.step(Step::Started { id: self.url() }).await?;
         }
         let open = self.opened()?;
-        self.mend(desk, &open, known.attempt > 0, fresh).await?;
+        self.mend(desk, &open, known.attempt > 0 && !completing, fresh).await?;
         // Begun here, because a denied key shows here and nowhere sooner.
         self.upload(&open, Of::Whole).await?;
         desk.step(Step::Writing).await?;

@@ -10,15 +10,15 @@ use std::path::Path;
 
 use crate::aws::Crc64;
 use crate::error::{Error, Result};
-use crate::plan::Layout;
+use crate::plan::{Layout, RECORDS_HEAD, RECORDS_PART, RECORDS_UPLOAD};
 
 const MAGIC: &[u8; 8] = b"floeobj1";
-const HEADER: u64 = 4096;
+/// The plan says what the file takes on the disk, by these.
+const HEADER: u64 = RECORDS_HEAD;
 /// Magic, unique, destination, length, piece, gathered, CRC.
 const HEAD: usize = 8 + 32 + 4 + 8 + 4 + 4 + 4;
-/// Ids of uploads in S3 have about 170 characters.
-const UPLOAD: usize = 1024;
-const PART: usize = 96;
+const UPLOAD: usize = RECORDS_UPLOAD as usize;
+const PART: usize = RECORDS_PART as usize;
 const ETAG_MOST: usize = 72;
 
 /// What the file belongs to.

@@ -1,0 +1,171 @@
+//! Buckets that keep versions: what S3 copies is the version that its plan saw, whatever was written or removed since.
+
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use floe::engine::protocol::JobState;
+use floe::plan::Options;
+use floe::sandbox::faults::{Fault, Faults};
+use floe::units::Bytes;
+
+use crate::archives::s3;
+use crate::copied::{BUCKET, bytes, head, large, put, uploads, url};
+use crate::rig::{Rig, at_rest, end, only, row_when, rule, start};
+use crate::support::World;
+
+async fn versioning(world: &World, status: BucketVersioningStatus) {
+    let to = VersioningConfiguration::builder().status(status).build();
+    s3(world).put_bucket_versioning().bucket(BUCKET).versioning_configuration(to).send().await.expect("set");
+}
+
+/// A bucket that keeps versions, and the first two of one key.
+async fn versioned() -> (Rig, String) {
+    let rig = Rig::calm().await;
+    versioning(&rig.world, BucketVersioningStatus::Enabled).await;
+    put(&rig.world, "a.raw", b"the first").await;
+    let first = head(&rig.world, "a.raw").await.version_id.expect("a version");
+    (rig, first)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_keeps_versions_as_s3_does() {
+    let (rig, first) = versioned().await;
+    let s3 = s3(&rig.world);
+    put(&rig.world, "a.raw", b"the second").await;
+    let get = |version: Option<&str>| {
+        let asked = s3.get_object().bucket(BUCKET).key("a.raw").set_version_id(version.map(str::to_owned));
+        async { asked.send().await.expect("it is there").body.collect().await.expect("its body").into_bytes() }
+    };
+    assert_eq!(&get(None).await[..], b"the second");
+    assert_eq!(&get(Some(&first)).await[..], b"the first");
+    // Tags are of one version.
+    let tag = aws_sdk_s3::types::Tag::builder().key("k").value("v").build().expect("a tag");
+    let tags = aws_sdk_s3::types::Tagging::builder().tag_set(tag).build().expect("tags");
+    s3.put_object_tagging().bucket(BUCKET).key("a.raw").version_id(&first).tagging(tags).send().await.expect("tagged");
+    let tags = s3.get_object_tagging().bucket(BUCKET).key("a.raw").send().await.expect("tags");
+    assert!(tags.tag_set().is_empty());
+    // A removal leaves a marker, behind which everything is still there.
+    let removed = s3.delete_object().bucket(BUCKET).key("a.raw").send().await.expect("removed");
+    assert_eq!(removed.delete_marker(), Some(true));
+    let marker = removed.version_id().expect("its id").to_owned();
+    let gone = s3.get_object().bucket(BUCKET).key("a.raw").send().await.expect_err("it is not found");
+    let raw = gone.raw_response().expect("an answer");
+    assert_eq!((gone.code(), raw.headers().get("x-amz-delete-marker")), (Some("NoSuchKey"), Some("true")));
+    let not = s3.get_object().bucket(BUCKET).key("a.raw").version_id(&marker).send().await.expect_err("a marker");
+    assert_eq!(not.code(), Some("MethodNotAllowed"));
+    let copy = |version: &str| {
+        let from = format!("{BUCKET}/a.raw?versionId={version}");
+        s3.copy_object().bucket(BUCKET).key("b.raw").copy_source(from).send()
+    };
+    assert_eq!(copy(&marker).await.expect_err("a marker").code(), Some("InvalidRequest"));
+    assert_eq!(copy("nonesuch").await.expect_err("none").code(), Some("NoSuchVersion"));
+    let copied = copy(&first).await.expect("copied");
+    assert_eq!(copied.copy_source_version_id(), Some(&*first));
+    assert_eq!(bytes(&rig.world, "b.raw").await, b"the first");
+    // Without its marker the newest is found again; what is removed by its id is gone.
+    s3.delete_object().bucket(BUCKET).key("a.raw").version_id(&marker).send().await.expect("removed");
+    assert_eq!(&get(None).await[..], b"the second");
+    let second = head(&rig.world, "a.raw").await.version_id.expect("a version");
+    s3.delete_object().bucket(BUCKET).key("a.raw").version_id(&second).send().await.expect("removed");
+    assert_eq!(&get(None).await[..], b"the first");
+    // Suspended: what is written has no id and replaces only what has none.
+    versioning(&rig.world, BucketVersioningStatus::Suspended).await;
+    for text in [b"the third", b"the forth"] {
+        put(&rig.world, "a.raw", text).await;
+        assert_eq!(head(&rig.world, "a.raw").await.version_id(), Some("null"));
+    }
+    assert_eq!(&get(Some("null")).await[..], b"the forth");
+    assert_eq!(&get(Some(&first)).await[..], b"the first");
+    let told = s3.get_bucket_versioning().bucket(BUCKET).send().await.expect("told");
+    assert_eq!(told.status(), Some(&BucketVersioningStatus::Suspended));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_outlive_the_sandbox() {
+    use floe::sandbox::Options;
+    use floe::sandbox::store::Keep;
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = || Options { keep: Keep::Disk(dir.path().to_owned()), ..Options::default() };
+    let mut first = None;
+    for start in 0..3 {
+        let world = World::new(options()).await;
+        let s3 = s3(&world);
+        if start == 0 {
+            versioning(&world, BucketVersioningStatus::Enabled).await;
+            put(&world, "kept", b"the first").await;
+            first = head(&world, "kept").await.version_id;
+            put(&world, "kept", b"the second").await;
+            s3.delete_object().bucket(BUCKET).key("kept").send().await.expect("removed");
+        }
+        let asked = s3.get_object().bucket(BUCKET).key("kept");
+        assert_eq!(asked.clone().send().await.expect_err("behind a marker").code(), Some("NoSuchKey"));
+        let got = asked.set_version_id(first.clone()).send().await.expect("the version");
+        assert_eq!(&got.body.collect().await.expect("its body").into_bytes()[..], b"the first", "start {start}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_replaced_since_the_plan_is_copied_as_the_plan_saw_it() {
+    let (rig, first) = versioned().await;
+    let client = rig.engine(None).await;
+    let plan = rig.plan(&url("a.raw"), &[&url("b.raw")], Options::default()).await;
+    assert!(plan.findings.iter().any(|found| found.text.contains(&first)), "the plan names what it pins");
+    put(&rig.world, "a.raw", b"another one").await;
+    s3(&rig.world).delete_object().bucket(BUCKET).key("a.raw").send().await.expect("behind a marker");
+    let row = end(&client, start(&client, &plan).await).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    assert_eq!(bytes(&rig.world, "b.raw").await, b"the first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_was_removed_meanwhile_is_named() {
+    let (rig, first) = versioned().await;
+    let client = rig.engine(None).await;
+    let remove = |key: &'static str, id: String| {
+        let s3 = s3(&rig.world);
+        async move { s3.delete_object().bucket(BUCKET).key(key).version_id(id).send().await.expect("removed") }
+    };
+    // Between plan and run, …
+    let plan = rig.plan(&url("a.raw"), &[&url("b.raw")], Options::default()).await;
+    put(&rig.world, "a.raw", b"another one").await;
+    remove("a.raw", first.clone()).await;
+    let row = end(&client, start(&client, &plan).await).await;
+    let error = format!("{:?}", row.error);
+    assert!(row.state == JobState::Failed && error.contains(&format!("version {first} of")), "{error}");
+    assert!(error.contains("make a new plan"), "{error}");
+    // … and in the middle of a copy of parts.
+    large(&rig.world, "six.raw", 6).await;
+    let pinned = head(&rig.world, "six.raw").await.version_id.expect("a version");
+    let slow = only("UploadPartCopy", rule(Fault::Delay { ms: 100, jitter: 0 }, 1.0));
+    rig.world.running.sandbox.set_faults(Faults { rules: vec![slow], ..Faults::default() });
+    let options = Options { concurrency: Some(2), ..Options::default() };
+    let plan = rig.plan(&url("six.raw"), &[&url("copy.raw")], options).await;
+    let job = start(&client, &plan).await;
+    row_when(&client, job, |row| row.destinations[0].bytes > Bytes::ZERO).await;
+    remove("six.raw", pinned.clone()).await;
+    let row = row_when(&client, job, at_rest).await;
+    let error = row.error.expect("why").to_string();
+    assert!(row.state == JobState::Failed && error.contains(&format!("version {pinned} of")), "{error}");
+    assert_eq!(uploads(&rig.world).await, 0, "nothing is left of it");
+}
+
+/// Under a key of KMS an ETag says nothing of the bytes: copies and uploads into it are proved by checksums.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_key_of_kms_nothing_is_held_against_an_etag() {
+    const KMS: &str = "arn:aws:kms:us-east-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000001";
+    let (rig, _) = versioned().await;
+    large(&rig.world, "six.raw", 6).await;
+    let client = rig.engine(None).await;
+    let options = Options { kms_key: Some(KMS.to_owned()), ..Options::default() };
+    for from in ["a.raw", "six.raw"] {
+        let to = format!("kms-{from}");
+        let row = rig.copy(&client, &url(from), &[&url(&to)], options.clone()).await;
+        assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+        let (one, other) = (head(&rig.world, from).await, head(&rig.world, &to).await);
+        assert_ne!(one.e_tag(), other.e_tag());
+        assert_eq!(one.checksum_crc64_nvme(), other.checksum_crc64_nvme());
+        assert_eq!(other.ssekms_key_id(), Some(KMS));
+        // Known to be the same though their ETags differ: nothing is copied twice.
+        let row = rig.copy(&client, &url(from), &[&url(&to)], options.clone()).await;
+        assert_eq!((row.state, row.bytes_written), (JobState::Done, Bytes::ZERO), "{:?}", row.error);
+    }
+}
