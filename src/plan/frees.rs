@@ -26,7 +26,7 @@ use crate::store::atomic;
 use crate::units::{Bytes, Digest, Quantity, Sure, Usd};
 
 /// Families that are asked about for one chain; where there are more, its figures are at most.
-const ASKED_MOST: usize = 200;
+pub const ASKED_MOST: usize = 200;
 /// Pages of one list, before it is called endless.
 const PAGES_MOST: usize = 10_000;
 /// Version of what is kept on disk.
