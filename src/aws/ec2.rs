@@ -276,16 +276,16 @@ impl Ec2 {
         Ok(EncryptionDefault { on, key })
     }
 
-    /// Tags a result of the job.
+    /// Tags what the grant names.
     ///
     /// # Errors
     /// Refused outside the grant; else as classified.
-    pub async fn create_tags(&self, grant: &Grant, id: &SnapshotId, tags: &[Tag]) -> Result<()> {
-        self.context.allow(grant, Call::CreateTags, Some(id.as_str()))?;
+    pub async fn create_tags(&self, grant: &Grant, id: &str, tags: &[Tag]) -> Result<()> {
+        self.context.allow(grant, Call::CreateTags, Some(id))?;
         let tags = tags.iter().map(|(key, value)| Ec2Tag::builder().key(&**key).value(&**value).build());
         self.client
             .create_tags()
-            .resources(id.as_str())
+            .resources(id)
             .set_tags(Some(tags.collect()))
             .send()
             .await

@@ -4,6 +4,7 @@
 //! sandbox) with one shared HTTP client; a [`Session`] is one profile in one region, pinned to the account
 //! that STS named for it. Mutating calls take a [`crate::grant::Grant`] and check it before anything is sent.
 
+mod aliases;
 mod bin;
 mod blocks;
 mod classify;

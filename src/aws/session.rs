@@ -436,6 +436,13 @@ impl Session {
     pub async fn bin_rules(&self, keeps: super::bin::Keeps) -> Result<Vec<crate::rows::BinRule>> {
         super::bin::rules(&self.inner.context, keeps).await
     }
+    /// What people call the account; none where it has no alias.
+    ///
+    /// # Errors
+    /// As classified: whoever shows it goes by the number then.
+    pub async fn account_alias(&self) -> Result<Option<String>> {
+        super::aliases::alias(&self.inner.context).await
+    }
     /// When the credentials that are held now end, if they do.
     #[must_use]
     pub fn credentials_end(&self) -> Option<Timestamp> {

@@ -10,6 +10,7 @@ pub mod budget;
 pub mod compare;
 pub mod inside;
 pub mod journal;
+pub mod keep;
 pub mod ledger;
 pub mod logout;
 pub mod protocol;

@@ -29,7 +29,7 @@ pub use self::kept::Kept;
 use self::kept::{Key, Kin};
 
 /// Families that are asked about for one chain; where there are more, its figures are at most.
-const ASKED_MOST: usize = 200;
+pub const ASKED_MOST: usize = 200;
 /// Pages of one list, before it is called endless.
 const PAGES_MOST: usize = 10_000;
 

@@ -17,7 +17,7 @@ use super::faults::{Call, Fault, Faults};
 use super::model::OptIn;
 use super::sigv4::{self, Claim};
 use super::stats::{InFlight, Stats};
-use super::{Caller, Sandbox, bin, costs, ec2, imds, kms, lock, pricing, quotas, s3, sts, wire};
+use super::{Caller, Sandbox, bin, costs, ec2, iam, imds, kms, lock, pricing, quotas, s3, sts, wire};
 
 /// The connection is to be reset instead of answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,7 @@ enum Service {
     Ebs(Option<ebs::Route>),
     Ec2(Vec<(String, String)>),
     Sts(Vec<(String, String)>),
+    Iam(Vec<(String, String)>),
     Quotas(String),
     Kms(String),
     Bin(Option<bin::Route>),
@@ -44,6 +45,7 @@ impl Service {
             "ebs" => Self::Ebs(ebs::route(request.method(), request.uri().path())),
             "ec2" => Self::Ec2(form(request)),
             "sts" => Self::Sts(form(request)),
+            "iam" => Self::Iam(form(request)),
             "s3" => Self::S3(s3::route(request), request.method().clone()),
             "servicequotas" => Self::Quotas(target(request)),
             "kms" => Self::Kms(target(request)),
@@ -58,7 +60,9 @@ impl Service {
         let action = |form: &'_ [(String, String)]| form.iter().position(|(key, _)| key == "Action");
         match self {
             Self::Ebs(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
-            Self::Ec2(form) | Self::Sts(form) => action(form).map_or("UnknownOperation", |at| form[at].1.as_str()),
+            Self::Ec2(form) | Self::Sts(form) | Self::Iam(form) => {
+                action(form).map_or("UnknownOperation", |at| form[at].1.as_str())
+            }
             Self::Quotas(target) | Self::Kms(target) | Self::Pricing(target) | Self::Costs(target) => target,
             Self::Bin(route) => route.as_ref().map_or("UnknownOperation", |route| route.api),
             Self::S3(route, _) => route.api,
@@ -95,7 +99,9 @@ impl Service {
                 return (refusal.answer(), refusal.outcome());
             }
             Self::Ec2(_) => (XML, wire::ec2_error(status, &spelled.code, &spelled.message, request_id)),
-            Self::Sts(_) => (XML, wire::query_error(status, &spelled.code, &spelled.message, request_id)),
+            Self::Sts(_) | Self::Iam(_) => {
+                (XML, wire::query_error(status, &spelled.code, &spelled.message, request_id))
+            }
             Self::Quotas(_) | Self::Kms(_) | Self::Pricing(_) | Self::Costs(_) => {
                 (JSON, wire::json_error(status, &spelled.code, &spelled.message))
             }
@@ -129,7 +135,7 @@ impl Problem {
             return Spelled { status: *status, code, reason, message: message.clone() };
         }
         let is_ec2 = matches!(service, Service::Ec2(_));
-        let is_sts = matches!(service, Service::Sts(_));
+        let is_sts = matches!(service, Service::Sts(_) | Service::Iam(_));
         let pick = |ec2: (u16, &'static str), sts: (u16, &'static str), rest: (u16, &'static str)| {
             if is_ec2 {
                 ec2
@@ -377,6 +383,7 @@ impl Sandbox {
             Service::S3(route, _) => return s3::handle(self, caller, route, request, lie).await,
             Service::Ec2(form) => (XML, ec2::handle(self, caller, form, lie)),
             Service::Sts(form) => (XML, sts::handle(self, caller, form)),
+            Service::Iam(form) => (XML, iam::handle(self, caller, form)),
             Service::Quotas(target) => (JSON, quotas::handle(self, caller, target, request.body())),
             Service::Kms(target) => (JSON, kms::handle(self, caller, target, request.body())),
             Service::Costs(target) => (JSON, costs::handle(self, caller, target, request.body())),

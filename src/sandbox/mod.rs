@@ -4,7 +4,7 @@
 //! and account come from the credential scope of each request's signature, so one address serves them all. It
 //! imports nothing of the rest but plain values, and the rest knows it only as an endpoint and a list of profiles.
 //!
-//! `serve` → one connection → `dispatch` (signature, faults, statistics) → `ebs`, `ec2`, `s3`, `sts`, `kms`, `quotas`, `bin`.
+//! `serve` → one connection → `dispatch` (signature, faults, statistics) → `ebs`, `ec2`, `s3`, `sts`, `iam`, `kms`, `quotas`, `bin`.
 
 mod bin;
 pub mod body;
@@ -15,6 +15,7 @@ mod dispatch;
 pub mod ebs;
 pub mod ec2;
 pub mod faults;
+mod iam;
 mod imds;
 mod join;
 mod journal;

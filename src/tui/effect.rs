@@ -104,6 +104,19 @@ pub enum Effect {
         /// What the config keeps: each thing is judged again by it.
         policy: std::sync::Arc<crate::inventory::verdict::Policy>,
     },
+    /// Tag these so that they are never orphans; answered by `Kept`.
+    Keep(Vec<(crate::address::Place, crate::plan::removal::Target)>),
+    /// Ask what people call the account of a profile; answered by `Alias`.
+    AskAlias(Option<Profile>),
+    /// Stop what is carried out after the item in flight; `Removed` follows.
+    StopRemoval,
+    /// Read a saved plan and compare it with this one; answered by `PlanCompared`.
+    ComparePlan {
+        /// The file.
+        path: PathBuf,
+        /// The plan on screen.
+        plan: Box<crate::plan::removal::RemovalPlan>,
+    },
     /// Bring these back from the Recycle Bin; answered by `Restored`.
     Restore(Vec<(crate::address::Place, crate::plan::removal::Target)>),
     /// Read the audit log; answered by `Audit`.

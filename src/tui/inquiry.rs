@@ -15,17 +15,17 @@ use super::insides::{At, Lives};
 use super::msg::Msg;
 use super::names::Entry;
 use super::screen::archives::Prefix;
-use crate::aws::Aws;
+use crate::aws::{Aws, Session};
 use crate::engine::compare::Side;
 use crate::engine::inside;
 use crate::error::{Error, Result};
 use crate::ids::Profile;
 use crate::inventory::archives::{self, ArchiveRow};
-use crate::inventory::elsewhere;
+use crate::inventory::{Origin, elsewhere};
 use crate::plan;
 use crate::plan::compare::ChangeMap;
 use crate::plan::count::{self, Counting};
-use crate::plan::frees::{self, Kept};
+use crate::plan::frees::{self, Around, Kept};
 use crate::store::copies::Copies;
 
 /// How often a count says how far it is.
@@ -85,27 +85,55 @@ pub(super) async fn inside(aws: Aws, at: At) -> Msg {
     Msg::Looked(at, Box::new(looked))
 }
 
-/// How long the blocks of the chains of these live, one chain after the other.
-pub(super) async fn freed(aws: Aws, of: Vec<At>, kept: Kept, answers: mpsc::Sender<Msg>) {
+/// How long the blocks of the chains of these live, one chain after the other. A region is read once for all of its
+/// chains.
+pub(super) async fn freed(aws: Aws, mut of: Vec<At>, kept: Kept, answers: mpsc::Sender<Msg>) {
+    let place = |at: &At| (at.0.profile.clone(), at.0.account.clone(), at.0.region.clone());
+    of.sort_by_cached_key(|at| format!("{:?}", place(at)));
+    let mut here: Option<(Arc<Origin>, Result<Here>)> = None;
     for at in of {
-        let told = lives(&aws, &at, &kept).await;
+        if here.as_ref().is_none_or(|(origin, _)| *origin != at.0) {
+            here = Some((at.0.clone(), around(&aws, &at).await));
+        }
+        let told = match &here {
+            Some((_, Ok((session, around)))) => lives(session, around, &at, &kept).await,
+            Some((_, Err(error))) => Err(error.clone()),
+            None => continue,
+        };
         if answers.send(Msg::Freed(at, Box::new(told))).await.is_err() {
             return;
         }
     }
 }
 
-async fn lives(aws: &Aws, at: &At, kept: &Kept) -> Result<Lives> {
+/// A region, read for all of its chains.
+type Here = (Session, Around);
+
+async fn around(aws: &Aws, at: &At) -> Result<Here> {
     let session = aws.session(at.0.profile.as_ref(), Some(&at.0.region)).await?;
     let around = frees::around(&session).await?;
+    Ok((session, around))
+}
+
+async fn lives(session: &Session, around: &Around, at: &At, kept: &Kept) -> Result<Lives> {
     let gone = || Error::failed(format!("{} is not there any more", at.1));
     let row = around.row(&at.1).ok_or_else(gone)?;
     let mut chain = around.chain(row);
     frees::settle(session.ebs(), &mut chain).await?;
     let cannot = || Error::failed(format!("the blocks of {} cannot be listed", at.1));
     let stretch = chain.whole().ok_or_else(cannot)?;
-    let lives = frees::lifetimes(&session, &stretch, &Counting::default(), kept).await?;
-    Ok(Lives { chain, stretch, lives })
+    let lives = frees::lifetimes(session, &stretch, &Counting::default(), kept).await?;
+    Ok(Lives { chain, stretch, lives, rules: around.rules.clone() })
+}
+
+/// What people call the account of a profile; where that is refused its number has to do.
+pub(super) async fn alias(aws: Aws, profile: Option<Profile>) -> Option<Msg> {
+    let session = aws.session(profile.as_ref(), aws.home_region(profile.as_ref()).as_ref()).await.ok()?;
+    let alias = session.account_alias().await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "the account has no name here");
+        None
+    });
+    Some(Msg::Alias(session.account().clone(), alias))
 }
 
 /// The records of copies, each file looked at as it is now.

@@ -1,6 +1,6 @@
 //! What the deck has looked into, and what it knows of freed bytes: both stay true, because snapshots never change.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::clock::Now;
@@ -9,17 +9,19 @@ use super::model::Model;
 use super::screen::compare::{ASK_ABOVE, money};
 use crate::engine::inside::Looked;
 use crate::error::Result;
-use crate::ids::SnapshotId;
-use crate::inventory::frees::{Chain, Lifetimes, Stretch};
+use crate::ids::{SnapshotId, VolumeId};
+use crate::inventory::frees::{Billed, Chain, Lifetimes, Stretch};
 use crate::inventory::verdict::Sureness;
-use crate::inventory::{Origin, SnapshotRow};
+use crate::inventory::{Origin, SnapshotRow, State, Tier};
 use crate::plan::compare::look_cost;
-use crate::units::{Bytes, Quantity, Sure, Usd};
+use crate::plan::frees::Around;
+use crate::rows::BinRule;
+use crate::units::{Blocks, Bytes, Quantity, Sure, Usd};
 
 /// Looks that are kept: each is a few KiB.
 const KEPT: usize = 100;
 /// Chains whose lifetimes are kept.
-const CHAINS: usize = 200;
+const CHAINS: usize = 2_000;
 
 /// A snapshot, and where it is.
 pub type At = (Arc<Origin>, SnapshotId);
@@ -76,12 +78,60 @@ pub struct Lives {
     pub stretch: Stretch,
     /// Their blocks.
     pub lives: Lifetimes,
+    /// Rules of the Recycle Bin there; none when they could not be asked.
+    pub rules: Option<Vec<BinRule>>,
+}
+
+impl Lives {
+    /// What these free together.
+    fn freed(&self, goes: impl Fn(&SnapshotId) -> bool) -> Quantity<Bytes> {
+        let blocks = self.lives.freed(|n| self.stretch.ids.get(n as usize).is_some_and(&goes));
+        let sure = if self.chain.sure(&goes) == Sureness::Exact { Sure::Exact } else { Sure::AtMost };
+        Quantity { value: blocks.bytes(), sure }
+    }
+
+    /// What of the blocks of these stays, because a newer one of the chain has it too: the nearest such one, and how
+    /// much; most first.
+    #[must_use]
+    pub fn stays(&self, goes: impl Fn(&SnapshotId) -> bool) -> Vec<(SnapshotId, Bytes)> {
+        let goes: Vec<bool> = self.stretch.ids.iter().map(goes).collect();
+        let mut held = vec![0_u64; goes.len()];
+        for (born, gone, blocks) in self.lives.versions() {
+            let span = born as usize..(gone as usize).min(goes.len());
+            let Some(first) = span.clone().find(|n| goes[*n]) else { continue };
+            if let Some(keeper) = (first..span.end).find(|n| !goes[*n]) {
+                held[keeper] += blocks;
+            }
+        }
+        let some = held.into_iter().zip(&self.stretch.ids).filter(|(blocks, _)| *blocks > 0);
+        let mut out: Vec<_> = some.map(|(blocks, id)| (id.clone(), Blocks(blocks).bytes())).collect();
+        out.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        out
+    }
+
+    /// Until when one of it is billed after its removal.
+    #[must_use]
+    pub fn billed(&self, row: &SnapshotRow, now: jiff::Timestamp) -> Billed {
+        Around { rules: self.rules.clone(), ..Around::default() }.billed(row, now)
+    }
+
+    /// Whether the chain is made of exactly these still.
+    fn is_of(&self, rows: &HashMap<&SnapshotId, &SnapshotRow>, members: &HashMap<&VolumeId, usize>) -> bool {
+        let ids = &self.stretch.ids;
+        let volume = ids.first().and_then(|id| rows.get(id)).and_then(|row| row.volume.as_ref());
+        let expected = match volume.filter(|volume| !volume.is_placeholder()) {
+            Some(volume) => members.get(volume).copied().unwrap_or(0),
+            None => 1,
+        };
+        expected == ids.len() && ids.iter().all(|id| rows.contains_key(id))
+    }
 }
 
 /// What is known of freed bytes.
 #[derive(Debug, Default)]
 pub struct Freed {
-    known: VecDeque<(Arc<Origin>, Lives)>,
+    known: HashMap<At, Arc<Lives>>,
+    order: VecDeque<(Arc<Origin>, Arc<Lives>)>,
     /// Of whose chain it is being asked.
     pub running: Vec<At>,
     /// What was offered for its price: the same key again takes it.
@@ -98,45 +148,74 @@ impl Freed {
     /// The chain of a snapshot, when it was asked about.
     #[must_use]
     pub fn of(&self, row: &SnapshotRow) -> Option<&Lives> {
-        let has =
-            |(origin, lives): &&(Arc<Origin>, Lives)| *origin == row.origin && lives.stretch.ids.contains(&row.id);
-        self.known.iter().find(has).map(|(_, lives)| lives)
+        self.known.get(&(row.origin.clone(), row.id.clone())).map(|lives| &**lives)
     }
 
     /// Keeps what was told; a chain that was asked about again is known anew.
     pub fn keep(&mut self, at: &At, lives: Option<Lives>) {
         self.running.retain(|running| running != at);
-        let Some(lives) = lives else { return };
-        self.known.retain(|(origin, old)| {
-            *origin != at.0 || !old.stretch.ids.iter().any(|id| lives.stretch.ids.contains(id))
+        let Some(lives) = lives.map(Arc::new) else { return };
+        self.drop_chains(|origin, old| {
+            *origin == at.0 && old.stretch.ids.iter().any(|id| lives.stretch.ids.contains(id))
         });
-        self.known.push_back((at.0.clone(), lives));
-        if self.known.len() > CHAINS {
-            self.known.pop_front();
+        for id in &lives.stretch.ids {
+            self.known.insert((at.0.clone(), id.clone()), Arc::clone(&lives));
+        }
+        self.order.push_back((at.0.clone(), lives));
+        if self.order.len() > CHAINS
+            && let Some((origin, oldest)) = self.order.pop_front()
+        {
+            self.forget(&origin, &oldest);
+        }
+    }
+
+    /// Forgets chains that are not what they were: a member came or went, so that other blocks go with a removal.
+    pub fn forget_changed<'r>(&mut self, origin: &Origin, rows: impl Iterator<Item = &'r SnapshotRow> + Clone) {
+        if !self.order.iter().any(|(known, _)| **known == *origin) {
+            return;
+        }
+        let listed = |row: &&SnapshotRow| row.state == State::Completed && row.tier == Tier::Standard;
+        let mut members: HashMap<&VolumeId, usize> = HashMap::new();
+        for volume in rows.clone().filter(listed).filter_map(|row| row.volume.as_ref()) {
+            *members.entry(volume).or_default() += 1;
+        }
+        let by_id: HashMap<&SnapshotId, &SnapshotRow> = rows.map(|row| (&row.id, row)).collect();
+        self.drop_chains(|known, lives| **known == *origin && !lives.is_of(&by_id, &members));
+    }
+
+    fn drop_chains(&mut self, which: impl Fn(&Arc<Origin>, &Lives) -> bool) {
+        let (gone, kept): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.order).into_iter().partition(|(origin, lives)| which(origin, lives));
+        self.order = kept;
+        for (origin, lives) in gone {
+            self.forget(&origin, &lives);
+        }
+    }
+
+    fn forget(&mut self, origin: &Arc<Origin>, lives: &Lives) {
+        for id in &lives.stretch.ids {
+            self.known.remove(&(origin.clone(), id.clone()));
         }
     }
 
     /// What it alone holds.
     #[must_use]
     pub fn unique(&self, row: &SnapshotRow) -> Quantity<Bytes> {
-        self.together(&[row])
+        self.of(row).map_or_else(Quantity::unknown, |lives| lives.freed(|id| *id == row.id))
     }
 
     /// What these free together; not known when the chain of one of them is not.
     #[must_use]
     pub fn together(&self, rows: &[&SnapshotRow]) -> Quantity<Bytes> {
         let mut sum = Quantity::exact(Bytes::ZERO);
-        let mut done: Vec<&Lives> = Vec::new();
+        let mut done: HashSet<*const Lives> = HashSet::new();
+        let ids: HashSet<(&Origin, &SnapshotId)> = rows.iter().map(|row| (&*row.origin, &row.id)).collect();
         for row in rows {
             let Some(lives) = self.of(row) else { return Quantity::unknown() };
-            if done.iter().any(|one| std::ptr::eq(*one, lives)) {
-                continue;
+            if done.insert(std::ptr::from_ref(lives)) {
+                let part = lives.freed(|id| ids.contains(&(&*row.origin, id)));
+                sum = Quantity { value: sum.value + part.value, sure: sum.sure.and(part.sure) };
             }
-            done.push(lives);
-            let goes = |id: &SnapshotId| rows.iter().any(|one| one.id == *id && one.origin == row.origin);
-            let part = lives.lives.freed(|n| lives.stretch.ids.get(n as usize).is_some_and(goes));
-            let sure = if lives.chain.sure(goes) == Sureness::Exact { Sure::Exact } else { Sure::AtMost };
-            sum = Quantity { value: sum.value + part.bytes(), sure: sum.sure.and(sure) };
         }
         sum
     }
@@ -167,13 +246,18 @@ pub fn ask(model: &mut Model, rows: &[SnapshotRow], now: Now) -> Vec<Effect> {
         model.freed.offered = Some(first);
         return Vec::new();
     }
+    model.say(now, format!("asking what it frees: listing only, {}; x stops on its lineage (L)", money(cost)));
+    begin(model, of)
+}
+
+/// Asks about these chains, beside those that are asked about already.
+pub fn begin(model: &mut Model, of: Vec<At>) -> Vec<Effect> {
     model.freed.offered = None;
     for at in of {
         if !model.freed.running.contains(&at) {
             model.freed.running.push(at);
         }
     }
-    model.say(now, format!("asking what it frees: listing only, {}; x stops on its lineage (L)", money(cost)));
     vec![Effect::AskFreed(model.freed.running.clone())]
 }
 
@@ -249,7 +333,7 @@ mod tests {
             step.iter().for_each(|(index, there)| walk.event(*index, *there));
             walk.stepped();
         }
-        Lives { chain, stretch, lives: walk.end(false) }
+        Lives { chain, stretch, lives: walk.end(false), rules: None }
     }
 
     #[test]
@@ -294,7 +378,7 @@ mod tests {
         let mut walk = Walk::new(0, 8, false);
         walk.event(3, true);
         walk.stepped();
-        let told = Lives { chain, stretch, lives: walk.end(false) };
+        let told = Lives { chain, stretch, lives: walk.end(false), rules: None };
         update(&mut model, Msg::Freed(at, Box::new(Ok(told))), now);
         let lines = frame(&model, now);
         assert!(lines.iter().any(|line| line.contains("UNIQUE")), "{lines:#?}");

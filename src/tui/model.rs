@@ -1,5 +1,6 @@
 //! The whole state of the deck. Plain data: no handles, no locks, no clock.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::catalog::Catalog;
@@ -106,6 +107,8 @@ pub struct Model {
     pub freed: super::insides::Freed,
     /// Copies that floe has records of, the latest first.
     pub copies: Vec<elsewhere::Copy>,
+    /// What people call accounts, once it was asked.
+    pub aliases: HashMap<crate::ids::AccountId, Option<String>>,
     /// Names to complete addresses with.
     pub names: Names,
     /// The number of the look that runs.
@@ -223,6 +226,12 @@ impl Model {
         if self.mode == Mode::Armed {
             self.mode = Mode::Safe;
         }
+    }
+
+    /// What people call an account, where that is known.
+    #[must_use]
+    pub fn alias(&self, account: &crate::ids::AccountId) -> Option<&str> {
+        self.aliases.get(account)?.as_deref()
     }
 
     /// A number for the next plan or look.

@@ -63,6 +63,12 @@ pub enum Msg {
     Removing(u64, crate::engine::removal::Told),
     /// The removal of that number ended, or was refused.
     Removed(u64, Box<Result<crate::engine::removal::Report>>),
+    /// A saved plan was compared with the one on screen, or could not be read.
+    PlanCompared(Box<Result<super::screen::removal::Comparison>>),
+    /// Things were tagged to be kept, or not.
+    Kept(Box<Result<Vec<crate::engine::keep::Kept>>>),
+    /// What people call an account; none where it has no alias, or nobody may know it.
+    Alias(crate::ids::AccountId, Option<String>),
     /// Things were brought back, or not.
     Restored(Box<Result<Vec<crate::engine::removal::Restored>>>),
     /// The latest lines of the audit log.

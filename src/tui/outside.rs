@@ -7,6 +7,7 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
@@ -83,6 +84,8 @@ pub struct Outside {
     freed: Option<JoinHandle<()>>,
     archives: Option<JoinHandle<()>>,
     archive: Option<JoinHandle<()>>,
+    /// Set to end the removal that runs after its present item.
+    stop: Arc<AtomicBool>,
     client: Arc<Mutex<Option<Client>>>,
     hooks: Arc<Semaphore>,
     /// Where the engine's picture can be read, once there is an engine.
@@ -121,6 +124,7 @@ impl Outside {
             freed: None,
             archives: None,
             archive: None,
+            stop: Arc::default(),
             client,
             hooks: Arc::new(Semaphore::new(HOOKS)),
             engines,
@@ -215,6 +219,20 @@ impl Outside {
                 drop(self.answer(plan));
             }
             Effect::Remove { number, plan, grant, policy } => self.remove(number, *plan, *grant, policy),
+            Effect::Keep(targets) => {
+                let (aws, state) = (self.world.aws.clone(), self.world.state.clone());
+                drop(self.answer(removing::keep(aws, state, targets)));
+            }
+            Effect::AskAlias(profile) => {
+                let (alias, answers) = (inquiry::alias(self.world.aws.clone(), profile), self.answers.clone());
+                tokio::spawn(async move {
+                    if let Some(msg) = alias.await {
+                        let _ = answers.send(msg).await;
+                    }
+                });
+            }
+            Effect::StopRemoval => self.stop.store(true, Ordering::Relaxed),
+            Effect::ComparePlan { path, plan } => drop(self.answer(removing::compare(path, *plan))),
             Effect::Restore(targets) => {
                 let (aws, state) = (self.world.aws.clone(), self.world.state.clone());
                 drop(self.answer(removing::restore(aws, state, targets)));
@@ -286,10 +304,13 @@ impl Outside {
     }
 
     /// Carries a removal plan out; an engine is there only where the plan has archives to make.
-    fn remove(&self, number: u64, plan: RemovalPlan, grant: Grant, policy: Arc<Policy>) {
+    fn remove(&mut self, number: u64, plan: RemovalPlan, grant: Grant, policy: Arc<Policy>) {
         let world = (self.world.aws.clone(), self.world.state.clone(), policy);
         let connected = plan.archive.is_some().then(|| self.connected());
         let answers = self.answers.clone();
+        // One flag a run: a late stop of the one before must not end this one.
+        self.stop = Arc::default();
+        let stop = Arc::clone(&self.stop);
         self.answer(async move {
             let engine = match connected {
                 None => None,
@@ -298,7 +319,7 @@ impl Outside {
                     Err(error) => return Msg::Removed(number, Box::new(Err(error))),
                 },
             };
-            removing::remove(world, number, plan, grant, engine, answers).await
+            removing::remove(world, number, plan, grant, (engine, stop), answers).await
         });
     }
 

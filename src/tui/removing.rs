@@ -3,18 +3,20 @@
 //! Each is one future that ends in a message. Only [`remove`] changes what exists, and only by the grant that the
 //! deletion screen gave; everything about it is decided by `plan/` and `engine/`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc;
 
 use super::msg::Msg;
+use super::screen::removal::Comparison;
 use crate::address::Place;
 use crate::aws::Aws;
 use crate::engine::Client;
 use crate::engine::daemon::user;
 use crate::engine::removal::{self, Judge, Remover};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::grant::Grant;
 use crate::inventory::verdict::Policy;
 use crate::plan::Machine;
@@ -49,11 +51,10 @@ pub(super) async fn remove(
     number: u64,
     plan: RemovalPlan,
     grant: Grant,
-    engine: Option<Client>,
+    (engine, stop): (Option<Client>, Arc<AtomicBool>),
     answers: mpsc::Sender<Msg>,
 ) -> Msg {
     let (aws, state, policy) = world;
-    let stop = Arc::new(AtomicBool::new(false));
     let remover = Remover {
         aws,
         state: state.clone(),
@@ -82,6 +83,24 @@ pub(super) async fn remove(
     Msg::Removed(number, Box::new(report))
 }
 
+/// Reads a saved plan and says what differs from it in the one on screen.
+pub(super) async fn compare(path: PathBuf, plan: RemovalPlan) -> Msg {
+    let name = path.display().to_string();
+    let read = tokio::task::spawn_blocking(move || plans::load(&path)).await;
+    let found = read.unwrap_or_else(|e| Err(Error::failed(e.to_string()))).map(|saved| Comparison {
+        name,
+        made: format!("made {} by {}", saved.made.strftime("%-d %b %H:%M UTC"), saved.by),
+        differences: plans::compare(&saved, &plan),
+    });
+    Msg::PlanCompared(Box::new(found))
+}
+
+/// Tags things so that they are never orphans.
+pub(super) async fn keep(aws: Aws, state: StateDir, targets: Vec<(Place, Target)>) -> Msg {
+    let (value, who) = (format!("by {}", user()), format!("{} (z in the deck)", user()));
+    Msg::Kept(Box::new(crate::engine::keep::keep(&aws, &state, &targets, &value, &who).await))
+}
+
 /// Brings things back from the Recycle Bin.
 pub(super) async fn restore(aws: Aws, state: StateDir, targets: Vec<(Place, Target)>) -> Msg {
     let who = format!("{} (u in the deck)", user());
@@ -91,7 +110,7 @@ pub(super) async fn restore(aws: Aws, state: StateDir, targets: Vec<(Place, Targ
 /// Reads the latest lines of the audit log.
 pub(super) async fn audit(state: StateDir) -> Msg {
     let read = tokio::task::spawn_blocking(move || latest(&Audit::of(&state))).await;
-    Msg::Audit(Box::new(read.unwrap_or_else(|e| Err(crate::error::Error::failed(e.to_string())))))
+    Msg::Audit(Box::new(read.unwrap_or_else(|e| Err(Error::failed(e.to_string())))))
 }
 
 /// Lines that the deck keeps; `floe audit` shows all.

@@ -94,6 +94,9 @@ fn armed(model: &Model, now: Now) -> String {
 fn header(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let mut left = vec![Part("floe".into(), Role::Title, 0), Part("  ".into(), Role::Text, 0)];
     left.push(Part(who(model), Role::Accent, 1));
+    if let Some(alias) = alias(model) {
+        left.push(Part(format!(" {alias}"), Role::Text, 6));
+    }
     left.push(Part(format!(" · {}", where_(model)), Role::Text, 4));
     let (mode, role) = match model.mode {
         Mode::ReadOnly => ("READ-ONLY".to_owned(), Role::Good),
@@ -121,6 +124,17 @@ fn who(model: &Model) -> String {
         },
         [first, rest @ ..] => format!("{sandbox}{first} + {} more", rest.len()),
     }
+}
+
+/// What people call the account, where one is looked at and its profile is not called so already.
+fn alias(model: &Model) -> Option<&str> {
+    let profile = match model.chosen_profiles.as_slice() {
+        [] => None,
+        [one] => Some(one),
+        _ => return None,
+    };
+    let origin = model.catalog.origins.iter().find(|origin| origin.profile.as_ref() == profile)?;
+    model.alias(&origin.account).filter(|alias| profile.is_none_or(|profile| profile.as_str() != *alias))
 }
 
 fn where_(model: &Model) -> String {

@@ -52,6 +52,11 @@ impl Lifetimes {
         Blocks(freed)
     }
 
+    /// Each version: from which snapshot of the stretch on it lives, up to and without which, and its blocks.
+    pub fn versions(&self) -> impl Iterator<Item = (u32, u32, u64)> + '_ {
+        self.0.iter().flat_map(|(born, ends)| ends.iter().map(|(gone, blocks)| (*born, *gone, *blocks)))
+    }
+
     /// What only that one holds.
     #[must_use]
     pub fn unique(&self, of: u32) -> Blocks {

@@ -17,7 +17,7 @@ use crate::units::Bytes;
 
 pub use doubt::{Doubt, doubts, statement};
 pub use judge::{Standing, Thing, View};
-pub use policy::Policy;
+pub use policy::{KEEP, Policy};
 pub use rules::{Found, RuleInfo, rule_info};
 
 /// What is judged.

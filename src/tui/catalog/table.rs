@@ -316,6 +316,35 @@ impl<T: Record> Table<T> {
         added
     }
 
+    /// Changes a row in its place; the sums follow.
+    pub fn change(&mut self, at: Ref, how: impl FnOnce(&mut T)) {
+        let Some(shard) = self.shards.get_mut(usize::from(at.shard)) else { return };
+        let Some(slot) = shard.rows.get_mut(at.row as usize) else { return };
+        let counts = slot.seen != Seen::Gone;
+        if counts {
+            shard.sums.take(&slot.row);
+            untally(&mut shard.tally, &slot.row);
+        }
+        how(&mut slot.row);
+        if counts {
+            shard.sums.count(&slot.row);
+            for (sum, n) in shard.tally.iter_mut().zip(slot.row.tally()) {
+                *sum += n;
+            }
+        }
+        self.revision += 1;
+    }
+
+    /// A row is known to be gone before the next listing says so.
+    pub fn drop_row(&mut self, at: Ref) {
+        let Some(shard) = self.shards.get_mut(usize::from(at.shard)) else { return };
+        let Some(slot) = shard.rows.get_mut(at.row as usize).filter(|slot| slot.seen != Seen::Gone) else { return };
+        shard.sums.take(&slot.row);
+        untally(&mut shard.tally, &slot.row);
+        slot.seen = Seen::Gone;
+        self.revision += 1;
+    }
+
     /// A listing is complete: what it did not name is gone.
     pub fn done(&mut self, origin: &Arc<Origin>, when: Timestamp) {
         let at = self.shard(origin);

@@ -25,6 +25,33 @@ pub enum Accept {
         /// What was typed.
         typed: String,
     },
+    /// By typing one of these, then enter.
+    Either {
+        /// What may be typed.
+        wanted: [String; 2],
+        /// What was typed.
+        typed: String,
+    },
+}
+
+impl Accept {
+    /// By typing one of two, then enter; the second where there is one.
+    #[must_use]
+    pub fn either(wanted: String, or: Option<&str>) -> Self {
+        match or {
+            Some(or) => Self::Either { wanted: [wanted, or.to_owned()], typed: String::new() },
+            None => Self::Typed { wanted, typed: String::new() },
+        }
+    }
+
+    /// What may be typed, and what was.
+    fn line(&mut self) -> Option<(Vec<String>, &mut String)> {
+        match self {
+            Self::Key(_) => None,
+            Self::Typed { wanted, typed } => Some((vec![wanted.clone()], typed)),
+            Self::Either { wanted, typed } => Some((wanted.to_vec(), typed)),
+        }
+    }
 }
 
 /// Another answer: its key, its words, what it does.
@@ -55,24 +82,31 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
         return Vec::new();
     }
     // Taking a letter back confirms nothing, so it may be held.
-    let typing = matches!(state.accept, Accept::Typed { .. }) && key.code != KeyCode::Backspace;
+    let typing = !matches!(state.accept, Accept::Key(_)) && key.code != KeyCode::Backspace;
     let heard = if typing { state.gate.typed(now) } else { state.gate.key(now) };
     if !heard {
         return Vec::new();
     }
-    let run = match (&mut state.accept, key.code) {
-        (Accept::Key(wanted), KeyCode::Char(c)) if c == *wanted => Some(state.then),
-        (Accept::Typed { wanted, typed }, KeyCode::Enter) if wanted == typed => Some(state.then),
-        (Accept::Typed { .. }, KeyCode::Char(_)) if key.modifiers.intersects(CHORDS) => None,
-        (Accept::Typed { typed, .. }, KeyCode::Backspace) => {
+    let other = |c: char| state.others.iter().find(|(k, ..)| *k == c).map(|(.., then)| *then);
+    let accepted = match (&state.accept, key.code) {
+        (Accept::Key(wanted), KeyCode::Char(c)) => c == *wanted,
+        _ => false,
+    };
+    let run = match (state.accept.line(), key.code) {
+        _ if accepted => Some(state.then),
+        (Some((wanted, typed)), KeyCode::Enter) if wanted.contains(typed) => Some(state.then),
+        (Some(_), KeyCode::Char(_)) if key.modifiers.intersects(CHORDS) => None,
+        (Some((_, typed)), KeyCode::Backspace) => {
             typed.pop();
             None
         }
-        (Accept::Typed { wanted, typed }, KeyCode::Char(c)) if typed.len() < wanted.len() && fits(wanted, c) => {
+        (Some((wanted, typed)), KeyCode::Char(c))
+            if wanted.iter().any(|wanted| typed.len() < wanted.len() && fits(wanted, c)) =>
+        {
             typed.push(c);
             None
         }
-        (_, KeyCode::Char(c)) => state.others.iter().find(|(k, ..)| *k == c).map(|(.., then)| *then),
+        (_, KeyCode::Char(c)) => other(c),
         _ => None,
     };
     match run {
@@ -102,6 +136,10 @@ pub fn view(state: &State, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         Accept::Key(key) => lines.push(format!("{key} accepts{listens} · esc leaves everything as it is")),
         Accept::Typed { wanted, typed } => {
             lines.push(format!("type {wanted}, then enter{listens}:  ▏{typed}_"));
+            lines.push("esc leaves everything as it is · paste is ignored, enter alone does nothing".to_owned());
+        }
+        Accept::Either { wanted: [a, b], typed } => {
+            lines.push(format!("type {a} or {b}, then enter{listens}:  ▏{typed}_"));
             lines.push("esc leaves everything as it is · paste is ignored, enter alone does nothing".to_owned());
         }
     }

@@ -20,15 +20,13 @@ use crate::tui::insides;
 use crate::tui::model::{Mode, Model};
 use crate::tui::overlay::{Overlay, address, detail as over};
 use crate::tui::screen::compare::{self, ASK_ABOVE};
-use crate::tui::screen::{Page, Screen, detail};
+use crate::tui::screen::{Page, Screen, chain, detail};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
-use crate::tui::widget::panel;
 use crate::tui::widget::table::put;
+use crate::tui::widget::{gauge, panel};
 use crate::units::{Quantity, Usd};
 
-/// Columns of one snapshot of the chain.
-const NODE: u16 = 16;
 /// Changes counted in one go, those nearest to the cursor.
 const COUNTED_MOST: usize = 100;
 /// Lines of the panel with the chain.
@@ -328,15 +326,6 @@ pub(super) fn change(model: &Model, before: &SnapshotRow, this: &SnapshotRow) ->
     }
 }
 
-/// The full size of one: counted, or as AWS tells it.
-fn full(model: &Model, row: &SnapshotRow) -> String {
-    match (model.figures.count(&What::whole(row)), row.full) {
-        (Some(counted), _) => format!("= {}", text::size(counted.blocks.bytes())),
-        (None, Some(full)) => format!("≤ {}", text::size(full)),
-        (None, None) => "?".to_owned(),
-    }
-}
-
 fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let (chain, at) = chain(model);
     let height = CHAIN_LINES.min(body.height);
@@ -365,59 +354,36 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
 
 /// The chain, from old to new; what does not fit is counted at its ends.
 fn drawn(model: &Model, chain: &[&SnapshotRow], at: usize, inner: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
-    let fits = usize::from((inner.width.saturating_sub(10) / NODE).max(1));
-    let first = (at + 1).saturating_sub(fits.div_ceil(2) + 1).min(chain.len().saturating_sub(fits));
-    let shown = &chain[first..chain.len().min(first + fits)];
-    let mut say = |n: u16, x: u16, what: &str, role: Role| {
-        let line = Rect { y: inner.y + n, height: 1, ..inner }.intersection(inner);
-        put(inner.x + 1 + x, what, theme.style(role), line, buf);
+    let marked = |row: &SnapshotRow| {
+        let place = model.catalog.snapshots.find_in(&row.origin, &row.id);
+        place.is_some_and(|place| model.snapshots.list.marks.contains(&place))
     };
-    let labels = ["age", "", "snapshot", "full", "changed", ""];
-    for (n, label) in (0u16..).zip(labels) {
-        say(n, 0, label, Role::Dim);
-    }
+    let changed = |here: usize| {
+        let step = here.checked_sub(1).map(|before| change(model, chain[before], chain[here]));
+        step.unwrap_or_else(|| ("whole".to_owned(), Role::Dim))
+    };
     let largest = steps(model, chain).map(|(blocks, _)| blocks).max().unwrap_or(0);
-    for (k, row) in (0u16..).zip(shown) {
-        let x = 9 + k * NODE;
-        let here = first + usize::from(k);
-        let marked = model
-            .catalog
-            .snapshots
-            .find_in(&row.origin, &row.id)
-            .is_some_and(|place| model.snapshots.list.marks.contains(&place));
-        let (dot, role) = match (here == at, marked, compare::unreadable(row)) {
-            (_, _, Some(_)) => ("✗", Role::Bad),
-            (_, true, None) => ("✓", Role::Marked),
-            (true, false, None) => ("◉", Role::Accent),
-            (false, false, None) => ("●", Role::Text),
-        };
-        let own = if here == at { Role::Accent } else { Role::Text };
-        say(0, x, &text::age(row.started, now), own);
-        if here + 1 < chain.len() {
-            let rule = if usize::from(k) + 1 < shown.len() { usize::from(NODE) } else { 3 };
-            say(1, x, &"─".repeat(rule), Role::Faint);
-        }
-        say(1, x, dot, role);
-        say(2, x, &text::tail(row.id.as_str(), 9), own);
-        say(3, x, &full(model, row), Role::Text);
-        let step = here.checked_sub(1).map(|before| change(model, chain[before], row));
-        let (changed, role) = step.unwrap_or_else(|| ("whole".to_owned(), Role::Dim));
-        say(4, x, &changed, role);
-        let blocks = here.checked_sub(1).and_then(|b| model.figures.count(&What::delta(chain[b], row)));
-        // What only it holds, once that is known; till then how much it changed, drawn.
+    // What only it holds, once that is known; till then how much it changed, drawn.
+    let own = |here: usize| {
+        let (row, before) = (chain[here], here.checked_sub(1));
+        let blocks = before.and_then(|before| model.figures.count(&What::delta(chain[before], row)));
         let unique = model.freed.unique(row);
-        if let Some(bytes) = unique.known() {
-            say(5, x, &format!("{} {} own", unique.sure.glyph(), text::size(bytes)), Role::Text);
-        } else if let Some(blocks) = blocks {
-            let width = usize::from(NODE) - 3;
-            let part =
-                crate::tui::widget::gauge::filled(crate::tui::widget::gauge::share(blocks.blocks.0, largest), width);
-            say(5, x, &"█".repeat(part.max(usize::from(blocks.blocks.0 > 0))), Role::Gauge);
+        match (unique.known(), blocks) {
+            (Some(bytes), _) => (format!("{} {} own", unique.sure.glyph(), text::size(bytes)), Role::Text),
+            (None, Some(blocks)) => {
+                let share = gauge::share(blocks.blocks.0, largest);
+                let part = gauge::filled(share, usize::from(chain::NODE) - 3);
+                ("█".repeat(part.max(usize::from(blocks.blocks.0 > 0))), Role::Gauge)
+            }
+            (None, None) => (String::new(), Role::Text),
         }
-    }
+    };
+    let nodes = chain::Nodes { chain, at, marked: &marked };
+    let shown = nodes.draw(model, &[("changed", &changed), ("", &own)], inner, buf, theme, now);
     let room = usize::from(inner.width).saturating_sub(2);
-    for (n, (said, role)) in (6u16..).zip(sentences(model, chain, first, shown.len())) {
-        say(n, 0, &text::clauses(&said, room), role);
+    for (n, (said, role)) in (6u16..).zip(sentences(model, chain, shown.start, shown.len())) {
+        let line = Rect { y: inner.y + n, height: 1, ..inner }.intersection(inner);
+        put(inner.x + 1, &text::clauses(&said, room), theme.style(role), line, buf);
     }
 }
 

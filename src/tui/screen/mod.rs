@@ -2,6 +2,7 @@
 //! through which the frame, the keymap and the footer reach it.
 
 pub mod archives;
+mod chain;
 pub mod compare;
 pub mod detail;
 pub mod elsewhere;

@@ -3,6 +3,7 @@
 //! Deleting starts here and nowhere else: the deck armed for that account, exactly the plan that is shown, its count
 //! typed by hand. Taking out, archiving first and checking again make another plan; a plan runs once.
 
+mod compare;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -24,7 +25,9 @@ use crate::tui::model::{ARMED_FOR, Mode, Model};
 use crate::tui::msg::Msg;
 use crate::tui::overlay::{Overlay, ask, confirm};
 use crate::tui::removing::Wanted;
-use crate::tui::screen::{Page, Screen};
+use crate::tui::screen::{Page, Screen, orphans};
+
+pub use compare::Comparison;
 
 /// How far it is.
 #[derive(Debug, Default)]
@@ -40,6 +43,8 @@ pub enum Stage {
     Planned,
     /// It is being carried out.
     Running,
+    /// The same, and it ends after the item in flight.
+    Stopping,
     /// It was carried out.
     Over(Box<Report>),
 }
@@ -54,7 +59,9 @@ pub struct State {
     /// What is asked for beside.
     pub wishes: Wishes,
     /// Marks among them that the filter of their list hides.
-    pub hidden: usize,
+    pub hidden: Vec<Target>,
+    /// Whether only these are shown.
+    pub only_hidden: bool,
     /// How far it is.
     pub stage: Stage,
     /// The plan.
@@ -63,17 +70,51 @@ pub struct State {
     pub outcomes: Vec<Option<Outcome>>,
     /// The item under the cursor.
     pub cursor: usize,
-    /// Whether the evidence of the item is shown.
-    pub evidence: bool,
+    /// What the panel at the bottom shows.
+    pub foot: Foot,
+    /// The file that the plan was last written to.
+    pub saved: Option<String>,
+}
+
+/// What the panel at the bottom shows.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum Foot {
+    /// What is to be known before the count is typed.
+    #[default]
+    Before,
+    /// What the verdict of the item rests on.
+    Evidence,
+    /// What differs from a saved plan.
+    Compared(Comparison),
+}
+
+impl State {
+    /// The number that the plan, or its run, was asked with.
+    #[cfg(test)]
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether something is being removed.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        matches!(self.stage, Stage::Running | Stage::Stopping)
+    }
 }
 
 /// Asks for the plan of these and goes there; `hidden` of them are marks that a filter hides.
 pub fn open(model: &mut Model, targets: Vec<(Place, Target)>, hidden: usize) -> Vec<Effect> {
-    if matches!(model.removal.stage, Stage::Running) {
+    open_with(model, targets, hidden, Wishes::default())
+}
+
+fn open_with(model: &mut Model, targets: Vec<(Place, Target)>, hidden: usize, wishes: Wishes) -> Vec<Effect> {
+    if model.removal.is_running() {
         model.go(Screen::Removal);
         return Vec::new();
     }
-    model.removal = State { targets, hidden, ..State::default() };
+    // Lists give what their filter hides last.
+    let hidden = targets.iter().skip(targets.len().saturating_sub(hidden)).map(|(_, target)| target.clone()).collect();
+    model.removal = State { targets, hidden, wishes, ..State::default() };
     model.go(Screen::Removal);
     make(model)
 }
@@ -84,9 +125,9 @@ pub(super) fn place(origin: &crate::inventory::Origin) -> Place {
 }
 
 /// The same of things that were judged.
-pub fn open_judged(model: &mut Model, judged: &[Judged], hidden: usize) -> Vec<Effect> {
+pub fn open_judged(model: &mut Model, judged: &[Judged], hidden: usize, wishes: Wishes) -> Vec<Effect> {
     let one = |judged: &Judged| Some((place(&judged.origin), judged.id.parse().ok()?));
-    open(model, judged.iter().filter_map(one).collect(), hidden)
+    open_with(model, judged.iter().filter_map(one).collect(), hidden, wishes)
 }
 
 /// Makes the plan (again).
@@ -97,6 +138,10 @@ fn make(model: &mut Model) -> Vec<Effect> {
     state.stage = Stage::Making;
     state.plan = None;
     state.outcomes.clear();
+    // What differed from the plan before says nothing of this one.
+    if matches!(state.foot, Foot::Compared(_)) {
+        state.foot = Foot::Before;
+    }
     let wanted = Wanted {
         targets: state.targets.clone(),
         wishes: state.wishes.clone(),
@@ -133,6 +178,19 @@ pub const ACTIONS: &[Action] = &[
         disabled: cannot_start,
         run: ask_for_count,
     },
+    look(
+        "removal.stop",
+        "stop",
+        &["x"],
+        1,
+        "Stop after the item in flight; the report says what was not tried.",
+        cannot_stop,
+        |model, now| {
+            model.removal.stage = Stage::Stopping;
+            model.say(now, "it stops after the item in flight");
+            vec![Effect::StopRemoval]
+        },
+    ),
     look(
         "removal.take-out",
         "take out",
@@ -191,14 +249,28 @@ pub const ACTIONS: &[Action] = &[
         "removal.again",
         "check again",
         &["r"],
-        5,
-        "Make the plan again, by what AWS says now.",
-        cannot_change,
-        |m, _| make(m),
+        8,
+        "Make the plan again, by what AWS says now; after a run, of what is left.",
+        cannot_make_again,
+        |m, _| make_again(m),
     ),
     look("removal.write", "save for review", &["w"], 4, "Write the plan to a file, for a colleague.", no_plan, write),
+    look("removal.compare", "compare", &["c"], 5, "What differs from a saved plan.", cannot_compare, compare::open),
+    look(
+        "removal.hidden",
+        "hidden",
+        &["H"],
+        6,
+        "Only the items that a filter of their list hides.",
+        no_hidden,
+        |m, _| {
+            m.removal.only_hidden = !m.removal.only_hidden;
+            step(m, 0)
+        },
+    ),
     look("removal.evidence", "evidence", &["e"], 7, "What the verdict of the item rests on.", no_plan, |model, _| {
-        model.removal.evidence = !model.removal.evidence;
+        let evidence = model.removal.foot == Foot::Evidence;
+        model.removal.foot = if evidence { Foot::Before } else { Foot::Evidence };
         Vec::new()
     }),
     Action {
@@ -239,6 +311,8 @@ pub const PAGE: Page = Page {
         Stage::Making => "◐ asking AWS".to_owned(),
         Stage::Planned => "plan, not run".to_owned(),
         Stage::Running => "◐ deleting".to_owned(),
+        Stage::Stopping => "◐ stopping".to_owned(),
+        Stage::Over(ref report) if report.not_tried > 0 => "stopped".to_owned(),
         Stage::Over(_) => "carried out".to_owned(),
     },
     command: |model| {
@@ -266,9 +340,60 @@ fn file_name(hash: &str) -> String {
 }
 
 fn step(model: &mut Model, by: isize) -> Vec<Effect> {
-    let last = model.removal.plan.as_ref().map_or(0, |plan| plan.items.len().saturating_sub(1));
-    model.removal.cursor = model.removal.cursor.saturating_add_signed(by).min(last);
+    let shown = shown(&model.removal);
+    let at = shown.iter().position(|place| *place >= model.removal.cursor).unwrap_or(shown.len().saturating_sub(1));
+    let to = at.saturating_add_signed(by).min(shown.len().saturating_sub(1));
+    model.removal.cursor = shown.get(to).copied().unwrap_or(0);
     Vec::new()
+}
+
+/// The places of the items that are shown: all, or with `H` those that a filter hides.
+pub fn shown(state: &State) -> Vec<usize> {
+    let Some(plan) = &state.plan else { return Vec::new() };
+    let all = plan.items.iter().enumerate();
+    let some = all.filter(|(_, item)| !state.only_hidden || state.hidden.contains(&item.target));
+    some.map(|(at, _)| at).collect()
+}
+
+fn no_hidden(model: &Model) -> Option<String> {
+    no_plan(model)
+        .or_else(|| model.removal.hidden.is_empty().then(|| "no item of this plan is hidden by a filter".to_owned()))
+}
+
+fn cannot_compare(model: &Model) -> Option<String> {
+    no_plan(model)
+}
+
+fn cannot_stop(model: &Model) -> Option<String> {
+    match model.removal.stage {
+        Stage::Running => None,
+        Stage::Stopping => Some("it stops after the item in flight".to_owned()),
+        _ => Some("nothing is being removed".to_owned()),
+    }
+}
+
+fn cannot_make_again(model: &Model) -> Option<String> {
+    match &model.removal.stage {
+        Stage::Over(report) if report.not_tried + report.failed + report.skipped > 0 => None,
+        Stage::Over(_) => Some("everything of it was carried out".to_owned()),
+        _ => cannot_change(model),
+    }
+}
+
+/// Makes the plan again; after a run of what is not gone.
+fn make_again(model: &mut Model) -> Vec<Effect> {
+    let state = &mut model.removal;
+    if let (Stage::Over(report), Some(_)) = (&state.stage, &state.plan) {
+        let gone = |target: &Target| {
+            report.items.iter().any(|row| row.id == *target && matches!(row.outcome, Outcome::Removed { .. }))
+        };
+        state.targets.retain(|(_, target)| !gone(target));
+        let targets = &state.targets;
+        state.hidden.retain(|target| targets.iter().any(|(_, left)| left == target));
+        state.only_hidden &= !state.hidden.is_empty();
+        state.cursor = 0;
+    }
+    make(model)
 }
 
 fn no_plan(model: &Model) -> Option<String> {
@@ -281,7 +406,7 @@ fn no_plan(model: &Model) -> Option<String> {
 
 fn cannot_change(model: &Model) -> Option<String> {
     match model.removal.stage {
-        Stage::Running => Some("it is being carried out".to_owned()),
+        Stage::Running | Stage::Stopping => Some("it is being carried out: x stops it".to_owned()),
         Stage::Over(_) => Some("it was carried out; a plan runs once".to_owned()),
         _ => no_plan(model),
     }
@@ -397,6 +522,8 @@ fn take_out(model: &mut Model, now: Now) -> Vec<Effect> {
         return Vec::new();
     }
     state.targets.retain(|(_, other)| *other != target);
+    state.hidden.retain(|other| *other != target);
+    state.only_hidden &= !state.hidden.is_empty();
     make(model)
 }
 
@@ -443,7 +570,11 @@ fn archive(model: &mut Model, _: Now) -> Vec<Effect> {
 fn write(model: &mut Model, now: Now) -> Vec<Effect> {
     let Some(plan) = &model.removal.plan else { return Vec::new() };
     match (plan.short_hash(), crate::plan::removal::text(plan)) {
-        (Ok(hash), Ok(contents)) => vec![Effect::Write { path: file_name(&hash).into(), contents }],
+        (Ok(hash), Ok(contents)) => {
+            let name = file_name(&hash);
+            model.removal.saved = Some(name.clone());
+            vec![Effect::Write { path: name.into(), contents }]
+        }
         (Err(error), _) | (_, Err(error)) => {
             model.trouble(now, error);
             Vec::new()
@@ -467,9 +598,9 @@ fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
         Msg::RemovalPlanned(number, made) if *number == model.removal.number => {
             match &**made {
                 Ok(plan) => {
-                    model.removal.cursor = model.removal.cursor.min(plan.items.len().saturating_sub(1));
                     model.removal.plan = Some(plan.clone());
                     model.removal.stage = Stage::Planned;
+                    step(model, 0);
                 }
                 Err(error) => {
                     model.removal.stage = Stage::Failed(Box::new(error.clone()));
@@ -496,8 +627,9 @@ fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
                 }
                 Err(error) => model.trouble(now, error.clone()),
             }
-            again(model)
+            again(model, now)
         }
+        Msg::PlanCompared(told) => compare::heard(model, told, now),
         _ => Vec::new(),
     }
 }
@@ -506,7 +638,7 @@ fn ended(model: &mut Model, report: &Result<Report, Error>, now: Now) -> Vec<Eff
     match report {
         Ok(report) => {
             model.removal.outcomes = report.items.iter().map(|row| Some(row.outcome.clone())).collect();
-            model.say(now, format!("{} removed, {} skipped, {} failed", report.removed, report.skipped, report.failed));
+            model.say(now, counts(report));
             model.removal.stage = Stage::Over(Box::new(report.clone()));
             // Marks of what is gone must not go into the next plan.
             for list in [&mut model.snapshots.list, &mut model.volumes.list, &mut model.images.list] {
@@ -518,13 +650,23 @@ fn ended(model: &mut Model, report: &Result<Report, Error>, now: Now) -> Vec<Eff
             model.trouble(now, error.clone());
         }
     }
-    again(model)
+    again(model, now)
 }
 
-/// What is gone or back is seen, in the lists and in the log.
-fn again(model: &mut Model) -> Vec<Effect> {
+/// `37 removed, 2 skipped, 0 failed`, and how many were not tried.
+pub(super) fn counts(report: &Report) -> String {
+    let left = if report.not_tried > 0 { format!(", {} not tried", report.not_tried) } else { String::new() };
+    format!("{} removed, {} skipped, {} failed{left}", report.removed, report.skipped, report.failed)
+}
+
+/// What is gone or back is seen, in the lists, among the orphans and in the log.
+fn again(model: &mut Model, now: Now) -> Vec<Effect> {
     let (profiles, regions) = (model.chosen_profiles.clone(), model.chosen_regions.clone());
+    let items = model.removal.plan.iter().flat_map(|plan| &plan.items).zip(&model.removal.outcomes);
+    let gone = items.filter(|(_, outcome)| matches!(outcome, Some(Outcome::Removed { .. })));
+    let gone: Vec<_> = gone.map(|(item, _)| (item.judged.origin.clone(), item.target.id().to_owned())).collect();
     let mut effects = crate::tui::update::look(model, profiles, regions);
+    effects.extend(orphans::changed(model, gone.iter().map(|(origin, id)| (origin, id.as_str())), now));
     effects.push(Effect::ReadAudit);
     effects
 }

@@ -178,7 +178,7 @@ fn cannot_arm(model: &Model) -> Option<String> {
     }
 }
 
-/// Arms, by the last four digits of the account; armed, it disarms.
+/// Arms, by the alias of the account or its last four digits; armed, it disarms.
 fn arm(model: &mut Model, now: Now) -> Vec<Effect> {
     if model.armed.is_some() {
         model.disarm();
@@ -188,14 +188,18 @@ fn arm(model: &mut Model, now: Now) -> Vec<Effect> {
     let Some(account) = account(model) else { return Vec::new() };
     let digits = account.as_str();
     let wanted = digits.get(digits.len().saturating_sub(4)..).unwrap_or(digits).to_owned();
+    let alias = model.alias(&account).map(str::to_owned);
     model.overlays.push(Overlay::Confirm(confirm::State {
         title: format!("Arm deletions in {}?", account.grouped()),
         lines: vec![
             "Nothing is deleted by this: a plan is, on the deletion screen, by its typed count.".to_owned(),
             "It lasts half an hour from the last key there; ! ends it.".to_owned(),
-            "Type the last four digits of the account:".to_owned(),
+            match &alias {
+                Some(alias) => format!("Type its alias, {alias}, or the last four digits of the account:"),
+                None => "Type the last four digits of the account:".to_owned(),
+            },
         ],
-        accept: confirm::Accept::Typed { wanted, typed: String::new() },
+        accept: confirm::Accept::either(wanted, alias.as_deref()),
         gate: Gate::opened(now),
         others: Vec::new(),
         then: |model, now| {

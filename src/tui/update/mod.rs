@@ -49,7 +49,12 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
                 }
                 return Vec::new();
             }
-            if let crate::inventory::Update::Regions(_, _, rows) = told {
+            let mut effects = Vec::new();
+            if let crate::inventory::Update::Regions(profile, account, rows) = told {
+                if !model.aliases.contains_key(account) {
+                    model.aliases.insert(account.clone(), None);
+                    effects.push(Effect::AskAlias(profile.clone()));
+                }
                 let fresh = rows.iter().map(|row| &row.name).filter(|name| !model.known_regions.contains(name));
                 let fresh: Vec<Region> = fresh.cloned().collect();
                 model.known_regions.extend(fresh);
@@ -58,7 +63,13 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             if let Some(error) = model.catalog.hear(told.clone()) {
                 model.keep_problem(now, error);
             }
-            Vec::new()
+            if let crate::inventory::Update::Done(origin, crate::inventory::Kind::Snapshots, _) = told
+                && let Some(shard) = model.catalog.snapshots.of(origin)
+            {
+                let there = shard.rows.iter().filter(|slot| slot.seen != super::catalog::Seen::Gone);
+                model.freed.forget_changed(origin, there.map(|slot| &slot.row));
+            }
+            effects
         }
         Msg::Inventory(..) => Vec::new(),
         Msg::Status(status) => {
@@ -132,6 +143,11 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
         }
         Msg::Closing => vec![Effect::Quit],
         Msg::RemovalPlanned(..) | Msg::Removing(..) | Msg::Removed(..) | Msg::Restored(_) | Msg::Audit(_) => Vec::new(),
+        Msg::PlanCompared(_) | Msg::Kept(_) => Vec::new(),
+        Msg::Alias(account, alias) => {
+            model.aliases.insert(account.clone(), alias.clone());
+            Vec::new()
+        }
         Msg::Previewed(..)
         | Msg::Planned(..)
         | Msg::Answered(..)
@@ -230,6 +246,7 @@ fn enter_world(
     model.insides = super::insides::Insides::default();
     model.freed = super::insides::Freed::default();
     model.copies.clear();
+    model.aliases.clear();
     model.names = super::names::Names::default();
     model.archives = screen::archives::State::default();
     model.elsewhere = screen::elsewhere::State::default();

@@ -1,33 +1,37 @@
 //! Orphans: what nothing refers to, why we think so, and what keeps us from being sure.
 //!
 //! The survey starts when the screen is opened, and again with `r`; bulk answers fill the list, what is asked one by
-//! one settles it. Marks are handed to the deletion plan as [`marked`]; nothing is deleted from here.
+//! one settles it. `X` lists chains, so that FREES is a figure. Marks are handed to the deletion plan as [`marked`]; nothing is deleted from here.
 
+mod actions;
+mod chain;
+mod exact;
 mod row;
 #[cfg(test)]
 pub mod tests;
 mod view;
+mod whatif;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use crossterm::event::{KeyCode, KeyEvent};
 
 use crate::error::Error;
 use crate::inventory::Origin;
 use crate::inventory::relations::{Region, Update};
-use crate::inventory::verdict::{Doubt, Judged, Thing, View, doubts, statement};
-use crate::tui::action::{Action, Danger, Scope};
+use crate::inventory::verdict::{Doubt, Judged, Thing, View, doubts};
 use crate::tui::catalog::{Load, Record, Table};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::list::{Column, List, Order, word_key};
 use crate::tui::model::Model;
 use crate::tui::msg::Msg;
-use crate::tui::overlay::{Overlay, detail as over};
-use crate::tui::screen::{Page, Screen, lineage, listing};
+use crate::tui::screen::{Page, Screen, listing};
 use crate::tui::text;
-use crate::tui::update::export;
 
+pub use actions::ACTIONS;
 pub use row::{OrphanRow, TALLY_ORPHAN, TALLY_UNKNOWN};
 pub use view::{layout, why};
 
@@ -52,6 +56,7 @@ pub struct State {
     /// Whether it is over.
     pub finished: bool,
     of_region: BTreeMap<String, Vec<Doubt>>,
+    families: HashMap<Arc<Origin>, exact::Families>,
 }
 
 impl Default for State {
@@ -66,6 +71,7 @@ impl Default for State {
             number: 0,
             finished: false,
             of_region: BTreeMap::new(),
+            families: HashMap::new(),
         }
     }
 }
@@ -150,7 +156,26 @@ pub fn marked(model: &Model, now: Now) -> Vec<Judged> {
     state.list.chosen().into_iter().filter_map(|at| state.table.get(at)?.judged(now.wall)).collect()
 }
 
+/// What was removed is no orphan any more: its row goes now, the rest is judged anew, because neighbours stand
+/// otherwise without it. What came back comes with that.
+pub fn changed<'i>(model: &mut Model, gone: impl Iterator<Item = (&'i Origin, &'i str)>, now: Now) -> Vec<Effect> {
+    if model.orphans.number == 0 {
+        return Vec::new();
+    }
+    model.orphans.list.unmark();
+    for (origin, id) in gone {
+        if let Some(at) = model.orphans.table.find_in(origin, &id.to_owned()) {
+            model.orphans.table.drop_row(at);
+        }
+    }
+    start(model, true, now)
+}
+
 fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
+    exact::hear(model, msg);
+    if let Msg::Kept(told) = msg {
+        return actions::kept(model, told, now);
+    }
     let Msg::Judged(number, update) = msg else { return Vec::new() };
     if *number != model.orphans.number {
         return Vec::new();
@@ -190,9 +215,21 @@ fn take(model: &mut Model, region: &Arc<Region>, done: bool, now: Now) -> Option
         return Some(error);
     }
     let policy = Arc::clone(&model.rules.policy);
+    model.freed.forget_changed(origin, region.snapshots().iter());
+    let mut rows = row::rows(region, &policy, now.wall);
+    if !model.freed.is_empty() {
+        for row in &mut rows {
+            let known = match row.thing() {
+                Some(Thing::Snapshot(one)) => exact::frees(model, one),
+                _ => None,
+            };
+            known.into_iter().for_each(|frees| row.told(frees));
+        }
+    }
     let state = &mut model.orphans;
+    state.families.insert(Arc::clone(origin), exact::Families::new(region));
     state.table.started(origin);
-    state.table.page(origin, row::rows(region, &policy, now.wall), None);
+    state.table.page(origin, rows, None);
     if done {
         state.table.done(origin, now.wall);
         state.asking.remove(origin.region.as_str());
@@ -202,105 +239,6 @@ fn take(model: &mut Model, region: &Arc<Region>, done: bool, now: Now) -> Option
     state.doubts = state.of_region.values().flatten().cloned().collect();
     state.doubts.sort_by_key(|doubt| (doubt.actions.is_empty(), std::cmp::Reverse(doubt.count)));
     region.missing().next().cloned()
-}
-
-fn needs_row(model: &Model) -> Option<String> {
-    model.orphans.list.is_empty().then(|| "there is nothing judged here yet".to_owned())
-}
-
-fn snapshot(model: &Model) -> Option<crate::inventory::SnapshotRow> {
-    let row = model.orphans.list.current().and_then(|at| model.orphans.table.get(at))?;
-    match row.thing()? {
-        Thing::Snapshot(row) => Some(row.clone()),
-        Thing::Volume(_) | Thing::Image(_) => None,
-    }
-}
-
-const fn look(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Screen(Screen::Orphans), danger: Danger::Look, hint, doc, disabled, run }
-}
-
-/// What can be done here.
-pub const ACTIONS: &[Action] = &[
-    look("orphans.open", "why", &["enter"], 10, "All the evidence for the thing, in words.", needs_row, |m, _| {
-        m.overlays.push(Overlay::Detail(over::State::default()));
-        Vec::new()
-    }),
-    look(
-        "orphans.lineage",
-        "lineage",
-        &["L"],
-        24,
-        "The chain that the snapshot is part of.",
-        |m| match (needs_row(m), snapshot(m)) {
-            (Some(why), _) => Some(why),
-            (None, None) => Some("only snapshots have a lineage".to_owned()),
-            (None, Some(row)) => {
-                let known = m.catalog.snapshots.find_in(&row.origin, &row.id).is_some();
-                (!known).then(|| "this snapshot is not in the list of snapshots yet (2)".to_owned())
-            }
-        },
-        |m, now| snapshot(m).map(|row| lineage::open(m, &row, now)).unwrap_or_default(),
-    ),
-    Action {
-        id: "orphans.delete",
-        title: "deletion plan",
-        keys: &["D"],
-        scope: Scope::Screen(Screen::Orphans),
-        danger: Danger::Remove,
-        hint: 26,
-        doc: "The deletion plan of the marks; nothing is deleted by it.",
-        disabled: |m| m.orphans.list.is_empty().then(|| "there is nothing here to delete".to_owned()),
-        run: |m, now| {
-            let (judged, hidden) = (marked(m, now), m.orphans.list.hidden);
-            crate::tui::screen::removal::open_judged(m, &judged, hidden)
-        },
-    },
-    look(
-        "orphans.copy",
-        "copy policy or id",
-        &["y"],
-        0,
-        "Copy the IAM statement that is missing; where nothing is refused, or rows are marked, their ids.",
-        |_| None,
-        copy,
-    ),
-    look(
-        "orphans.refresh",
-        "judge again",
-        &["r", "ctrl-r"],
-        58,
-        "Ask AWS everything anew; what is shown stays until newer answers come.",
-        |_| None,
-        |m, now| {
-            m.say(now, "judging again");
-            start(m, true, now)
-        },
-    ),
-];
-
-fn copy(model: &mut Model, now: Now) -> Vec<Effect> {
-    let missing = statement(&model.orphans.doubts).filter(|_| model.orphans.list.marks.is_empty());
-    if let Some(policy) = missing {
-        model.say(now, "copied the IAM statement that is missing (OSC 52)");
-        return vec![Effect::Copy(policy)];
-    }
-    let ids = export::chosen_ids(model);
-    if ids.is_empty() {
-        model.refuse(now, "there is no row here yet");
-        return Vec::new();
-    }
-    let said = if let [one] = ids.as_slice() { one.clone() } else { text::count(ids.len() as u64, "id") };
-    model.say(now, format!("copied {said} (OSC 52)"));
-    vec![Effect::Copy(ids.join("\n"))]
 }
 
 /// The right end of the tab line.
@@ -331,6 +269,11 @@ fn command(model: &Model) -> String {
     listing::command(model, "", &model.orphans.list).replacen("floe ls ", "floe orphans", 1)
 }
 
+/// While something is asked, `esc` stops that first.
+fn stop_with_esc(model: &mut Model, key: KeyEvent, now: Now) -> Option<Vec<Effect>> {
+    (key.code == KeyCode::Esc).then(|| exact::stop(model, now)).flatten()
+}
+
 /// The door.
 pub const PAGE: Page = Page {
     title: "Orphans",
@@ -340,6 +283,6 @@ pub const PAGE: Page = Page {
     note,
     command,
     hear,
-    key: Page::no_key,
+    key: stop_with_esc,
     mouse: Page::no_mouse,
 };

@@ -73,6 +73,12 @@ impl OrphanRow {
         }
     }
 
+    /// It was told what removing it alone frees.
+    pub fn told(&mut self, frees: Frees) {
+        self.frees = frees;
+        self.usd = self.thing().and_then(|thing| monthly(thing, &frees));
+    }
+
     /// The facts that it is judged by.
     #[must_use]
     pub fn view(&self, now: Timestamp) -> View<'_> {
@@ -84,6 +90,7 @@ impl OrphanRow {
     pub fn judged(&self, now: Timestamp) -> Option<Judged> {
         let thing = self.thing()?;
         let mut judged = self.view(now).judge(thing);
+        judged.frees = self.frees;
         judged.usd_per_month = self.usd;
         Some(judged)
     }

@@ -78,7 +78,7 @@ pub fn judged_deck(width: u16, height: u16, refused: bool) -> (Model, Now) {
     (model, now)
 }
 
-fn settle(model: &mut Model, now: &mut Now) {
+pub fn settle(model: &mut Model, now: &mut Now) {
     *now = now.later(std::time::Duration::from_secs(1));
     while wants(model, *now).work {
         update(model, Msg::Work, *now);

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::row::{OrphanRow, TALLY_UNKNOWN};
+use super::{exact, whatif};
 use crate::inventory::verdict::{Answer, Sureness, Thing, Verdict, rule_info};
 use crate::tui::catalog::{Record as _, Slot};
 use crate::tui::clock::Now;
@@ -19,19 +20,35 @@ use crate::units::Usd;
 /// Lines of doubts at most: what is more is counted.
 const DOUBTS: usize = 3;
 
-/// Where what is drawn.
+/// Lines of the panel with the chain: six of the chain, one for all of it.
+const CHAIN: u16 = 9;
+/// From this height on the chain is drawn below the list.
+const TALL: u16 = 30;
+/// Lines below the list while something is marked, with the rule above them.
+const FOOT: u16 = 5;
+
+/// Where what is drawn: the chain first of what lies below, where there is room, then what we are not sure of.
 #[must_use]
 pub fn layout(model: &Model, body: Rect) -> ListLayout {
     let doubts = model.orphans.doubts.len().min(DOUBTS);
-    let below = if doubts == 0 || body.height < listing::LOW { 0 } else { u16::try_from(doubts).unwrap_or(0) + 2 };
-    let above = Rect { height: body.height - below, ..body };
+    let unsure = if doubts == 0 || body.height < listing::LOW { 0 } else { u16::try_from(doubts).unwrap_or(0) + 2 };
+    let chain = if body.height >= TALL && body.width >= 60 { CHAIN } else { 0 };
+    let above = Rect { height: body.height - unsure - chain, ..body };
     let detail = listing::has_detail(model, body);
     let side = if detail { 40 } else { 0 };
-    let list = Rect { width: above.width - side, ..above };
-    let mut out = ListLayout::of(list, listing::foot_lines(&model.orphans.list, body), heads(list.width));
+    let list = Rect { width: body.width - side, ..above };
+    let foot = match listing::foot_lines(&model.orphans.list, body) {
+        0 => 0,
+        low if above.height < 12 => low,
+        _ => FOOT,
+    };
+    let mut out = ListLayout::of(list, foot, heads(list.width));
     out.side = detail.then_some(Rect { x: list.right(), width: side, ..above });
-    if below > 0 {
-        out.below.push(Rect { y: above.bottom(), height: below, ..body });
+    if chain > 0 {
+        out.below.push(Rect { y: above.bottom(), height: chain, ..body });
+    }
+    if unsure > 0 {
+        out.below.push(Rect { y: above.bottom() + chain, height: unsure, ..body });
     }
     out
 }
@@ -60,40 +77,74 @@ fn heads(width: u16) -> Vec<Head> {
 pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let layout = layout(model, body);
     let (columns, state) = (layout.columns.clone(), &model.orphans);
-    let cells = |slot: &Slot<OrphanRow>| columns.iter().map(|head| cell(&slot.row, head.title, now)).collect();
-    listing::draw(&state.list, &state.table, &layout, "Orphans", &cells, buf, theme);
+    let cells = |slot: &Slot<OrphanRow>| columns.iter().map(|head| cell(model, &slot.row, head.title, now)).collect();
+    let plain = ListLayout { foot: Rect { height: 0, ..layout.foot }, ..layout.clone() };
+    listing::draw(&state.list, &state.table, &plain, "Orphans", &cells, buf, theme);
+    foot(model, layout.foot, buf, theme, now);
     if let Some(side) = layout.side {
         let inner = panel("Why", "enter all of it", false, side, buf, theme);
         let row = state.list.current().and_then(|at| state.table.get(at));
         let width = usize::from(inner.width).saturating_sub(2);
-        let lines = row.map(|row| beside(row, width, now)).unwrap_or_default();
+        let mut lines = row.map(|row| beside(row, width, now)).unwrap_or_default();
+        // Air goes before words do.
+        if lines.len() > usize::from(inner.height) {
+            lines.retain(|(line, _)| !line.is_empty());
+        }
         detail::draw(&lines, inner, buf, theme);
     }
-    if let Some(below) = layout.below.first() {
-        let (unknown, _) = state.count(TALLY_UNKNOWN);
-        let title = format!("Not sure {}", crate::units::grouped(unknown));
-        let refused = state.doubts.iter().any(|doubt| !doubt.actions.is_empty());
-        let right = if refused { "y copies the IAM statement" } else { "" };
-        let inner = panel(&title, right, false, *below, buf, theme);
-        for (n, doubt) in (0u16..).zip(state.doubts.iter().take(DOUBTS)) {
-            let role = if doubt.actions.is_empty() { Role::Dim } else { Role::Warn };
-            let line = Rect { y: inner.y + n, height: 1, ..inner };
-            let said = text::clip(&doubt.to_string(), usize::from(inner.width).saturating_sub(2));
-            put(line.x + 1, &said, theme.style(role), line, buf);
+    for below in &layout.below {
+        if below.height == CHAIN && below.y == layout.list.bottom() && body.height >= TALL {
+            super::chain::view(model, *below, buf, theme, now);
+        } else {
+            not_sure(model, *below, buf, theme);
         }
     }
 }
 
-fn cell(row: &OrphanRow, head: &str, now: Now) -> Cell {
+/// What the marks would free together.
+fn foot(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
+    if area.height < 2 {
+        return;
+    }
+    let room = usize::from(area.width).saturating_sub(2);
+    put(area.x + 1, &"─".repeat(room), theme.style(Role::Faint), area, buf);
+    for (n, (said, role)) in (1..area.height).zip(whatif::lines(model, now)) {
+        let line = Rect { y: area.y + n, height: 1, ..area };
+        put(area.x + 1, &text::clauses(&said, room), theme.style(role), line, buf);
+    }
+}
+
+fn not_sure(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let state = &model.orphans;
+    let (unknown, _) = state.count(TALLY_UNKNOWN);
+    let title = format!("Not sure {}", crate::units::grouped(unknown));
+    let refused = state.doubts.iter().any(|doubt| !doubt.actions.is_empty());
+    let right = if refused { "y copies the IAM statement" } else { "" };
+    let inner = panel(&title, right, false, area, buf, theme);
+    for (n, doubt) in (0u16..).zip(state.doubts.iter().take(DOUBTS)) {
+        let role = if doubt.actions.is_empty() { Role::Dim } else { Role::Warn };
+        let line = Rect { y: inner.y + n, height: 1, ..inner };
+        let said = text::clip(&doubt.to_string(), usize::from(inner.width).saturating_sub(2));
+        put(line.x + 1, &said, theme.style(role), line, buf);
+    }
+}
+
+fn cell(model: &Model, row: &OrphanRow, head: &str, now: Now) -> Cell {
     match head {
         "THING" => Cell::id(row.id().as_str()),
         "NAME" => Cell::new(row.name().unwrap_or_default()),
         "REG" => Cell::new(row.origin().region.short()),
         "BECAUSE" => because(row, now),
+        "FREES" if is_asked(model, row) => Cell::with("◐", Role::Fresh),
         "FREES" => Cell::new(frees(row)),
         "$/MO" => Cell::new(row.usd.map_or_else(|| "?".to_owned(), |usd| format!("{}{usd:.2}", at_most(row)))),
         _ => Cell::new(row.made().map_or_else(|| "?".to_owned(), |made| text::age(made, now))),
     }
+}
+
+fn is_asked(model: &Model, row: &OrphanRow) -> bool {
+    !model.freed.running.is_empty()
+        && matches!(row.thing(), Some(Thing::Snapshot(one)) if exact::is_running(model, one))
 }
 
 fn because(row: &OrphanRow, now: Now) -> Cell {

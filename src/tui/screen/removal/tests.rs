@@ -92,7 +92,7 @@ fn a_hidden_mark_is_in_the_plan_and_the_screen_says_so() {
     let model = two(&mut now, true);
     let all = frame(&model, now).join("\n");
     for words in [
-        "Items 2 · 1 of them are marked but hidden by the filter",
+        "Items 2 · 1 of them is marked but hidden by the filter",
         "nothing has been deleted",
         "= removed",
         "  2",

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{Stage, account};
+use super::{Foot, Stage, account};
 use crate::engine::removal::Outcome;
 use crate::ids::AccountId;
 use crate::inventory::verdict::{Answer, Sureness};
@@ -51,10 +51,13 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
     let middle = Rect { y: head.bottom(), height: heights[1], ..area };
     let foot = Rect { y: middle.bottom(), height: heights[2], ..area };
     if head.height > 0 {
-        let right =
-            if matches!(state.stage, Stage::Over(_) | Stage::Running) { "" } else { "nothing has been deleted" };
+        let right = if matches!(state.stage, Stage::Over(_) | Stage::Running | Stage::Stopping) {
+            ""
+        } else {
+            "nothing has been deleted"
+        };
         let inner = panel("Deletion plan", right, false, head, buf, theme);
-        write(inner, &head_lines(plan), buf, theme);
+        write(inner, &head_lines(model, plan), buf, theme);
     }
     if middle.height > 0 {
         let beside = if area.width >= 100 { SUMMARY } else { 0 };
@@ -66,8 +69,14 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         }
     }
     if foot.height > 0 {
-        let title = if state.evidence { "Evidence" } else { "Before you type" };
-        let inner = panel(title, if state.evidence { "e closes" } else { "" }, false, foot, buf, theme);
+        let (title, right) = match (&state.foot, &state.stage) {
+            (Foot::Evidence, _) => ("Evidence", "e closes"),
+            (Foot::Compared(_), _) => ("Compared", "c closes"),
+            (Foot::Before, Stage::Running | Stage::Stopping) => ("Running", ""),
+            (Foot::Before, Stage::Over(_)) => ("What became of it", ""),
+            (Foot::Before, _) => ("Before you type", ""),
+        };
+        let inner = panel(title, right, false, foot, buf, theme);
         write(inner, &before, buf, theme);
     }
 }
@@ -80,9 +89,13 @@ fn write(inner: Rect, lines: &[(Role, String)], buf: &mut Buffer, theme: &Theme)
     }
 }
 
-fn head_lines(plan: &RemovalPlan) -> Vec<(Role, String)> {
+fn head_lines(model: &Model, plan: &RemovalPlan) -> Vec<(Role, String)> {
     let sum = plan.summary();
-    let accounts: Vec<String> = sum.accounts.iter().map(AccountId::grouped).collect();
+    let named = |account: &AccountId| match model.alias(account) {
+        Some(alias) => format!("{} (alias {alias})", account.grouped()),
+        None => account.grouped(),
+    };
+    let accounts: Vec<String> = sum.accounts.iter().map(named).collect();
     let regions: Vec<&str> = sum.regions.iter().map(crate::ids::Region::as_str).collect();
     let kinds = [(sum.snapshots, "snapshot"), (sum.volumes, "volume"), (sum.images, "AMI")];
     let kinds = kinds.into_iter().filter(|(n, _)| *n > 0);
@@ -110,11 +123,14 @@ fn frees(item: &Item) -> String {
 
 fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let state = &model.removal;
-    let title = match state.hidden {
-        0 => format!("Items {}", plan.items.len()),
-        n => format!("Items {} · {n} of them are marked but hidden by the filter", plan.items.len()),
+    let (n, all) = (state.hidden.len(), plan.items.len());
+    let (title, how) = match (n, state.only_hidden) {
+        (0, _) => (format!("Items {all}"), "! final first"),
+        (_, true) => (format!("Items {n} of {all}: those that the filter hides"), "H all"),
+        (1, false) => (format!("Items {all} · 1 of them is marked but hidden by the filter"), "H shows it"),
+        (_, false) => (format!("Items {all} · {n} of them are marked but hidden by the filter"), "H shows them"),
     };
-    let inner = panel(&title, "! final first", true, area, buf, theme);
+    let inner = panel(&title, how, true, area, buf, theme);
     if inner.height < 2 {
         return;
     }
@@ -142,8 +158,11 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
     let heads = cells("WOULD", "ID", "NAME", "REG", "FREES", "BACK UNTIL");
     line(inner.x + 1, inner.y, &Line::from(Span::styled(format!("  {heads}"), theme.style(Role::Title))), inner, buf);
     let height = usize::from(inner.height - 1);
-    let top = state.cursor.saturating_sub(height.saturating_sub(1));
-    for (n, (at, item)) in (1..inner.height).zip(plan.items.iter().enumerate().skip(top)) {
+    let shown = super::shown(state);
+    let cursor = shown.iter().position(|place| *place == state.cursor).unwrap_or(0);
+    let top = cursor.saturating_sub(height.saturating_sub(1));
+    let rows = shown.iter().skip(top).filter_map(|at| Some((*at, plan.items.get(*at)?)));
+    for (n, (at, item)) in (1..inner.height).zip(rows) {
         let (outcome, word) = (outcome(at), word(at, item));
         let (mark, role) = look(item, outcome);
         let back = match (outcome, &item.would) {
@@ -207,7 +226,10 @@ fn summary(plan: &RemovalPlan) -> Vec<(Role, String)> {
 fn before(model: &Model, plan: &RemovalPlan, now: Now) -> Vec<(Role, String)> {
     let state = &model.removal;
     let item = plan.items.get(state.cursor);
-    if state.evidence {
+    if let Foot::Compared(found) = &state.foot {
+        return super::compare::lines(found);
+    }
+    if state.foot == Foot::Evidence {
         let evidence = item.map(|item| item.judged.evidence.as_slice()).unwrap_or_default();
         let word = |answer: Answer| match answer {
             Answer::Yes => ("yes", Role::Warn),
@@ -222,11 +244,10 @@ fn before(model: &Model, plan: &RemovalPlan, now: Now) -> Vec<(Role, String)> {
         return evidence.iter().map(row).collect();
     }
     if let Stage::Over(report) = &state.stage {
-        let text = format!(
-            "{} removed, {} skipped, {} failed · u brings the item back from the bin · 7 then a: the audit log",
-            report.removed, report.skipped, report.failed
-        );
-        return vec![(Role::Accent, text)];
+        return after(report);
+    }
+    if state.is_running() {
+        return running(state, plan);
     }
     let age = crate::tui::text::age(plan.made, now);
     let age = if age == "now" { "just now".to_owned() } else { format!("{age} ago") };
@@ -251,5 +272,32 @@ fn before(model: &Model, plan: &RemovalPlan, now: Now) -> Vec<(Role, String)> {
         (_, None) => "nothing of one account to remove".to_owned(),
     };
     out.push((Role::Key, armed));
+    out
+}
+
+/// While it runs: how far it is, and how it ends early.
+fn running(state: &super::State, plan: &RemovalPlan) -> Vec<(Role, String)> {
+    let done =
+        plan.items.iter().zip(&state.outcomes).filter(|(item, outcome)| item.would.removes() && outcome.is_some());
+    let (done, all) = (done.count(), plan.removals().count());
+    let how = if matches!(state.stage, Stage::Stopping) {
+        (Role::Warn, "it stops after the item in flight; what was not tried stays as it is".to_owned())
+    } else {
+        (Role::Key, "x stops it after the item in flight; leaving this screen does not".to_owned())
+    };
+    let rest = "Each is checked just before its call, and is in the audit log before and after it.";
+    vec![(Role::Fresh, format!("◐ {done} of {all} done")), how, (Role::Dim, rest.to_owned())]
+}
+
+/// When it is over: what became of it, and what can be done now.
+fn after(report: &crate::engine::removal::Report) -> Vec<(Role, String)> {
+    let role = if report.failed + report.not_tried > 0 { Role::Warn } else { Role::Accent };
+    let mut out = vec![(role, super::counts(report))];
+    if report.not_tried > 0 {
+        out.push((Role::Text, "It was stopped: r makes a plan of what is left.".to_owned()));
+    } else if report.failed + report.skipped_since > 0 {
+        out.push((Role::Text, "r makes a plan of what is left; the reason is in each row.".to_owned()));
+    }
+    out.push((Role::Text, "u brings the item under the cursor back from the bin · 7 then a: the audit log".to_owned()));
     out
 }
