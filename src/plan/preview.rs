@@ -26,7 +26,7 @@ pub fn preview(operation: &Operation, known: &[SnapshotRow], world: WorldId, mac
     let items: Vec<ItemPlan> =
         operation.sources.iter().map(|from| item(from, operation, known)).collect::<Option<_>>()?;
     let mut choices =
-        choose(Blocks::ZERO, weigh::item_weight(&items.first()?.source.kind), machine.budget(), &operation.options);
+        choose(Blocks::ZERO, weigh::load(items.first()?, &operation.options), machine.budget(), &operation.options);
     choices.limit(Quotas::default());
     let findings = vec![Finding {
         level: Level::Note,

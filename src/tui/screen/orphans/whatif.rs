@@ -12,7 +12,7 @@ use super::exact;
 use crate::ids::SnapshotId;
 use crate::inventory::frees::Billed;
 use crate::inventory::verdict::{Frees, Sureness, Thing};
-use crate::inventory::{Origin, SnapshotRow};
+use crate::inventory::{Origin, SnapshotRow, Tier};
 use crate::plan::frees;
 use crate::tui::catalog::{Record as _, Ref};
 use crate::tui::clock::Now;
@@ -109,7 +109,7 @@ impl WhatIf {
         self.together = exact::and(self.together, together);
         let label = if together.sure == Sure::Exact { Sureness::Exact } else { Sureness::UpperBound };
         if let Some(first) = some.first() {
-            add(&mut self.usd, frees::month(Frees { bytes: together.value, label }, &first.origin.region));
+            add(&mut self.usd, frees::month(Frees { bytes: together.value, label }, Tier::Standard, &first.origin.region));
         }
         let mut seen: Vec<*const crate::tui::insides::Lives> = Vec::new();
         for row in some {
