@@ -325,9 +325,14 @@ async fn a_plan_has_a_preview_before_anything_is_answered() {
         .await;
     update(&mut model, Msg::Previewed(number, early), now);
     let shown = drawn(&model, now);
-    for word in
-        ["A preview", "AWS is being asked", "31,318,565 blocks", "encryption is being asked for", "93.96", "187.91"]
-    {
+    for word in [
+        "A preview",
+        "AWS is being asked",
+        "31,318,565 blocks",
+        "encryption is being asked for",
+        "MiB at the peak",
+        "187.91",
+    ] {
         assert!(shown.contains(word), "{word} in\n{shown}");
     }
     let press = |model: &mut Model, code| update(model, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)), now);

@@ -107,7 +107,7 @@ fn time(plan: &Plan) -> Vec<String> {
         String::new(),
         format!("bound by   {}", plan.time.bound_by),
         format!("at best    blocks ÷ what binds, done once it is told to be  = {}", clock(plan.time.low_seconds)),
-        format!("at worst   19 % more, some seconds to end, twice the best   = {}", clock(plan.time.high_seconds)),
+        format!("at worst   19 % more, and its end; twice that at the most   = {}", clock(plan.time.high_seconds)),
     ]
 }
 
