@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::make::settled;
-use super::model::{RemovalPlan, Together};
+use super::model::RemovalPlan;
+use super::sums::Together;
 use super::target::Target;
 use crate::aws::{Aws, Session};
 use crate::error::Result;
@@ -258,7 +259,7 @@ async fn is_still(session: &Session, around: &Around, chain: &Chain) -> bool {
     if volume.is_placeholder() {
         return false;
     }
-    let Ok(now) = session.ec2().snapshots_of(&[volume.clone()]).await else { return false };
+    let Ok(now) = session.ec2().snapshots_of(std::slice::from_ref(&volume)).await else { return false };
     let told = |rows: &mut dyn Iterator<Item = &SnapshotRow>| -> BTreeSet<String> {
         rows.map(|row| format!("{} {:?} {:?}", row.id, row.state, row.tier)).collect()
     };

@@ -12,6 +12,7 @@ mod file;
 mod judge;
 mod make;
 mod model;
+mod sums;
 mod target;
 
 pub use counted::{Sets, remembered};
@@ -22,5 +23,6 @@ pub use file::{PLAN_TTL, load, save, text};
 pub use judge::{Rejudge, unjudged};
 pub(crate) use make::look;
 pub use make::make;
-pub use model::{Back, Freed, Item, RemovalPlan, Skip, Stored, Summary, Together, VERSION, Wishes, Would};
+pub use model::{Back, Item, RemovalPlan, Skip, Stored, VERSION, Wishes, Would};
+pub use sums::{Freed, Summary, Together};
 pub use target::Target;
