@@ -55,6 +55,7 @@ mod telemetry;
 mod transport;
 mod traps;
 mod unreadable;
+mod unsinkable;
 mod users;
 mod verify;
 mod versions;
