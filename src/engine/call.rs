@@ -9,6 +9,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -221,7 +222,8 @@ impl Caller {
 
     /// Tries of one item at one end.
     pub(super) fn tries<'a>(&'a self, route: &'a Route, log: &'a LaneLog, segment: u32) -> Tries<'a> {
-        Tries { caller: self, route: Some(route), log, segment, attempts: Attempts::default(), within: None }
+        let (attempts, frozen) = (Attempts::default(), AtomicU64::new(0));
+        Tries { caller: self, route: Some(route), log, segment, attempts, within: None, frozen }
     }
 
     /// Tries of a request that belongs to no lane.
@@ -231,8 +233,8 @@ impl Caller {
 
     /// Tries of a control call (start, describe, delete): no limiter, a fixed deadline.
     pub(super) fn control(&self) -> Tries<'_> {
-        let (log, attempts) = (&self.log, Attempts::default());
-        Tries { caller: self, route: None, log, segment: NO_SEGMENT, attempts, within: None }
+        let (log, attempts, frozen) = (&self.log, Attempts::default(), AtomicU64::new(0));
+        Tries { caller: self, route: None, log, segment: NO_SEGMENT, attempts, within: None, frozen }
     }
 }
 
@@ -246,7 +248,12 @@ pub(super) struct Tries<'a> {
     attempts: Attempts,
     /// The deadline of each, where what is asked for says how long it takes.
     within: Option<Duration>,
+    /// Milliseconds in which this process did not run at all: in them nothing was tried, and nothing failed.
+    frozen: AtomicU64,
 }
+
+/// Who comes so much later than their own deadline was not running (stopped by a signal, a frozen machine).
+const FROZEN: Duration = Duration::from_secs(30);
 
 /// A control call is answered within this.
 const CONTROL_DEADLINE: Duration = Duration::from_secs(30);
@@ -269,8 +276,10 @@ impl Tries<'_> {
     /// Sends it once, under its limiters and its deadline.
     pub(super) async fn send<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(route) = self.route else {
-            let deadline = self.within.unwrap_or(CONTROL_DEADLINE);
-            return match tokio::time::timeout(deadline, request).await {
+            let (deadline, began) = (self.within.unwrap_or(CONTROL_DEADLINE), Instant::now());
+            let outcome = tokio::time::timeout(deadline, request).await;
+            self.thaw(began.elapsed(), deadline);
+            return match outcome {
                 Ok(outcome) => outcome,
                 Err(_) => Err(late("the control plane", deadline)),
             };
@@ -284,6 +293,8 @@ impl Tries<'_> {
         let outcome = tokio::time::timeout(deadline, request).await;
         let now = Instant::now();
         let took = now.saturating_duration_since(began);
+        self.thaw(took, deadline);
+        let took = took.min(deadline);
         match outcome {
             Ok(Ok(value)) => {
                 if self.within.is_none() {
@@ -313,6 +324,21 @@ impl Tries<'_> {
                 Err(late(&route.name, deadline))
             }
         }
+    }
+
+    /// What was to be over after `due` took so long: time in which the process did not run counts for no bound.
+    fn thaw(&self, took: Duration, due: Duration) {
+        let over = took.saturating_sub(due);
+        if over >= FROZEN {
+            self.frozen.fetch_add(u64::try_from(over.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.caller.hub.thawed();
+        }
+    }
+
+    /// Now, on a clock that stood still while the process did.
+    fn awake(&self, now: Instant) -> Instant {
+        let frozen = Duration::from_millis(self.frozen.load(Ordering::Relaxed));
+        now.checked_sub(frozen).unwrap_or(now)
     }
 
     /// Decides about a failure and waits what is to be waited.
@@ -346,11 +372,12 @@ impl Tries<'_> {
                 .todo("`floe jobs resume` goes on when the service answers again"));
         }
         let context = Context { started: self.route.and_then(|route| *lock(&route.started)), asked: None };
-        match self.attempts.decide(policy, error.class, context, now, fastrand::f64()) {
+        match self.attempts.decide(policy, error.class, context, self.awake(now), fastrand::f64()) {
             Decision::Again { after, .. } => {
                 self.log.retried(self.segment, error.class);
                 tracing::debug!(%error, wait_ms = after.as_millis(), "tried again");
                 tokio::time::sleep(after).await;
+                self.thaw(now.elapsed(), after);
                 Ok(())
             }
             Decision::Now => {

@@ -247,6 +247,11 @@ impl Hub {
         lock(&self.outage).succeeded();
     }
 
+    /// The process did not run for a while: how long nothing has succeeded is counted from here.
+    pub(super) fn thawed(&self) {
+        lock(&self.outage).succeeded();
+    }
+
     /// A request failed; for how long nothing has succeeded, when that is too long.
     pub(super) fn failed(&self, policy: &Policy, now: Instant) -> Option<Duration> {
         lock(&self.outage).failed(policy, now)

@@ -289,6 +289,18 @@ impl Maker<'_> {
 
 fn in_order(session: &Session, a: &SnapshotRow, b: &SnapshotRow) -> Result<()> {
     let place = || Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
+    // Of two volumes there is no order that would help.
+    let volume = |row: &SnapshotRow| row.volume.clone().filter(|volume| !volume.is_placeholder());
+    if let (Some(one), Some(other)) = (volume(a), volume(b))
+        && one != other
+        && a.started > b.started
+    {
+        return Err(Error::usage(format!(
+            "{} is of {one} and {} of {other}: a delta goes from an older to a newer snapshot of one volume",
+            a.id, b.id
+        ))
+        .todo(format!("copy {} whole: {}", b.id, Address::Snapshot(place(), b.id.clone()))));
+    }
     if a.started > b.started {
         let other = Address::Delta(place(), b.id.clone(), a.id.clone());
         return Err(Error::usage(format!(

@@ -34,6 +34,35 @@ pub fn copies_of(model: &Model, of: &Held) -> Vec<Copy> {
     out
 }
 
+/// What a snapshot is itself a copy of, and whether that is still where it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The copy: this snapshot.
+    pub copy: Copy,
+    /// Its source was looked for, and is not there any more.
+    pub is_gone: bool,
+}
+
+/// What a snapshot is a copy of: by floe's record of it, else by its tags.
+#[must_use]
+pub fn origin_of(model: &Model, row: &SnapshotRow) -> Option<Origin> {
+    let here = Where::Snapshot(held(row));
+    let recorded = model.copies.iter().find(|copy| copy.at == here).map(|copy| seen(&model.catalog, copy));
+    let copy = recorded.filter(|copy| copy.proof.is_proved()).or_else(|| by_tag(row))?;
+    let found = model.catalog.snapshots.find(&copy.of.id).and_then(|at| model.catalog.snapshots.slot(at));
+    let is_gone = match found {
+        Some(slot) => slot.seen == Seen::Gone,
+        None => is_told(&model.catalog, &copy.of.region, copy.since),
+    };
+    Some(Origin { copy, is_gone })
+}
+
+/// A snapshot in few words: `euw1 …2b9e`.
+#[must_use]
+pub fn spot(there: &Held) -> String {
+    format!("{} {}", there.region.short(), super::text::tail(there.id.as_str(), 9))
+}
+
 /// The same copy, as the lists show it now.
 #[must_use]
 pub fn seen(catalog: &Catalog, copy: &Copy) -> Copy {
@@ -105,7 +134,7 @@ pub const ON_A_COPY: &str = "on the copy of its first";
 #[must_use]
 pub fn place(copy: &Copy) -> String {
     match &copy.at {
-        Where::Snapshot(there) => format!("{} {}", there.region.short(), super::text::tail(there.id.as_str(), 9)),
+        Where::Snapshot(there) => spot(there),
         Where::File(path) => path.display().to_string(),
         Where::Stored(url) => url.clone(),
     }
@@ -133,6 +162,47 @@ mod tests {
             is_base: true,
             unique: Some(unique.to_owned()),
         }
+    }
+
+    #[test]
+    fn a_copy_knows_what_it_was_copied_from_as_its_source_knows_the_copy() {
+        let mut model = deck(120, 36);
+        let source = model.catalog.snapshots.shards[0].rows[0].row.clone();
+        let copy = &mut model.catalog.snapshots.shards[1].rows[0].row;
+        copy.tags.push(("floe:job".to_owned(), "job-u".to_owned()));
+        let copy = copy.clone();
+        assert_eq!(origin_of(&model, &copy), None);
+        model.copies = vec![record(&held(&source), &held(&copy), "job-u")];
+        let origin = origin_of(&model, &copy).expect("its source");
+        assert_eq!(
+            (&origin.copy.of, &origin.copy.proof, origin.is_gone),
+            (&held(&source), &Proof::Copied(JobId(7)), false)
+        );
+        assert_eq!(copies_of(&model, &held(&source))[0].at, Where::Snapshot(held(&copy)), "and the other way round");
+        let said = |model: &Model, row: &SnapshotRow, label: &str| {
+            crate::tui::screen::detail::snapshot(model, row, 60, crate::tui::testing::now())
+                .into_iter()
+                .map(|(line, _)| line)
+                .find(|line| line.starts_with(label))
+        };
+        let line = said(&model, &copy, "COPY OF").expect("it is said");
+        assert!(
+            line.contains(&spot(&held(&source))) && line.contains("proved, job 7") && line.ends_with(" m ago"),
+            "{line}"
+        );
+        assert_eq!(said(&model, &copy, "ELSEWHERE"), None, "its source is where else it is");
+        assert!(said(&model, &source, "ELSEWHERE").is_some_and(|line| line.contains(&spot(&held(&copy)))));
+        // A source that was listed and is not there is no copy of anything.
+        model.catalog.snapshots.shards[0].rows[0].seen = Seen::Gone;
+        let line = said(&model, &copy, "COPY OF").expect("it is said");
+        assert!(line.contains("gone"), "{line}");
+        assert!(said(&model, &copy, "ELSEWHERE").is_some_and(|line| line.contains("no copy known")));
+        // Only its tags say so.
+        model.copies.clear();
+        let mut tagged = copy;
+        tagged.tags.push(("floe:source".to_owned(), format!("us-east-1:{}", source.id)));
+        let origin = origin_of(&model, &tagged).expect("by its tag");
+        assert_eq!(origin.copy.proof, Proof::Tag);
     }
 
     #[test]

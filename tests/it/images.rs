@@ -406,3 +406,23 @@ async fn a_copied_snapshot_of_an_image_is_a_base_for_what_changes_later() {
     let states = world.made_by_floe("prod", "eu-west-1").await;
     assert!(states.iter().all(|row| row.state() == Some(&SnapshotState::Completed)));
 }
+
+/// The machine of two disks that every sandbox has: a newcomer meets both answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_image_of_two_disks_is_refused_as_a_file_and_copied_as_an_image() {
+    const TWO: &str = "us-east-1:ami-0feed000000d15c00";
+    let world = World::calm().await;
+    let refused = world.run(&["plan", TWO, "./out.img"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    for words in ["made of 2 snapshots", "snap-0feed000000d15c01", "snap-0feed000000d15c02", "floe copy", ".img"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let (code, json, stderr) = world.json(&["copy", TWO, "eu-west-1:", "--yes", "--foreground", "-o", "json"]).await;
+    assert_eq!((code, json["state"].as_str()), (0, Some("done")), "{stderr}");
+    let address = json["destinations"][0]["address"].as_str().expect("an address");
+    let id = address.rsplit(':').next().expect("an id");
+    let ec2 = world.ec2("prod", "eu-west-1");
+    let made = ec2.describe_images().image_ids(id).send().await.expect("the image");
+    assert_eq!(made.images()[0].block_device_mappings().len(), 2);
+}

@@ -59,6 +59,7 @@ mod telemetry;
 mod transport;
 mod traps;
 mod unreadable;
+mod unsinkable;
 mod users;
 mod verify;
 mod versions;

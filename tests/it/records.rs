@@ -139,7 +139,7 @@ async fn what_is_written_down_of_objects_and_archives_is_said_too() {
         let dir = rig.state.job(row.job);
         let (parts, places) = (taken(&dir.join("parts-0")), taken(&dir.join("places-1")));
         assert!(parts <= alone(0) && parts.0 * 2 >= alone(0).0, "{parts} of {}", alone(0));
-        assert!(places <= alone(1) && places.0 * 2 >= alone(1).0, "{places} of {}", alone(1));
+        assert!(places <= alone(1) && places > Bytes::ZERO, "{places} of {}", alone(1));
         client.send(floe::engine::protocol::Command::Shutdown).await.expect("it ends");
         for key in crate::archives::keys(&rig.world, "")
             .await

@@ -85,6 +85,39 @@ async fn each_class_takes_its_time_and_what_is_permanent_takes_none() {
     }
 }
 
+/// A process that was stopped for an hour (Ctrl-Z, a frozen machine) has failed for no longer than before: neither the
+/// bound of an item nor that of the whole job is over because of it.
+#[tokio::test(start_paused = true)]
+async fn time_in_which_the_process_did_not_run_counts_for_no_bound() {
+    for class in [Class::Transient, Class::Throttled(Level::Account), Class::Congestion] {
+        for is_control in [false, true] {
+            let (hub, caller) = caller(4);
+            let route = (!is_control).then(|| route(&caller, Api::Get));
+            let log = caller.hub.lane_log();
+            let mut tries = match &route {
+                Some(route) => caller.tries(route, &log, 0),
+                None => caller.control(),
+            };
+            let failed = || async { Err::<(), Error>(Error::classed(class, "it failed")) };
+            assert!(tries.attempt(failed()).await.is_ok(), "tried again");
+            // Stopped while a request was under way: it fails when the process goes on.
+            let stopped = tries.attempt(async {
+                tokio::time::advance(Duration::from_secs(2 * 3600)).await;
+                failed().await
+            });
+            match stopped.await {
+                Ok(None) => {}
+                // A server that said nothing for so long is waited for with the memory given back.
+                Err(error) if class == Class::Congestion && !is_control => {
+                    assert!(matches!(crate::engine::transfer::halt_of(error), crate::engine::transfer::Halt::Wait(_)));
+                }
+                other => panic!("{class:?}: {other:?}"),
+            }
+            assert_eq!(hub.failed(&Policy::default(), Instant::now()), None, "nor does the whole job end");
+        }
+    }
+}
+
 /// What a whole copy shares; each lane takes the next block.
 async fn blocks<F: Future<Output = Result<()>> + Send + 'static>(
     (hub, caller): (&Arc<Hub>, &Arc<Caller>),

@@ -45,6 +45,8 @@ pub struct Journal {
     fold_at: u64,
     unsynced: bool,
     poisoned: bool,
+    /// The file under its name is not this one any more.
+    gone: bool,
     picture: Picture,
     /// The latest notes as lines, at most a quarter of the limit: what a folding keeps.
     notes: VecDeque<String>,
@@ -101,6 +103,7 @@ impl Journal {
             fold_at: limit,
             unsynced: false,
             poisoned: false,
+            gone: false,
             picture: Picture::default(),
             notes: VecDeque::new(),
             notes_bytes: 0,
@@ -183,8 +186,23 @@ impl Journal {
                 Error::io(format!("could not sync the journal {}", self.path.display()), &cause)
             })?;
             self.unsynced = false;
+            // Lines that nobody will ever find prove nothing: a result without its record is no result.
+            if !self.is_there() {
+                (self.poisoned, self.gone) = (true, true);
+                return Err(self.poison_error());
+            }
         }
         Ok(())
+    }
+
+    /// Whether the file is still the one under its name.
+    fn is_there(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+        match (std::fs::metadata(&self.path).map(id), self.file.metadata().map(id)) {
+            (Ok(there), Ok(ours)) => there == ours,
+            _ => false,
+        }
     }
 
     fn write(&mut self, line: &str) -> Result<()> {
@@ -228,6 +246,11 @@ impl Journal {
     }
 
     fn poison_error(&self) -> Error {
+        if self.gone {
+            let what = format!("the journal {} was removed or moved while its job ran", self.path.display());
+            return Error::failed(what)
+                .todo("put the state directory back and `floe jobs resume`; without it, look at what the job made, and copy again");
+        }
         Error::failed(format!("the journal {} failed and must be opened again", self.path.display()))
             .todo("`floe jobs resume` goes on from the last line that was saved")
     }

@@ -208,8 +208,11 @@ pub fn above(root: &str) -> &str {
 /// There is none; or a base is missing, and which.
 pub async fn chain(s3: &S3, bucket: &str, root: &str) -> Result<Vec<Found>> {
     let nothing = || {
-        Error::usage(format!("there is no archive at s3://{bucket}/{root}"))
-            .todo(format!("floe ls archives s3://{bucket}/{}", above(root)))
+        Error::usage(format!("there is no archive at s3://{bucket}/{root}")).todo(format!(
+            "floe ls archives s3://{bucket}/{}; a raw image is named with its whole key, and --recursive copies \
+                 every object below a prefix to another",
+            above(root)
+        ))
     };
     let mut chain = vec![find(s3, bucket, root).await?.ok_or_else(nothing)?];
     while let Some(base) = chain.last().and_then(|top| top.manifest.base.clone()) {

@@ -34,6 +34,7 @@ pub enum Versioning {
 
 /// What is found under a key only with a version's id.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are objects")]
 pub enum Older {
     /// Bytes.
     Object(Object),

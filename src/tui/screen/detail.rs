@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::inventory::{ImageRow, SnapshotRow, State as Life, Tag, Tier, VolumeRow};
 use crate::tui::catalog::Record;
 use crate::tui::clock::Now;
-use crate::tui::elsewhere::{copies_of, held, place};
+use crate::tui::elsewhere::{Origin, copies_of, held, origin_of, place, spot};
 use crate::tui::figures::What;
 use crate::tui::model::Model;
 use crate::tui::text;
@@ -107,7 +107,7 @@ pub fn snapshot(model: &Model, row: &SnapshotRow, width: usize, now: Now) -> Vec
     out.push((format!("stored     {} a month", dollars(row.month())), Role::Text));
     out.push((format!("whole read {} (Get)", dollars(read_cost(row))), Role::Text));
     out.push((String::new(), Role::Text));
-    elsewhere(model, row, width, &mut out);
+    elsewhere(model, row, width, now, &mut out);
     out.push((String::new(), Role::Text));
     out.push(labelled("STARTED", row.started.strftime("%Y-%m-%d %H:%M UTC").to_string()));
     out.push(labelled("ACCOUNT", row.origin.account.grouped()));
@@ -202,10 +202,21 @@ fn lineage(model: &Model, row: &SnapshotRow, width: usize, now: Now, out: &mut V
 /// Copies that are shown beside a list.
 const COPIES: usize = 3;
 
-/// Where copies of it are: what is proved first.
-fn elsewhere(model: &Model, row: &SnapshotRow, width: usize, out: &mut Vec<DetailLine>) {
+/// What it is a copy of, and where copies of it are: what is proved first.
+fn elsewhere(model: &Model, row: &SnapshotRow, width: usize, now: Now, out: &mut Vec<DetailLine>) {
     let copies = copies_of(model, &held(row));
-    if copies.is_empty() {
+    let origin = origin_of(model, row);
+    if let Some(Origin { copy, is_gone }) = &origin {
+        let (glyph, how) = if *is_gone { ('✗', "gone".to_owned()) } else { copy.proof.words() };
+        let role = if copy.proof.is_proved() && !is_gone { Role::Good } else { Role::Warn };
+        let when = match text::data_age(copy.since, now) {
+            now if now == "now" => now,
+            age => format!("{age} ago"),
+        };
+        let said = format!("{glyph} {}, {how}, {when}", spot(&copy.of));
+        out.push((format!("{:<10} {}", "COPY OF", text::clauses(&said, width.saturating_sub(11))), role));
+    }
+    if copies.is_empty() && origin.is_none_or(|origin| origin.is_gone) {
         out.push(labelled("ELSEWHERE", "✗ no copy known"));
     }
     for (n, copy) in copies.iter().take(COPIES).enumerate() {
