@@ -199,6 +199,10 @@ const TABLE: &[Row] = &[
         ],
         on: On::Keys,
     },
+    // Without it the account goes by its number.
+    Row { sid: "KnowTheAlias", verbs: &[Deck], actions: &["iam:ListAccountAliases"], on: On::Everything },
+    // `z` on Orphans: the tag that keeps a thing.
+    Row { sid: "KeepForEver", verbs: &[Deck], actions: &["ec2:CreateTags"], on: On::Removable },
     // Without it the address line completes no bucket, and nothing else is missing.
     Row { sid: "CompleteBuckets", verbs: &[Deck], actions: &["s3:ListAllMyBuckets"], on: On::Everything },
     Row {

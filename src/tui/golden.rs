@@ -75,6 +75,9 @@ ties! {
     archives_denied: super::ties::archives_denied;
     orphans: super::screen::orphans::tests::sure;
     orphans_not_sure: super::screen::orphans::tests::not_sure;
+    orphans_marked: super::screen::orphans::journey::marked_and_exact;
+    deletion: super::screen::orphans::journey::deletion;
+    deletion_stopped: super::screen::orphans::journey::stopped;
 }
 
 #[test]

@@ -17,7 +17,7 @@ use floe::tui::update::update;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{draw, example, planned, planned_with, text, transfers};
+use super::{clearing, draw, example, planned, planned_with, text, transfers};
 
 /// Only the screen, without the frame around it.
 fn body(model: &Model, width: u16, height: u16, theme: &Theme) -> Buffer {
@@ -169,6 +169,8 @@ fn all() -> Vec<(&'static str, Model)> {
         ("transfers_nothing", Model { screen: Screen::Transfers, ..Model::default() }),
         ("job", job()),
         ("log", log()),
+        ("orphans", clearing::orphans()),
+        ("deletion", clearing::deletion()),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The operating screens as they are drawn, and the pictures of them.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
+mod clearing;
 mod drawn;
 mod example;
 mod keys;

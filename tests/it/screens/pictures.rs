@@ -8,7 +8,7 @@ use floe::tui::svg::{self, Palette};
 use floe::tui::theme::{self, Depth, Theme};
 use resvg::{tiny_skia, usvg};
 
-use super::{draw, example, planned, ties, transfers, world};
+use super::{clearing, draw, example, planned, ties, transfers, world};
 
 const SIZES: [(u16, u16); 2] = [(120, 36), (80, 24)];
 
@@ -29,6 +29,8 @@ fn all() -> Vec<(&'static str, &'static str, Model)> {
         ("lineage", "floe: the chain of one volume", dressed(ties::chain())),
         ("elsewhere", "floe: where else every volume is", dressed(ties::everywhere())),
         ("archives", "floe: archives in S3", dressed(ties::vault())),
+        ("orphans", "floe: what nothing refers to, and what it would free", dressed(clearing::orphans())),
+        ("deletion", "floe: what would be removed, before anything is", dressed(clearing::deletion())),
         ("plan", "floe: what a copy would do, before it is done", dressed(world::with_inventory(planned()))),
         ("transfers", "floe: what runs, how fast, and why not faster", world::with_inventory(transfers())),
     ]

@@ -125,7 +125,7 @@ pub(super) fn snapshot(origin: &Arc<Origin>, region: u64, n: u64) -> SnapshotRow
     }
 }
 
-fn volume(origin: &Arc<Origin>, region: u64, n: u64) -> VolumeRow {
+pub(super) fn volume(origin: &Arc<Origin>, region: u64, n: u64) -> VolumeRow {
     let dice = mixed(7_000_000 + region * 10_000 + n);
     let (name, gib) = NAMES[usize::try_from(dice % 8).unwrap()];
     VolumeRow {
@@ -182,6 +182,11 @@ fn profiles() -> Vec<ProfileInfo> {
         info("ci", ProfileKind::Role, "123456789012", true, "role from prod", None),
         info("lab", ProfileKind::Keys, "345678901234", true, "keys in the file", None),
     ]
+}
+
+/// An image of this snapshot.
+pub(super) fn image_of(origin: &Arc<Origin>, row: &SnapshotRow) -> ImageRow {
+    ImageRow { snapshots: vec![row.id.clone()], ..image(origin, 2, 3) }
 }
 
 /// The first page.

@@ -6,6 +6,8 @@
 mod actions;
 mod chain;
 mod exact;
+#[cfg(test)]
+pub mod journey;
 mod row;
 #[cfg(test)]
 pub mod tests;

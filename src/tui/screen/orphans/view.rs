@@ -86,10 +86,7 @@ pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         let row = state.list.current().and_then(|at| state.table.get(at));
         let width = usize::from(inner.width).saturating_sub(2);
         let mut lines = row.map(|row| beside(row, width, now)).unwrap_or_default();
-        // Air goes before words do.
-        if lines.len() > usize::from(inner.height) {
-            lines.retain(|(line, _)| !line.is_empty());
-        }
+        fit(&mut lines, usize::from(inner.height));
         detail::draw(&lines, inner, buf, theme);
     }
     for below in &layout.below {
@@ -223,6 +220,24 @@ fn beside(row: &OrphanRow, width: usize, now: Now) -> Vec<DetailLine> {
     out.push((String::new(), Role::Text));
     wrapped(UNSEEN, width, Role::Dim, &mut out);
     out
+}
+
+/// Air goes before words do; then what is left out is counted, and what nobody can see is said all the same.
+fn fit(lines: &mut Vec<DetailLine>, height: usize) {
+    if lines.len() > height {
+        lines.retain(|(line, _)| !line.is_empty());
+    }
+    let unseen =
+        lines.iter().rev().take_while(|(_, role)| *role == Role::Dim).filter(|(line, _)| !line.starts_with("no "));
+    let unseen = unseen.count();
+    if lines.len() > height && height > unseen + 1 {
+        let last = lines.split_off(lines.len() - unseen);
+        let kept = height - unseen - 1;
+        let more = format!("… {} more lines: enter", lines.len() - kept);
+        lines.truncate(kept);
+        lines.push((more, Role::Text));
+        lines.extend(last);
+    }
 }
 
 const UNSEEN: &str = "cannot be seen: Terraform, scripts, other accounts";

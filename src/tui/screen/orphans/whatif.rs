@@ -183,7 +183,7 @@ pub fn lines(model: &Model, now: Now) -> Vec<(String, Role)> {
     }
     let what = WhatIf::of(model, &marks, now);
     let row = |head: &str, label: &str, figure: &str, more: &str| {
-        let line = format!("{} {} {} {more}", text::left(head, 25), text::left(label, 13), text::right(figure, 11));
+        let line = format!("{} {} {}  {more}", text::left(head, 25), text::left(label, 13), text::right(figure, 11));
         line.trim_end().to_owned()
     };
     let less = what.together.value > what.alone;
@@ -203,8 +203,8 @@ pub fn lines(model: &Model, now: Now) -> Vec<(String, Role)> {
         out.push((said, Role::Fresh));
     } else if let Some((id, bytes, others)) = &what.stays {
         let others = if *others > 0 { format!(", more in {others} others") } else { String::new() };
-        let stays = format!("stays in {} (newer){others}", text::tail(id.as_str(), 9));
-        out.push((row("", &text::size(*bytes), "", &stays).replacen("            ", "", 1), Role::Dim));
+        let stays = format!("in {} (newer){others}", text::tail(id.as_str(), 9));
+        out.push((row("", "stays", &text::size(*bytes), &stays), Role::Dim));
     }
     out.extend(billed(&what).map(|said| (said, Role::Dim)));
     out

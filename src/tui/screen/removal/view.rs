@@ -166,6 +166,9 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
         let (outcome, word) = (outcome(at), word(at, item));
         let (mark, role) = look(item, outcome);
         let back = match (outcome, &item.would) {
+            (Some(Outcome::Removed { back_until: Some(until), note: None, .. }), _) => {
+                format!("{} bin", until.strftime("%-d %b %Y"))
+            }
             (Some(outcome), _) if !outcome.text().is_empty() => outcome.text(),
             (_, Would::Skip(skip)) => format!("{}: {}", skip.word(), skip.text()),
             _ => item.back.text(plan.made),
