@@ -263,6 +263,7 @@ fn planned(model: &mut Model, now: Now) {
         prices_as_of: "2026-09-21".into(),
         items,
         archive: None,
+        together: Vec::new(),
     };
     let number = model.next_number;
     update(model, Msg::RemovalPlanned(number, Box::new(Ok(plan))), now);

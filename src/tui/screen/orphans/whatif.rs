@@ -36,6 +36,8 @@ pub struct WhatIf {
     pub together: Quantity<Bytes>,
     /// A month.
     pub usd: Quantity<Usd>,
+    /// Things without a price.
+    unpriced: usize,
     /// Snapshots whose chain nobody asked about.
     pub unasked: usize,
     /// The newer one in which most of it stays, and how much; in how many others something stays.
@@ -46,11 +48,12 @@ pub struct WhatIf {
     finals: usize,
 }
 
-fn add(sum: &mut Quantity<Usd>, part: Quantity<Usd>) {
-    *sum = match (sum.known(), part.known()) {
-        (Some(a), Some(b)) => Quantity { value: a + b, sure: sum.sure.and(part.sure) },
-        _ => Quantity::unknown(),
-    };
+/// What has no price is counted beside the sum.
+fn add(sum: &mut Quantity<Usd>, unpriced: &mut usize, part: Quantity<Usd>) {
+    match part.known() {
+        Some(value) => *sum = Quantity { value: sum.value + value, sure: sum.sure.and(part.sure) },
+        None => *unpriced += 1,
+    }
 }
 
 impl WhatIf {
@@ -63,6 +66,7 @@ impl WhatIf {
             alone: Bytes::ZERO,
             together: Quantity::exact(Bytes::ZERO),
             usd: Quantity::exact(Usd(0.0)),
+            unpriced: 0,
             unasked: 0,
             stays: None,
             billed: None,
@@ -76,7 +80,8 @@ impl WhatIf {
             let sure = match row.frees.label {
                 Sureness::Exact => Sure::Exact,
                 Sureness::UpperBound => Sure::AtMost,
-                Sureness::Unknown => Sure::Unknown,
+                // Of what failed on AWS's side nothing is known, and nothing is added.
+                Sureness::Unknown => Sure::AtMost,
             };
             match row.thing() {
                 Some(Thing::Snapshot(one)) if model.freed.of(one).is_some() => {
@@ -87,11 +92,11 @@ impl WhatIf {
                     out.snapshots += 1;
                     out.unasked += 1;
                     out.together = exact::and(out.together, Quantity { value: row.frees.bytes, sure });
-                    add(&mut out.usd, row.month());
+                    add(&mut out.usd, &mut out.unpriced, row.month());
                 }
                 Some(_) => {
                     out.together = exact::and(out.together, Quantity { value: row.frees.bytes, sure });
-                    add(&mut out.usd, row.month());
+                    add(&mut out.usd, &mut out.unpriced, row.month());
                 }
                 None => {}
             }
@@ -109,7 +114,11 @@ impl WhatIf {
         self.together = exact::and(self.together, together);
         let label = if together.sure == Sure::Exact { Sureness::Exact } else { Sureness::UpperBound };
         if let Some(first) = some.first() {
-            add(&mut self.usd, frees::month(Frees { bytes: together.value, label }, Tier::Standard, &first.origin.region));
+            add(
+                &mut self.usd,
+                &mut self.unpriced,
+                frees::month(Frees { bytes: together.value, label }, Tier::Standard, &first.origin.region),
+            );
         }
         let mut seen: Vec<*const crate::tui::insides::Lives> = Vec::new();
         for row in some {
@@ -164,7 +173,12 @@ impl WhatIf {
 
     /// `≤ 2.1 TiB, ≈ $107.40 a month`.
     pub fn figures(&self) -> String {
-        format!("{} {}, {} a month", self.together.sure.glyph(), text::size(self.together.value), self.usd)
+        let unpriced = match self.unpriced {
+            0 => String::new(),
+            n => format!(" without {n} of unknown price"),
+        };
+        let bytes = format!("{} {}", self.together.sure.glyph(), text::size(self.together.value));
+        format!("{bytes}, {} a month{unpriced}", self.usd)
     }
 }
 
