@@ -86,7 +86,7 @@ mod tests {
     /// every second from the first figure on.
     fn said(rate: impl Fn(f64) -> f64) -> Vec<(f64, f64, (f64, f64))> {
         let begun = Instant::now();
-        let (mut trail, mut done, mut seen) = (Trail::new(), 0.0, Vec::new());
+        let (mut trail, mut done, mut seen) = (Trail::default(), 0.0, Vec::new());
         let mut ticks = 0_u32;
         let total = f64::from(u32::try_from(TOTAL).expect("a few"));
         while done < total {

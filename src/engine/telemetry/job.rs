@@ -273,7 +273,7 @@ impl JobTelemetry {
             read_back: Bytes::ZERO,
             written: Meter::new(now),
             history: Ring::new(Duration::from_secs(5), now),
-            trail: Trail::new(),
+            trail: Trail::default(),
             get: Latency::new(now),
             put: Latency::new(now),
             list: Latency::new(now),

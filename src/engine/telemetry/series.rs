@@ -108,7 +108,7 @@ pub struct Lately {
 }
 
 /// What went through until each of the last thirty seconds. Unlike an average that fades, it forgets what was before.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Trail(VecDeque<(Instant, u64)>);
 
 impl Trail {
@@ -118,12 +118,6 @@ impl Trail {
     const LEAST: Duration = Duration::from_secs(5);
     const EVERY: Duration = Duration::from_secs(1);
     const MOST: usize = 32;
-
-    /// Nothing went through yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(VecDeque::with_capacity(Self::MOST))
-    }
 
     /// So much went through until now; it begins with the first that did.
     pub fn push(&mut self, total: Bytes, now: Instant) {

@@ -204,7 +204,7 @@ fn rate(past: &Past) -> f64 {
 }
 
 /// Rates of earlier jobs that were free to go as fast as they could.
-fn rates<'a>(item: &ItemPlan, facts: &'a Facts) -> impl Iterator<Item = f64> {
+fn rates(item: &ItemPlan, facts: &Facts) -> impl Iterator<Item = f64> {
     usable(item, facts).filter(|past| !past.capped).map(rate)
 }
 
