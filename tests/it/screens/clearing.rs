@@ -194,6 +194,7 @@ pub fn deletion() -> Model {
         prices_as_of: "2026-09-21".into(),
         items,
         archive: None,
+        together: Vec::new(),
     };
     update(&mut model, Msg::RemovalPlanned(*number, Box::new(Ok(plan))), now);
     model.arm("123456789012".parse().unwrap(), now);
