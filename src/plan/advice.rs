@@ -107,7 +107,8 @@ fn memory(plan: &Plan) -> Option<Finding> {
     })
 }
 
-/// A GiB to a FIPS endpoint within its own region, each way: as between zones (`aws-facts`, EBS direct's price page).
+/// A GiB to a FIPS endpoint within its own region: EBS direct's price page says that it is charged and not how much, so
+/// this is an assumption, the price between zones.
 const FIPS_GIB: Usd = Usd(0.01);
 
 /// Within a region EBS direct costs no transfer, but over its FIPS endpoint it does.

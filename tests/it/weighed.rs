@@ -308,11 +308,6 @@ async fn to_the_cent(world: &World, args: &[&str], border_gib: f64, kept: &str) 
     assert!((once - counted).abs() < 0.005, "{kept}: {once} said, {counted} counted");
     assert!((quantity(&said, "Get in") - get).abs() < 0.5, "{kept}: {get} Get\n{said}");
     assert!((quantity(&said, "Put in") - put).abs() < 0.5, "{kept}: {put} Put\n{said}");
-    println!(
-        "{kept}: S3 PUT {} said, {store} counted; S3 GET {} said, {fetch} counted",
-        quantity(&said, "S3 PUT"),
-        quantity(&said, "S3 GET")
-    );
     // What S3 is asked beside blocks: a look at the bucket, an upload begun and ended, the manifest and the index.
     assert!((quantity(&said, "S3 PUT") - store).abs() <= 4.0, "{kept}: {store} S3 PUT\n{said}");
     assert!((quantity(&said, "S3 GET") - fetch).abs() <= 8.0, "{kept}: {fetch} S3 GET\n{said}");

@@ -57,14 +57,14 @@ fn heads(width: u16) -> Vec<Head> {
     let inner = width.saturating_sub(2 + 3);
     let wide = inner >= 70;
     let id = if wide { 22 } else { 10 };
-    let rest = id + 1 + 6 + 14 + 10 + 6 + if wide { 8 } else { 0 };
+    let rest = id + 1 + 6 + 14 + 11 + 6 + if wide { 8 } else { 0 };
     let name = inner.saturating_sub(rest + 1).clamp(4, 60);
     let mut out = vec![
         Head::left("THING", id, Some(0)),
         Head::left("NAME", name, Some(1)),
         Head::left("REG", 5, Some(2)),
         Head::left("BECAUSE", 13, Some(3)),
-        Head::right("FREES", 9, Some(4)),
+        Head::right("FREES", 10, Some(4)),
     ];
     if wide {
         out.push(Head::right("$/MO", 7, Some(5)));
