@@ -14,7 +14,8 @@ pub struct Want {
     pub worth: u8,
 }
 
-/// Heights for panels in a column: everything gets its least by worth, then the rest grows by worth.
+/// Heights for panels in a column: everything gets its least by worth, then the rest grows by worth; whoever wants less
+/// at most than at least has its least.
 #[must_use]
 pub fn heights(total: u16, wants: &[Want]) -> Vec<u16> {
     let mut order: Vec<usize> = (0..wants.len()).collect();
@@ -29,7 +30,7 @@ pub fn heights(total: u16, wants: &[Want]) -> Vec<u16> {
     }
     for n in order {
         if out[n] > 0 {
-            let more = (wants[n].most - wants[n].least).min(room);
+            let more = wants[n].most.saturating_sub(wants[n].least).min(room);
             out[n] += more;
             room -= more;
         }
@@ -50,6 +51,7 @@ mod tests {
     #[test]
     fn the_least_valuable_goes_first_and_the_rest_grows() {
         assert_eq!(heights(40, &WANTS), [5, 20, 3]);
+        assert_eq!(heights(40, &[Want { least: 4, most: 2, worth: 1 }]), [4], "little to show");
         assert_eq!(heights(12, &WANTS), [5, 4, 3]);
         assert_eq!(heights(9, &WANTS), [5, 0, 3]);
         assert_eq!(heights(5, &WANTS), [5, 0, 0]);
