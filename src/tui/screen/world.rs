@@ -104,7 +104,7 @@ pub const ACTIONS: &[Action] = &[
         keys: &["$"],
         scope: Scope::Screen(Screen::World),
         danger: Danger::Look,
-        hint: 7,
+        hint: 57,
         doc: "Ask Cost Explorer what snapshots were billed in the last 30 days; a cent, said first.",
         disabled: |m| m.world.rows.is_empty().then(|| "no region has answered yet".to_owned()),
         run: ask_bill,
