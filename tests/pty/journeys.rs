@@ -58,7 +58,7 @@ fn a_snapshot_is_copied_to_another_region_within_the_key_budget() {
     floe.shown_key("2 Snapshots", "2");
     floe.shown_key("/ filter", "/");
     floe.word("web");
-    floe.wait_for(&["/ web_", "of 358", "enter keep", "▶ snap-0feed0000000da7a3 web-data"]);
+    floe.wait_for(&["/ web_", "of 360", "enter keep", "▶ snap-0feed0000000da7a3 web-data"]);
     floe.key("\r");
     // What begins with the word stands before `batch-web-4`, which is younger.
     floe.wait_for(&["▶ snap-0feed0000000da7a3 web-data", "best names first", "c copy"]);
