@@ -31,7 +31,10 @@ impl std::fmt::Display for Doubt {
                     let so = "\"volume gone\" is no evidence there";
                     write!(f, "{region}: {copies} but a placeholder for a volume (vol-ffffffff): {so}.")
                 }
-                _ => write!(f, "{region}: {what}: AWS does not tell enough to judge {count} things."),
+                _ => {
+                    let things = if count == 1 { "1 thing".to_owned() } else { format!("{count} things") };
+                    write!(f, "{region}: {what}: AWS does not tell enough to judge {things}.")
+                }
             };
         }
         let (what, actions) = (self.rule.summary, self.actions.join(", "));
