@@ -178,7 +178,7 @@ fn main() {
     // In turn, so that what else the machine does meets both alike.
     let huge = format!("{REGION}:{SNAP_16T}");
     let (mut peaks, mut firsts) = ([Vec::new(), Vec::new()], Vec::new());
-    for _ in 0..runs {
+    for _ in 0..runs.max(5) {
         peaks[0].push(mib(floe.copy(bytes, &[&source, "null:"]).peak));
         let (peak, first) = floe.copy_for(Duration::from_secs(30), &[&huge, "null:"]);
         peaks[1].push(mib(peak));

@@ -108,8 +108,10 @@ pub const LISTING_MOST: Bytes = Bytes::mib(3);
 pub const PAGE_MIN: u16 = 100;
 /// See [`PAGE_MIN`].
 pub const PAGE_MAX: u16 = 10_000;
-/// Listing cursors at once, at most: more than enough to keep 1,000 blocks a second fed.
-pub const CURSORS_MAX: u32 = 16;
+/// Listing cursors at once, at most. Their pages share [`LISTING_MOST`], so few cursors ask for large pages: fewer
+/// requests to pay for and to be counted against 50 a second, and a tenth of a second an answer still feeds 1,000
+/// blocks a second many times over.
+pub const CURSORS_MAX: u32 = 4;
 /// Blocks below which a second cursor is not worth its request.
 const BLOCKS_PER_CURSOR: u64 = 8_192;
 
@@ -304,11 +306,11 @@ mod tests {
     }
 
     #[test]
-    fn a_small_volume_gets_one_cursor_and_a_large_one_sixteen() {
+    fn a_small_volume_gets_one_cursor_and_a_large_one_four() {
         let options = Options::default();
         assert_eq!(choose(Blocks(2048), Load::whole(FETCHED_ITEM), Bytes::mib(256), &options).cursors, 1);
         let large = choose(Blocks(33_554_432), Load::whole(FETCHED_ITEM), Bytes::mib(256), &options);
-        assert_eq!((large.cursors, large.lanes_start), (16, 64));
+        assert_eq!((large.cursors, large.lanes_start), (CURSORS_MAX, 64));
         assert_eq!(large.lanes_max, 256, "memory has room for what the pace wants");
     }
 }

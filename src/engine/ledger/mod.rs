@@ -36,8 +36,8 @@ use crate::units::{Blocks, Bytes, Digest};
 pub(super) const BITS: u32 = PAGE as u32 * 8;
 /// Digests of one page.
 pub(super) const DIGESTS: u32 = PAGE as u32 / 32;
-/// What the page cache holds unless told: enough for 16 segments of 8 destinations between two flushes.
-pub const CACHE: Bytes = Bytes::mib(1);
+/// What the page cache holds unless told: enough for 8 segments of 8 destinations between two flushes.
+pub const CACHE: Bytes = Bytes::kib(512);
 /// Counters a bitmap has at most.
 const CHUNKS: u32 = 8192;
 

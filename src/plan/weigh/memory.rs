@@ -8,9 +8,9 @@ use crate::plan::peer;
 use crate::units::Bytes;
 
 /// The process without a job: binary, runtime, SDK, TLS roots. Measured on Linux x86-64.
-pub const PROCESS_BASE: Bytes = Bytes::mib(38);
-/// Bits and digests that the ledger keeps in memory at most.
-pub const LEDGER_CACHE: Bytes = Bytes::mib(8);
+pub const PROCESS_BASE: Bytes = Bytes::mib(42);
+/// Bits and digests that the ledgers of a job's items keep in memory at most.
+pub const LEDGER_CACHE: Bytes = Bytes::mib(4);
 
 /// Memory at the peak, by part.
 #[must_use]
