@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use bytes::Bytes as Buffer;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 /// So many at a time.
@@ -31,14 +32,30 @@ impl Default for Turns {
 impl Turns {
     /// Begins `work` when it is its turn. What `work` allocates when it is first polled is held by few at a time.
     pub(super) async fn take<T>(&self, work: impl Future<Output = T>) -> T {
+        self.until(std::future::pending(), || work).await
+    }
+
+    /// Sends `data` off when it is its turn. The turn ends when the last byte has gone out and `work` lets go of it:
+    /// the answer takes its time, and meanwhile others send.
+    pub(super) async fn send<T, W: Future<Output = T>>(&self, data: Buffer, work: impl FnOnce(Buffer) -> W) -> T {
+        let (held, gone) = oneshot::channel();
+        let gone = async {
+            let _: Result<(), _> = gone.await;
+        };
+        self.until(gone, || work(Buffer::from_owner(Leaving { data, _held: held }))).await
+    }
+
+    /// Begins when a place is free, and holds it until `over`, or as long as a turn takes.
+    async fn until<T, W: Future<Output = T>>(&self, over: impl Future<Output = ()>, begin: impl FnOnce() -> W) -> T {
         // Nobody closes the semaphore.
         let turn = self.0.acquire().await.ok();
-        let mut work = std::pin::pin!(work);
+        let (mut work, mut over) = (std::pin::pin!(begin()), std::pin::pin!(over));
         loop {
             let end = Instant::now() + TURN;
             tokio::select! {
                 biased;
                 done = &mut work => return done,
+                () = &mut over => break,
                 () = sleep_until(end) => {}
             }
             if end.elapsed() < LATE {
@@ -47,6 +64,19 @@ impl Turns {
         }
         drop(turn);
         work.await
+    }
+}
+
+/// Bytes on their way out; the other end hears when nobody holds them any more.
+#[derive(Debug)]
+struct Leaving {
+    data: Buffer,
+    _held: oneshot::Sender<()>,
+}
+
+impl AsRef<[u8]> for Leaving {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
     }
 }
 
@@ -83,6 +113,33 @@ mod tests {
             task.await.unwrap();
         }
         assert!(most.load(Ordering::Relaxed) == 100 && begun.elapsed() < Duration::from_millis(5_100));
+    }
+
+    /// With a hundred milliseconds to every answer, what is sent in one would otherwise bound what can be sent at all:
+    /// sixteen places, ten milliseconds each.
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_its_answer_has_given_its_turn_on() {
+        let (turns, inside, most) = (Arc::new(Turns::default()), Arc::new(AtomicUsize::new(0)), Arc::default());
+        let run = |most: &Arc<AtomicUsize>| {
+            let (turns, inside, most) = (Arc::clone(&turns), Arc::clone(&inside), Arc::clone(most));
+            tokio::spawn(async move {
+                let work = |data: Buffer| async move {
+                    most.fetch_max(inside.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    sleep(Duration::from_millis(1)).await;
+                    inside.fetch_sub(1, Ordering::Relaxed);
+                    drop(data);
+                    sleep(Duration::from_millis(100)).await;
+                };
+                turns.send(Buffer::from_static(b"block"), work).await;
+            })
+        };
+        let begun = Instant::now();
+        for task in (0..160).map(|_| run(&most)).collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        assert_eq!(most.load(Ordering::Relaxed), PLACES);
+        // Virtual time: ten rounds of a millisecond and one answer, where ten turns of ten milliseconds were before.
+        assert!(begun.elapsed() < Duration::from_millis(130), "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

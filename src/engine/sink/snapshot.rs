@@ -218,7 +218,7 @@ impl Sink for SnapshotSink {
 
     async fn write(&self, index: BlockIndex, data: Buffer, digest: &Digest) -> Result<()> {
         let (id, grant) = self.made.get()?;
-        self.turns.take(self.session.ebs().put_block(&grant, &id, index, data, digest)).await
+        self.turns.send(data, |data| self.session.ebs().put_block(&grant, &id, index, data, digest)).await
     }
 
     fn route(&self, caller: &Caller) -> Option<Arc<Route>> {
