@@ -146,6 +146,7 @@ impl S3 {
         // An answer to a HEAD has no body, so nothing but its status says what was wrong.
         if let Some(aws) = failed.aws.as_mut().filter(|aws| aws.code.is_empty() || aws.code == "NotFound") {
             match aws.status {
+                Some(404) if operation == "s3:ListBucket" => aws.code = "NoSuchBucket".to_owned(),
                 Some(404) => aws.code = "NoSuchKey".to_owned(),
                 Some(403) => {
                     aws.code = "AccessDenied".to_owned();

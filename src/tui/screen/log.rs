@@ -319,7 +319,7 @@ fn events_panel(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let room = usize::from(inner.width.saturating_sub(2));
     if count == 0 {
         let text = if log.events.is_empty() {
-            "nothing happened yet"
+            "no job has told anything yet · a: the audit log, of what was deleted or brought back"
         } else {
             "no line has all of these words: esc shows all"
         };
