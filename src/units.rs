@@ -140,6 +140,18 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
+/// So many of what one of is called so: `1 block`, `31,318,565 blocks`.
+#[must_use]
+pub fn counted(n: u64, one: &str) -> String {
+    format!("{} {}", grouped(n), plural(n, one))
+}
+
+/// What so many of it are called: `block` or `blocks`.
+#[must_use]
+pub fn plural(n: u64, one: &str) -> String {
+    if n == 1 { one.to_owned() } else { format!("{one}s") }
+}
+
 /// US dollars. List prices have ten-thousandths of a cent, so this is a float; sums are shown to the cent.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -428,5 +440,9 @@ mod tests {
         assert_eq!(grouped(31_318_565), "31,318,565");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(
+            ["0 blocks", "1 block", "8,192 blocks"],
+            [0, 1, 8192].map(|n| counted(n, "block")).each_ref().map(|s| &s[..])
+        );
     }
 }

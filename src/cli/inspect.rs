@@ -17,7 +17,7 @@ use crate::address::Address;
 use crate::disk::{Content, Inside, Partition, Scheme};
 use crate::engine::inside::{self, Looked, Watch};
 use crate::error::{Error, Result};
-use crate::units::{Bytes, Quantity, Usd};
+use crate::units::{Bytes, Quantity, Usd, counted};
 
 /// What `-o json` prints.
 #[derive(Debug, Serialize)]
@@ -180,11 +180,11 @@ fn what(inside: &Inside) -> String {
 
 fn took(looked: &Looked) -> String {
     let reads = &looked.reads;
-    let lists = if reads.lists > 0 { format!(" and {} listings", reads.lists) } else { String::new() };
+    let lists = if reads.lists > 0 { format!(" and {}", counted(reads.lists, "listing")) } else { String::new() };
     let usd = match reads.usd {
         Quantity { value: Usd(0.0), .. } => String::new(),
         Quantity { value, .. } if value < Usd(0.0001) => ", under $0.0001".to_owned(),
         usd => format!(", {usd}"),
     };
-    format!("read {} blocks{lists}{usd}", reads.blocks)
+    format!("read {}{lists}{usd}", counted(reads.blocks, "block"))
 }

@@ -11,7 +11,7 @@ use super::{say, table};
 use crate::engine::protocol::{JobState, JobStatus, Predicted, Requests, Stall};
 use crate::error::Result;
 use crate::ids::JobId;
-use crate::units::grouped;
+use crate::units::{counted, grouped};
 
 /// One row of `jobs ls -o json`.
 #[derive(Debug, Serialize)]
@@ -149,7 +149,7 @@ pub fn show(job: &JobStatus, output: Format) -> Result<()> {
         format!("source   {}{}", job.source, job.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"))),
     ];
     for to in &job.destinations {
-        lines.push(format!("  to     {} {} blocks", to.address, to.blocks));
+        lines.push(format!("  to     {} {}", to.address, counted(to.blocks.0, "block")));
         lines.extend(to.image_sha256.iter().map(|sum| format!("         sha256 {}", sum.hex())));
         lines.extend(to.error.iter().map(|error| format!("         {error}")));
     }
@@ -195,7 +195,7 @@ fn beside(job: &JobStatus) -> Vec<String> {
         "said     measured".to_owned(),
         format!("  memory ≤ {} · {} at the peak", said.memory, job.peak_rss),
         format!("  cost   {} · {}", said.cost, job.spent),
-        format!("  asked  {} requests · {}", grouped(said.requests), grouped(job.requests.all())),
+        format!("  asked  {} · {}", counted(said.requests, "request"), grouped(job.requests.all())),
         format!(
             "  time   {} · {}{}",
             crate::plan::span(said.seconds_low, said.seconds_high),

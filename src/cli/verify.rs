@@ -16,7 +16,7 @@ use crate::engine::compare::{self, Compared, Knobs, Side, Watch};
 use crate::error::{Error, Result};
 use crate::plan;
 use crate::store::copies::{Copied, Copies, FileId, Held, Holds, Spot, Witness};
-use crate::units::{Blocks, grouped};
+use crate::units::{Blocks, counted, grouped};
 
 /// The exit code of "they differ".
 const DIFFERENT: Code = 3;
@@ -213,7 +213,11 @@ async fn shown(
 fn text(named: &[Address], compared: &Compared) -> String {
     let mut text = String::new();
     for (nth, address) in named.iter().enumerate() {
-        text.push_str(&format!("{address}\n  {}, {} blocks\n", compared.lengths[nth], compared.blocks[nth]));
+        text.push_str(&format!(
+            "{address}\n  {}, {}\n",
+            compared.lengths[nth],
+            counted(compared.blocks[nth].0, "block")
+        ));
     }
     if !compared.is_even() {
         text.push_str("Their lengths differ; past its end the shorter one was read as zeros.\n");
@@ -227,7 +231,7 @@ fn text(named: &[Address], compared: &Compared) -> String {
         text.push_str(same);
         return text;
     }
-    text.push_str(&format!("{differs} {} blocks:", different.count));
+    text.push_str(&format!("{differs} {}:", counted(different.count.0, "block")));
     for (first, last) in different.ranges().take(SHOWN) {
         text.push_str(&if first == last { format!("\n  {first}") } else { format!("\n  {first}-{last}") });
     }

@@ -19,7 +19,7 @@ use crate::engine::sink::{Opened, dies_at};
 use crate::engine::transfer::{Halt, beating, halt_of};
 use crate::error::{Error, Kind, Result};
 use crate::plan::Verify;
-use crate::units::{Blocks, Digest};
+use crate::units::{Blocks, Digest, counted};
 
 impl Run {
     /// Completes and proves every destination that has all blocks; each fails alone.
@@ -95,7 +95,7 @@ impl Run {
             Evidence::ReRead => "read back",
             Evidence::Claimed | Evidence::None => "written and synced",
         };
-        let what = if sink.takes_blocks() { format!("{} blocks", written.blocks) } else { "copied by AWS".to_owned() };
+        let what = if sink.takes_blocks() { counted(written.blocks.0, "block") } else { "copied by AWS".to_owned() };
         desk.say(sink.address(), format!("completed: {what}, {how}"), Tone::Good);
         Ok(())
     }
