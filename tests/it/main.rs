@@ -2,6 +2,7 @@
 #![recursion_limit = "256"]
 
 mod address;
+mod ailing;
 mod archive_chains;
 mod archives;
 #[cfg(feature = "tui")]
