@@ -20,6 +20,7 @@ mod deltas;
 mod devices;
 mod disk;
 mod doctor;
+mod doors;
 mod engine;
 mod freed;
 mod frees;
