@@ -12,6 +12,7 @@ mod aws;
 mod background;
 mod chains;
 mod cli;
+mod clocks;
 mod conflicts;
 mod copied;
 mod copied_trees;
