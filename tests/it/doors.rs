@@ -163,6 +163,6 @@ async fn an_engine_of_another_user_gets_no_credentials() {
     let found = daemon::find(&ours, "a front", Some(crate::rig::aws_of(&world))).await;
     end(i32::try_from(engine.id()).expect("a pid"));
     let _ = engine.wait();
-    let error = found.err().expect("refused").to_string();
+    let error = found.expect_err("refused").to_string();
     assert!(error.contains(&format!("another user (uid {NOBODY}) listens there")), "{error}");
 }
