@@ -124,7 +124,7 @@ impl Moving {
 pub(super) struct Figures {
     /// From the source.
     pub read: Bytes,
-    /// From destinations, to compare.
+    /// From destinations, to compare; after a resume from a source that can change, too.
     pub read_back: Bytes,
     pub written: Bytes,
     pub rate: Rate,

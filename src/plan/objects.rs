@@ -1,6 +1,5 @@
 //! A raw image in S3 as an end of a plan: any key as a source, read by ranges, pinned by its ETag and where there is one
-//! by its version; as a destination
-//! the whole image, in as many parts as S3 takes.
+//! by its version; as a destination the whole image, in as many parts as S3 takes.
 
 use crate::address::Address;
 use crate::aws::{Aws, S3Head, Session};
