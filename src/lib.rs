@@ -22,6 +22,7 @@
 //! builds without a terminal library (`cargo check --lib --no-default-features`).
 
 pub mod address;
+pub mod age;
 pub mod archive;
 pub mod bandwidth;
 pub mod disk;

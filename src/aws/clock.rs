@@ -4,9 +4,9 @@
 //! kept here and applied to every later signature of that session, by our own signer and by the SDK's.
 //! Learned only from a refusal: the `Date` of a good answer is a second or two late under load.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_types::sdk_config::TimeSource;
 
@@ -14,11 +14,15 @@ use aws_types::sdk_config::TimeSource;
 const WORTH_MILLIS: u64 = 1_000;
 /// No signature is refused for less.
 const FELT_MILLIS: u64 = 60_000;
+/// Refusals of what was signed before a correction come in for so long: requests have deadlines of about that.
+const LATE: Duration = Duration::from_secs(60);
 
 /// One endpoint's clock. Cheap to clone; clones share the correction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Clock {
     offset_millis: Arc<AtomicI64>,
+    /// When it was corrected last.
+    corrected: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Clock {
@@ -40,15 +44,23 @@ impl Clock {
         let before = self.offset_millis.swap(offset, Ordering::Relaxed);
         let changed = before.abs_diff(offset) >= WORTH_MILLIS;
         if changed {
+            *self.corrected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             tracing::warn!(offset_seconds = offset / 1000, "corrected our clock by the service's");
         }
         changed
     }
 
     /// Whether it needs no correction that a signature would feel: who is refused as expired then has a session
-    /// that ended (EC2 says `RequestExpired` of both).
+    /// that ended (EC2 says `RequestExpired` of both). One that was corrected a moment ago was not right for what is
+    /// refused now: our clock was set back to what it should be, say.
     pub(super) fn is_right(&self) -> bool {
-        self.offset_millis.load(Ordering::Relaxed).unsigned_abs() < FELT_MILLIS
+        self.is_right_at(Instant::now())
+    }
+
+    fn is_right_at(&self, now: Instant) -> bool {
+        let corrected = *self.corrected.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = corrected.is_some_and(|at| now.saturating_duration_since(at) < LATE);
+        !lately && self.offset_millis.load(Ordering::Relaxed).unsigned_abs() < FELT_MILLIS
     }
 }
 
@@ -72,5 +84,23 @@ mod tests {
         assert!((1195..=1205).contains(&moved.as_secs()), "{moved:?}");
         assert!(!clock.learn(&date));
         assert!(!clock.learn("yesterday"));
+    }
+
+    /// Ahead by a day and put right again in the middle of a job: lanes whose requests were signed in between have no
+    /// session that ended.
+    #[test]
+    fn a_clock_that_was_put_right_a_moment_ago_was_wrong_for_what_is_refused_now() {
+        let date = |by: i64| {
+            let then = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(by);
+            then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        };
+        let clock = Clock::default();
+        assert!(clock.is_right());
+        for by in [24, 0, -24, 0] {
+            assert!(clock.learn(&date(by)), "{by}");
+            assert!(!clock.is_right(), "{by}");
+            let later = Instant::now() + LATE;
+            assert_eq!(clock.is_right_at(later), by == 0, "{by}: and later only a clock that is right is");
+        }
     }
 }

@@ -30,6 +30,9 @@ use crate::ids::{AccountId, Profile, Region};
 const MARGIN: Duration = Duration::from_secs(60);
 /// Refused keys are not asked for again within this time: 256 lanes must not stampede a sign-in service.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(2);
+/// Keys that came with their end behind them are asked for again after so long: with a clock that is a day ahead all of
+/// them do, and a role is not assumed anew every two seconds for that.
+const ENDED_PAUSE: Duration = Duration::from_secs(60);
 /// A sign-in service or a credential program that is silent for longer is an error, not a wait.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(30);
 /// Instance metadata answers within a hop or not at all.
@@ -98,14 +101,29 @@ struct Held {
     credentials: Credentials,
     since: Instant,
     refused: bool,
+    /// Ended by our clock when they came: either that is wrong, or nobody has better ones. AWS decides.
+    ended: bool,
 }
 
 impl Held {
-    fn is_good(&self) -> bool {
-        let lives = self.credentials.expiry().is_none_or(|end| end > SystemTime::now() + MARGIN);
-        let paused = self.since.elapsed() < RENEWAL_PAUSE;
-        (lives && !self.refused) || paused
+    fn new(credentials: Credentials, now: SystemTime) -> Self {
+        let ended = !lives(&credentials, now);
+        Self { credentials, since: Instant::now(), refused: false, ended }
     }
+
+    fn is_good(&self) -> bool {
+        self.is_good_at(SystemTime::now(), self.since.elapsed())
+    }
+
+    /// `now` by a clock that may be set, `passed` by one that nobody sets.
+    fn is_good_at(&self, now: SystemTime, passed: Duration) -> bool {
+        let lives = lives(&self.credentials, now) || (self.ended && passed < ENDED_PAUSE);
+        (lives && !self.refused) || passed < RENEWAL_PAUSE
+    }
+}
+
+fn lives(credentials: &Credentials, now: SystemTime) -> bool {
+    credentials.expiry().is_none_or(|end| end > now.checked_add(MARGIN).unwrap_or(now))
 }
 
 impl Keys {
@@ -137,7 +155,7 @@ impl Keys {
         }
         let credentials = self.resolve().await?;
         self.check_account(&credentials).await?;
-        let held = Held { credentials: credentials.clone(), since: Instant::now(), refused: false };
+        let held = Held::new(credentials.clone(), SystemTime::now());
         *self.inner.held.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
         Ok(credentials)
     }
@@ -369,5 +387,34 @@ impl ProvideCredentials for Keys {
         Self: 'a,
     {
         future::ProvideCredentials::new(async { self.get().await.map_err(CredentialsError::provider_error) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys of an hour, looked at by clocks that are right, a day ahead and a day behind when they come, and by those that
+    /// jump afterwards.
+    #[test]
+    fn a_clock_that_is_off_neither_ends_keys_for_good_nor_asks_for_them_without_end() {
+        let (hour, day, seconds) = (Duration::from_secs(3_600), Duration::from_secs(86_400), Duration::from_secs);
+        let real = SystemTime::now();
+        let keys = || Credentials::new("a", "b", None, Some(real + hour), "test");
+        let right = Held::new(keys(), real);
+        assert!(right.is_good_at(real + seconds(1_800), seconds(1_800)));
+        assert!(!right.is_good_at(real + hour, hour), "renewed before they end");
+        assert!(!right.is_good_at(real + day, seconds(10)), "a clock that jumps ahead asks once for newer ones …");
+        let ahead = Held::new(keys(), real + day);
+        assert!(ahead.is_good_at(real + day + seconds(50), seconds(50)), "… and then not for every request");
+        assert!(!ahead.is_good_at(real + day + seconds(61), seconds(61)));
+        assert!(ahead.is_good_at(real + seconds(120), seconds(120)), "put right, they count as long as they live");
+        let behind = Held::new(keys(), real - day);
+        assert!(behind.is_good_at(real - day + hour, hour), "AWS says when they have ended:");
+        let refused = |held: Held| Held { refused: true, ..held };
+        assert!(!refused(behind).is_good_at(real - day + hour, hour));
+        assert!(!refused(ahead).is_good_at(real + day + seconds(10), seconds(10)), "a refusal counts at once");
+        let for_good = Held::new(Credentials::new("a", "b", None, None, "test"), real + day);
+        assert!(for_good.is_good_at(real - day, seconds(1)) && for_good.is_good_at(real + day + day, day));
     }
 }

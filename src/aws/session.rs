@@ -414,6 +414,11 @@ impl Session {
     pub fn account(&self) -> &AccountId {
         &self.origin().account
     }
+    /// The time as AWS has it, as far as this machine's clock was ever refused: what is held against times that AWS tells.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::try_from(self.inner.context.clock().now()).unwrap_or_else(|_| Timestamp::now())
+    }
     /// The EBS direct APIs here.
     #[must_use]
     pub fn ebs(&self) -> &Ebs {

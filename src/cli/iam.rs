@@ -243,7 +243,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         sid: "ReadPinnedVersions",
-        verbs: &[Plan, CopyVerb, Deck],
+        verbs: &[Inspect, Plan, CopyVerb, Verify, Deck],
         actions: &["s3:GetObjectVersion", "s3:GetObjectVersionTagging"],
         on: On::Objects,
     },

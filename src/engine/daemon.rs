@@ -22,7 +22,7 @@ use super::lock::{Held, Holder, holder};
 use super::metrics::Listening;
 use super::pipe::{self, Client};
 use super::protocol::{Command, JobState, Status};
-use super::socket;
+use super::socket::{self, Peer};
 use super::supervisor::{Handle, Supervisor};
 use super::told::Told;
 use super::worlds::Worlds;
@@ -124,9 +124,11 @@ pub async fn serve(config: Background, metrics: Option<Listening>) -> Result<()>
             }
         }
     }
-    // First nobody new, then everything put down, then the lock.
+    // First nobody new, then everything put down, then the lock. What another engine may have put there by now stays.
     drop(listener);
-    let _ = std::fs::remove_file(&path);
+    if socket::identity(&path) == identity {
+        let _ = std::fs::remove_file(&path);
+    }
     handle.command(Command::Shutdown, "the engine", None).await?;
     for task in teller.into_iter().chain(reader) {
         task.abort();
@@ -179,20 +181,37 @@ fn greet(stream: UnixStream, handle: &Handle, fronts: &Arc<AtomicUsize>) {
 /// AWS carry `aws` along.
 ///
 /// # Errors
-/// The engine lives in another command's process, is of another version, or does not answer.
+/// The engine lives in another command's process, is of another version, does not answer, or something else lies or
+/// listens where it should: nothing is said to that.
 pub async fn find(state: &StateDir, who: &str, aws: Option<Aws>) -> Result<Option<Client>> {
     let until = Instant::now() + REMADE;
     let stream = loop {
         let Some(Holder { socket, pid, .. }) = holder(state) else { return Ok(None) };
         let Some(path) = socket else { return Err(in_the_foreground(state, pid)) };
-        match UnixStream::connect(&path).await {
-            Ok(stream) => break stream,
-            // It lives, and makes a socket that vanished again.
-            Err(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(50)).await,
-            Err(_) => return Ok(None),
+        let there = match UnixStream::connect(&path).await {
+            Ok(stream) => match socket::peer(&stream, pid) {
+                Ok(Peer::Engine) => break stream,
+                Ok(Peer::Process(other)) => format!("process {other} listens there"),
+                Ok(Peer::User(uid)) => format!("a process of another user (uid {uid}) listens there"),
+                Err(e) => format!("who listens there is not told: {e}"),
+            },
+            Err(_) => socket::what_lies_at(&path).to_owned(),
+        };
+        // It lives, and makes a socket that vanished or was replaced again.
+        if Instant::now() >= until {
+            return Err(behind_another(&path, pid, &there));
         }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     };
     Client::connect(stream, who, aws).await.map(Some)
+}
+
+/// An engine that lives and cannot be reached: another one must not be started beside it, nor anybody else be spoken to.
+fn behind_another(path: &Path, pid: u32, there: &str) -> Error {
+    Error::failed(format!("the engine (process {pid}) does not answer on {}: {there}", path.display())).todo(format!(
+        "remove what lies there: the engine makes its socket again within seconds; if it does not, look at engine.log \
+         beside it and end it with `kill {pid}`: what it runs goes on with the next one"
+    ))
 }
 
 fn in_the_foreground(state: &StateDir, pid: u32) -> Error {

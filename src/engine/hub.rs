@@ -124,7 +124,7 @@ impl Moving {
 pub(super) struct Figures {
     /// From the source.
     pub read: Bytes,
-    /// From destinations, to compare.
+    /// From destinations, to compare; after a resume from a source that can change, too.
     pub read_back: Bytes,
     pub written: Bytes,
     pub rate: Rate,
@@ -425,7 +425,7 @@ impl Hub {
             event.subject == subject
                 && event.tone == tone
                 && same_words(&event.text, &text)
-                && at.duration_since(event.at) < jiff::SignedDuration::try_from(FOLD).unwrap_or_default()
+                && crate::age::is_within(event.at, at, jiff::SignedDuration::try_from(FOLD).unwrap_or_default())
         });
         if let Some(event) = alike {
             (event.count, event.text) = (event.count + 1, text);

@@ -21,6 +21,7 @@ pub mod telemetry;
 pub mod told;
 pub mod window;
 
+mod ailing;
 mod blocks;
 mod call;
 mod crash;

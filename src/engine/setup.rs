@@ -4,28 +4,25 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
-use super::blocks::{Pool, Room};
 use super::journal;
-use super::keeper::{Keeper, MAX_DESTINATIONS};
+use super::keeper::MAX_DESTINATIONS;
 use super::protocol::DestinationState;
 use super::sink::{
     ArchiveSink, Asked, CopySink, DeviceSink, Facts, FileSink, ImageSink, InPlaceSink, Made, Mark, NativeSink,
     NullSink, ObjectSink, Provenance, Sink, SnapshotSink, Under, What,
 };
 use super::source::{
-    ArchiveSource, Content, DeltaSource, Entry, FileSource, FspSource, Holes, ObjectSource, Parents, ServedSource,
-    SnapshotSource, Source, UnreadSource,
+    ArchiveSource, DeltaSource, FileSource, FspSource, Holes, ObjectSource, Parents, ServedSource, SnapshotSource,
+    Source, UnreadSource,
 };
 use super::spec::{JobDir, Spec};
 use super::turns::Turns;
 use crate::archive::{Encryption, Origin, level_of};
 use crate::aws::{Aws, CopyFrom, Over, Root, Session};
 use crate::error::{Error, Result};
-use crate::ids::{AccountId, BlockIndex, Profile, Region};
+use crate::ids::{AccountId, Profile, Region};
 use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, Pace, SourceKind, SourcePlan, Strategy};
-use crate::units::{Bytes, Digest};
+use crate::units::Bytes;
 
 /// The ends of a job.
 pub(super) struct Ends {
@@ -100,10 +97,10 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
             }
             Arc::new(FspSource::open(session, bucket, folder, *listing).await?)
         }
-        SourceKind::Object { bucket, key, etag, length } => {
+        SourceKind::Object { bucket, key, etag, version, length } => {
             let session =
                 session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
-            Arc::new(ObjectSource::new(session, bucket, key, etag, *length))
+            Arc::new(ObjectSource::new(session, (bucket, key), etag, version.as_deref(), *length))
         }
         kind @ SourceKind::File { .. } => {
             let holes = if sinks.iter().any(|sink| sink.wants_holes()) { Holes::Listed } else { Holes::LeftOut };
@@ -290,7 +287,10 @@ fn asked(spec: &Spec, (ask_encrypted, ask_key, encrypted): (Option<bool>, &Optio
 /// What S3 is to copy.
 fn copied_what(source: &SourcePlan, to: &DestinationKind) -> Result<What> {
     match (&source.kind, to) {
-        (SourceKind::Object { bucket, key, etag, length }, DestinationKind::Copied { version, parts, action, .. }) => {
+        (
+            SourceKind::Object { bucket, key, etag, length, .. },
+            DestinationKind::Copied { version, parts, action, .. },
+        ) => {
             let (bucket, key, version) = (bucket.clone(), key.clone(), version.clone());
             let from = CopyFrom { bucket, key, version, etag: etag.clone() };
             Ok(What::One { from, length: *length, parts: *parts, action: action.clone() })
@@ -326,35 +326,6 @@ fn encryption(source: &SourcePlan) -> Encryption {
             Encryption { encrypted: false, key: None }
         }
     }
-}
-
-/// Reads again what earlier runs read of a source that can change, and compares it with the ledger.
-pub(super) async fn compare_source(source: &Arc<dyn Source>, keeper: &Keeper, dest: Option<usize>) -> Result<()> {
-    let Some(dest) = dest else { return Ok(()) };
-    let (pool, mut from) = (Pool::default(), BlockIndex(0));
-    pool.keep(COMPARED);
-    loop {
-        let known = keeper.digests(dest, from, 256).await?;
-        let Some(last) = known.last() else { return Ok(()) };
-        from = BlockIndex(last.0.0 + 1);
-        let same = known.into_iter().map(|(index, digest)| same(&**source, &pool, index, digest));
-        stream::iter(same).buffer_unordered(COMPARED).try_collect::<()>().await?;
-    }
-}
-
-/// Blocks that are read at a time to be compared.
-const COMPARED: usize = 8;
-
-async fn same(source: &dyn Source, pool: &Pool, index: BlockIndex, digest: Digest) -> Result<()> {
-    let mut block = Room::default();
-    let found = source.read(&Entry { index, content: Content::File }, pool, &mut block).await?;
-    pool.give_back(block);
-    if found == digest {
-        return Ok(());
-    }
-    Err(Error::failed("the source changed between two runs of this job")
-        .at_block(index)
-        .todo("copy it again from the start, or copy a snapshot of it"))
 }
 
 /// What a job holds at least.

@@ -73,6 +73,54 @@ pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     id(a).is_some() && id(a) == id(b)
 }
 
+/// Who a front finds behind the path of an engine's socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// The process that the lock names; or one that this system does not let us see.
+    Engine,
+    /// Another process of this user.
+    Process(i32),
+    /// Another user's: it is told nothing, not even hello.
+    User(u32),
+}
+
+/// Who listens at the other end of a stream to the engine of process `engine`. Asked before a byte is sent: what
+/// follows may be credentials.
+pub(super) fn peer(stream: &UnixStream, engine: u32) -> io::Result<Peer> {
+    let peer = stream.peer_cred()?;
+    let own = rustix::process::getuid().as_raw();
+    Ok(peer_of(peer.uid(), own, peer.pid().filter(|pid| *pid > 0), engine, own_number))
+}
+
+/// A process in a container is known there by another number than here, which is what its lock says.
+fn peer_of(uid: u32, own: u32, pid: Option<i32>, engine: u32, inside: impl Fn(i32) -> Option<i32>) -> Peer {
+    let is_engine = |pid: i32| u32::try_from(pid) == Ok(engine);
+    match pid {
+        _ if uid != own => Peer::User(uid),
+        Some(pid) if !is_engine(pid) && !inside(pid).is_some_and(is_engine) => Peer::Process(pid),
+        _ => Peer::Engine,
+    }
+}
+
+/// The number by which a process knows itself.
+fn own_number(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_whitespace().next_back()?.parse().ok()
+}
+
+/// What lies at a path where an engine should listen, in words.
+pub(super) fn what_lies_at(path: &Path) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    match fs::symlink_metadata(path).map(|meta| meta.file_type()) {
+        Err(_) => "nothing is there",
+        Ok(kind) if kind.is_dir() => "a directory is there",
+        Ok(kind) if kind.is_symlink() => "a symbolic link is there",
+        Ok(kind) if kind.is_socket() => "a socket that does not answer is there",
+        Ok(_) => "a file is there",
+    }
+}
+
 /// Whether the peer is this user; root may look at everybody's anyway.
 pub(super) fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| allowed(peer.uid(), rustix::process::getuid().as_raw()))
@@ -90,6 +138,23 @@ mod tests {
     fn only_its_own_user_and_root_may_speak_to_an_engine() {
         assert!(allowed(1000, 1000) && allowed(0, 1000));
         assert!(!allowed(1001, 1000) && !allowed(1000, 0));
+    }
+
+    #[test]
+    fn credentials_are_for_the_engine_of_this_user_alone() {
+        let unseen = |_: i32| None;
+        let of = |uid, own, pid| peer_of(uid, own, pid, 41, unseen);
+        assert_eq!(of(1000, 1000, Some(41)), Peer::Engine);
+        assert_eq!(of(1000, 1000, Some(42)), Peer::Process(42));
+        assert_eq!(of(1000, 1000, None), Peer::Engine, "where a system tells no numbers");
+        assert_eq!(of(1001, 1000, Some(41)), Peer::User(1001), "whatever its number");
+        assert_eq!(of(0, 1000, Some(41)), Peer::User(0), "root's engine is not this user's");
+        assert_eq!(of(1000, 0, Some(41)), Peer::User(1000), "nor does root trust anybody's");
+        assert_eq!(peer_of(7, 7, Some(9000), 41, |pid| (pid == 9000).then_some(41)), Peer::Engine, "in a container");
+        assert_eq!(
+            own_number(i32::try_from(std::process::id()).unwrap_or(0)).map(i32::unsigned_abs),
+            Some(std::process::id())
+        );
     }
 
     #[test]

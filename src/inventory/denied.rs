@@ -45,7 +45,7 @@ impl Denied {
     /// The refusal that is remembered, if it is not too old.
     pub(super) fn of(&self, region: &Region, kind: Kind, now: Timestamp) -> Option<Error> {
         let entry = self.file.regions.get(region)?.get(&kind)?;
-        (now.duration_since(entry.at) < KEPT).then(|| entry.error.clone())
+        crate::age::is_within(entry.at, now, KEPT).then(|| entry.error.clone())
     }
 
     /// Notes a refusal; `false` when nothing changed.
@@ -102,7 +102,9 @@ mod tests {
         let again = Denied::load(path.clone());
         assert_eq!(again.of(&region, Kind::Volumes, now).map(|e| e.what).as_deref(), Some("closed by policy"));
         assert!(again.of(&region, Kind::Snapshots, now).is_none());
-        assert!(again.of(&region, Kind::Volumes, now + SignedDuration::from_hours(25)).is_none());
+        for hours in [25, -25] {
+            assert!(again.of(&region, Kind::Volumes, now + SignedDuration::from_hours(hours)).is_none(), "{hours}");
+        }
 
         denied.remove(&region, Kind::Volumes);
         assert!(Denied::load(path).of(&region, Kind::Volumes, now).is_none());

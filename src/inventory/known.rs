@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use super::relations::{FRESH, remembered_bin};
 use super::remember::Memory;
 use super::{Kind, Origin, Rows, SnapshotRow, VolumeRow};
+use crate::age;
 use crate::aws::WorldId;
 use crate::ids::VolumeId;
 use crate::store::StateDir;
@@ -34,7 +35,7 @@ pub async fn known(state: &StateDir, world: &WorldId, origin: &Arc<Origin>) -> O
 }
 
 fn read(memory: &Memory, origin: &Arc<Origin>) -> Option<Known> {
-    let fresh = |at: Timestamp| Timestamp::now().duration_since(at) < FRESH;
+    let fresh = |at: Timestamp| age::is_within(at, Timestamp::now(), FRESH);
     let (Rows::Snapshots(snapshots), first) = memory.load(origin, Kind::Snapshots)? else { return None };
     let (Rows::Volumes(volumes), second) = memory.load(origin, Kind::Volumes)? else { return None };
     let at = first.min(second);

@@ -244,6 +244,7 @@ fn fsp(
             snapshot: found.root.id.clone(),
             listing: found.digest(),
             largest: found.largest(),
+            segments: found.segments.len() as u64,
             gaps: !gaps.is_empty(),
         },
         name: None,

@@ -30,6 +30,14 @@ pub const COMPRESSOR: Bytes = Bytes::mib(3);
 pub const INDEX: Bytes = Bytes::mib(6);
 /// Segments of flexible-snapshot-proxy that are unpacked at a time: blocks come in order, so lanes read of two at most.
 pub const FSP_OPEN: usize = 2;
+/// What the name of one segment of flexible-snapshot-proxy takes, 44 bytes, and as much again while their list grows.
+const FSP_NAME: u64 = 88;
+
+/// What a folder of flexible-snapshot-proxy keeps while it is read: unpacked segments, and the names of all.
+#[must_use]
+pub const fn fsp_keeps(largest: Bytes, segments: u64) -> Bytes {
+    Bytes(largest.0 * FSP_OPEN as u64 + segments * FSP_NAME)
+}
 /// Compressors at once, at most: eight write more than a snapshot gives.
 const COMPRESSORS_MAX: u64 = 8;
 /// Part of the budget that compressors may hold: a reciprocal.

@@ -84,7 +84,7 @@ pub fn right(text: &str, width: usize) -> String {
 /// `now`, `4 s`, `41 m`, `6 h`, `14 d`, `2.1 y`: how long ago, in at most five columns.
 #[must_use]
 pub fn age(since: Timestamp, now: Now) -> String {
-    seconds_short(now.wall.duration_since(since).as_secs().max(0))
+    seconds_short(crate::age::of(since, now.wall).as_secs())
 }
 
 /// The same of a number of seconds.
@@ -107,7 +107,7 @@ pub fn seconds_short(seconds: i64) -> String {
 /// An age for what is read again and again: nothing finer than a minute, so that a quiet deck draws nothing.
 #[must_use]
 pub fn data_age(since: Timestamp, now: Now) -> String {
-    let seconds = now.wall.duration_since(since).as_secs();
+    let seconds = crate::age::of(since, now.wall).as_secs();
     if seconds < 60 { "now".to_owned() } else { seconds_short(seconds) }
 }
 

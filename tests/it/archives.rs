@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::primitives::ByteStream;
 use floe::engine::protocol::{Command, DestinationState, JobState, LeftOvers};
-use floe::plan::{Level, Options, Verify};
+use floe::plan::{Level, Options, SourceKind, Verify};
 use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::units::Bytes;
 
@@ -425,6 +425,11 @@ async fn a_folder_of_another_tool_is_read_and_its_gaps_are_told() {
     assert!(refusal.what.contains("3-63, 66-999, 1001-2047"), "{refusal}");
     let client = rig.engine(None).await;
     let plan = rig.plan(&from, &to, Options { allow_gaps: true, ..Options::default() }).await;
+    // Two segments are unpacked at a time, and every name is kept, twice while their list grows: as the plan says.
+    let SourceKind::Fsp { segments, largest, .. } = &plan.items[0].source.kind else { panic!("another source") };
+    assert_eq!(*segments, 3);
+    let kept = plan.memory.parts.iter().find(|part| part.name == "compression").expect("a part of the memory");
+    assert_eq!(kept.bytes.0, 2 * largest.0 + 3 * 88);
     let row = end(&client, start(&client, &plan).await).await;
     assert_eq!(row.state, JobState::Done, "{:?}", row.error);
     assert_image(&image, 1, &truth);

@@ -452,3 +452,47 @@ async fn encryption_stays_what_it_was_or_gets_more() {
     let row = end(&client, start(&client, &plan).await).await;
     assert_eq!(row.state, JobState::Done, "{:?}", row.error);
 }
+
+/// Half a GiB from two regions whose transfer costs differ, and within one: the table of `assets/prices.toml`, read here by
+/// its lines, is what each pair costs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_between_two_regions_is_priced_by_that_pair() {
+    let rig = Rig::calm().await;
+    let table = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/prices.toml")).expect("the table");
+    let out_of = |region: &str| -> f64 {
+        let lines = table.lines().skip_while(|line| *line != format!("[regions.{region}]"));
+        let out = lines.skip(1).take_while(|line| !line.starts_with('[')).find_map(|line| line.strip_prefix("out = "));
+        out.and_then(|price| price.trim().parse().ok()).expect("a price")
+    };
+    assert!(out_of("sa-east-1") > 5.0 * out_of("us-east-1"), "a flat price would be seen");
+    let there = "s3://floe-vault-sa-east-1/there.raw";
+    done_to(&rig, IMAGE, there).await;
+    for (from, to, source) in [
+        ("us-east-1", "us-west-2", url(IMAGE)),
+        ("us-east-1", "sa-east-1", url(IMAGE)),
+        ("sa-east-1", "us-east-1", there.to_owned()),
+        ("sa-east-1", "eu-west-1", there.to_owned()),
+        ("us-east-1", "us-east-1", url(IMAGE)),
+    ] {
+        let plan = rig.plan(&source, &[&format!("s3://floe-vault-{to}/priced.raw")], Options::default()).await;
+        let transfers: Vec<_> = plan.cost.parts.iter().filter(|part| part.name.starts_with("transfer")).collect();
+        if from == to {
+            assert!(transfers.iter().all(|part| part.usd.value.0 == 0.0), "{transfers:?}");
+            continue;
+        }
+        assert_eq!(transfers.len(), 1, "{transfers:?}");
+        assert_eq!(
+            (transfers[0].name.as_str(), transfers[0].unit.as_str()),
+            (&*format!("transfer {from} → {to}"), "GiB")
+        );
+        let usd = 0.5 * out_of(from);
+        assert!((transfers[0].usd.value.0 - usd).abs() < 1e-9, "{from} → {to}: {:?}, not {usd}", transfers[0]);
+    }
+}
+
+async fn done_to(rig: &Rig, from: &str, to: &str) {
+    let client = rig.engine(None).await;
+    let row = rig.copy(&client, &url(from), &[to], Options::default()).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    client.send(Command::Shutdown).await.expect("it ends");
+}

@@ -2,6 +2,7 @@
 #![recursion_limit = "256"]
 
 mod address;
+mod ailing;
 mod archive_chains;
 mod archives;
 #[cfg(feature = "tui")]
@@ -11,6 +12,7 @@ mod aws;
 mod background;
 mod chains;
 mod cli;
+mod clocks;
 mod conflicts;
 mod copied;
 mod copied_trees;
@@ -19,6 +21,7 @@ mod deltas;
 mod devices;
 mod disk;
 mod doctor;
+mod doors;
 mod engine;
 mod freed;
 mod frees;

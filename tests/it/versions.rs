@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use floe::engine::protocol::JobState;
+use floe::engine::protocol::{Command, JobState};
 use floe::plan::Options;
 use floe::sandbox::faults::{Fault, Faults};
 use floe::units::Bytes;
@@ -10,7 +10,7 @@ use floe::units::Bytes;
 use crate::archives::s3;
 use crate::copied::{BUCKET, bytes, head, large, put, uploads, url};
 use crate::rig::{Rig, at_rest, end, only, row_when, rule, start};
-use crate::support::World;
+use crate::support::{BLOCK, Contents, World, sha256};
 
 async fn versioning(world: &World, status: BucketVersioningStatus) {
     let to = VersioningConfiguration::builder().status(status).build();
@@ -168,4 +168,70 @@ async fn under_a_key_of_kms_nothing_is_held_against_an_etag() {
         let row = rig.copy(&client, &url(from), &[&url(&to)], options.clone()).await;
         assert_eq!((row.state, row.bytes_written), (JobState::Done, Bytes::ZERO), "{:?}", row.error);
     }
+}
+
+/// A raw image of so many blocks, each of one value; its bytes and what an independent reader must find.
+async fn raw_image(rig: &Rig, key: &str, blocks: u8, salt: u8) -> Vec<u8> {
+    let image: Vec<u8> = (0..blocks).flat_map(|block| vec![block.wrapping_mul(3) ^ salt; BLOCK]).collect();
+    let to = s3(&rig.world).put_object().bucket(BUCKET).key(key).body(image.clone().into());
+    to.send().await.expect("written");
+    image
+}
+
+/// An image that is overwritten, and then hidden by a removal, in the middle of its copy and between two runs of it: the
+/// copy is of the version that the plan saw.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_overwritten_while_it_is_copied_goes_on_from_its_version() {
+    let rig = Rig::calm().await;
+    versioning(&rig.world, BucketVersioningStatus::Enabled).await;
+    let image = raw_image(&rig, "disk.img", 60, 1).await;
+    let first = head(&rig.world, "disk.img").await.version_id.expect("a version");
+    let slow = only("GetObject", rule(Fault::Delay { ms: 500, jitter: 0 }, 1.0));
+    let back = rig.world.path("back.img");
+    let options = Options { concurrency: Some(2), ..Options::default() };
+    let plan = rig.plan(&url("disk.img"), &["eu-west-1:", back.to_str().expect("text")], options).await;
+    assert!(plan.findings.iter().any(|found| found.text.contains(&first)), "the plan names what it pins");
+    rig.world.running.sandbox.set_faults(Faults { rules: vec![slow], ..Faults::default() });
+    let client = rig.engine(None).await;
+    let job = start(&client, &plan).await;
+    row_when(&client, job, |row| row.blocks_done.0 > 4).await;
+    let other = raw_image(&rig, "disk.img", 1, 77).await;
+    row_when(&client, job, |row| row.blocks_done.0 > 10).await;
+    client.send(Command::Pause(job)).await.expect("it pauses");
+    assert_eq!(end(&client, job).await.state, JobState::Paused);
+    s3(&rig.world).delete_object().bucket(BUCKET).key("disk.img").send().await.expect("behind a marker");
+    rig.heal();
+    client.send(Command::Resume(job)).await.expect("it goes on");
+    let row = row_when(&client, job, |row| at_rest(row) && row.state != JobState::Paused).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    let made = std::fs::read(&back).expect("the image");
+    assert!(made == image && !made.starts_with(&other), "the file is the version of the plan");
+    let truth: Contents = (0u32..).zip(image.chunks(BLOCK).map(sha256)).collect();
+    assert!(rig.copied(&row, 0).await == truth, "and so is the snapshot");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_an_image_that_is_removed_meanwhile_is_named() {
+    let rig = Rig::calm().await;
+    versioning(&rig.world, BucketVersioningStatus::Enabled).await;
+    raw_image(&rig, "disk.img", 60, 1).await;
+    let first = head(&rig.world, "disk.img").await.version_id.expect("a version");
+    let slow = only("GetObject", rule(Fault::Delay { ms: 500, jitter: 0 }, 1.0));
+    let options = Options { concurrency: Some(2), ..Options::default() };
+    let plan = rig.plan(&url("disk.img"), &["eu-west-1:"], options).await;
+    rig.world.running.sandbox.set_faults(Faults { rules: vec![slow], ..Faults::default() });
+    let client = rig.engine(None).await;
+    let job = start(&client, &plan).await;
+    row_when(&client, job, |row| row.blocks_done.0 > 4).await;
+    raw_image(&rig, "disk.img", 1, 77).await;
+    let gone = s3(&rig.world).delete_object().bucket(BUCKET).key("disk.img").version_id(&first);
+    gone.send().await.expect("removed");
+    let row = row_when(&client, job, at_rest).await;
+    assert_eq!(row.state, JobState::Failed, "{row:?}");
+    let error = row.error.expect("why").to_string();
+    assert!(error.contains(&format!("version {first} of s3://{BUCKET}/disk.img is not there any more")), "{error}");
+    let pending = rig.world.made_by_floe("prod", "eu-west-1").await;
+    let completed =
+        |made: &aws_sdk_ec2::types::Snapshot| made.state() == Some(&aws_sdk_ec2::types::SnapshotState::Completed);
+    assert!(!pending.iter().any(completed), "nothing is completed");
 }

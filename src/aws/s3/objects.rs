@@ -48,11 +48,20 @@ impl S3 {
     /// # Errors
     /// As classified.
     pub async fn head(&self, bucket: &str, key: &str) -> Result<Option<S3Head>> {
+        self.head_version(bucket, key, None).await
+    }
+
+    /// The same of one version, where one is named: needs `s3:GetObjectVersion`.
+    ///
+    /// # Errors
+    /// As [`S3::head`].
+    pub async fn head_version(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<Option<S3Head>> {
         let asked = self.inner.client.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled);
-        let answer = match asked.send().await {
+        let answer = match asked.set_version_id(version.map(str::to_owned)).send().await {
             Ok(answer) => answer,
             Err(error) => {
-                let failed = self.failed("s3:GetObject", &error, format!("could not look at s3://{bucket}/{key}"));
+                let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+                let failed = self.failed(action, &error, format!("could not look at s3://{bucket}/{key}"));
                 return if failed.has_code("NoSuchKey") { Ok(None) } else { Err(failed) };
             }
         };
@@ -73,6 +82,21 @@ impl S3 {
     /// # Errors
     /// As classified; an object that changed is permanent (`PreconditionFailed`), a short body transient.
     pub async fn read(&self, bucket: &str, key: &str, from: u64, length: u64, etag: Option<&str>) -> Result<S3Bytes> {
+        self.read_version((bucket, key), None, from, length, etag).await
+    }
+
+    /// The same of one version of an object, where one is named: needs `s3:GetObjectVersion`.
+    ///
+    /// # Errors
+    /// As [`S3::read`]; a version that is not there any more is permanent (`NoSuchVersion`).
+    pub async fn read_version(
+        &self,
+        (bucket, key): (&str, &str),
+        version: Option<&str>,
+        from: u64,
+        length: u64,
+        etag: Option<&str>,
+    ) -> Result<S3Bytes> {
         let what = || format!("could not read s3://{bucket}/{key}");
         let last = from.saturating_add(length).saturating_sub(1);
         let asked = self
@@ -81,9 +105,11 @@ impl S3 {
             .get_object()
             .bucket(bucket)
             .key(key)
+            .set_version_id(version.map(str::to_owned))
             .range(format!("bytes={from}-{last}"))
             .set_if_match(etag.map(|etag| format!("\"{etag}\"")));
-        let answer = asked.send().await.map_err(|error| self.failed("s3:GetObject", &error, what()))?;
+        let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+        let answer = asked.send().await.map_err(|error| self.failed(action, &error, what()))?;
         let etag = unquoted(answer.e_tag);
         let data = self.body(answer.body, length, &what).await?;
         if data.len() as u64 != length {

@@ -116,7 +116,7 @@ async fn the_engine(world: &World, holder: Option<Holder>) -> Check {
     match tokio::time::timeout(ANSWER, attach::running(world)).await {
         Ok(Ok(Some(attached))) => {
             let status = attached.engine.status().borrow().clone();
-            let up = jiff::Timestamp::now().duration_since(status.engine_started).as_secs_f64();
+            let up = crate::age::of(status.engine_started, jiff::Timestamp::now()).as_secs_f64();
             let said = format!(
                 "{who}, up {}, {} jobs in hand",
                 clock(up),

@@ -92,8 +92,8 @@ async fn kept(session: Session, kind: &SourceKind) -> Result<Arc<dyn Source>> {
         SourceKind::Fsp { bucket, folder, listing, .. } => {
             Arc::new(FspSource::open(session, bucket, folder, *listing).await?)
         }
-        SourceKind::Object { bucket, key, etag, length } => {
-            Arc::new(ObjectSource::new(session, bucket, key, etag, *length))
+        SourceKind::Object { bucket, key, etag, version, length } => {
+            Arc::new(ObjectSource::new(session, (bucket, key), etag, version.as_deref(), *length))
         }
         SourceKind::Snapshot { .. }
         | SourceKind::Delta { .. }

@@ -1,7 +1,9 @@
 //! Reads what a journal gains while somebody else writes it.
 //!
 //! Invariant: every entry comes once, in order. A journal that was folded meanwhile is read anew from its start, and
-//! what was given before is known by its time. A torn last line waits until it is whole.
+//! what was given before is known by the last note of it, which a folding keeps; by its time where there was none. (Times
+//! alone do not tell: a clock that was set back writes later lines of earlier times.) A torn last line waits until it is
+//! whole.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Seek as _, SeekFrom};
@@ -21,13 +23,15 @@ pub struct Follow {
     place: Option<(u64, u64)>,
     /// Given up to this moment, and how many of it.
     given: (Timestamp, usize),
+    /// The last note that was given.
+    last: Option<Entry>,
 }
 
 impl Follow {
     /// Everything that is written from `since` on.
     #[must_use]
     pub const fn since(path: PathBuf, since: Timestamp) -> Self {
-        Self { path, place: None, given: (since, 0) }
+        Self { path, place: None, given: (since, 0), last: None }
     }
 
     /// The entries that it gained since the last call; none while it does not exist.
@@ -47,12 +51,18 @@ impl Follow {
         let mut skip = if known.is_none() { self.given.1 } else { 0 };
         file.seek(SeekFrom::Start(at)).map_err(|e| doing(&e))?;
         let (mut reader, mut line, mut entries) = (BufReader::new(file), Vec::new(), Vec::new());
+        let mut behind = false;
         loop {
             line.clear();
             let count = reader.read_until(b'\n', &mut line).map_err(|e| doing(&e))? as u64;
             let Some((_, entry)) = parse(&line)? else { break };
             at += count;
-            if known.is_none() {
+            if known.is_none() && self.last.as_ref() == Some(&entry) {
+                // It and all before it were given; all that follows was not, whatever its time.
+                (behind, entries) = (true, Vec::new());
+                continue;
+            }
+            if known.is_none() && !behind {
                 if entry.at < self.given.0 {
                     continue;
                 }
@@ -66,6 +76,9 @@ impl Follow {
         self.place = Some((meta.ino(), at));
         for entry in &entries {
             self.given = if entry.at == self.given.0 { (entry.at, self.given.1 + 1) } else { (entry.at, 1) };
+        }
+        if let Some(note) = entries.iter().rfind(|entry| entry.record.is_note()) {
+            self.last = Some(note.clone());
         }
         Ok(entries)
     }
@@ -114,6 +127,30 @@ mod tests {
         journal.append(later, note("d")).unwrap();
         journal.append(later, note("e")).unwrap();
         assert_eq!(texts(follow.fresh().unwrap()), ["d", "e"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_or_ahead_by_a_day_loses_no_line_and_repeats_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.ndjson");
+        let noon: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let day = jiff::SignedDuration::from_hours(24);
+        let mut follow = Follow::since(path.clone(), noon);
+        let mut journal = Journal::create(&path, LIMIT).unwrap();
+        journal.append(noon, note("a")).unwrap();
+        journal.append(noon + day, note("b")).unwrap();
+        assert_eq!(texts(follow.fresh().unwrap()), ["a", "b"]);
+        journal.append(noon - day, note("c")).unwrap();
+        journal.append(noon - day, note("c again")).unwrap();
+        assert_eq!(texts(follow.fresh().unwrap()), ["c", "c again"]);
+        drop(journal);
+        // Each line folds: every reading begins anew, with times that go up and down.
+        for (at, text) in [(noon + day, "d"), (noon - day, "e"), (noon, "f"), (noon + day + day, "g")] {
+            let mut journal = Journal::open(&path, Bytes(1)).unwrap();
+            journal.append(at, note(text)).unwrap();
+            assert_eq!(texts(follow.fresh().unwrap()), [text]);
+            assert!(follow.fresh().unwrap().is_empty(), "{text}: once");
+        }
     }
 
     #[test]

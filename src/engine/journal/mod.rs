@@ -23,7 +23,8 @@ use serde::Deserialize;
 pub use self::follow::Follow;
 pub use self::picture::{DestinationPicture, Picture, SegmentPicture, UploadPicture};
 pub use self::record::{Checked, Credentials, Cut, Entry, Note, Progress, Record, Setting, Step, Topic, Uploading};
-use crate::error::{Error, Result};
+use super::ailing;
+use crate::error::{Class, Error, Result};
 use crate::store::atomic::{self, NewFile};
 use crate::units::Bytes;
 
@@ -183,7 +184,7 @@ impl Journal {
         if self.unsynced {
             self.file.sync_data().map_err(|cause| {
                 self.poisoned = true;
-                Error::io(format!("could not sync the journal {}", self.path.display()), &cause)
+                records(format!("could not sync the journal {}", self.path.display()), &cause)
             })?;
             self.unsynced = false;
             // Lines that nobody will ever find prove nothing: a result without its record is no result.
@@ -206,10 +207,10 @@ impl Journal {
     }
 
     fn write(&mut self, line: &str) -> Result<()> {
-        if let Err(cause) = self.file.write_all(line.as_bytes()) {
+        if let Err(cause) = ailing::write(line).and_then(|()| self.file.write_all(line.as_bytes())) {
             // Half a line must not stay in front of the next one.
             self.poisoned = self.file.set_len(self.len).is_err();
-            return Err(Error::io(format!("could not write the journal {}", self.path.display()), &cause));
+            return Err(records(format!("could not write the journal {}", self.path.display()), &cause));
         }
         self.len += line.len() as u64;
         self.unsynced = true;
@@ -253,6 +254,18 @@ impl Journal {
         }
         Error::failed(format!("the journal {} failed and must be opened again", self.path.display()))
             .todo("`floe jobs resume` goes on from the last line that was saved")
+    }
+}
+
+/// A job's own records cannot be written: another place does not help, this one has to be mended. A full disk is waited
+/// for and keeps its own advice.
+pub(super) fn records(what: impl Into<String>, cause: &std::io::Error) -> Error {
+    let error = Error::io(what, cause);
+    match error.class {
+        Class::Quota => error,
+        _ => error.todo(
+            "make the state directory writable again, then `floe jobs resume` goes on from the last line that was saved",
+        ),
     }
 }
 

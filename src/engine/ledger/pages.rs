@@ -10,6 +10,8 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
+use crate::engine::ailing;
+use crate::engine::journal::records;
 use crate::error::{Error, Result};
 
 /// Bytes of one page. Whole digests (32) and whole sectors (512) fit, so a torn page is still a mixture of
@@ -53,7 +55,7 @@ impl Disk for File {
         self.read_exact_at(into, offset)
     }
     fn write_at(&mut self, from: &[u8], offset: u64) -> std::io::Result<()> {
-        self.write_all_at(from, offset)
+        ailing::write("ledger").and_then(|()| self.write_all_at(from, offset))
     }
     fn sync(&mut self) -> std::io::Result<()> {
         self.sync_data()
@@ -184,7 +186,7 @@ impl<D: Disk> Pages<D> {
         let Slot { number, data, dirty, .. } = &mut self.slots[slot];
         self.disk
             .write_at(&data[..], *number * PAGE as u64)
-            .map_err(|cause| Error::io("could not write the ledger", &cause))?;
+            .map_err(|cause| records("could not write the ledger", &cause))?;
         *dirty = false;
         self.unsynced |= !self.late.contains(number);
         Ok(())

@@ -38,7 +38,7 @@ impl Image<'_> {
     /// The first block that differs; it was replaced meanwhile; or as classified.
     pub(in crate::engine) async fn prove(&self, written: Blocks) -> Result<()> {
         let Root { bucket, prefix } = &self.root;
-        let source = ObjectSource::new(self.session.clone(), bucket, prefix, &self.etag, self.length);
+        let source = ObjectSource::new(self.session.clone(), (bucket, prefix), &self.etag, None, self.length);
         let source: Arc<dyn Source> = Arc::new(source);
         let routes = source.routes(&self.desk.caller);
         routes.iter().for_each(|routes| routes.get.begin());

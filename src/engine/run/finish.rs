@@ -12,9 +12,8 @@ use crate::engine::blocks::lock;
 use crate::engine::crash::{self, Point};
 use crate::engine::journal::{Record, Step};
 use crate::engine::ledger::Linear;
-use crate::engine::proof::Proof;
+use crate::engine::proof::{Proof, source_again};
 use crate::engine::protocol::{DestinationState, Evidence, JobState, Tone};
-use crate::engine::setup;
 use crate::engine::sink::{Opened, dies_at};
 use crate::engine::transfer::{Halt, beating, halt_of};
 use crate::error::{Error, Kind, Result};
@@ -105,7 +104,10 @@ impl Run {
         if !self.job.source.is_mutable() || self.spec.plan.operation.options.allow_changed {
             return Ok(());
         }
-        setup::compare_source(&self.job.source, &self.job.keeper, self.living().first().copied()).await
+        match self.living().first() {
+            Some(dest) => source_again(&self.desk(*dest), &self.job.source).await,
+            None => Ok(()),
+        }
     }
 
     /// Journals what failed; the keeper stops counting it.

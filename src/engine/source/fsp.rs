@@ -2,7 +2,7 @@
 //! out of them.
 //!
 //! Invariants: a segment counts only when its blocks together have the SHA-256 of its name; at most [`OPEN`] of them are
-//! unpacked at a time (the job keeps memory for so many); lanes that need the same one wait for one read of it.
+//! unpacked at a time (the job keeps memory for so many, and for the names of all); lanes that need the same one wait for one read of it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use crate::ids::BlockIndex;
 use crate::inventory::archives::{Fsp, FspSegment};
 use crate::units::{BLOCK_BYTES, Bytes, Digest};
 
-use crate::plan::choices::FSP_OPEN as OPEN;
+use crate::plan::choices::{FSP_OPEN as OPEN, fsp_keeps};
 
 type Unpacked = Arc<OnceCell<Arc<Vec<u8>>>>;
 
@@ -31,7 +31,6 @@ pub(in crate::engine) struct FspSource {
     session: Session,
     bucket: String,
     folder: String,
-    pinned: Digest,
     found: Fsp,
     open: Mutex<VecDeque<(usize, Unpacked)>>,
 }
@@ -46,7 +45,7 @@ impl FspSource {
     pub(in crate::engine) async fn open(session: Session, bucket: &str, folder: &str, pinned: Digest) -> Result<Self> {
         let found = same(&session, bucket, folder, pinned).await?;
         let (bucket, folder) = (bucket.to_owned(), folder.to_owned());
-        Ok(Self { session, bucket, folder, pinned, found, open: Mutex::default() })
+        Ok(Self { session, bucket, folder, found, open: Mutex::default() })
     }
 
     /// The segment that holds a block.
@@ -99,9 +98,13 @@ const DAMAGED: &str = "if it stays so, this segment is damaged: use another copy
 async fn same(session: &Session, bucket: &str, folder: &str, pinned: Digest) -> Result<Fsp> {
     match Fsp::open(session.s3(), bucket, folder).await? {
         Some(found) if found.digest() == pinned => Ok(found),
-        _ => Err(Error::failed(format!("s3://{bucket}/{folder} changed since the plan was made"))
-            .todo("make a new plan of it as it is now")),
+        _ => Err(changed(bucket, folder)),
     }
+}
+
+fn changed(bucket: &str, folder: &str) -> Error {
+    Error::failed(format!("s3://{bucket}/{folder} changed since the plan was made"))
+        .todo("make a new plan of it as it is now")
 }
 
 #[async_trait]
@@ -135,11 +138,13 @@ impl Source for FspSource {
     }
 
     fn keeps(&self) -> Bytes {
-        Bytes(self.found.largest().0 * OPEN as u64)
+        fsp_keeps(self.found.largest(), self.found.segments.len() as u64)
     }
 
     async fn unchanged(&self) -> Result<()> {
-        same(&self.session, &self.bucket, &self.folder, self.pinned).await.map(|_| ())
+        // Added up while it is listed: a second list of all names would have no place in the budget.
+        let now = Fsp::sum_of(self.session.s3(), &self.bucket, &self.folder).await?;
+        if now == self.found.sum() { Ok(()) } else { Err(changed(&self.bucket, &self.folder)) }
     }
 
     fn is_mutable(&self) -> bool {

@@ -1,7 +1,8 @@
 //! A raw image in S3 as a source: every block is a ranged read of that very object.
 //!
-//! Invariant: each read asks for the ETag that the plan pinned, so no two blocks are of two objects. S3 says nothing of
-//! holes: every index is listed. The last block is padded with zeros.
+//! Invariant: each read asks for the ETag that the plan pinned, so no two blocks are of two objects; where the bucket keeps
+//! versions it asks for that version, so that the key may be written to meanwhile. S3 says nothing of holes: every index is
+//! listed. The last block is padded with zeros.
 
 use std::sync::Arc;
 
@@ -23,13 +24,29 @@ pub(in crate::engine) struct ObjectSource {
     bucket: String,
     key: String,
     etag: String,
+    version: Option<String>,
     length: Bytes,
 }
 
 impl ObjectSource {
-    pub(in crate::engine) fn new(session: Session, bucket: &str, key: &str, etag: &str, length: Bytes) -> Self {
+    /// The object of a bucket and a key that has this ETag: that version of it, or without one what is there now.
+    pub(in crate::engine) fn new(
+        session: Session,
+        (bucket, key): (&str, &str),
+        etag: &str,
+        version: Option<&str>,
+        length: Bytes,
+    ) -> Self {
         let (bucket, key, etag) = (bucket.to_owned(), key.to_owned(), etag.to_owned());
-        Self { session, bucket, key, etag, length }
+        Self { session, bucket, key, etag, version: version.map(str::to_owned), length }
+    }
+
+    fn gone(&self) -> Error {
+        let what = match &self.version {
+            Some(version) => format!("version {version} of s3://{}/{}", self.bucket, self.key),
+            None => format!("s3://{}/{}", self.bucket, self.key),
+        };
+        Error::failed(format!("{what} is not there any more")).todo("make a new plan of what is there now")
     }
 }
 
@@ -48,8 +65,12 @@ impl Source for ObjectSource {
     async fn read(&self, entry: &Entry, pool: &Pool, into: &mut Room) -> Result<Digest> {
         let from = entry.index.offset();
         let length = BLOCK_BYTES.min(self.length.0.saturating_sub(from));
-        let read = self.session.s3().read(&self.bucket, &self.key, from, length, Some(&self.etag)).await;
-        let read = read.map_err(|error| error.at_block(entry.index))?;
+        let (place, version) = ((&*self.bucket, &*self.key), self.version.as_deref());
+        let read = self.session.s3().read_version(place, version, from, length, Some(&self.etag)).await;
+        let read = read.map_err(|error| match error.has_code("NoSuchVersion") {
+            true => Error { aws: error.aws, ..self.gone() }.at_block(entry.index),
+            false => error.at_block(entry.index),
+        })?;
         pool.provide(into);
         into.clear();
         into.extend_from_slice(&read.data);
@@ -59,12 +80,12 @@ impl Source for ObjectSource {
 
     async fn unchanged(&self) -> Result<()> {
         let what = || format!("s3://{}/{}", self.bucket, self.key);
-        match self.session.s3().head(&self.bucket, &self.key).await? {
+        match self.session.s3().head_version(&self.bucket, &self.key, self.version.as_deref()).await? {
             Some(head) if head.etag == self.etag => Ok(()),
             Some(_) => {
                 Err(Error::failed(format!("{} was replaced since the plan was made", what())).todo("make a new plan"))
             }
-            None => Err(Error::failed(format!("{} is not there any more", what()))),
+            None => Err(self.gone()),
         }
     }
 

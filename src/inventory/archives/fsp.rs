@@ -2,7 +2,8 @@
 //!
 //! Invariants: only names of exactly this folder count, each understood or refused by name (that tool leaves out what it
 //! does not understand, and completes the snapshot); what no segment covers is told by range, because a hole and a lost
-//! segment look alike. It holds 44 bytes for each segment of up to 32 MiB: their names are not in order of their blocks.
+//! segment look alike. It holds 44 bytes for each segment of up to 32 MiB, because their names are not in order of their blocks: the plan counts
+//! them (`plan::choices::fsp_keeps`).
 
 use super::gaps::Missing;
 use super::{last_folder, patiently};
@@ -37,22 +38,10 @@ impl Fsp {
     /// Something in it is no segment, or two of them overlap; or as classified.
     pub async fn open(s3: &S3, bucket: &str, folder: &str) -> Result<Option<Self>> {
         let Ok(root) = last_folder(folder).parse::<FspRoot>() else { return Ok(None) };
-        let (mut segments, mut token) = (Vec::new(), None::<String>);
-        loop {
-            let page = patiently(|| s3.list(bucket, folder, false, None, token.as_deref())).await?;
-            for object in page.objects {
-                let name = object.key.strip_prefix(folder).unwrap_or(&object.key);
-                let name: FspName = name.parse().map_err(|why| unknown(bucket, &object.key, &why))?;
-                let bytes =
-                    u32::try_from(object.bytes.0).map_err(|_| unknown(bucket, &object.key, &"it is too long"))?;
-                segments.push(FspSegment { name, bytes });
-            }
-            token = page.next;
-            if token.is_none() {
-                break;
-            }
-        }
-        segments.sort_by_key(|segment| segment.name.range.start);
+        let mut segments = Vec::new();
+        each(s3, bucket, folder, |segment| segments.push(segment)).await?;
+        segments.shrink_to_fit();
+        segments.sort_unstable_by_key(|segment| segment.name.range.start);
         let found = Self { root, segments };
         found.check()?;
         Ok((!found.segments.is_empty()).then_some(found))
@@ -110,12 +99,70 @@ impl Fsp {
         digest
     }
 
+    /// The sum of what is in that folder now; nothing of it is kept.
+    ///
+    /// # Errors
+    /// Something in it is no segment; or as classified.
+    pub async fn sum_of(s3: &S3, bucket: &str, folder: &str) -> Result<FspSum> {
+        let mut sum = FspSum::default();
+        each(s3, bucket, folder, |segment| sum.add(&segment)).await?;
+        Ok(sum)
+    }
+
+    /// The same of what was found.
+    #[must_use]
+    pub fn sum(&self) -> FspSum {
+        let mut sum = FspSum::default();
+        self.segments.iter().for_each(|segment| sum.add(segment));
+        sum
+    }
+
     /// The longest segment, packed and unpacked together.
     #[must_use]
     pub fn largest(&self) -> Bytes {
         let whole =
             |segment: &FspSegment| u64::from(segment.bytes) + Blocks(u64::from(segment.name.range.len())).bytes().0;
         Bytes(self.segments.iter().map(whole).max().unwrap_or_default())
+    }
+}
+
+/// What a folder holds, in whatever order it is told: how many segments, and the sum of the digests of their names and
+/// lengths. Two of them are compared within one run and never kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FspSum {
+    segments: u64,
+    sum: [u128; 2],
+}
+
+impl FspSum {
+    fn add(&mut self, segment: &FspSegment) {
+        let mut text = Vec::with_capacity(44);
+        text.extend_from_slice(&segment.name.range.start.to_le_bytes());
+        text.extend_from_slice(&segment.name.range.end.to_le_bytes());
+        text.extend_from_slice(&segment.name.digest.0);
+        text.extend_from_slice(&segment.bytes.to_le_bytes());
+        self.segments += 1;
+        for (sum, half) in self.sum.iter_mut().zip(Digest::of(&text).0.as_chunks().0) {
+            *sum = sum.wrapping_add(u128::from_le_bytes(*half));
+        }
+    }
+}
+
+/// Tells of every segment of a folder, page by page.
+async fn each(s3: &S3, bucket: &str, folder: &str, mut take: impl FnMut(FspSegment)) -> Result<()> {
+    let mut token = None::<String>;
+    loop {
+        let page = patiently(|| s3.list(bucket, folder, false, None, token.as_deref())).await?;
+        for object in page.objects {
+            let name = object.key.strip_prefix(folder).unwrap_or(&object.key);
+            let name: FspName = name.parse().map_err(|why| unknown(bucket, &object.key, &why))?;
+            let bytes = u32::try_from(object.bytes.0).map_err(|_| unknown(bucket, &object.key, &"it is too long"))?;
+            take(FspSegment { name, bytes });
+        }
+        token = page.next;
+        if token.is_none() {
+            return Ok(());
+        }
     }
 }
 
@@ -145,5 +192,17 @@ mod tests {
         assert!(fsp(&[(0, 64), (63, 70)]).check().is_err());
         assert!(fsp(&[(2000, 2049)]).check().is_err());
         assert_ne!(whole.digest(), holes.digest());
+    }
+
+    #[test]
+    fn the_sum_of_a_folder_does_not_depend_on_the_order_in_which_it_is_told() {
+        let (one, other) = (fsp(&[(0, 64), (128, 192), (192, 200)]), fsp(&[(192, 200), (0, 64), (128, 192)]));
+        assert_eq!(one.sum(), other.sum());
+        assert_ne!(one.sum(), fsp(&[(0, 64), (128, 192)]).sum(), "one less");
+        assert_ne!(one.sum(), fsp(&[(0, 64), (128, 192), (192, 201)]).sum(), "another range");
+        let mut longer = one.clone();
+        longer.segments[1].bytes += 1;
+        assert_ne!(one.sum(), longer.sum(), "another length");
+        assert_eq!(size_of::<FspSegment>(), 44, "what the plan counts for each");
     }
 }

@@ -52,7 +52,7 @@ async fn list(session: &Session, memory: &Memory, kind: Kind, anew: bool) -> Tol
         let (memory, of) = (memory.clone(), Arc::clone(origin));
         let known = spawn_blocking(move || memory.load(&of, kind)).await.ok().flatten();
         if let Some((value, at)) = known
-            && Timestamp::now().duration_since(at) < super::FRESH
+            && crate::age::is_within(at, Timestamp::now(), super::FRESH)
         {
             return Told::Known { value, at };
         }

@@ -83,7 +83,7 @@ impl<T> Told<T> {
     }
     /// Whether it counts still.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        matches!(self, Self::Known { at, .. } if now.duration_since(*at) < FRESH)
+        matches!(self, Self::Known { at, .. } if crate::age::is_within(*at, now, FRESH))
     }
 }
 

@@ -128,7 +128,7 @@ async fn one(
     options: &Options,
     findings: &mut Vec<Finding>,
 ) -> Result<DestinationKind> {
-    let SourceKind::Object { bucket: from_bucket, key: from_key, etag, length } = &source.kind else {
+    let SourceKind::Object { bucket: from_bucket, key: from_key, etag, length, .. } = &source.kind else {
         return Err(Error::failed("the source is no object"));
     };
     let rules = Rules::of(options);
@@ -233,7 +233,14 @@ pub(super) async fn object(
         profile: session.profile().cloned(),
         region: Some(session.region().clone()),
         account: Some(session.account().clone()),
-        kind: SourceKind::Object { bucket: bucket.clone(), key: key.clone(), etag: head.etag, length: head.bytes },
+        // What S3 copies by itself names its version where the copy is planned.
+        kind: SourceKind::Object {
+            bucket: bucket.clone(),
+            key: key.clone(),
+            etag: head.etag,
+            version: None,
+            length: head.bytes,
+        },
         name: Some(last_folder(key).to_owned()),
         tags: options.tags.clone(),
         volume: head.bytes,

@@ -59,7 +59,7 @@ pub enum SourceKind {
         /// Change time, nanoseconds since the epoch.
         ctime_ns: i64,
     },
-    /// A raw image in S3, pinned by its ETag.
+    /// A raw image in S3, pinned by its ETag, and by its version where there is one that may be read.
     Object {
         /// The bucket.
         bucket: String,
@@ -67,6 +67,9 @@ pub enum SourceKind {
         key: String,
         /// Its ETag, sent with every read.
         etag: String,
+        /// Its version, where the bucket keeps versions: what is read, whatever is written to the key meanwhile.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
         /// Its length.
         length: Bytes,
     },
@@ -95,6 +98,9 @@ pub enum SourceKind {
         listing: Digest,
         /// Its longest segment, packed and unpacked together.
         largest: Bytes,
+        /// How many there are: the name of each is kept while they are read. Plans of before do not say.
+        #[serde(default, skip_serializing_if = "none")]
+        segments: u64,
         /// Whether some of the volume is covered by no segment.
         gaps: bool,
     },
@@ -189,4 +195,10 @@ pub struct SourcePlan {
     /// Of an object or an archive: its storage class, where it is not STANDARD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
+}
+
+/// What plans of before do not have is not written for them either: their jobs know their source by its text.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn none(count: &u64) -> bool {
+    *count == 0
 }

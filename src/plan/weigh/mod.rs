@@ -10,7 +10,7 @@ mod s3;
 mod time;
 
 use crate::plan::choices::{
-    COMPRESSOR, FETCHED_ITEM, FRAME, FSP_OPEN, INDEX, LOCAL_ITEM, Load, PUT_CONNECTION, S3_CONNECTION, compressing,
+    COMPRESSOR, FETCHED_ITEM, FRAME, INDEX, LOCAL_ITEM, Load, PUT_CONNECTION, S3_CONNECTION, compressing, fsp_keeps,
     lanes_for,
 };
 use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, Options, SourceKind, Strategy, Verify};
@@ -80,10 +80,10 @@ pub(super) fn kept(item: &ItemPlan, share: Bytes) -> Bytes {
     compressing(archives(item), share) + unpacked(item)
 }
 
-/// Segments of flexible-snapshot-proxy that are unpacked at a time.
+/// Segments of flexible-snapshot-proxy that are unpacked at a time, and the names of all.
 fn unpacked(item: &ItemPlan) -> Bytes {
     match &item.source.kind {
-        SourceKind::Fsp { largest, .. } => Bytes(largest.0 * FSP_OPEN as u64),
+        SourceKind::Fsp { largest, segments, .. } => fsp_keeps(*largest, *segments),
         _ => Bytes::ZERO,
     }
 }

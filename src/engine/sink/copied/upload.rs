@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jiff::Timestamp;
 
 use super::object::{Item, changed, is_gone};
 use super::work::{Way, Work};
@@ -157,7 +156,7 @@ impl Work<'_> {
 
     async fn begin(&self, item: &Item, to: &CopyAs, parts: &Parts) -> Result<Open> {
         let sink = self.sink;
-        self.uploading(&item.key, Uploading::Wanted { since: Timestamp::now().as_second() }).await?;
+        self.uploading(&item.key, Uploading::Wanted { since: sink.to.now().as_second() }).await?;
         let (id, _) = self
             .asked(Way::Copy(Bytes::ZERO), || sink.to.s3().begin_copy(&sink.grant, &sink.root, &item.key, to))
             .await?;

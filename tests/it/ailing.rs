@@ -1,0 +1,204 @@
+//! The state directory refuses in the middle of a job: read-only from one moment on, or full around the completion of a
+//! result. Nothing is called completed that is not, what is said names the cause and what to do, and nothing is made twice.
+//!
+//! The engine is a process of its own whose journals and ledgers refuse from a chosen line on (`src/engine/ailing.rs`).
+
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::Duration;
+
+use floe::sandbox::faults::{Fault, Faults, Rule};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Contents, World, assert_image};
+
+/// 64 blocks, encrypted.
+const BOOT: &str = "snap-0feed000000b00701";
+
+fn delay(ms: u64, api: &str) -> Faults {
+    Faults { rules: vec![Rule::of(Fault::Delay { ms, jitter: 0 }).on(api)], ..Faults::default() }
+}
+
+fn requests(world: &World, api: &str) -> u64 {
+    world.running.sandbox.counters().picture().api(api).requests
+}
+
+/// The switch of the disk, and what it leaves when it was met.
+fn switch(world: &World) -> (PathBuf, PathBuf) {
+    (world.path("disk.switch"), world.path("disk.met"))
+}
+
+/// From the line that holds `word` on, journal and ledger answer so.
+fn refuse(world: &World, errno: Errno, word: &str) {
+    // In one step: half a number must not be read.
+    let (path, half) = (switch(world).0, world.path("disk.half"));
+    std::fs::write(&half, format!("{} {word}", errno.raw_os_error())).expect("a switch");
+    std::fs::rename(half, path).expect("a switch");
+}
+
+fn heal(world: &World) {
+    std::fs::remove_file(switch(world).0).expect("healed");
+    world.running.sandbox.set_faults(Faults::default());
+}
+
+fn copy(world: &World, more: &[&str]) -> Child {
+    let source = format!("us-east-1:{BOOT}");
+    let mut args = vec!["copy", &source, "eu-west-1:", "./copy.img", "--yes", "--foreground", "-o", "json"];
+    args.extend(["--concurrency", "4"]);
+    args.extend(more);
+    world.floe(&args).env("FLOE_AILING_DISK", switch(world).0).spawn().expect("floe runs")
+}
+
+/// Its exit code, its last line as JSON, and what it said.
+async fn ended(child: Child) -> (Option<i32>, serde_json::Value, String) {
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().expect("it ends")).await.expect("waited");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let json = serde_json::from_str(stdout.lines().last().unwrap_or_default()).unwrap_or_default();
+    (output.status.code(), json, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Looks again and again until it is so; the number only ends a test that hangs.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let mut looks = 0;
+    while !is_so() {
+        looks += 1;
+        assert!(looks < 12_000, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn met(world: &World, child: &mut Child) {
+    let seen = switch(world).1;
+    until("the disk refuses", || seen.exists() || child.try_wait().expect("looked at").is_some()).await;
+    assert!(seen.exists(), "it ended before its disk refused anything");
+}
+
+/// Both results are whole, and there is one of each; asked of AWS by the reader that is not floe's.
+async fn assert_whole(world: &World, truth: &Contents, what: &str) {
+    let made = world.made_by_floe("prod", "eu-west-1").await;
+    assert_eq!(made.len(), 1, "{what}: no second snapshot");
+    assert_eq!(made[0].state(), Some(&aws_sdk_ec2::types::SnapshotState::Completed), "{what}");
+    let id = made[0].snapshot_id().expect("an id");
+    assert!(world.contents("prod", "eu-west-1", id).await == *truth, "{what}: the snapshot");
+    assert_image(&world.path("copy.img"), 1, truth);
+}
+
+/// Nothing that this process said is done which is not: neither the job, nor a destination that has no record of it.
+fn assert_not_called_done(json: &serde_json::Value, what: &str) {
+    assert_ne!(json["state"], "done", "{what}: {json}");
+    for to in json["destinations"].as_array().into_iter().flatten() {
+        assert_ne!(to["state"], "completed", "{what}: {json}");
+    }
+}
+
+async fn truth() -> Contents {
+    World::calm().await.contents("prod", "us-east-1", BOOT).await
+}
+
+async fn resumed(world: &World, truth: &Contents, what: &str) {
+    let (code, json, stderr) = world.json(&["jobs", "resume", "1", "--foreground", "-o", "json"]).await;
+    assert_eq!((code, json["state"].as_str()), (0, Some("done")), "{what}: {stderr}");
+    assert_whole(world, truth, what).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_directory_that_becomes_read_only_ends_its_job_with_a_sentence() {
+    let truth = truth().await;
+    for errno in [Errno::ROFS, Errno::ACCESS] {
+        let what = format!("{errno}");
+        let world = World::with(delay(60, "GetSnapshotBlock")).await;
+        let mut child = copy(&world, &[]);
+        until("it moves", || requests(&world, "GetSnapshotBlock") >= 12).await;
+        refuse(&world, errno, "");
+        met(&world, &mut child).await;
+        let (code, json, stderr) = ended(child).await;
+        assert_eq!(code, Some(1), "{what}: {stderr}");
+        assert_not_called_done(&json, &what);
+        let why = std::io::Error::from(errno).to_string();
+        for word in [why.as_str(), "state directory writable", "floe jobs resume"] {
+            assert!(stderr.contains(word), "{what}: \"{word}\" in {stderr}");
+        }
+        assert!(!world.path("copy.img").exists(), "{what}: nothing has the name of the result");
+        let made = world.made_by_floe("prod", "eu-west-1").await;
+        assert!(made.iter().all(|made| made.state() == Some(&aws_sdk_ec2::types::SnapshotState::Pending)), "{what}");
+        let got = requests(&world, "GetSnapshotBlock");
+        heal(&world);
+        resumed(&world, &truth, &what).await;
+        let again = requests(&world, "GetSnapshotBlock") - got;
+        assert!(again <= 2 * truth.len() as u64, "{what}: {again} reads, some of them the reader's");
+    }
+}
+
+/// Where the disk is full: before CompleteSnapshot is sent, while it is on its way, when it was answered, when its result
+/// was checked.
+const MOMENTS: [(&str, Option<&str>); 5] = [
+    ("the job says that it completes", Some("\"to\":\"completing\"")),
+    ("before it is sent", Some("\"completing\":{")),
+    ("on its way", None),
+    ("answered", Some("\"checking\"")),
+    ("checked", Some("\"completed\":{")),
+];
+
+/// A copy whose disk is full from this moment on; it is still running.
+async fn full_at(word: Option<&str>, more: &[&str]) -> (World, Child) {
+    let world = World::with(delay(1_500, "CompleteSnapshot")).await;
+    if let Some(word) = word {
+        refuse(&world, Errno::NOSPC, word);
+    }
+    let mut child = copy(&world, more);
+    if word.is_none() {
+        until("it completes", || requests(&world, "CompleteSnapshot") > 0).await;
+        refuse(&world, Errno::NOSPC, "");
+    }
+    met(&world, &mut child).await;
+    (world, child)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_while_a_snapshot_is_completed_is_waited_for() {
+    let truth = truth().await;
+    for (what, word) in MOMENTS {
+        let (world, mut child) = full_at(word, &[]).await;
+        assert!(child.try_wait().expect("looked at").is_none(), "{what}: it waits for room");
+        heal(&world);
+        let (code, json, stderr) = ended(child).await;
+        assert_eq!((code, json["state"].as_str()), (Some(0), Some("done")), "{what}: {stderr}");
+        assert!(stderr.contains("No space left on device"), "{what}: {stderr}");
+        assert_whole(&world, &truth, what).await;
+        assert_eq!(requests(&world, "StartSnapshot"), 1, "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_saved_on_a_full_disk_is_not_called_done_and_found_again() {
+    let truth = truth().await;
+    for (what, word) in MOMENTS {
+        let (world, child) = full_at(word, &["--wait-timeout", "1s"]).await;
+        let (code, json, stderr) = ended(child).await;
+        assert_eq!(code, Some(4), "{what}: stopped, resumable: {stderr}");
+        assert_eq!(json["state"], "paused", "{what}: {json}");
+        assert_ne!(json["destinations"][0]["state"], "completed", "{what}: {json}");
+        for word in ["No space left on device", "free some space"] {
+            assert!(stderr.contains(word), "{what}: \"{word}\" in {stderr}");
+        }
+        heal(&world);
+        resumed(&world, &truth, what).await;
+        assert_eq!(requests(&world, "StartSnapshot"), 1, "{what}");
+    }
+}
+
+/// Killed while the disk is full: the last line on it is what a resume has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_on_a_full_disk_makes_no_second_snapshot() {
+    let truth = truth().await;
+    for (what, word) in MOMENTS {
+        let (world, child) = full_at(word, &[]).await;
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+        let _ = kill_process(pid, Signal::KILL);
+        assert_eq!(ended(child).await.0, None, "{what}: killed");
+        heal(&world);
+        resumed(&world, &truth, what).await;
+        assert_eq!(requests(&world, "StartSnapshot"), 1, "{what}");
+    }
+}
