@@ -23,6 +23,7 @@ pub mod window;
 
 mod blocks;
 mod call;
+mod coming;
 mod crash;
 pub mod daemon;
 mod direct;

@@ -5,6 +5,7 @@ mod address;
 mod archive_chains;
 mod archives;
 #[cfg(feature = "tui")]
+mod asked;
 mod asks;
 mod asleep;
 mod aws;
@@ -29,6 +30,7 @@ mod hunted;
 mod images;
 mod inspect;
 mod inventory;
+mod live_prices;
 mod lying;
 mod matrix;
 mod narrow;

@@ -142,6 +142,10 @@ impl Source for FspSource {
         same(&self.session, &self.bucket, &self.folder, self.pinned).await.map(|_| ())
     }
 
+    fn is_listed_remotely(&self) -> bool {
+        false
+    }
+
     fn is_mutable(&self) -> bool {
         false
     }
