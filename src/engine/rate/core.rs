@@ -28,6 +28,8 @@ const LEAST: f64 = 1.0;
 /// Below so many answers in the two seconds that are kept, one more or less is a percent or more: where it meets the
 /// limit, the limit is believed rather than the count.
 const FEW: f64 = 100.0;
+/// The deepest cut there for a small part of throttles: just under comes on top of it.
+const SHALLOW: f64 = 0.93;
 /// A limit that was met is felt for again after so many requests, not every second: at ten a second, a throttle for each
 /// percent would be one of forty answers.
 const FEEL_AFTER: f64 = 50.0;
@@ -190,9 +192,12 @@ impl Core {
         let grazed = throttles / all < GRAZE && rate > 0.8 * self.limit;
         let known = if self.busy_for(now) < KNOWN { rate.max(self.limit * 0.5) } else { rate };
         // Of few answers, one lies on the edge of what is kept.
-        let edge = 1.0 / self.busy_for(now).as_secs_f64().max(0.25);
+        let edge = 2.0 / self.busy_for(now).as_secs_f64().max(0.25);
         let few = all < FEW && throttles <= (all * 0.1).max(1.0) && rate + edge > 0.85 * self.limit;
         self.met = (grazed || few).then_some(self.limit);
+        // Two that came close together are throttled by a small bucket whatever the rate: no deep cut for a part of few.
+        let some = all < FEW && rate > 0.0 && throttles < 0.34 * all.max(3.0);
+        let known = if some { known.max(self.limit * SHALLOW) } else { known };
         let to = match (grazed, few) {
             (true, _) => self.limit * 0.99,
             (false, true) => self.limit * UNDER,
