@@ -225,8 +225,11 @@ fn cost(plan: &Plan) -> Vec<String> {
     )];
     lines.extend(merged(plan).into_iter().map(|part| {
         let month = if part.monthly { " a month" } else { "" };
-        format!("           {:<34} {:>16} {:<10} {}{month}", part.name, quantity(part.quantity), part.unit, part.usd)
+        let most = if part.counted == Sure::AtMost { "≤ " } else { "" };
+        let count = format!("{most}{}", quantity(part.quantity));
+        format!("           {:<34} {count:>16} {:<10} {}{month}", part.name, part.unit, part.usd)
     }));
+    lines.extend(cost.assumed().into_iter().map(|line| format!("           {line}")));
     lines
 }
 
@@ -239,6 +242,7 @@ fn merged(plan: &Plan) -> Vec<crate::plan::CostPart> {
                 known.quantity += part.quantity;
                 known.usd.value += part.usd.value;
                 known.usd.sure = known.usd.sure.and(part.usd.sure);
+                known.counted = known.counted.and(part.counted);
             }
             None => all.push(part.clone()),
         }
@@ -328,7 +332,10 @@ struct CostPart<'a> {
     unit: &'a str,
     usd: Option<f64>,
     label: Sure,
+    quantity_label: Sure,
     monthly: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assumes: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -394,7 +401,9 @@ fn document(plan: &Plan) -> Document<'_> {
                     unit: &part.unit,
                     usd: usd(part.usd),
                     label: part.usd.sure,
+                    quantity_label: part.counted,
                     monthly: part.monthly,
+                    assumes: part.assumes.as_deref(),
                 })
                 .collect(),
             prices_as_of: &plan.cost.prices_as_of,

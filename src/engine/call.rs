@@ -223,7 +223,7 @@ impl Caller {
     /// Tries of one item at one end.
     pub(super) fn tries<'a>(&'a self, route: &'a Route, log: &'a LaneLog, segment: u32) -> Tries<'a> {
         let (attempts, frozen) = (Attempts::default(), AtomicU64::new(0));
-        Tries { caller: self, route: Some(route), log, segment, attempts, within: None, frozen }
+        Tries { caller: self, route: Some(route), log, segment, attempts, within: None, paid: None, frozen }
     }
 
     /// Tries of a request that belongs to no lane.
@@ -234,7 +234,7 @@ impl Caller {
     /// Tries of a control call (start, describe, delete): no limiter, a fixed deadline.
     pub(super) fn control(&self) -> Tries<'_> {
         let (log, attempts, frozen) = (&self.log, Attempts::default(), AtomicU64::new(0));
-        Tries { caller: self, route: None, log, segment: NO_SEGMENT, attempts, within: None, frozen }
+        Tries { caller: self, route: None, log, segment: NO_SEGMENT, attempts, within: None, paid: None, frozen }
     }
 }
 
@@ -248,6 +248,8 @@ pub(super) struct Tries<'a> {
     attempts: Attempts,
     /// The deadline of each, where what is asked for says how long it takes.
     within: Option<Duration>,
+    /// What each is paid for as, where it has no route that says so.
+    paid: Option<Api>,
     /// Milliseconds in which this process did not run at all: in them nothing was tried, and nothing failed.
     frozen: AtomicU64,
 }
@@ -265,6 +267,12 @@ impl Tries<'_> {
         self
     }
 
+    /// Each attempt is paid for like that: what S3 does alone has no limiter, and a price all the same.
+    pub(super) fn paid_as(mut self, api: Api) -> Self {
+        self.paid = Some(api);
+        self
+    }
+
     /// One attempt: `Ok(None)` after a failure that is to be tried again now (its wait is over).
     pub(super) async fn attempt<T>(&mut self, request: impl Future<Output = Result<T>>) -> Result<Option<T>> {
         match self.send(request).await {
@@ -277,6 +285,9 @@ impl Tries<'_> {
     pub(super) async fn send<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(route) = self.route else {
             let (deadline, began) = (self.within.unwrap_or(CONTROL_DEADLINE), Instant::now());
+            if let Some(api) = self.paid {
+                self.log.asked(api);
+            }
             let outcome = tokio::time::timeout(deadline, request).await;
             self.thaw(began.elapsed(), deadline);
             return match outcome {

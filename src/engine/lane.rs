@@ -45,16 +45,17 @@ impl Puts {
 pub(super) async fn lane(job: Arc<Job>, board: Arc<Board>, routes: Option<Routes>, log: LaneLog) {
     let stop = job.stopping();
     let puts = Puts::of(&job);
+    let _comes = job.coming.comes();
     loop {
         let turn = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            turn = turn(&job) => turn,
+            turn = job.coming.away(turn(&job)) => turn,
         };
         let item = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            item = board.queue.recv() => item,
+            item = job.coming.away(board.queue.recv()) => item,
         };
         let Ok(item) = item else { return };
         if item.page.is_refused() {
@@ -63,7 +64,7 @@ pub(super) async fn lane(job: Arc<Job>, board: Arc<Board>, routes: Option<Routes
         let slot = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            slot = job.hub.gate.acquire() => slot,
+            slot = job.coming.away(job.hub.gate.acquire()) => slot,
         };
         // The page may have been refused while this lane stood at the gate.
         if !item.page.is_refused() {
@@ -94,6 +95,7 @@ async fn move_item(
 ) {
     let began = Instant::now();
     let todo = item.todo.and(job.alive()).without(board.stalled());
+    let todo = without_held(job, board, item.entry.index, todo).await;
     if todo.is_empty() {
         return;
     }
@@ -108,7 +110,7 @@ async fn move_item(
     let memory = tokio::select! {
         biased;
         () = stop.cancelled() => return,
-        memory = memory(job, item.entry.index) => match memory {
+        memory = job.coming.away(memory(job, item.entry.index)) => match memory {
             Ok(memory) => memory,
             Err(denied) => return job.halt(Halt::Wait(Error { class: Class::Quota, ..Error::from(denied) })),
         },
@@ -117,7 +119,7 @@ async fn move_item(
     // What lies on this machine is read again rather than held until the answer comes.
     let again = routes.is_none() && todo.is_one() && job.in_order.is_none();
     let mut room = match &memory {
-        _ if again => Room::at(place(job).await),
+        _ if again => Room::at(job.coming.away(place(job)).await),
         Memory::Whole(permit) if job.in_order.is_some() => Room::at(Place::default().with(Arc::clone(permit))),
         Memory::Whole(_) => Room::default(),
         Memory::Passing { .. } => Room::passing(job.hands.as_ref()),
@@ -147,6 +149,32 @@ async fn move_item(
             return job.halt(Halt::Fail(error));
         }
     }
+}
+
+/// Leaves out who has this block already: the canary brought it, or its page was listed a second time. What gathers tells
+/// the keeper only when all of a piece is there, so its first block comes by again and would be read, and paid for, twice.
+async fn without_held(job: &Job, board: &Board, index: BlockIndex, todo: Todo) -> Todo {
+    let mut left = todo;
+    if job.in_order.is_none() {
+        return left;
+    }
+    for dest in (0..job.sinks.len()).filter(|dest| todo.has(*dest) && job.sinks[*dest].gathers()) {
+        let sink = &job.sinks[dest];
+        match sink.holds(index) {
+            Ok(false) => {}
+            Ok(true) => {
+                left = left.without(Todo::default().with(dest));
+                if let Err(error) = sink.settle().await {
+                    destination_trouble(job, board, dest, error);
+                }
+            }
+            Err(error) => {
+                left = left.without(Todo::default().with(dest));
+                destination_trouble(job, board, dest, error);
+            }
+        }
+    }
+    left
 }
 
 /// What an item holds of the budget on its way.

@@ -96,10 +96,11 @@ async fn list(
     if again && routes.is_some() {
         job.hub.relisted();
     }
+    let _comes = job.coming.comes();
     loop {
         let room = Bytes(u64::from(page_size) * LISTED_ENTRY.0);
-        let permit =
-            job.budget.acquire_page(room).await.map_err(|denied| Error { class: Class::Quota, ..denied.into() })?;
+        let permit = job.coming.away(job.budget.acquire_page(room)).await;
+        let permit = permit.map_err(|denied| Error { class: Class::Quota, ..denied.into() })?;
         let listed = Instant::now();
         let Page { mut entries, through, .. } = listing.next(page_size).await?;
         let through = match segment {
@@ -114,7 +115,7 @@ async fn list(
         if segment.is_some() {
             job.sinks.iter().for_each(|sink| sink.listed(through));
         }
-        hand_on(board, BlockRange::new(from, through), listed, needed, segment, permit, stop).await;
+        hand_on((job, board), BlockRange::new(from, through), listed, needed, segment, permit, stop).await;
         let came_on = through > from;
         from = through;
         if from >= end {
@@ -132,7 +133,7 @@ async fn list(
 
 /// Hands a page on, giving back the memory of what was taken.
 async fn hand_on(
-    board: &Arc<Board>,
+    (job, board): (&Job, &Arc<Board>),
     range: BlockRange,
     listed: Instant,
     needed: Vec<(super::source::Entry, super::keeper::Todo)>,
@@ -154,7 +155,7 @@ async fn hand_on(
         let item = Item { entry, todo, segment, page: Arc::clone(&ticket) };
         // An item that cannot be handed on any more comes back by being dropped.
         tokio::select! {
-            sent = board.items.send(item) => drop(sent),
+            sent = job.coming.away(board.items.send(item)) => drop(sent),
             () = stop.cancelled() => {}
         }
     }

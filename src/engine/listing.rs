@@ -24,6 +24,7 @@ pub(super) struct Listing<'a> {
 impl<'a> Listing<'a> {
     /// From an index on.
     pub(super) fn new(source: &'a dyn Source, asks: Option<(&'a Caller, &'a Routes)>, from: u32) -> Self {
+        let asks = asks.filter(|_| source.is_listed_remotely());
         Self { source, asks, segment: NO_SEGMENT, walk: Walk::over(source.blocks()), token: None, through: from }
     }
 

@@ -24,6 +24,7 @@ pub mod window;
 mod ailing;
 mod blocks;
 mod call;
+mod coming;
 mod crash;
 pub mod daemon;
 mod direct;

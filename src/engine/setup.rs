@@ -193,6 +193,7 @@ async fn sink(
                 },
                 grant: Arc::new(spec.grant.clone()),
                 level: level_of(options.pace == Pace::CostEfficient, options.pace == Pace::Aggressive),
+                run: spec.plan.choices.run_blocks(),
                 unique: spec.unique.clone(),
                 share: options.memory,
                 places: dir.places(dest),

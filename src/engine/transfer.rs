@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::blocks::{Pool, lock};
 use super::budget::{JobBudget, Weight};
 use super::call::Caller;
+use super::coming::Coming;
 use super::hands::Hands;
 use super::hub::Hub;
 use super::keeper::{Keeper, Todo};
@@ -74,8 +75,10 @@ pub(super) struct Job {
     pub halt: Mutex<Option<Halt>>,
     /// Failures of destinations, to be journaled by the run.
     pub failed: Mutex<Vec<(usize, Error)>>,
-    /// Blocks that lanes are reading now: what gathers blocks waits for them.
+    /// Blocks that lanes are reading now: nobody is asked to let go of blocks meanwhile.
     pub reading: Arc<AtomicUsize>,
+    /// Who may still bring a block: runs of archives are kept open for them.
+    pub coming: Coming,
     /// Where a destination gathers blocks, they get their memory in the order in which they were listed: so those that
     /// are waited for are never behind those that wait.
     pub in_order: Option<tokio::sync::Mutex<()>>,

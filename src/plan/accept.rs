@@ -8,7 +8,7 @@ use crate::grant::{Call, Grant};
 use crate::plan::choices::{Quotas, choose, floor};
 use crate::plan::layout::Layout;
 use crate::plan::machine::Machine;
-use crate::plan::model::{DestinationKind, DestinationPlan, ItemPlan, Level, Pace, Plan, Strategy, Verify};
+use crate::plan::model::{DestinationKind, DestinationPlan, ItemPlan, Level, Pace, Plan, SourceKind, Strategy, Verify};
 use crate::plan::prices::Prices;
 use crate::plan::weigh;
 use crate::plan::{Finding, advice, alternatives};
@@ -171,8 +171,10 @@ impl Plan {
         if self.items.iter().any(|item| weigh::archives(item) > 0) {
             self.choices.for_archives(self.operation.options.pace);
         }
-        if self.items.iter().any(|item| weigh::gathered(item) > 0) {
-            self.choices.for_objects();
+        let in_order =
+            |item: &ItemPlan| weigh::gathered(item) > 0 || matches!(item.source.kind, SourceKind::Archive { .. });
+        if self.items.iter().any(in_order) {
+            self.choices.in_order();
         }
         if self.items.iter().all(ItemPlan::is_copied) {
             self.choices.for_copies(&self.operation.options);

@@ -162,7 +162,7 @@ pub(super) async fn source(
         }
         found => found?,
     };
-    let (mut layers, mut blocks, mut class) = (Vec::new(), Blocks::ZERO, None);
+    let (mut layers, mut blocks, mut class, mut bare) = (Vec::new(), Blocks::ZERO, None, None);
     for found in &found {
         let layer = Layer::open(session.s3().clone(), bucket, found.clone()).await?;
         let missing = archives::missing(&layer).await?;
@@ -181,7 +181,14 @@ pub(super) async fn source(
         }
         blocks += found.manifest.blocks.less(missing.blocks);
         class = class.or(missing.kept_in);
-        layers.push(ArchiveLayer { root: found.root.clone(), manifest: found.digest, gaps: missing.ranges });
+        bare = missing.bare.filter(|_| missing.blocks == Blocks::ZERO);
+        layers.push(ArchiveLayer {
+            root: found.root.clone(),
+            manifest: found.digest,
+            gaps: missing.ranges,
+            index: found.manifest.index.bytes,
+            chunks: layer.chunks(),
+        });
     }
     let Some(top) = found.last().map(|found| &found.manifest) else {
         return Err(Error::failed(format!("`{address}` is no archive")));
@@ -201,6 +208,8 @@ pub(super) async fn source(
             layers,
             encrypted: found.iter().any(|found| found.manifest.encryption.encrypted),
             snapshot: top.origin.snapshot.clone(),
+            // What several have together is not known from each of them.
+            bare: bare.filter(|_| found.len() == 1),
         },
         name: top.origin.name.clone(),
         tags: kept,
@@ -246,6 +255,7 @@ fn fsp(
             largest: found.largest(),
             segments: found.segments.len() as u64,
             gaps: !gaps.is_empty(),
+            segments: u32::try_from(found.segments.len()).unwrap_or(u32::MAX),
         },
         name: None,
         tags: Vec::new(),

@@ -28,6 +28,9 @@ pub const FRAME: Bytes = Bytes(FRAME_MAX as u64 + 262_144);
 pub const COMPRESSOR: Bytes = Bytes::mib(3);
 /// What the index of an archive holds while it is written: a part of an upload (S3 takes none below 5 MiB), and a chunk.
 pub const INDEX: Bytes = Bytes::mib(6);
+/// Parts of an index that is longer than one: S3 takes 10,000 of them, none below 5 MiB but the last; the index of 64 TiB
+/// has 6 GiB.
+pub const INDEX_PART: Bytes = Bytes::mib(5);
 /// Segments of flexible-snapshot-proxy that are unpacked at a time: blocks come in order, so lanes read of two at most.
 pub const FSP_OPEN: usize = 2;
 /// What the name of one segment of flexible-snapshot-proxy takes, 44 bytes, and as much again while their list grows.
@@ -155,9 +158,16 @@ impl Choices {
         self.cursors = 1;
     }
 
-    /// What changes where blocks go to objects: one cursor, because a part is sent when all of its blocks are there.
-    pub(super) const fn for_objects(&mut self) {
+    /// What changes where blocks go to objects or come from archives: one cursor, because a part is sent when all of its
+    /// blocks are there, and because an index is kept a chunk at a time, so that each is asked for once.
+    pub(super) const fn in_order(&mut self) {
         self.cursors = 1;
+    }
+
+    /// Blocks of one object of an archive that this run writes: fixed, so that its requests are known before.
+    #[must_use]
+    pub const fn run_blocks(&self) -> u32 {
+        run_blocks(self.lanes_start)
     }
 
     /// What changes where S3 copies by itself: an item is one request, and its pace says how many are on their way.
@@ -203,7 +213,7 @@ pub fn compressing(archives: u64, budget: Bytes) -> Bytes {
     Bytes(archives * u64::from(compressors(budget)) * COMPRESSOR.0)
 }
 
-/// Blocks of an object that is begun while so many lanes are open: a quarter of them, so that others are sent
+/// Blocks of an object where so many lanes are open: a quarter of them, so that others are sent
 /// meanwhile; with few lanes more of them wait for one object, because a request costs as much for one block as for many.
 #[must_use]
 pub const fn run_blocks(lanes: u32) -> u32 {

@@ -10,7 +10,7 @@ use crate::aws::{PART_LEAST, PARTS_MAX};
 use crate::ids::BlockRange;
 use crate::plan::choices::lanes_for;
 use crate::plan::model::Pace;
-use crate::units::{BLOCK_BYTES, Bytes};
+use crate::units::{BLOCK_BYTES, Blocks, Bytes};
 
 /// S3 takes no part below 5 MiB but the last.
 const PIECE_LEAST: u32 = (PART_LEAST.0 / BLOCK_BYTES) as u32;
@@ -23,8 +23,26 @@ const PART_MOST: Bytes = Bytes::gib(5);
 
 /// So many pieces of zeros are worth an object of zeros that S3 copies, instead of sending each.
 pub const ZEROS_WORTH: u32 = 4;
-/// Listings of what is temporary, once the object is there: uploads, objects, and that there are none any more.
-const LOOKS: u64 = 3;
+/// Looks at the key: before anything is begun, before the object is made, and once it is there.
+pub const OBJECT_HEADS: u64 = 3;
+
+/// Pieces of an image that hold no block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Empty {
+    /// As long as the others: S3 may copy them.
+    pub full: u32,
+    /// The last one, where it is shorter.
+    pub short: u32,
+}
+
+/// Requests that an object takes, by what they are paid as. DELETE costs nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Pieces that are sent or copied; uploads and temporary objects that are begun, made and put into their place.
+    pub puts: u64,
+    /// Listings of what is temporary, once the object is there.
+    pub lists: u64,
+}
 
 /// Blocks of a piece that a pace wishes for.
 #[must_use]
@@ -136,16 +154,46 @@ impl Layout {
         at(part)..at(part.saturating_add(1))
     }
 
-    /// Requests of the PUT class that the object takes: each piece once, sent or copied, the upload begun and ended;
-    /// temporary objects are begun, ended and copied as well. An image that is not `dense` may have a piece of zeros
-    /// that S3 copies, and whatever is temporary is looked for at the end: these are the most that it takes then.
+    /// The pieces that hold no block, when these ranges of the volume hold none.
     #[must_use]
-    pub fn requests(&self, dense: bool) -> u64 {
-        let (pieces, parts) = (u64::from(self.pieces()), u64::from(self.parts()));
-        let gathered = if self.is_gathered() { 3 * parts } else { 0 };
-        let zeros = u64::from(!dense && pieces >= u64::from(ZEROS_WORTH));
-        let looks = if zeros > 0 || self.is_gathered() { LOOKS } else { 0 };
-        pieces + 2 + gathered + zeros + looks
+    pub fn empty(&self, bare: &[BlockRange]) -> Empty {
+        let piece = self.piece.max(1);
+        let mut empty = Empty::default();
+        for range in bare {
+            let (first, end) = (range.start.div_ceil(piece), range.end / piece);
+            empty.full += end.saturating_sub(first);
+            // The last piece may end before a whole one would, in its blocks or in its bytes.
+            let last = self.pieces().saturating_sub(1);
+            let in_last = self.blocks_in(last);
+            if self.bytes_in(last) < Blocks(piece.into()).bytes()
+                && range.start <= in_last.start
+                && range.end >= in_last.end
+            {
+                empty.short = 1;
+                empty.full -= u32::from(end > last && first <= last);
+            }
+        }
+        empty
+    }
+
+    /// Requests that the object takes when so many of its pieces are empty: each piece once, sent or copied; the upload
+    /// begun and ended; temporary objects begun, made, and copied into their place.
+    #[must_use]
+    pub fn asks(&self, empty: Empty) -> Asked {
+        let gathered = if self.is_gathered() { 3 * u64::from(self.parts()) } else { 0 };
+        let copied = empty.full >= ZEROS_WORTH;
+        // Uploads are listed, objects, and where there was one to remove, that there are none any more.
+        let looks = if copied { 3 } else { 2 };
+        Asked {
+            puts: u64::from(self.pieces()) + 2 + gathered + u64::from(copied),
+            lists: if empty == Empty::default() && !self.is_gathered() { 0 } else { looks },
+        }
+    }
+
+    /// The most that it takes whatever is empty.
+    #[must_use]
+    pub fn asks_at_most(&self) -> Asked {
+        self.asks(Empty { full: self.pieces(), short: 1 })
     }
 }
 
@@ -181,10 +229,34 @@ mod tests {
 
     #[test]
     fn requests_are_counted_as_they_are_sent() {
-        assert_eq!((of(Bytes::mib(7)).requests(true), of(Bytes::mib(7)).requests(false)), (3, 3));
-        assert_eq!((of(Bytes::gib(1)).requests(true), of(Bytes::gib(1)).requests(false)), (66, 70));
+        let asked = |puts, lists| Asked { puts, lists };
+        let dense = Empty::default();
+        assert_eq!(of(Bytes::mib(7)).asks(dense), asked(3, 0));
+        assert_eq!(of(Bytes::gib(1)).asks(dense), asked(66, 0));
+        let holes = |full, short| of(Bytes::gib(1)).asks(Empty { full, short });
+        assert_eq!((holes(3, 0), holes(0, 1)), (asked(66, 2), asked(66, 2)), "zeros are sent");
+        assert_eq!(holes(4, 0), asked(67, 3), "an object of zeros is copied");
+        assert_eq!(of(Bytes::gib(1)).asks_at_most(), asked(67, 3));
         let gathered = Layout { length: Bytes::mib(100), piece: 10, gathered: 4 };
-        assert_eq!((gathered.pieces(), gathered.parts(), gathered.requests(true)), (20, 5, 20 + 2 + 15 + 3));
+        assert_eq!((gathered.pieces(), gathered.parts()), (20, 5));
+        assert_eq!(gathered.asks(dense), asked(20 + 2 + 15, 2));
+    }
+
+    #[test]
+    fn pieces_without_a_block_are_found() {
+        let layout = Layout { length: Bytes::mib(52), piece: 10, gathered: 1 };
+        assert_eq!((layout.pieces(), layout.bytes_in(10)), (11, Bytes::mib(2)));
+        let empty = |ranges: &[(u32, u32)]| {
+            let ranges: Vec<BlockRange> = ranges.iter().map(|(a, b)| BlockRange::new(*a, *b)).collect();
+            layout.empty(&ranges)
+        };
+        assert_eq!(empty(&[(1, 19), (21, 30)]), Empty { full: 0, short: 0 }, "none has a piece whole");
+        assert_eq!(empty(&[(0, 10), (25, 50)]), Empty { full: 3, short: 0 });
+        assert_eq!(empty(&[(0, 104)]), Empty { full: 10, short: 1 });
+        assert_eq!(empty(&[(100, 104)]), Empty { full: 0, short: 1 });
+        // A tail inside of a block makes the last piece short as well.
+        let tail = Layout { length: Bytes(Bytes::mib(50).0 - 512), ..layout };
+        assert_eq!(tail.empty(&[BlockRange::new(85, 100)]), Empty { full: 0, short: 1 });
     }
 
     proptest! {

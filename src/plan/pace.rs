@@ -1,6 +1,6 @@
 //! What a pace sets, in one table: made of the very functions that the plan and the run call, so that it cannot be stale.
 
-use crate::plan::choices::{Load, choose, pace_lanes, run_blocks};
+use crate::plan::choices::{Load, choose, pace_lanes};
 use crate::plan::layout::piece_wanted;
 use crate::plan::model::{Choices, Options, Pace};
 use crate::plan::parts::{copy_lanes, wishes};
@@ -23,7 +23,7 @@ pub fn table() -> String {
         ("archive: blocks of an object", &|pace| {
             let mut choices = Choices::of_pace(pace);
             choices.for_archives(pace);
-            run_blocks(choices.lanes_start).to_string()
+            choices.run_blocks().to_string()
         }),
         ("raw image: piece of an object", &|pace| Blocks(piece_wanted(pace).into()).bytes().to_string()),
         ("S3 to S3: requests at once", &|pace| format!("{}-{}", copy_lanes(pace).0, copy_lanes(pace).1)),

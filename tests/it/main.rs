@@ -6,6 +6,7 @@ mod ailing;
 mod archive_chains;
 mod archives;
 #[cfg(feature = "tui")]
+mod asked;
 mod asks;
 mod asleep;
 mod aws;
@@ -32,6 +33,7 @@ mod hunted;
 mod images;
 mod inspect;
 mod inventory;
+mod live_prices;
 mod lying;
 mod matrix;
 mod narrow;

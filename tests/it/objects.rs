@@ -168,7 +168,7 @@ async fn its_requests_are_those_that_the_plan_predicted() {
     let rig = Rig::calm().await;
     let client = rig.engine(None).await;
     let image = image(&rig, "dense.img", 85, &[]);
-    for (to, omit, exact) in
+    for (to, omit, dense) in
         [(IMAGE, OmitZeros::Off, true), ("s3://floe-vault-us-east-1/images/2.img", OmitZeros::Holes, false)]
     {
         let plan = rig.plan(&image, &[to], Options { omit_zeros: omit, ..tight() }).await;
@@ -179,7 +179,9 @@ async fn its_requests_are_those_that_the_plan_predicted() {
         #[expect(clippy::cast_precision_loss, reason = "a few requests")]
         let sent = (puts(&rig) - before) as f64;
         assert!(sent <= predicted.quantity, "{sent} sent, {} predicted", predicted.quantity);
-        assert!(!exact || predicted.quantity - sent < 0.5, "{sent} sent, {} predicted", predicted.quantity);
+        // A file's holes are found when it is read: an object of zeros is the most that they may add.
+        assert_eq!(predicted.counted, floe::units::Sure::AtMost);
+        assert!(!dense || predicted.quantity - sent < 1.5, "{sent} sent, {} predicted", predicted.quantity);
     }
 }
 

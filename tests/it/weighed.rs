@@ -17,13 +17,13 @@ const LIST: f64 = 0.000_000_6;
 const S3_PUT: f64 = 0.000_005;
 const S3_GET: f64 = 0.000_000_4;
 
-fn requests(world: &World, apis: &[&str]) -> f64 {
+pub fn requests(world: &World, apis: &[&str]) -> f64 {
     let stats = world.running.sandbox.counters().picture();
     let count: u64 = apis.iter().map(|api| stats.api(api).requests).sum();
     f64::from(u32::try_from(count).expect("a few"))
 }
 
-async fn plan(world: &World, args: &[&str]) -> Value {
+pub async fn plan(world: &World, args: &[&str]) -> Value {
     let all: Vec<&str> = ["plan"].into_iter().chain(args.iter().copied()).chain(["-o", "json"]).collect();
     let (code, _, stderr) = world.json(&all).await;
     assert_eq!(code, 0, "{stderr}");

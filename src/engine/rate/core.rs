@@ -18,10 +18,23 @@ const CUT_EVERY: Duration = Duration::from_secs(1);
 const UNDER: f64 = 0.97;
 /// A few throttles among hundreds of successes: the limit is met, not exceeded.
 const GRAZE: f64 = 0.01;
+/// Between two steps up.
+const STEP: Duration = Duration::from_secs(1);
 /// How long the limit climbs by 1 % a second before the step doubles (a blackout must not take minutes back).
 const PATIENCE: u64 = 5;
-/// No limit falls below this, or a hundredth of its quota where that is less.
-const LEAST: f64 = 10.0;
+/// No limit falls below this. A floor above what a service bears has it throttle for ever: at ten a second, one of five
+/// refused every second request. The end of a blackout is found from here within seconds all the same, by doubling.
+const LEAST: f64 = 1.0;
+/// Below so many answers in the two seconds that are kept, one more or less is a percent or more: where it meets the
+/// limit, the limit is believed rather than the count.
+const FEW: f64 = 100.0;
+/// The deepest cut there for a small part of throttles: just under comes on top of it.
+const SHALLOW: f64 = 0.93;
+/// A limit that was met is felt for again after so many requests, not every second: at ten a second, a throttle for each
+/// percent would be one of forty answers.
+const FEEL_AFTER: f64 = 50.0;
+/// So far above where it was met, the service seems to bear more: from here on it climbs by the second again.
+const BEYOND: f64 = 1.03;
 /// The bucket holds this many seconds of its rate: what a busy machine's timers are late by, and is made up for.
 const BURST: f64 = 0.1;
 /// It begins with this many: a timer's tick, not a burst.
@@ -97,6 +110,10 @@ pub(super) struct Core {
     /// It was cut while nothing at all got through: where it stands then says nothing of what the service bears.
     blind: bool,
     throttle: Option<(Instant, Level)>,
+    /// Where it stood when a few throttles showed that this is about what the service bears.
+    met: Option<f64>,
+    /// When it climbed past that.
+    left: Option<Instant>,
     grown: Instant,
     last: Option<Change>,
 }
@@ -115,6 +132,8 @@ impl Core {
             cut: None,
             blind: false,
             throttle: None,
+            met: None,
+            left: None,
             grown: now,
             last: None,
         }
@@ -169,9 +188,21 @@ impl Core {
         let rate = self.rate(now, |slot| slot.succeeded);
         self.blind = rate <= 0.0 && self.busy_for(now) >= KNOWN;
         let all = self.total(|slot| slot.succeeded + slot.throttled).max(1.0);
-        let grazed = self.total(|slot| slot.throttled) / all < GRAZE && rate > 0.8 * self.limit;
+        let throttles = self.total(|slot| slot.throttled);
+        let grazed = throttles / all < GRAZE && rate > 0.8 * self.limit;
         let known = if self.busy_for(now) < KNOWN { rate.max(self.limit * 0.5) } else { rate };
-        let to = if grazed { self.limit * 0.99 } else { (known * UNDER).min(self.limit * UNDER) };
+        // Of few answers, one lies on the edge of what is kept.
+        let edge = 2.0 / self.busy_for(now).as_secs_f64().max(0.25);
+        let few = all < FEW && throttles <= (all * 0.1).max(1.0) && rate + edge > 0.85 * self.limit;
+        self.met = (grazed || few).then_some(self.limit);
+        // Two that came close together are throttled by a small bucket whatever the rate: no deep cut for a part of few.
+        let some = all < FEW && rate > 0.0 && throttles < 0.34 * all.max(3.0);
+        let known = if some { known.max(self.limit * SHALLOW) } else { known };
+        let to = match (grazed, few) {
+            (true, _) => self.limit * 0.99,
+            (false, true) => self.limit * UNDER,
+            (false, false) => (known * UNDER).min(self.limit * UNDER),
+        };
         self.move_to(to, now, Moved::Cut(level))
     }
 
@@ -204,10 +235,16 @@ impl Core {
     }
 
     /// Up by 1 % for each second in which nothing was throttled and the limit was in use; faster after a
-    /// while without any throttle.
+    /// while without any throttle. Near where it was met, as many requests are sent between two steps as make a throttle
+    /// a small part of them.
     fn grow(&mut self, now: Instant) {
-        while self.limit < self.cap && now.saturating_duration_since(self.grown) >= Duration::from_secs(1) {
-            self.grown += Duration::from_secs(1);
+        loop {
+            let near = self.met.is_some_and(|met| self.limit < met * BEYOND);
+            let every = if near { Duration::from_secs_f64((FEEL_AFTER / self.limit).clamp(1.0, 20.0)) } else { STEP };
+            if self.limit >= self.cap || now.saturating_duration_since(self.grown) < every {
+                return;
+            }
+            self.grown += every;
             if now.saturating_duration_since(self.grown) > Duration::from_secs(5) {
                 self.grown = now; // nobody asked for a while: what was not tried is not probed
                 return;
@@ -217,18 +254,22 @@ impl Core {
             if self.rate(now, |slot| slot.granted) < if blind { 0.25 } else { 0.5 } * self.limit {
                 continue;
             }
-            let quiet = self.throttle.map_or(u64::MAX, |(at, _)| self.grown.saturating_duration_since(at).as_secs());
+            // Patience begins anew where it leaves what it knows.
+            let since =
+                if near { None } else { self.throttle.map(|(at, _)| self.left.map_or(at, |left| left.max(at))) };
+            let quiet = since.map_or(0, |since| self.grown.saturating_duration_since(since).as_secs());
             let step = if blind { 1.0 } else { 0.01 * f64::from(1u32 << (quiet / PATIENCE).min(4)) };
             let to = self.limit * (1.0 + step);
+            if near && self.met.is_some_and(|met| to >= met * BEYOND) {
+                self.left = Some(self.grown);
+            }
             let why = if to >= self.cap { Moved::Recovered } else { Moved::Probing };
             self.move_to(to, now, why);
         }
     }
 
     fn move_to(&mut self, to: f64, now: Instant, why: Moved) -> Option<Change> {
-        // Never so low that finding out about the end of a blackout would take minutes; nor so high, however large
-        // the quota, that a service which gives far less is hammered.
-        let to = to.clamp((self.cap / 100.0).clamp(1.0, LEAST).min(self.cap), self.cap);
+        let to = to.clamp(LEAST.min(self.cap), self.cap);
         #[expect(clippy::float_cmp, reason = "clamped to the very same bound, or moved")]
         if to == self.limit && why != Moved::CapSet {
             return None;

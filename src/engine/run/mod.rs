@@ -26,6 +26,7 @@ use self::wait::{WAIT_FIRST, WAIT_MOST, WAITED, but_full, ends, is_pending_quota
 use super::blocks::{Pool, lock};
 use super::budget::{JobBudget, Part, Weight};
 use super::call::Caller;
+use super::coming::Coming;
 use super::hands::Hands;
 use super::hub::Hub;
 use super::journal::{Cut, Journal, Record};
@@ -172,6 +173,7 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
         halt: Mutex::default(),
         failed: Mutex::default(),
         reading: Arc::default(),
+        coming: Coming::default(),
         in_order,
     });
     *lock(&trouble) = Some(Arc::downgrade(&job));

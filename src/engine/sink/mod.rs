@@ -122,6 +122,13 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether it has this block already, held or on its way: then it is not read for it again. Asked only where it
+    /// gathers; whoever leaves a block out because of it calls [`Sink::settle`], as a write would have.
+    fn holds(&self, index: BlockIndex) -> Result<bool> {
+        let _ = index;
+        Ok(false)
+    }
+
     /// The source is listed up to this index.
     fn listed(&self, through: u32) {
         let _ = through;

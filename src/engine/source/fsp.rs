@@ -147,6 +147,10 @@ impl Source for FspSource {
         if now == self.found.sum() { Ok(()) } else { Err(changed(&self.bucket, &self.folder)) }
     }
 
+    fn is_listed_remotely(&self) -> bool {
+        false
+    }
+
     fn is_mutable(&self) -> bool {
         false
     }

@@ -113,6 +113,11 @@ pub(super) trait Source: std::fmt::Debug + Send + Sync {
     /// completed: true for whatever can change under us.
     fn is_mutable(&self) -> bool;
 
+    /// Whether a page of it is asked for from the service; else its pages are made here, and are no requests.
+    fn is_listed_remotely(&self) -> bool {
+        true
+    }
+
     /// The routes of its listings and of its gets. `None` for what is on this machine.
     fn routes(&self, caller: &Caller) -> Option<Routes>;
 }

@@ -89,6 +89,10 @@ impl Source for ObjectSource {
         }
     }
 
+    fn is_listed_remotely(&self) -> bool {
+        false
+    }
+
     fn is_mutable(&self) -> bool {
         false
     }

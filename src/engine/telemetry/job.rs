@@ -92,21 +92,8 @@ impl LaneLog {
     /// A request is sent: counted for the meter of dollars, whatever becomes of it.
     #[must_use]
     pub fn take_off(&self, segment: u32, api: Api, now: Instant) -> Flight {
+        self.asked(api);
         let mut pad = self.pad();
-        match api {
-            Api::List | Api::Changed => pad.requests.list += 1,
-            Api::Get => pad.requests.get += 1,
-            Api::Put => pad.requests.put += 1,
-            Api::Fetch => {
-                pad.requests.get += 1;
-                pad.requests.fetch += 1;
-            }
-            Api::Store => {
-                pad.requests.put += 1;
-                pad.requests.store += 1;
-            }
-            Api::Complete => {}
-        }
         let id = pad.next;
         pad.next += 1;
         pad.flights.push((id, segment, api, now));
@@ -119,6 +106,25 @@ impl LaneLog {
     pub fn moves(&self, block: BlockIndex) -> Moving {
         self.pad().moving = Some((block, 0));
         Moving(self.clone())
+    }
+
+    /// A request is paid for, whatever becomes of it.
+    pub fn asked(&self, api: Api) {
+        let requests = &mut self.pad().requests;
+        match api {
+            Api::List | Api::Changed => requests.list += 1,
+            Api::Get => requests.get += 1,
+            Api::Put => requests.put += 1,
+            Api::Fetch => {
+                requests.get += 1;
+                requests.fetch += 1;
+            }
+            Api::Store => {
+                requests.put += 1;
+                requests.store += 1;
+            }
+            Api::Complete => {}
+        }
     }
 
     /// The block is on its way to that destination from now on.

@@ -30,6 +30,37 @@ pub struct Missing {
     pub class: Option<String>,
     /// The first class that an object of it is kept in, where that is not STANDARD: some want paying for what is read.
     pub kept_in: Option<String>,
+    /// Where nothing is stored and [`BARE_LEAST`] blocks or more lie in a row; none where there are more ranges than
+    /// [`RANGES_MOST`].
+    pub bare: Option<Vec<BlockRange>>,
+}
+
+/// What is called bare is at least so long: shorter gaps decide nothing about what is written (5 MiB, S3's least part).
+pub const BARE_LEAST: u32 = 10;
+
+/// Where nothing is, as rows go by in ascending order.
+#[derive(Debug, Default)]
+struct Bare {
+    at: u32,
+    ranges: Vec<BlockRange>,
+    more: bool,
+}
+
+impl Bare {
+    /// A block is there; the end of the volume counts as one.
+    fn row(&mut self, index: u32) {
+        if index.saturating_sub(self.at) >= BARE_LEAST {
+            self.more |= self.ranges.len() == RANGES_MOST;
+            if !self.more {
+                self.ranges.push(BlockRange::new(self.at, index));
+            }
+        }
+        self.at = index.saturating_add(1);
+    }
+
+    fn known(self) -> Option<Vec<BlockRange>> {
+        (!self.more).then_some(self.ranges)
+    }
 }
 
 impl Missing {
@@ -153,10 +184,11 @@ impl<'a> Listed<'a> {
 /// As classified.
 pub async fn missing(layer: &Layer) -> Result<Missing> {
     let mut listed: Vec<Listed<'_>> = layer.manifest().runs.iter().map(|run| Listed::new(layer, run)).collect();
-    let (mut from, mut missing) = (0, Missing::default());
+    let (mut from, mut missing, mut bare) = (0, Missing::default(), Bare::default());
     while from < layer.blocks() {
         let (rows, through) = patiently(|| layer.rows(from)).await?;
         for row in rows {
+            bare.row(row.index.0);
             match listed[usize::from(row.run)].of(row.segment, row.index.0).await? {
                 Some(Segment { bytes, asleep, class }) if *bytes == Bytes(u64::from(row.object)) => {
                     if missing.kept_in.is_none() && class != "STANDARD" {
@@ -170,12 +202,27 @@ pub async fn missing(layer: &Layer) -> Result<Missing> {
         }
         from = through;
     }
+    bare.row(layer.blocks());
+    missing.bare = bare.known();
     Ok(missing)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_bare_is_told_while_it_is_not_too_much() {
+        let mut bare = Bare::default();
+        for index in [0, 5, 16, 17, 40, 50] {
+            bare.row(index);
+        }
+        let ranges = bare.known().unwrap();
+        assert_eq!(ranges, [BlockRange::new(6, 16), BlockRange::new(18, 40)], "nine blocks between 40 and 50");
+        let mut bare = Bare::default();
+        (1..=1001u32).for_each(|nth| bare.row(nth * 20));
+        assert_eq!(bare.known(), None);
+    }
 
     #[test]
     fn what_is_missing_is_told_by_range() {

@@ -12,7 +12,7 @@ use crate::archive::{Damaged, Directory, IndexFacts, Manifest, Row, rows_of};
 use crate::aws::S3;
 use crate::error::{Error, Result};
 use crate::ids::BlockIndex;
-use crate::units::Digest;
+use crate::units::{Bytes, Digest};
 
 /// What is read of an index at a time while it is compared with its digest.
 const STEP: u64 = 4 * 1024 * 1024;
@@ -77,6 +77,18 @@ impl Layer {
     #[must_use]
     pub fn root(&self) -> &str {
         &self.root
+    }
+
+    /// Chunks of its index: as many requests as reading all of its rows takes.
+    #[must_use]
+    pub fn chunks(&self) -> u32 {
+        u32::try_from(self.directory.chunks.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Requests that comparing an index of so many bytes with its manifest takes.
+    #[must_use]
+    pub const fn steps(index: Bytes) -> u64 {
+        index.0.div_ceil(STEP)
     }
 
     /// The bucket it is in.

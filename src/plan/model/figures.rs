@@ -55,6 +55,9 @@ pub struct CostPart {
     pub name: String,
     /// How many of what: `31,318,565 requests`, `15,292 GiB`.
     pub quantity: f64,
+    /// How sure that is: the price has its own.
+    #[serde(default = "unsure")]
+    pub counted: Sure,
     /// What one quantity is: `request`, `GiB`, `GiB-month`.
     pub unit: String,
     /// Dollars.
@@ -69,6 +72,9 @@ pub struct CostPart {
     /// What the meter of a running job counts it by.
     #[serde(default)]
     pub charge: Charge,
+    /// What its quantity takes for granted, in a sentence: shown with it, never only in code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumes: Option<String>,
 }
 
 /// What a line of the bill follows while its job runs.
@@ -114,6 +120,28 @@ pub struct CostEstimate {
     /// What has to be paid for keeping it even if it is deleted at once: storage classes have a shortest time.
     #[serde(default = "nothing")]
     pub committed: Quantity<Usd>,
+}
+
+impl CostEstimate {
+    /// What lines of the bill take for granted, each once, in words.
+    #[must_use]
+    pub fn assumed(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for part in &self.parts {
+            let Some(assumes) = &part.assumes else { continue };
+            let name = part.name.split(' ').next().unwrap_or_default();
+            let line = format!("{name} is an assumption: {assumes}");
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines
+    }
+}
+
+/// Plans of older versions said it of the dollars only.
+const fn unsure() -> Sure {
+    Sure::Estimate
 }
 
 const fn nothing() -> Quantity<Usd> {

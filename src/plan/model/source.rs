@@ -103,6 +103,9 @@ pub enum SourceKind {
         segments: u64,
         /// Whether some of the volume is covered by no segment.
         gaps: bool,
+        /// How many segments; 0 in plans of older versions.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        segments: u32,
     },
     /// Archives in S3, pinned by their manifests: a whole one, and the deltas that go onto it.
     Archive {
@@ -114,6 +117,9 @@ pub enum SourceKind {
         encrypted: bool,
         /// The snapshot whose content it is.
         snapshot: Option<SnapshotId>,
+        /// Where nothing of the volume is stored, when all of that is known: what is written whole of it needs zeros.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bare: Option<Vec<BlockRange>>,
     },
 }
 
@@ -126,6 +132,22 @@ pub struct ArchiveLayer {
     pub manifest: Digest,
     /// Ranges that hold the blocks whose objects are missing, left out because the user said so.
     pub gaps: Vec<BlockRange>,
+    /// Bytes of its index; 0 in plans of older versions.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub index: Bytes,
+    /// Chunks of its index, each read by a request; likewise.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub chunks: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+const fn is_nothing(bytes: &Bytes) -> bool {
+    bytes.0 == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl SourceKind {

@@ -9,11 +9,10 @@ use super::{copies, s3};
 use crate::ids::Region;
 use crate::plan::machine::RunsIn;
 use crate::plan::model::{
-    Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, ItemPlan, Options, SourceKind, Strategy,
-    Verify,
+    Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, ItemPlan, Options, Strategy, Verify,
 };
 use crate::plan::prices::{Api, Prices, S3Price};
-use crate::units::{Quantity, Sure, Usd};
+use crate::units::{Quantity, Sure, Usd, grouped};
 
 /// Blocks that EBS reads or writes under one answer of KMS, as far as a bill shows it: its data keys are cached. Nobody
 /// publishes the figure, so that the line is an estimate whatever the price is.
@@ -28,16 +27,22 @@ pub(super) struct Line {
     charge: Charge,
     monthly: bool,
     to: Option<usize>,
+    assumes: Option<String>,
 }
 
 impl Line {
     /// Of what is paid once, for the source.
     pub(super) const fn once(name: String, unit: &'static str, charge: Charge) -> Self {
-        Self { name, unit, charge, monthly: false, to: None }
+        Self { name, unit, charge, monthly: false, to: None, assumes: None }
     }
     /// Of what comes back every month.
     pub(super) const fn monthly(name: String, unit: &'static str) -> Self {
-        Self { name, unit, charge: Charge::Fixed, monthly: true, to: None }
+        Self { name, unit, charge: Charge::Fixed, monthly: true, to: None, assumes: None }
+    }
+    /// What is taken for granted, because nobody publishes it.
+    pub(super) fn assumes(mut self, what: impl Into<String>) -> Self {
+        self.assumes = Some(what.into());
+        self
     }
     /// For that destination.
     pub(super) const fn to(mut self, at: usize) -> Self {
@@ -68,12 +73,14 @@ impl Bill<'_> {
         self.parts.push(CostPart {
             name: line.name,
             quantity: quantity.value,
+            counted: quantity.sure,
             unit: line.unit.to_owned(),
             usd,
             monthly: line.monthly,
             destination: line.to,
             item: self.item,
             charge: line.charge,
+            assumes: line.assumes,
         });
     }
 
@@ -148,6 +155,12 @@ impl Bill<'_> {
     fn keys(&mut self, verb: &str, region: &Region, blocks: Quantity<f64>, to: Option<usize>) {
         let asked = Quantity { value: (blocks.value / BLOCKS_A_KEY).ceil() + 1.0, sure: Sure::Estimate };
         let line = Line { to, ..Line::once(format!("KMS to {verb} in {region}"), "requests", Charge::Fixed) };
+        let line = line.assumes(format!(
+            "one KMS request for {} blocks, because EBS keeps data keys; AWS publishes no figure, and at one for each \
+             block it would be {} requests",
+            grouped(BLOCKS_A_KEY as u64),
+            grouped(blocks.value as u64)
+        ));
         let price = self.prices.kms_request();
         self.add(line, asked, price);
     }
@@ -220,10 +233,10 @@ fn item_cost(bill: &mut Bill<'_>, item: &ItemPlan, options: &Options, choices: &
     for (at, to) in item.destinations.iter().enumerate() {
         match (&to.kind, &to.region) {
             (DestinationKind::Archive { keep, .. }, Some(region)) => {
-                s3::archive(bill, at, keep, region, choices, options, &size, here);
+                s3::archive(bill, item, at, keep, region, choices, options, &size, here);
             }
             (DestinationKind::Object { layout, keep, .. }, Some(region)) => {
-                s3::object(bill, at, (layout, keep), region, options, item.source.blocks, here);
+                s3::object(bill, item, at, (layout, keep), region, options, &size, here);
             }
             (DestinationKind::Snapshot { .. } | DestinationKind::Image { .. }, Some(region)) => {
                 snapshot(bill, item, (at, to, region), options, &size, here);
@@ -245,13 +258,7 @@ fn source(bill: &mut Bill<'_>, item: &ItemPlan, size: &Measure, here: Option<&Re
         }
         bill.transfer((Some(region), here), size.gib, Charge::Read, None);
     }
-    if let SourceKind::Archive { .. } | SourceKind::Fsp { .. } | SourceKind::Object { .. } = &item.source.kind {
-        let class = item.source.class.as_deref();
-        let get = bill.prices.s3(class.unwrap_or("STANDARD"), region).get;
-        bill.add(Line::once(format!("S3 GET in {region}"), "requests", Charge::Fetch), size.blocks, get);
-        bill.retrieval(class, region, size.gib, Charge::Read, None);
-        bill.transfer((Some(region), here), size.gib, Charge::Read, None);
-    }
+    s3::source(bill, item, size, here);
 }
 
 /// What a new snapshot costs, whoever fills it.

@@ -17,12 +17,9 @@ use crate::error::{Class, Error, Result};
 use crate::ids::BlockIndex;
 use crate::inventory::archives;
 use crate::plan::Verify;
-use crate::plan::choices::INDEX;
+use crate::plan::choices::{INDEX, INDEX_PART};
 use crate::units::{Bytes, Digest};
 
-/// Parts of an index that is longer than one: S3 takes 10,000 of them, none below 5 MiB but the last;
-/// the index of 64 TiB has 6 GiB.
-const PART: usize = 5 * 1024 * 1024;
 /// Digests that are taken from the ledger at a time.
 const BATCH: usize = 512;
 
@@ -191,7 +188,7 @@ impl Upload<'_> {
                     self.open.places.get(index)?.ok_or_else(|| lost(index))?;
                 writer.push(Row { index, run, segment, object, offset, length, digest }).map_err(damaged)?;
             }
-            if writer.pending() >= PART {
+            if writer.pending() as u64 >= INDEX_PART.0 {
                 let part = writer.ready();
                 self.part(part).await?;
             }

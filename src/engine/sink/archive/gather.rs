@@ -3,7 +3,7 @@
 //! A lane that brings a block waits until the object that holds it was acknowledged, so the memory of its item is held
 //! its whole way and the budget stays true. The lane that opened a run owns it: it waits until the run is full, or until
 //! nobody else can bring more, writes the object, and tells the others. Invariants: nobody waits for a lane that waits
-//! itself (a run ends when for a whole [`TICK`] nobody was reading or compressing anything); an owner that is dropped
+//! itself (a run ends when for a whole [`TICK`] nobody was coming on or compressing anything); an owner that is dropped
 //! leaves no run behind and nobody waiting.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::archive::Piece;
 use crate::engine::blocks::lock;
+use crate::engine::coming::Coming;
 use crate::error::{Class, Error, Result};
 
 /// How long nobody may have been on the way with a block before a run is closed that is not full.
@@ -53,22 +54,22 @@ pub(super) struct Gather {
     open: Mutex<Option<Arc<Run>>>,
     /// Blocks that are being compressed.
     compressing: AtomicUsize,
-    /// Blocks that lanes of this job are reading.
-    reading: Arc<AtomicUsize>,
+    /// Who may still bring a block.
+    coming: Coming,
 }
 
 /// One block on its way to a run.
 #[derive(Debug)]
-pub(super) struct Coming<'a>(&'a AtomicUsize);
+pub(super) struct Packing<'a>(&'a AtomicUsize);
 
-impl<'a> Coming<'a> {
+impl<'a> Packing<'a> {
     pub(super) fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::SeqCst);
         Self(count)
     }
 }
 
-impl Drop for Coming<'_> {
+impl Drop for Packing<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -84,17 +85,17 @@ pub(super) enum Joined<'a> {
 }
 
 impl Gather {
-    pub(super) fn new(reading: Arc<AtomicUsize>) -> Self {
-        Self { open: Mutex::default(), compressing: AtomicUsize::new(0), reading }
+    pub(super) fn new(coming: Coming) -> Self {
+        Self { open: Mutex::default(), compressing: AtomicUsize::new(0), coming }
     }
 
     /// Somebody compresses a block.
-    pub(super) fn comes(&self) -> Coming<'_> {
-        Coming::new(&self.compressing)
+    pub(super) fn comes(&self) -> Packing<'_> {
+        Packing::new(&self.compressing)
     }
 
     fn nobody_comes(&self) -> bool {
-        self.compressing.load(Ordering::SeqCst) == 0 && self.reading.load(Ordering::SeqCst) == 0
+        self.compressing.load(Ordering::SeqCst) == 0 && !self.coming.anybody()
     }
 
     /// Brings a block; a run that it opens gets up to `most`.
@@ -193,9 +194,9 @@ mod tests {
         Piece { index: BlockIndex(index), length: 3, digest: Digest([0; 32]) }
     }
 
-    fn gather() -> (Gather, Arc<AtomicUsize>) {
-        let reading = Arc::new(AtomicUsize::new(0));
-        (Gather::new(Arc::clone(&reading)), reading)
+    fn gather() -> (Gather, Coming) {
+        let coming = Coming::default();
+        (Gather::new(coming.clone()), coming)
     }
 
     fn bring(gather: &Gather, index: u32, most: usize) -> Joined<'_> {
@@ -218,8 +219,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_full_run_is_closed_at_once_and_in_order() {
-        let (gather, reading) = gather();
-        reading.store(5, Ordering::SeqCst);
+        let (gather, coming) = gather();
+        let _lane = coming.comes();
         let owner = owns(bring(&gather, 9, 3));
         let (first, second) = (waits(bring(&gather, 2, 3)), waits(bring(&gather, 5, 3)));
         let next = owns(bring(&gather, 11, 3));
@@ -234,8 +235,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_waits_for_who_reads_and_not_for_who_does_not_come() {
-        let (gather, reading) = gather();
-        reading.store(1, Ordering::SeqCst);
+        let (gather, coming) = gather();
+        let lane = coming.comes();
         let owner = owns(bring(&gather, 0, 8));
         let begun = tokio::time::Instant::now();
         let close = async {
@@ -245,7 +246,7 @@ mod tests {
         let other = async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             let heard = waits(bring(&gather, 1, 8));
-            reading.store(0, Ordering::SeqCst);
+            drop(lane);
             drop(heard);
         };
         let ((held, took), ()) = tokio::join!(close, other);
@@ -253,7 +254,7 @@ mod tests {
         assert!((Duration::from_millis(300)..Duration::from_millis(400)).contains(&took), "{took:?}");
 
         // Somebody reads for ever: the run goes without that block.
-        reading.store(1, Ordering::SeqCst);
+        let _lane = coming.comes();
         let owner = owns(bring(&gather, 2, 8));
         let begun = tokio::time::Instant::now();
         assert_eq!(owner.close().await.len(), 1);
@@ -262,8 +263,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_owner_that_is_dropped_leaves_nobody_waiting() {
-        let (gather, reading) = gather();
-        reading.store(1, Ordering::SeqCst);
+        let (gather, coming) = gather();
+        let _lane = coming.comes();
         let owner = owns(bring(&gather, 0, 8));
         let heard = waits(bring(&gather, 1, 8));
         drop(owner);

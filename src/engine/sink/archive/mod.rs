@@ -24,6 +24,7 @@ use crate::aws::{Keep, Root, S3, Session, is_precondition};
 use crate::engine::blocks::lock;
 use crate::engine::budget::{Part, Permit, Weight};
 use crate::engine::call::{Caller, Route, retried};
+use crate::engine::coming::Coming;
 use crate::engine::hub::Hub;
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
@@ -61,6 +62,8 @@ pub(in crate::engine) struct ArchiveSink {
     pub facts: Facts,
     pub grant: Arc<Grant>,
     pub level: i32,
+    /// Blocks of one object, as planned.
+    pub run: u32,
     /// Unique for this job, in any state directory.
     pub unique: String,
     /// The most memory that the job was given, when it was given some of its own.
@@ -77,6 +80,7 @@ pub(in crate::engine) struct Open {
     number: u16,
     places: Places,
     gather: Gather,
+    coming: Coming,
     caller: Arc<Caller>,
     hub: Arc<Hub>,
     route: Arc<Route>,
@@ -112,7 +116,8 @@ impl ArchiveSink {
             run: run_id(&self.unique, begun.run)?,
             number: begun.run,
             places: begun.places,
-            gather: Gather::new(Arc::clone(&desk.work.reading)),
+            gather: Gather::new(desk.work.coming.clone()),
+            coming: desk.work.coming.clone(),
             caller: Arc::clone(&desk.caller),
             hub: Arc::clone(&desk.hub),
             route: desk.caller.route(Api::Store, &self.session, None),
@@ -201,9 +206,10 @@ impl Open {
         Ok(Buffer::from(frame))
     }
 
-    /// Blocks of a run that is opened now.
-    fn run_blocks(&self) -> usize {
-        (run_blocks(self.hub.lanes_target()) as usize).min(SEGMENT_BLOCKS)
+    /// Blocks of a run that is opened now: as many as the plan counts on, or fewer where lanes were turned down below
+    /// what would ever fill it.
+    fn run_blocks(&self, planned: u32) -> usize {
+        (planned.min(run_blocks(self.hub.lanes_target()).max(self.hub.lanes_target() / 2)) as usize).min(SEGMENT_BLOCKS)
     }
 }
 
@@ -269,12 +275,12 @@ impl Sink for ArchiveSink {
         let frame = open.frame(data, self.level).await?;
         let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         debug_assert!(frame.len() <= FRAME_MAX, "longer than any frame");
-        let joined = open.gather.join(Piece { index, length, digest: *digest }, frame, open.run_blocks());
+        let joined = open.gather.join(Piece { index, length, digest: *digest }, frame, open.run_blocks(self.run));
         drop(coming);
         match joined {
-            Joined::Waits(heard) => heard.await.unwrap_or_else(|_| Err(given_up())),
+            Joined::Waits(heard) => open.coming.away(heard).await.unwrap_or_else(|_| Err(given_up())),
             Joined::Owns(owner) => {
-                let held = owner.close().await;
+                let held = open.coming.away(owner.close()).await;
                 let outcome = self.store(&open, &held).await;
                 held.into_iter().for_each(|held| held.tell(&outcome));
                 outcome
@@ -304,7 +310,13 @@ impl Sink for ArchiveSink {
         if desk.verify == Verify::None {
             return Ok(Evidence::Service.into());
         }
-        let layer = ArchiveLayer { root: found.root, manifest: found.digest, gaps: Vec::new() };
+        let layer = ArchiveLayer {
+            root: found.root,
+            manifest: found.digest,
+            gaps: Vec::new(),
+            index: found.manifest.index.bytes,
+            chunks: 0,
+        };
         let source = ArchiveSource::open(self.session.clone(), &self.root.bucket, &[layer]).await?;
         let listed = Listed {
             desk,

@@ -20,6 +20,7 @@ use crate::engine::crash::{self, Point};
 use crate::engine::journal::Step;
 use crate::engine::ledger::Linear;
 use crate::engine::protocol::Tone;
+use crate::engine::rate::Api;
 use crate::engine::sink::{Desk, Sink as _};
 use crate::error::{Class, Error, Result};
 use crate::plan::{Layout, ZEROS_WORTH};
@@ -156,7 +157,7 @@ impl ObjectSink {
         let (of, number) = self.place_of(piece);
         let (id, key) = (self.upload(open, of).await?, self.key_of(of));
         let copied = retried!(
-            desk.caller.control().within(PATIENCE),
+            desk.caller.control().within(PATIENCE).paid_as(Api::Store),
             self.s3().copy_image_part(&self.grant, &self.root, &key, &id, number, from)
         );
         let (etag, said) = match copied {
@@ -192,7 +193,7 @@ impl ObjectSink {
             self.end_part(desk, open, part, &parts, (crc, length)).await?;
             let whole = self.upload(open, Of::Whole).await?;
             let (etag, said) = retried!(
-                desk.caller.control().within(PATIENCE),
+                desk.caller.control().within(PATIENCE).paid_as(Api::Store),
                 self.s3().copy_image_part(&self.grant, &self.root, self.key(), &whole, part + 1, &key)
             )?;
             must_be(said, crc, || format!("part {} of {}", part + 1, self.url()))?;
@@ -219,7 +220,7 @@ impl ObjectSink {
         let (of, key) = (Of::Part(part), self.key_of(Of::Part(part)));
         let id = open.records.upload(of)?.ok_or_else(|| self.gone())?;
         let over = Over::Anything;
-        let ended = retried!(desk.caller.control().within(PATIENCE), async {
+        let ended = retried!(desk.caller.control().within(PATIENCE).paid_as(Api::Store), async {
             let ended = self.s3().end_image(&self.grant, &self.root, &key, &id, parts, (crc, length), &over).await;
             match ended {
                 Err(error) if error.has_code("NoSuchUpload") => {
@@ -248,7 +249,7 @@ impl ObjectSink {
             return Ok(());
         }
         let id = open.records.upload(Of::Whole)?.ok_or_else(lost)?;
-        let ended = retried!(desk.caller.control().within(PATIENCE), async {
+        let ended = retried!(desk.caller.control().within(PATIENCE).paid_as(Api::Store), async {
             let what = (crc, self.layout.length);
             let ended = self.s3().end_image(&self.grant, &self.root, self.key(), &id, parts, what, &self.over).await;
             match ended {

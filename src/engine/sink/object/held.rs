@@ -93,6 +93,14 @@ impl Held {
         pieces.held.entry(self.layout.piece_of(index.0)).or_default().blocks.insert(index.0, (data, digest));
     }
 
+    /// Whether this block is held, or on its way: a piece is sent with every block that it has.
+    pub(super) fn has(&self, index: BlockIndex) -> bool {
+        let piece = self.layout.piece_of(index.0);
+        let pieces = lock(&self.pieces);
+        let held = pieces.held.get(&piece).is_some_and(|piece| piece.blocks.contains_key(&index.0));
+        held || pieces.sending.contains(&piece)
+    }
+
     /// So many blocks are in a piece that is listed to its end.
     pub(super) fn expect(&self, piece: u32, blocks: u32) {
         if let Some(piece) = lock(&self.pieces).held.get_mut(&piece) {
@@ -137,10 +145,14 @@ impl Held {
         drop(held);
     }
 
-    /// Lets go of the last piece, unless it is the one of this block.
+    /// Lets go of the last piece, unless it is the one of this block. While one is sent, its memory is about to come back,
+    /// however slowly: then nothing is let go of, because it would be read, and paid for, again.
     pub(super) fn squeeze(&self, index: BlockIndex) -> bool {
         let kept = self.layout.piece_of(index.0);
         let mut pieces = lock(&self.pieces);
+        if !pieces.sending.is_empty() {
+            return false;
+        }
         let last = pieces.held.keys().rev().copied().find(|piece| *piece != kept);
         let held = last.and_then(|last| pieces.held.remove(&last));
         drop(pieces);
@@ -182,6 +194,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_or_on_its_way_is_not_asked_for_again() {
+        let held = held();
+        put(&held, 3);
+        assert!(held.has(BlockIndex(3)) && !held.has(BlockIndex(4)) && !held.has(BlockIndex(13)));
+        (0..10).for_each(|index| put(&held, index));
+        assert!(sent(&held).is_some());
+        assert!(held.has(BlockIndex(3)), "it is on its way");
+        drop(held.sending(0));
+        assert!(!held.has(BlockIndex(3)), "it was not sent: it is read again");
+    }
+
+    #[test]
     fn a_piece_with_gaps_waits_until_it_is_listed_to_its_end() {
         let held = held();
         put(&held, 3);
@@ -207,5 +231,11 @@ mod tests {
         held.listed(40);
         assert!(matches!(held.next(), Next::Ask(0, _)));
         assert!(held.squeeze(BlockIndex(26)) && !held.squeeze(BlockIndex(26)));
+        (0..10).for_each(|index| put(&held, index));
+        put(&held, 12);
+        assert!(sent(&held).is_some());
+        assert!(!held.squeeze(BlockIndex(26)), "memory comes back when the first one is sent");
+        drop(held.sending(0));
+        assert!(held.squeeze(BlockIndex(26)));
     }
 }

@@ -287,6 +287,11 @@ impl Sink for ObjectSink {
         true
     }
 
+    fn holds(&self, index: BlockIndex) -> Result<bool> {
+        let open = self.opened()?;
+        Ok(open.held.has(index) || open.records.piece(self.layout.piece_of(index.0))?.is_some())
+    }
+
     fn listed(&self, through: u32) {
         if let Ok(open) = self.opened() {
             open.held.listed(through);

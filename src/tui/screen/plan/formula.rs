@@ -77,6 +77,7 @@ fn money(plan: &Plan) -> Vec<String> {
             )
         })
         .collect();
+    lines.extend(plan.cost.assumed());
     lines.push(String::new());
     lines.push(format!("once {}   ·   a month {}", plan.cost.once, plan.cost.monthly));
     lines.push(format!("floe runs in {}: the route of every byte follows from that", plan.cost.runs_in));

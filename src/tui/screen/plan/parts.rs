@@ -111,6 +111,7 @@ fn folded(parts: &[CostPart]) -> Vec<CostPart> {
                 known.quantity += part.quantity;
                 known.usd.value += part.usd.value;
                 known.usd.sure = known.usd.sure.and(part.usd.sure);
+                known.counted = known.counted.and(part.counted);
             }
             None => all.push(part.clone()),
         }

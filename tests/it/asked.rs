@@ -1,0 +1,211 @@
+//! Requests as the plan says them, against those that the sandbox counted: every class of EBS and of S3, for objects and
+//! archives as destination and as source. What a plan calls exact is equal, what it calls the most is not exceeded, and
+//! nothing is asked that no line of the bill is for.
+
+use floe::engine::Client;
+use floe::engine::protocol::JobState;
+use floe::plan::{Options, Pace, Plan, Verify};
+use floe::sandbox::stats::Stats;
+use floe::units::{Bytes, Sure};
+
+use crate::archives::{BUCKET, replace};
+use crate::rig::{Rig, SMALL, end, start};
+use crate::support::{BLOCK, WEB_DATA, disk};
+
+/// A class of requests: how lines of the bill begin that are of it, and the operations that are paid so.
+struct Class {
+    lines: &'static [&'static str],
+    apis: &'static [&'static str],
+}
+
+const CLASSES: [Class; 7] = [
+    Class { lines: &["Get"], apis: &["GetSnapshotBlock"] },
+    Class { lines: &["Put"], apis: &["PutSnapshotBlock"] },
+    Class { lines: &["List"], apis: &["ListSnapshotBlocks", "ListChangedBlocks"] },
+    Class {
+        lines: &["S3 PUT"],
+        apis: &[
+            "PutObject",
+            "UploadPart",
+            "UploadPartCopy",
+            "CreateMultipartUpload",
+            "CompleteMultipartUpload",
+            "CopyObject",
+        ],
+    },
+    Class { lines: &["S3 LIST"], apis: &["ListObjectsV2", "ListObjects", "ListMultipartUploads", "ListParts"] },
+    Class { lines: &["S3 GET", "S3 index"], apis: &["GetObject", "GetObjectAttributes", "GetObjectTagging"] },
+    Class { lines: &["S3 HEAD"], apis: &["HeadObject", "HeadBucket", "GetBucketLocation"] },
+];
+/// What costs nothing.
+const FREE: [&str; 2] = ["DeleteObject", "AbortMultipartUpload"];
+
+/// Whether an operation is one of S3, or one of EBS direct on blocks.
+fn is_watched(api: &str) -> bool {
+    ["Object", "Upload", "Part", "Bucket", "Block"].iter().any(|word| api.contains(word))
+}
+
+/// What the plan says of a class, and whether all of it is exact.
+fn said(plan: &Plan, class: &Class) -> (u64, bool) {
+    let word = |name: &str, line: &str| name.strip_prefix(line).is_some_and(|rest| rest.starts_with(' '));
+    let lines = plan.cost.parts.iter().filter(|part| class.lines.iter().any(|line| word(&part.name, line)));
+    lines.fold((0, true), |(sum, exact), part| {
+        assert!(part.quantity.fract() == 0.0 && part.unit == "requests", "{part:?}");
+        (sum + part.quantity as u64, exact && part.counted == Sure::Exact)
+    })
+}
+
+fn counted(stats: &Stats, class: &Class) -> u64 {
+    class.apis.iter().map(|api| stats.api(api).requests).sum()
+}
+
+struct Asked {
+    rig: Rig,
+    client: Client,
+    /// Classes that were said exactly and held.
+    exact: usize,
+    /// Jobs that were run, and those of them in which nothing was sent twice.
+    runs: usize,
+    clean: usize,
+}
+
+impl Asked {
+    async fn new() -> Self {
+        let rig = Rig::calm().await;
+        let client = rig.engine(None).await;
+        Self { rig, client, exact: 0, runs: 0, clean: 0 }
+    }
+
+    /// Runs it, and holds what was counted against what was said; answers the plan.
+    async fn holds(&mut self, source: &str, to: &[&str], options: Options) -> Plan {
+        let what = format!("{source} to {to:?}, {:?}, {:?}", options.verify, options.pace);
+        let plan = self.rig.plan(source, to, options).await;
+        self.rig.world.running.sandbox.counters().reset();
+        let row = end(&self.client, start(&self.client, &plan).await).await;
+        assert_eq!(row.state, JobState::Done, "{what}: {:?}", row.error);
+        let stats = self.rig.world.running.sandbox.counters().picture();
+        let trouble = row.troubles.retries + row.troubles.timeouts;
+        self.clean += usize::from(trouble == 0);
+        self.runs += 1;
+        for class in &CLASSES {
+            let ((said, exact), counted) = (said(&plan, class), counted(&stats, class));
+            let line = format!("{what}: {} of {:?} counted, {said} said", counted, class.lines);
+            if trouble > 0 {
+                // A machine so busy that deadlines pass sends again, and what is sent again is paid for again.
+                assert!(!exact || class.lines == ["List"] || counted >= said, "{line}, after {trouble} troubles");
+            } else if exact && class.lines != ["List"] {
+                assert_eq!(counted, said, "{line} exactly\n{stats:#?}");
+                self.exact += usize::from(said > 0);
+            } else {
+                assert!(counted <= said, "{line} at most\n{stats:#?}");
+            }
+        }
+        let known = |api: &str| FREE.contains(&api) || CLASSES.iter().any(|class| class.apis.contains(&api));
+        let unknown: Vec<_> = stats.apis.keys().filter(|api| is_watched(api) && !known(api)).collect();
+        assert!(unknown.is_empty(), "{what}: no line of a bill is for {unknown:?}");
+        // The meter counted what the sandbox did, besides what a process that was late never heard of.
+        assert_eq!(row.requests.store, counted(&stats, &CLASSES[3]), "{what}: writes to S3 on the meter");
+        assert_eq!(row.requests.get - row.requests.fetch, counted(&stats, &CLASSES[0]), "{what}: Get on the meter");
+        plan
+    }
+
+    /// Most of the runs have to have been without trouble, else nothing was shown.
+    fn over(self) {
+        assert!(2 * self.clean > self.runs, "{} of {} jobs sent nothing twice", self.clean, self.runs);
+    }
+
+    /// Whether a plan says a class exactly.
+    fn is_exact(plan: &Plan, line: &str) -> bool {
+        let class = CLASSES.iter().find(|class| class.lines.contains(&line)).expect("a class");
+        said(plan, class).1
+    }
+}
+
+fn verified(verify: Verify) -> Options {
+    Options { verify, ..Options::default() }
+}
+
+/// A file of so many bytes without a hole, nothing of it zeros.
+fn file(rig: &Rig, name: &str, bytes: usize) -> String {
+    let path = rig.world.path(name);
+    let bytes: Vec<u8> = (0..bytes).map(|n| u8::try_from(n % 251 + 1).expect("a byte")).collect();
+    std::fs::write(&path, bytes).expect("written");
+    path.display().to_string()
+}
+
+const LEVELS: [Verify; 3] = [Verify::None, Verify::Listing, Verify::Full];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_archives_are_said_exactly() {
+    let mut asked = Asked::new().await;
+    // With gaps, of a number that fills no run and no piece, and with a piece that is empty at its end.
+    let blocks: Vec<(i32, u8)> = (0..40).chain(300..361).chain([700, 1999]).map(|index| (index, 7)).collect();
+    let sparse = format!("us-east-1:{}", disk(&asked.rig.world, "us-east-1", &blocks).await);
+    let id = sparse.trim_start_matches("us-east-1:").to_owned();
+    for (nth, verify) in LEVELS.into_iter().enumerate() {
+        // Of a snapshot it is known at most how many blocks it has.
+        asked.holds(&sparse, &[&format!("s3://{BUCKET}/a{nth}/")], verified(verify)).await;
+        let archive = format!("s3://{BUCKET}/a{nth}/{id}/");
+        for to in ["null:", "us-east-1:", &format!("s3://{BUCKET}/b{nth}/"), &format!("s3://{BUCKET}/b{nth}.img")] {
+            let plan = asked.holds(&archive, &[to], verified(verify)).await;
+            for line in ["S3 PUT", "S3 GET", "S3 LIST", "S3 HEAD", "Put"] {
+                assert!(Asked::is_exact(&plan, line), "{to}, {verify:?}: {line} is known: {:#?}", plan.cost.parts);
+            }
+        }
+    }
+    // All at once, and few lanes: another run, another piece.
+    for pace in [Pace::Conservative, Pace::CostEfficient, Pace::Aggressive] {
+        let to = [format!("s3://{BUCKET}/{pace:?}/"), format!("s3://{BUCKET}/{pace:?}.img"), "us-east-1:".to_owned()];
+        let to: Vec<&str> = to.iter().map(String::as_str).collect();
+        asked.holds(&format!("s3://{BUCKET}/a0/{id}/"), &to, Options { pace, ..verified(Verify::Full) }).await;
+    }
+    for concurrency in [1, 5, 40] {
+        let options = Options { concurrency: Some(concurrency), ..Options::default() };
+        asked.holds(&format!("s3://{BUCKET}/a0/{id}/"), &[&format!("s3://{BUCKET}/few{concurrency}/")], options).await;
+    }
+    assert!(asked.exact >= 30, "{} classes were said exactly", asked.exact);
+    asked.over();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_objects_are_said_exactly() {
+    let mut asked = Asked::new().await;
+    for (nth, verify) in LEVELS.into_iter().enumerate() {
+        // A tail inside of a block, and inside of a piece; and less than a piece.
+        for bytes in [70 * BLOCK + 12_345, 512] {
+            let image = file(&asked.rig, "disk.raw", bytes);
+            let key = format!("{nth}-{bytes}.img");
+            // Holes of a file are found when it is read: at most.
+            let plan = asked.holds(&image, &[&format!("s3://{BUCKET}/{key}")], verified(verify)).await;
+            assert!(!Asked::is_exact(&plan, "S3 PUT"));
+            let source = format!("s3://{BUCKET}/{key}");
+            for to in ["null:", "us-east-1:", &format!("s3://{BUCKET}/of-{key}/")] {
+                let plan = asked.holds(&source, &[to], verified(verify)).await;
+                for line in ["S3 PUT", "S3 GET", "S3 LIST", "S3 HEAD", "Put"] {
+                    assert!(Asked::is_exact(&plan, line), "{to}, {verify:?}: {line} is known: {:#?}", plan.cost.parts);
+                }
+            }
+        }
+    }
+    // Not made by floe.
+    replace(&asked.rig.world, "theirs.raw", vec![3; 5 * BLOCK]).await;
+    asked.holds(&format!("s3://{BUCKET}/theirs.raw"), &["us-west-2:", "null:"], Options::default()).await;
+    asked.over();
+}
+
+/// A whole GiB: several parts, 1,500 blocks, and the first of them is read once, whoever gathers it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_is_gathered_is_read_once() {
+    let mut asked = Asked::new().await;
+    let source = format!("us-east-1:{WEB_DATA}");
+    let blocks = asked.rig.truth().await.len() as u64;
+    let options = || Options { memory: Some(Bytes::mib(96)), ..Options::default() };
+    let to = ["s3://floe-vault-us-east-1/whole.img", "eu-west-1:", "null:"];
+    asked.holds(&source, &to, options()).await;
+    if asked.clean == 1 {
+        assert_eq!(asked.rig.gets(), blocks);
+    }
+    asked.holds(SMALL, &[&format!("s3://{BUCKET}/small.img"), "us-east-1:"], verified(Verify::Full)).await;
+    asked.holds(SMALL, &[&format!("s3://{BUCKET}/small.raw")], options()).await;
+    assert!(asked.clean > 0, "no job of {} was without trouble", asked.runs);
+}
