@@ -255,7 +255,6 @@ fn fsp(
             largest: found.largest(),
             segments: found.segments.len() as u64,
             gaps: !gaps.is_empty(),
-            segments: u32::try_from(found.segments.len()).unwrap_or(u32::MAX),
         },
         name: None,
         tags: Vec::new(),

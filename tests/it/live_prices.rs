@@ -38,7 +38,8 @@ fn is_shipped(plan: &Value, why: &str) {
     let findings = plan["findings"].as_array().expect("findings");
     let said = findings.iter().filter_map(|finding| finding["text"].as_str());
     let said = said.clone().find(|text| text.starts_with("prices are those of the table of 2"));
-    let said = said.unwrap_or_else(|| panic!("nothing is said of prices: {findings:#?}"));
+    assert!(said.is_some(), "nothing is said of prices: {findings:#?}");
+    let said = said.unwrap_or_default();
     assert!(said.contains("because AWS could not be asked") && said.contains(why), "{said}");
 }
 

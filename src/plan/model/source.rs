@@ -103,9 +103,6 @@ pub enum SourceKind {
         segments: u64,
         /// Whether some of the volume is covered by no segment.
         gaps: bool,
-        /// How many segments; 0 in plans of older versions.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        segments: u32,
     },
     /// Archives in S3, pinned by their manifests: a whole one, and the deltas that go onto it.
     Archive {

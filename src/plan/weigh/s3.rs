@@ -209,7 +209,7 @@ pub(super) fn source(bill: &mut Bill<'_>, item: &ItemPlan, size: &Measure, here:
         }
         // Each segment once, as long as no more than two are read of at a time; never more often than once a block.
         SourceKind::Fsp { segments, .. } => {
-            let pages = u64::from(*segments).div_ceil(u64::from(KEYS_A_PAGE)).max(1);
+            let pages = segments.div_ceil(u64::from(KEYS_A_PAGE)).max(1);
             (most(size.blocks), Count::exact(0), 0, (LOOKS + 1) * pages)
         }
         _ => return,
