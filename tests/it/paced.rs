@@ -37,8 +37,9 @@ impl Service {
             api: (*api).to_owned(),
             of: *of,
             per_second: *per_second,
-            // A quarter of a second of what it bears: what the timers of a busy machine are late by is not throttled.
-            burst: Some(per_second / 4.0 + 1.0),
+            // Two tokens: with one, at ten a second, whatever the network or a busy machine brings closer together than
+            // a tenth of a second is throttled, and no client can use more than its jitter leaves.
+            burst: Some(2.0),
         });
         let slow = |api| Rule::of(Fault::Delay { ms: delay.0, jitter: delay.1 }).on(api);
         let mut rules = vec![slow(GET), slow(PUT)];
