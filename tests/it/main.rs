@@ -10,6 +10,8 @@ mod asleep;
 mod aws;
 mod background;
 mod chains;
+#[cfg(feature = "tui")]
+mod cleared;
 mod cli;
 mod conflicts;
 mod copied;
