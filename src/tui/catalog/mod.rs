@@ -47,8 +47,6 @@ pub struct Catalog {
 /// Members of a chain of copies at most, as many as a chain may be copied in one go.
 const KIN_MOST: usize = 1_000;
 
-/// What floe says that it made a snapshot on.
-
 impl Catalog {
     /// Takes in one update. Gives the trouble it tells of, for the list of errors.
     pub fn hear(&mut self, update: Update) -> Option<Error> {
