@@ -6,9 +6,9 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{Delete, Format};
 use super::resolve::{Resolved, World};
@@ -172,20 +172,20 @@ async fn carry_out(plan: RemovalPlan, who: &str, world: &World, resolved: &Resol
         Some(_) => Some(attach::start(world, resolved, None, false).await?.engine),
         None => None,
     };
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = CancellationToken::new();
     let remover = Remover {
         aws: world.aws.clone(),
         state: world.state.clone(),
         judge: judge(world, resolved),
         engine,
         profile: resolved.profile.clone().filter(|_| resolved.sandbox.is_none()),
-        stop: Arc::clone(&stop),
+        stop: stop.clone(),
     };
     let mut ends = Ends::listen()?;
     tokio::spawn(async move {
         ends.next().await;
-        stop.store(true, Ordering::Relaxed);
-        say::stderr("Stopping after the present call; once more ends at once.");
+        stop.cancel();
+        say::stderr("Stopping after the present call, archives being made at once; once more ends at once.");
         ends.next().await;
         std::process::exit(i32::from(crate::error::Kind::Stopped.exit_code()));
     });

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::address::Address;
-use crate::ids::JobId;
+use crate::ids::{JobId, SnapshotId};
 use crate::inventory::SnapshotRow;
 use crate::store::copies::{Copies, FileId, Held, Holds, Spot, Witness};
 
@@ -87,8 +87,9 @@ pub struct Copy {
 /// Every copy that the records of one world tell of, each file looked at as it is now.
 #[must_use]
 pub fn recorded(copies: &Copies, world: &str) -> Vec<Copy> {
-    let records = copies.all().into_iter().filter(|record| record.world == world);
+    let records = copies.of_world(world);
     let mut out: Vec<Copy> = records
+        .into_iter()
         .filter_map(|record| {
             let witness = match &record.witness {
                 Witness::Copied { job, .. } => Proof::Copied(*job),
@@ -142,6 +143,18 @@ pub fn tagged(row: &SnapshotRow) -> Option<Held> {
         Address::Snapshot(place, id) | Address::Delta(place, _, id) => Some(Held { region: place.region?, id }),
         _ => None,
     }
+}
+
+/// Whether its tags say that it is of that job: without that a record is of another snapshot of that name.
+#[must_use]
+pub fn is_of_job(row: &SnapshotRow, unique: &str) -> bool {
+    row.tags.iter().any(|(key, value)| key == "floe:job" && value == unique)
+}
+
+/// What floe's own tag says that it was made on.
+#[must_use]
+pub fn parent(row: &SnapshotRow) -> Option<SnapshotId> {
+    row.tags.iter().find(|(key, _)| key == "floe:parent").and_then(|(_, value)| value.parse().ok())
 }
 
 /// The same as a copy; none where the tags say nothing.

@@ -156,16 +156,8 @@ pub fn quote(stretches: &[Stretch], suspects: usize, region: &Region) -> Quote {
     Quote { lists, usd: Quantity { value: usd, sure: Sure::AtMost.and(price.sure) } }
 }
 
-/// Asks whether its suspects are related to a chain: one List each, until one is.
-///
-/// # Errors
-/// None of its own: who cannot be asked about is taken for a relative.
-pub async fn settle(ebs: &Ebs, chain: &mut Chain) -> Result<()> {
-    related(ebs, chain).await;
-    Ok(())
-}
-
-/// The same, where it was not asked before.
+/// Asks whether its suspects are related to a chain: one List each, until one is; nobody where that was asked before.
+/// Who cannot be asked about is taken for a relative.
 pub async fn settled(session: &Session, chain: &mut Chain, kept: &Kept) {
     let suspects: Vec<SnapshotId> = chain.suspects.iter().map(|suspect| suspect.id.clone()).collect();
     let Some(own) = chain.spokesman().cloned() else { return };

@@ -11,6 +11,7 @@ use crate::address::{Address, Place};
 use crate::error::{Error, Result};
 use crate::ids::SnapshotId;
 use crate::inventory::SnapshotRow;
+use crate::inventory::elsewhere::is_of_job;
 use crate::plan::files;
 use crate::plan::model::{
     Basis, DestinationKind, DestinationPlan, Finding, InPlace, Level, Options, SourcePlan, Strategy,
@@ -189,7 +190,7 @@ fn of_snapshot(row: &SnapshotRow, own: &Held, first: &Held, known: Known<'_>) ->
     let record = copies.snapshot(own).filter(|record| record.world == known.world);
     let record = record.ok_or_else(|| format!("floe has no record here that {} is a copy of {}", own.id, first.id))?;
     if let Witness::Copied { unique, job } | Witness::Service { unique, job } = &record.witness
-        && !row.tags.iter().any(|(key, value)| key == "floe:job" && value == unique)
+        && !is_of_job(row, unique)
     {
         return Err(format!("its tags do not say that job {job} made it"));
     }

@@ -191,6 +191,12 @@ impl Copies {
         entries.filter_map(|entry| self.read(entry.ok()?.file_name().to_str()?)).collect()
     }
 
+    /// The same of one world: ids of another mean nothing in it.
+    #[must_use]
+    pub fn of_world(&self, world: &str) -> Vec<Copied> {
+        self.all().into_iter().filter(|record| record.world == world).collect()
+    }
+
     /// Keeps a record in the place of the one before, durably.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::catalog::{Catalog, Load, Seen};
 use super::model::Model;
 use crate::address::{Address, Place};
 use crate::ids::{Profile, Region};
-use crate::inventory::elsewhere::{Copy, Proof, Where, by_tag};
+use crate::inventory::elsewhere::{Copy, Proof, Where, by_tag, is_of_job};
 use crate::inventory::{SnapshotRow, State};
 use crate::store::copies::Held;
 
@@ -70,13 +70,14 @@ pub fn seen(catalog: &Catalog, copy: &Copy) -> Copy {
     let mut out = copy.clone();
     match catalog.snapshots.find(&there.id).and_then(|at| catalog.snapshots.slot(at)) {
         Some(slot) if slot.seen == Seen::Gone => out.proof = Proof::Gone,
-        Some(slot) => {
-            let says = |unique: &String| slot.row.tags.iter().any(|(key, value)| key == "floe:job" && value == unique);
-            // As plans have it: without the tag of the job that made it, it is another snapshot of that name.
-            if slot.row.state != State::Completed || copy.unique.as_ref().is_some_and(|unique| !says(unique)) {
-                out.proof = Proof::Claimed;
-            }
+        // As plans have it: without the tag of the job that made it, it is another snapshot of that name.
+        Some(slot)
+            if slot.row.state != State::Completed
+                || copy.unique.as_ref().is_some_and(|unique| !is_of_job(&slot.row, unique)) =>
+        {
+            out.proof = Proof::Claimed;
         }
+        Some(_) => {}
         None if is_told(catalog, &there.region, copy.since) => out.proof = Proof::Gone,
         None => {}
     }

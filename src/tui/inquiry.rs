@@ -119,7 +119,7 @@ async fn lives(session: &Session, around: &Around, at: &At, kept: &Kept) -> Resu
     let gone = || Error::failed(format!("{} is not there any more", at.1));
     let row = around.row(&at.1).ok_or_else(gone)?;
     let mut chain = around.chain(row);
-    frees::settle(session.ebs(), &mut chain).await?;
+    frees::settled(session, &mut chain, kept).await;
     let cannot = || Error::failed(format!("the blocks of {} cannot be listed", at.1));
     let stretch = chain.whole().ok_or_else(cannot)?;
     let lives = frees::lifetimes(session, &stretch, &Counting::default(), kept).await?;

@@ -85,8 +85,8 @@ pub struct Lives {
 impl Lives {
     /// What these free together.
     fn freed(&self, goes: impl Fn(&SnapshotId) -> bool) -> Quantity<Bytes> {
-        let blocks = self.lives.freed(|n| self.stretch.ids.get(n as usize).is_some_and(&goes));
-        let sure = if self.chain.sure(&goes) == Sureness::Exact { Sure::Exact } else { Sure::AtMost };
+        let (blocks, sure) = self.chain.freed(&self.stretch, &self.lives, goes);
+        let sure = if sure == Sureness::Exact { Sure::Exact } else { Sure::AtMost };
         Quantity { value: blocks.bytes(), sure }
     }
 
@@ -115,7 +115,7 @@ impl Lives {
         Around { rules: self.rules.clone(), ..Around::default() }.billed(row, now)
     }
 
-    /// Whether the chain is made of exactly these still.
+    /// Whether the chain is made of exactly these still, and what its volume was restored from is there.
     fn is_of(&self, rows: &HashMap<&SnapshotId, &SnapshotRow>, members: &HashMap<&VolumeId, usize>) -> bool {
         let ids = &self.stretch.ids;
         let volume = ids.first().and_then(|id| rows.get(id)).and_then(|row| row.volume.as_ref());
@@ -123,7 +123,8 @@ impl Lives {
             Some(volume) => members.get(volume).copied().unwrap_or(0),
             None => 1,
         };
-        expected == ids.len() && ids.iter().all(|id| rows.contains_key(id))
+        let rooted = self.chain.root.as_ref().is_none_or(|root| rows.contains_key(root));
+        rooted && expected == ids.len() && ids.iter().all(|id| rows.contains_key(id))
     }
 }
 

@@ -7,11 +7,11 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::effect::{Effect, Memory};
 use super::inquiry;
@@ -84,8 +84,8 @@ pub struct Outside {
     freed: Option<JoinHandle<()>>,
     archives: Option<JoinHandle<()>>,
     archive: Option<JoinHandle<()>>,
-    /// Set to end the removal that runs after its present item.
-    stop: Arc<AtomicBool>,
+    /// Cancelled to end the removal that runs after its present item.
+    stop: CancellationToken,
     client: Arc<Mutex<Option<Client>>>,
     hooks: Arc<Semaphore>,
     /// Where the engine's picture can be read, once there is an engine.
@@ -124,7 +124,7 @@ impl Outside {
             freed: None,
             archives: None,
             archive: None,
-            stop: Arc::default(),
+            stop: CancellationToken::new(),
             client,
             hooks: Arc::new(Semaphore::new(HOOKS)),
             engines,
@@ -231,7 +231,7 @@ impl Outside {
                     }
                 });
             }
-            Effect::StopRemoval => self.stop.store(true, Ordering::Relaxed),
+            Effect::StopRemoval => self.stop.cancel(),
             Effect::ComparePlan { path, plan } => drop(self.answer(removing::compare(path, *plan))),
             Effect::Restore(targets) => {
                 let (aws, state) = (self.world.aws.clone(), self.world.state.clone());
@@ -309,8 +309,8 @@ impl Outside {
         let connected = plan.archive.is_some().then(|| self.connected());
         let answers = self.answers.clone();
         // One flag a run: a late stop of the one before must not end this one.
-        self.stop = Arc::default();
-        let stop = Arc::clone(&self.stop);
+        self.stop = CancellationToken::new();
+        let stop = self.stop.clone();
         self.answer(async move {
             let engine = match connected {
                 None => None,

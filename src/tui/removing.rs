@@ -5,9 +5,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::msg::Msg;
 use super::screen::removal::Comparison;
@@ -37,11 +37,15 @@ pub struct Wanted {
     pub policy: Arc<Policy>,
 }
 
-/// Makes a plan. Nothing is changed.
+/// Makes a plan, with what `X` has counted of its snapshots where their lists still say the same. Nothing is changed.
 pub(super) async fn plan(aws: Aws, state: StateDir, number: u64, wanted: Wanted, machine: Machine) -> Msg {
     let Wanted { targets, wishes, limit, policy } = wanted;
-    let judge = Judge { policy, state };
-    let made = plans::make(&aws, &targets, wishes, limit, user(), &judge, &machine).await;
+    let judge = Judge { policy, state: state.clone() };
+    let made = async {
+        let plan = plans::make(&aws, &targets, wishes, limit, user(), &judge, &machine).await?;
+        plans::remembered(&aws, plan, &state).await
+    };
+    let made = made.await;
     Msg::RemovalPlanned(number, Box::new(made))
 }
 
@@ -51,7 +55,7 @@ pub(super) async fn remove(
     number: u64,
     plan: RemovalPlan,
     grant: Grant,
-    (engine, stop): (Option<Client>, Arc<AtomicBool>),
+    (engine, stop): (Option<Client>, CancellationToken),
     answers: mpsc::Sender<Msg>,
 ) -> Msg {
     let (aws, state, policy) = world;

@@ -17,7 +17,7 @@ async fn plan(world: &World, more: &[&str]) -> (Value, String) {
     (plan, said)
 }
 
-fn lists(world: &World) -> u64 {
+pub fn lists(world: &World) -> u64 {
     let picture = world.running.sandbox.counters().picture();
     ["ListSnapshotBlocks", "ListChangedBlocks"].iter().map(|api| picture.api(api).requests).sum()
 }
@@ -28,7 +28,7 @@ fn freed(plan: &Value) -> u64 {
 }
 
 /// What the first two of the chain free together, by lists that floe does not read.
-async fn truth(world: &World) -> (u64, u64) {
+pub async fn truth(world: &World) -> (u64, u64) {
     let [all, one, two] = [
         listed(world, None, CHAIN[0]).await,
         listed(world, Some(CHAIN[0]), CHAIN[1]).await,

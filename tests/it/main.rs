@@ -12,6 +12,8 @@ mod asleep;
 mod aws;
 mod background;
 mod chains;
+#[cfg(feature = "tui")]
+mod cleared;
 mod cli;
 mod clocks;
 mod conflicts;

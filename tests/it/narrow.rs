@@ -14,7 +14,7 @@ use super::relations::{asked, clear, truths, unknown, yes};
 async fn judged(running: &Running, region: &str, ids: &[String]) -> BTreeMap<String, Judged> {
     let (prod, region) = ("prod".parse().expect("a profile"), region.parse().expect("a region"));
     let session = world(running).session(Some(&prod), Some(&region)).await.expect("a session");
-    let told = again(&session, ids, &BTreeSet::new(), &Policy::default(), Told::of(Ok(Vec::new()))).await;
+    let told = again(&session, ids, &BTreeSet::new(), &Policy::default(), Told::of(Ok(Vec::new())), Vec::new()).await;
     told.expect("judged").judged.into_iter().map(|judged| (judged.id.clone(), judged)).collect()
 }
 

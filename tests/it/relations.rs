@@ -262,8 +262,9 @@ async fn judged_again_a_thing_is_asked_about_in_full_and_what_is_gone_is_told() 
         all.values().find(|judged| judged.name == "old-backup" && judged.id.starts_with("snap")).expect("stale");
     assert!(unknown(stale).contains("shares"), "nobody asks whom a stale backup is shared with");
     let ids = vec![orphan.id.clone(), stale.id.clone(), "snap-00000000".to_owned()];
-    let found =
-        again(&session, &ids, &BTreeSet::new(), &Policy::default(), Told::of(Ok(Vec::new()))).await.expect("judged");
+    let found = again(&session, &ids, &BTreeSet::new(), &Policy::default(), Told::of(Ok(Vec::new())), Vec::new())
+        .await
+        .expect("judged");
     assert_eq!(found.gone, ["snap-00000000"]);
     let verdicts: BTreeMap<&str, &Judged> = found.judged.iter().map(|judged| (judged.id.as_str(), judged)).collect();
     assert_eq!(verdicts[orphan.id.as_str()].verdict, Verdict::Orphan);
@@ -271,8 +272,9 @@ async fn judged_again_a_thing_is_asked_about_in_full_and_what_is_gone_is_told() 
     running
         .sandbox
         .set_faults(Faults { rules: vec![Rule::of(Fault::Deny).on("DescribeSnapshots")], ..Faults::default() });
-    let found =
-        again(&session, &ids, &BTreeSet::new(), &Policy::default(), Told::of(Ok(Vec::new()))).await.expect("judged");
+    let found = again(&session, &ids, &BTreeSet::new(), &Policy::default(), Told::of(Ok(Vec::new())), Vec::new())
+        .await
+        .expect("judged");
     assert_eq!((found.gone.len(), found.unseen.len()), (0, 3), "a refusal is not an absence");
 }
 

@@ -13,6 +13,7 @@ use crate::inventory::verdict::{Answer, Evidence, Judged, Policy, Thing};
 use crate::plan::monthly;
 use crate::plan::removal::{Facts, Rejudge, Target, unjudged};
 use crate::store::StateDir;
+use crate::store::copies::{Copied, Copies, Held, Witness};
 
 /// The rules of `floe orphans`, with everything asked about each single thing.
 #[derive(Debug, Clone)]
@@ -21,6 +22,20 @@ pub struct Judge {
     pub policy: Arc<Policy>,
     /// Whose jobs count.
     pub state: StateDir,
+}
+
+impl Judge {
+    /// What floe's records say of these. What `floe verify` compared names no job whose tag would tell it from a
+    /// snapshot of another world.
+    fn records(&self, session: &Session, of: &[Target]) -> Vec<Copied> {
+        let copies = Copies::of(&self.state);
+        let held = |target: &Target| match target {
+            Target::Snapshot(id) => Some(Held { region: session.region().clone(), id: id.clone() }),
+            Target::Volume(_) | Target::Image(_) => None,
+        };
+        let records = of.iter().filter_map(held).filter_map(|held| copies.snapshot(&held));
+        records.filter(|record| record.witness != Witness::Verified).collect()
+    }
 }
 
 impl Rejudge for Judge {
@@ -34,7 +49,8 @@ impl Rejudge for Judge {
         let ids: Vec<String> = of.iter().map(|target| target.id().to_owned()).collect();
         // How old a thing must be to be called an orphan says nothing about one that somebody names.
         let policy = Policy { min_age: SignedDuration::ZERO, ..(*self.policy).clone() };
-        let now = again(session, &ids, leaving, &policy, Told::of(crate::engine::uses(&self.state))).await?;
+        let jobs = Told::of(crate::engine::uses(&self.state));
+        let now = again(session, &ids, leaving, &policy, jobs, self.records(session, of)).await?;
         let mut all = now.judged;
         for judged in &mut all {
             let target = of.iter().find(|target| target.id() == judged.id);

@@ -18,12 +18,11 @@ pub use restore::{Restored, binned, restore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use self::before::Checked;
 use super::Client;
@@ -56,8 +55,8 @@ pub struct Remover<J> {
     pub engine: Option<Client>,
     /// The profile to use instead of the ones that the plan names: a colleague's is called otherwise.
     pub profile: Option<Profile>,
-    /// Set by whoever wants it to stop after the present call.
-    pub stop: Arc<AtomicBool>,
+    /// Cancelled by whoever wants it to stop: after the present call, and archives that are being made at once.
+    pub stop: CancellationToken,
 }
 
 /// Held while a removal runs: two at once would count and pace each other wrong.
@@ -215,7 +214,7 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
     }
 
     fn stopped(&self) -> bool {
-        self.remover.stop.load(Ordering::Relaxed)
+        self.remover.stop.is_cancelled()
     }
 
     /// The line of an item.

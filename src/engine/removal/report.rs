@@ -36,7 +36,11 @@ pub enum Outcome {
         request_id: Option<String>,
     },
     /// The run ended before its turn.
-    NotTried,
+    NotTried {
+        /// What became of what comes before it: the archive that was being made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
 }
 
 impl Outcome {
@@ -55,7 +59,7 @@ impl Outcome {
             (Self::Removed { .. }, _) => "deleted",
             (Self::Skipped { .. }, _) => "skipped",
             (Self::Failed { .. }, _) => "failed",
-            (Self::NotTried, _) => "not tried",
+            (Self::NotTried { .. }, _) => "not tried",
         }
     }
 
@@ -63,11 +67,11 @@ impl Outcome {
     #[must_use]
     pub fn text(&self) -> String {
         match self {
-            Self::Removed { note: Some(note), .. } => note.clone(),
+            Self::Removed { note: Some(note), .. } | Self::NotTried { note: Some(note) } => note.clone(),
             Self::Removed { back_until: Some(until), .. } => {
                 format!("floe restore brings it back until {}", until.strftime("%-d %b %Y"))
             }
-            Self::Removed { .. } | Self::NotTried => String::new(),
+            Self::Removed { .. } | Self::NotTried { note: None } => String::new(),
             Self::Skipped { reason, .. } => reason.clone(),
             Self::Failed { reason, code: Some(code), .. } => format!("{reason} ({code})"),
             Self::Failed { reason, code: None, .. } => reason.clone(),
@@ -124,7 +128,7 @@ impl Report {
         let mut report =
             Self { plan: hash, removed: 0, skipped: 0, skipped_since: 0, failed: 0, not_tried: 0, items: Vec::new() };
         for (item, outcome) in plan.items.iter().zip(outcomes) {
-            let outcome = outcome.unwrap_or(Outcome::NotTried);
+            let outcome = outcome.unwrap_or(Outcome::NotTried { note: None });
             match &outcome {
                 Outcome::Removed { .. } => report.removed += 1,
                 Outcome::Skipped { planned, .. } => {
@@ -132,7 +136,7 @@ impl Report {
                     report.skipped_since += u32::from(!planned);
                 }
                 Outcome::Failed { .. } => report.failed += 1,
-                Outcome::NotTried => report.not_tried += 1,
+                Outcome::NotTried { .. } => report.not_tried += 1,
             }
             report.items.push(Row {
                 id: item.target.clone(),

@@ -8,10 +8,11 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
+use super::Lifetimes;
 use crate::ids::{SnapshotId, VolumeId};
 use crate::inventory::verdict::Sureness;
 use crate::inventory::{SnapshotRow, State, Tier, VolumeRow};
-use crate::units::Bytes;
+use crate::units::{Blocks, Bytes};
 
 /// A snapshot of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,10 +259,18 @@ impl Chain {
         }
     }
 
-    /// All that can be listed as one stretch, whose lifetimes answer for every set of them.
+    /// All that can be listed as one stretch, whose lifetimes answer for every set of them ([`Chain::freed`]). What the
+    /// volume was restored from stays before it: the oldest holds no version of its own of what it has from there.
     #[must_use]
     pub fn whole(&self) -> Option<Stretch> {
-        self.stretches(|_| true).into_iter().next()
+        self.stretches(|id| self.root.as_ref() != Some(id)).into_iter().next()
+    }
+
+    /// What a set of it frees, from the lifetimes of the whole of it.
+    #[must_use]
+    pub fn freed(&self, whole: &Stretch, lives: &Lifetimes, goes: impl Fn(&SnapshotId) -> bool) -> (Blocks, Sureness) {
+        let blocks = lives.freed(|n| whole.ids.get(n as usize).is_some_and(&goes));
+        (blocks, self.sure(goes))
     }
 
     /// How sure a figure for that set is.

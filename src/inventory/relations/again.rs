@@ -15,6 +15,7 @@ use crate::aws::Session;
 use crate::error::Result;
 use crate::ids::{ImageId, SnapshotId};
 use crate::inventory::verdict::{Judged, Policy, View};
+use crate::store::copies::Copied;
 
 /// What became of them.
 #[derive(Debug, Clone, Default)]
@@ -38,13 +39,14 @@ pub async fn again(
     leaving: &BTreeSet<ImageId>,
     policy: &Policy,
     jobs: Told<Vec<JobUse>>,
+    copies: Vec<Copied>,
 ) -> Result<Again> {
     let of = Subjects {
         snapshots: ids.iter().filter_map(|id| id.parse().ok()).collect(),
         volumes: ids.iter().filter_map(|id| id.parse().ok()).collect(),
         images: ids.iter().filter_map(|id| id.parse().ok()).collect(),
     };
-    let mut facts = about(session, &of, jobs).await;
+    let mut facts = about(session, &of, jobs, Arc::new(copies)).await;
     if let Told::Known { value, .. } = &mut facts.answers.binned_images {
         value.retain(|row| row.id.parse().is_ok_and(|id: ImageId| !leaving.contains(&id)));
     }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::inventory::look::{page, save};
 use crate::inventory::remember::Memory;
 use crate::inventory::{Kind, Rows};
+use crate::store::copies::Copied;
 
 /// What was told before, asked anew where it is too old.
 pub(super) async fn bulk(
@@ -20,6 +21,7 @@ pub(super) async fn bulk(
     anew: bool,
     before: Answers,
     jobs: Told<Vec<JobUse>>,
+    copies: Arc<Vec<Copied>>,
 ) -> Facts {
     let list = |kind| list(session, memory, kind, anew);
     let lists =
@@ -42,6 +44,7 @@ pub(super) async fn bulk(
         instances: rows!(Instances, instances),
         answers,
         jobs,
+        copies,
     }
 }
 

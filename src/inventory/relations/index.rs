@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::{Facts, Told};
+use super::{Facts, Made, Told};
 use crate::ids::{ImageId, InstanceId, JobId, SnapshotId, VolumeId};
-use crate::rows::{LockRow, TemplateVersionRow};
+use crate::inventory::elsewhere;
+use crate::rows::{LockRow, SnapshotRow, TemplateVersionRow};
+use crate::store::copies::{Holds, Spot, Witness};
 
 /// A version of a launch template that names something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,10 @@ pub struct Index {
     pub unplaced: Vec<ImageId>,
     /// The newest snapshot of a volume.
     pub newest: HashMap<VolumeId, (SnapshotId, Timestamp)>,
+    /// What floe's records say that a snapshot is.
+    pub made: HashMap<SnapshotId, Made>,
+    /// What floe made on a snapshot, by the tags that it gave.
+    pub children: HashMap<SnapshotId, Vec<SnapshotId>>,
     /// Jobs that use something.
     pub jobs: HashMap<String, JobId>,
     /// Template versions that are told of.
@@ -78,6 +84,7 @@ impl Index {
         index.templates(facts);
         index.guards(facts);
         index.bin(facts);
+        index.lineage(facts);
         for used in facts.jobs.known().into_iter().flatten() {
             index.jobs.insert(used.id.clone(), used.job);
         }
@@ -158,6 +165,32 @@ impl Index {
         }
         for tiering in answers.tierings.known().into_iter().flatten() {
             self.tierings.insert(tiering.snapshot.clone(), tiering.status.clone());
+        }
+    }
+
+    /// A record counts only for the snapshot that carries the tag of its job, as everywhere; what a file or an archive
+    /// holds ties no snapshots.
+    fn lineage(&mut self, facts: &Facts) {
+        let rows = || facts.snapshots.known().into_iter().flat_map(|rows| rows.iter());
+        for row in rows() {
+            if let Some(parent) = elsewhere::parent(row).filter(|parent| *parent != row.id) {
+                self.children.entry(parent).or_default().push(row.id.clone());
+            }
+        }
+        if facts.copies.is_empty() {
+            return;
+        }
+        let here: HashMap<&SnapshotId, &SnapshotRow> = rows().map(|row| (&row.id, row)).collect();
+        for record in facts.copies.iter() {
+            let (Spot::Snapshot(held), Holds::Proved(of)) = (&record.spot, &record.holds) else { continue };
+            let Some(row) = here.get(&held.id).filter(|_| held.region == facts.origin.region) else { continue };
+            let (job, unique) = match &record.witness {
+                Witness::Copied { job, unique } | Witness::Service { job, unique } => (Some(*job), Some(unique)),
+                Witness::Verified => (None, None),
+            };
+            if unique.is_none_or(|unique| elsewhere::is_of_job(row, unique)) {
+                self.made.insert(row.id.clone(), Made { of: of.clone(), job });
+            }
         }
     }
 

@@ -25,6 +25,7 @@ use crate::rows::{
     BinnedRow, FastRestoreRow, ImageReferenceRow, ImageRow, InstanceRow, LockRow, Origin, SnapshotRow, TemplateRow,
     TemplateVersionRow, TieringRow, VolumeRow,
 };
+use crate::store::copies::{Copied, Held};
 
 pub use again::{Again, again};
 pub(in crate::inventory) use cached::remembered_bin;
@@ -96,6 +97,15 @@ pub struct JobUse {
     pub job: JobId,
 }
 
+/// What a record of floe's says that a snapshot is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Whose content it has.
+    pub of: Held,
+    /// The job that made it; none where `floe verify` compared the two.
+    pub job: Option<JobId>,
+}
+
 /// What one account's region told.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -113,6 +123,8 @@ pub struct Facts {
     pub answers: Answers,
     /// What floe's own jobs use.
     pub jobs: Told<Vec<JobUse>>,
+    /// floe's records of copies, of any region; those of another world are none of this one's.
+    pub copies: Arc<Vec<Copied>>,
 }
 
 /// What questions were about.

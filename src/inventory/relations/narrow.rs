@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::ids::{ImageId, SnapshotId, VolumeId};
 use crate::inventory::denied::is_denial;
 use crate::rows::{BinnedRow, ImageRow, InstanceRow, LockRow, SnapshotRow, VolumeRow};
+use crate::store::copies::Copied;
 
 /// What is asked about.
 #[derive(Debug, Default)]
@@ -24,7 +25,12 @@ pub(super) struct Subjects {
 }
 
 /// The facts about these.
-pub(super) async fn about(session: &Session, of: &Subjects, jobs: Told<Vec<JobUse>>) -> Facts {
+pub(super) async fn about(
+    session: &Session,
+    of: &Subjects,
+    jobs: Told<Vec<JobUse>>,
+    copies: Arc<Vec<Copied>>,
+) -> Facts {
     let ec2 = session.ec2();
     // First what they are and what lies in the bin: the other questions follow from these.
     let (snapshots, templates, versions, binned_images) = tokio::join!(
@@ -80,6 +86,7 @@ pub(super) async fn about(session: &Session, of: &Subjects, jobs: Told<Vec<JobUs
             ..Answers::default()
         },
         jobs,
+        copies,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::inventory::remember::Memory;
 use crate::inventory::verdict::{Policy, Thing, View};
 use crate::inventory::{Kind, Origin, Regions};
 use crate::store::StateDir;
+use crate::store::copies::{Copied, Copies};
 
 /// Regions whose lists are read at once: each asks thirteen questions at a time.
 const AT_ONCE: usize = 6;
@@ -80,8 +81,12 @@ pub enum Update {
 pub fn survey(aws: &Aws, wanted: Ask, cache: Option<&StateDir>) -> mpsc::Receiver<Update> {
     let (told, reader) = mpsc::channel(WAITING);
     let memory = Memory::new(cache, &aws.world());
-    let survey = Arc::new(Survey { aws: aws.clone(), wanted, memory, gate: Semaphore::new(AT_ONCE), told });
+    let (aws, records, world) = (aws.clone(), cache.map(Copies::of), aws.world().text());
     tokio::spawn(async move {
+        let read = spawn_blocking(move || records.map(|records| records.of_world(&world)).unwrap_or_default());
+        // A worker that was stopped knows of no record.
+        let copies = Arc::new(read.await.unwrap_or_default());
+        let survey = Arc::new(Survey { aws, wanted, copies, memory, gate: Semaphore::new(AT_ONCE), told });
         tokio::select! {
             () = survey.told.closed() => {}
             () = run(Arc::clone(&survey)) => {}
@@ -94,6 +99,7 @@ pub fn survey(aws: &Aws, wanted: Ask, cache: Option<&StateDir>) -> mpsc::Receive
 struct Survey {
     aws: Aws,
     wanted: Ask,
+    copies: Arc<Vec<Copied>>,
     memory: Memory,
     gate: Semaphore,
     told: mpsc::Sender<Update>,
@@ -160,7 +166,8 @@ impl Survey {
         // Only lists are large: single questions are paced, region by region, and wait for nobody.
         let Ok(permit) = self.gate.acquire().await else { return };
         let before = load(path.clone()).await;
-        let mut facts = gather::bulk(session, &self.memory, self.wanted.anew, before, self.wanted.jobs.clone()).await;
+        let (jobs, copies) = (self.wanted.jobs.clone(), Arc::clone(&self.copies));
+        let mut facts = gather::bulk(session, &self.memory, self.wanted.anew, before, jobs, copies).await;
         drop(permit);
         if let Some(error) = whole(&facts) {
             let denied = is_denial(&error);

@@ -20,6 +20,20 @@ pub struct Doubt {
     pub actions: Vec<String>,
 }
 
+impl Doubt {
+    /// In fewer words, where a line has no room for all: what is missing stands in the statement that is copied.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let (region, what, count) = (&self.origin.region, self.rule.summary, self.count);
+        match (self.actions.is_empty(), self.rule.name, count) {
+            (true, "volume", 1) => format!("{region}: 1 copy names no volume: \"volume gone\" is no evidence."),
+            (true, "volume", _) => format!("{region}: {count} copies name no volume: \"volume gone\" is no evidence."),
+            (true, ..) => format!("{region}: {what}: too little is told to judge {count}."),
+            (false, ..) => format!("{region}: {what}: no answer. If it is no, {count} more are orphans."),
+        }
+    }
+}
+
 impl std::fmt::Display for Doubt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (region, count) = (&self.origin.region, self.count);

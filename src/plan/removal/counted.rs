@@ -170,6 +170,11 @@ impl Counted {
                 }
             }
         }
+        self.listed(chain, all);
+    }
+
+    /// One chain, every run of it listed.
+    fn listed(&mut self, chain: &Chain, all: Vec<(Stretch, Lifetimes)>) {
         for (stretch, lives) in all {
             let bytes = lives.freed(|_| true).bytes();
             match stretch.sure {
@@ -180,6 +185,19 @@ impl Counted {
                 let alone = Frees { bytes: lives.unique(at).bytes(), label: chain.sure(|one| one == id) };
                 self.alone.insert(id.clone(), alone);
             }
+        }
+    }
+
+    /// One chain of which all was listed before: that one walk answers for every set of it.
+    fn whole(&mut self, place: &Place, chain: &Chain, whole: &Stretch, lives: &Lifetimes) {
+        let (blocks, sure) = chain.freed(whole, lives, |id| place.going.contains(id));
+        match sure {
+            Sureness::Exact => self.exact += blocks.bytes(),
+            Sureness::UpperBound | Sureness::Unknown => self.at_most += blocks.bytes(),
+        }
+        for id in whole.ids.iter().filter(|id| place.going.contains(id)) {
+            let (blocks, label) = chain.freed(whole, lives, |one| one == id);
+            self.alone.insert(id.clone(), Frees { bytes: blocks.bytes(), label });
         }
     }
 
@@ -235,12 +253,11 @@ pub async fn remembered(aws: &Aws, plan: RemovalPlan, state: &StateDir) -> Resul
             {
                 frees::settled(&place.session, &mut chain, &kept).await;
                 let (session, kept) = (&place.session, &kept);
-                counted
-                    .chain(&place, &chain, async |stretch: &Stretch| {
-                        let unknown = || crate::error::Error::failed("it was not listed before");
-                        frees::known(session, stretch, kept).await.ok_or_else(unknown)
-                    })
-                    .await;
+                if let Some((whole, lives)) = whole_before(session, &chain, kept).await {
+                    counted.whole(&place, &chain, &whole, &lives);
+                } else if let Some(all) = runs_before(session, &chain, &place.going, kept).await {
+                    counted.listed(&chain, all);
+                }
             }
         }
         // What is not known is no news here.
@@ -250,6 +267,28 @@ pub async fn remembered(aws: &Aws, plan: RemovalPlan, state: &StateDir) -> Resul
         }
     }
     settled(&plan)
+}
+
+/// All of a chain, where that was listed before.
+async fn whole_before(session: &Session, chain: &Chain, kept: &Kept) -> Option<(Stretch, Lifetimes)> {
+    let whole = chain.whole()?;
+    let lives = frees::known(session, &whole, kept).await?;
+    Some((whole, lives))
+}
+
+/// The runs of it that go, where each of them was listed before.
+async fn runs_before(
+    session: &Session,
+    chain: &Chain,
+    going: &BTreeSet<SnapshotId>,
+    kept: &Kept,
+) -> Option<Vec<(Stretch, Lifetimes)>> {
+    let mut all = Vec::new();
+    for stretch in chain.stretches(|id| going.contains(id)) {
+        let lives = frees::known(session, &stretch, kept).await?;
+        all.push((stretch, lives));
+    }
+    Some(all)
 }
 
 /// Whether the snapshots of a chain's volume are the ones that are remembered: one question that costs nothing.

@@ -43,7 +43,7 @@ struct Ask<'a> {
 type Action = fn(&Ask<'_>) -> Result<String, Fault>;
 
 /// What this EC2 can do.
-const ACTIONS: [(&str, Action); 28] = [
+const ACTIONS: [(&str, Action); 29] = [
     ("DescribeRegions", places::describe_regions),
     ("DescribeAvailabilityZones", places::describe_availability_zones),
     ("DescribeSnapshots", snapshots::describe),
@@ -72,6 +72,7 @@ const ACTIONS: [(&str, Action); 28] = [
     ("GetEbsEncryptionByDefault", settings::encryption_by_default),
     ("GetEbsDefaultKmsKeyId", settings::default_key),
     ("CreateTags", tags::create),
+    ("DeleteTags", tags::delete),
 ];
 
 /// Answers one EC2 request: `params` are the decoded form fields, in order.

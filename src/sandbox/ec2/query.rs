@@ -134,7 +134,7 @@ impl<'a> Query<'a> {
     }
 
     /// The different N of `prefix.N.…`, ascending.
-    fn numbers(&self, prefix: &str) -> BTreeSet<u32> {
+    pub fn numbers(&self, prefix: &str) -> BTreeSet<u32> {
         self.under(prefix).filter_map(|(_, rest, _)| rest.split('.').next()?.parse().ok()).collect()
     }
 

@@ -1,4 +1,4 @@
-//! `CreateTags`: on anything that exists, all or nothing.
+//! `CreateTags` and `DeleteTags`: on anything that exists, all or nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,14 +17,7 @@ const MAX_SPECIFICATIONS: usize = 4;
 
 /// Adds tags to resources, overwriting the values of keys that they have.
 pub fn create(ask: &Ask<'_>) -> Result<String, Fault> {
-    let resources = ask.query.list("ResourceId");
-    if resources.is_empty() {
-        return Err(Fault::missing("ResourceIdSet"));
-    }
-    if resources.len() > MAX_RESOURCES {
-        let message = format!("The maximum number of resources in one call is {MAX_RESOURCES}");
-        return Err(Fault::bad("InvalidParameterValue", message));
-    }
+    let resources = resources(ask)?;
     let tags = ask.query.tags("Tag")?;
     check(&tags)?;
     {
@@ -45,7 +38,56 @@ pub fn create(ask: &Ask<'_>) -> Result<String, Fault> {
             on.extend(tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         }
     }
-    for resource in &resources {
+    save(ask, &resources)?;
+    Ok(ask.answer("CreateTags", |xml| xml.text("return", true)))
+}
+
+/// Takes tags off resources: a key with its value only where that is its value, a key alone whatever it is, and
+/// without any key all but the service's own.
+pub fn delete(ask: &Ask<'_>) -> Result<String, Fault> {
+    let resources = resources(ask)?;
+    let mut wanted = Vec::new();
+    for number in ask.query.numbers("Tag") {
+        let key = ask.query.required(&format!("Tag.{number}.Key"))?;
+        if is_of_the_service(key) {
+            let message = "Tag keys starting with 'aws:' are reserved for internal use";
+            return Err(Fault::bad("InvalidParameterValue", message));
+        }
+        wanted.push((key, ask.query.text(&format!("Tag.{number}.Value"))));
+    }
+    {
+        let mut model = ask.sandbox.model_mut();
+        let region = model.region_mut(&ask.caller.account, &ask.caller.region).ok_or_else(Fault::auth_failure)?;
+        for resource in &resources {
+            tags_of(region, resource)?;
+        }
+        ask.ready()?;
+        let goes = |key: &str, value: &str| {
+            let named = wanted.iter().any(|(name, of)| *name == key && of.is_none_or(|of| of == value));
+            named || wanted.is_empty() && !is_of_the_service(key)
+        };
+        for resource in &resources {
+            Arc::make_mut(tags_of(region, resource)?).retain(|key, value| !goes(key, value));
+        }
+    }
+    save(ask, &resources)?;
+    Ok(ask.answer("DeleteTags", |xml| xml.text("return", true)))
+}
+
+fn resources<'a>(ask: &Ask<'a>) -> Result<Vec<&'a str>, Fault> {
+    let resources = ask.query.list("ResourceId");
+    if resources.is_empty() {
+        return Err(Fault::missing("ResourceIdSet"));
+    }
+    if resources.len() > MAX_RESOURCES {
+        let message = format!("The maximum number of resources in one call is {MAX_RESOURCES}");
+        return Err(Fault::bad("InvalidParameterValue", message));
+    }
+    Ok(resources)
+}
+
+fn save(ask: &Ask<'_>, resources: &[&str]) -> Result<(), Fault> {
+    for resource in resources {
         let (account, region) = (&ask.caller.account, &ask.caller.region);
         let saved = match resource.parse::<SnapshotId>() {
             Ok(snapshot) => ask.sandbox.save_snapshot(account, region, &snapshot),
@@ -53,7 +95,11 @@ pub fn create(ask: &Ask<'_>) -> Result<String, Fault> {
         };
         saved.map_err(|cause| Fault::internal(&cause))?;
     }
-    Ok(ask.answer("CreateTags", |xml| xml.text("return", true)))
+    Ok(())
+}
+
+fn is_of_the_service(key: &str) -> bool {
+    key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"))
 }
 
 /// The tags that `TagSpecification.N` gives to what is made, of one kind; other kinds of `TagSpecification` must be read too.
@@ -84,7 +130,7 @@ fn check(tags: &[(&str, &str)]) -> Result<(), Fault> {
     }
     let mut seen = BTreeSet::new();
     for (key, value) in tags {
-        if key.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:")) {
+        if is_of_the_service(key) {
             let message = "Tag keys starting with 'aws:' are reserved for internal use";
             return Err(Fault::bad("InvalidParameterValue", message));
         }

@@ -108,6 +108,7 @@ fn every_action_honours_a_dry_run() {
             "DescribeImageAttribute" => &[("ImageId", image), ("Attribute", "launchPermission")],
             "DescribeLaunchTemplateVersions" => &[("LaunchTemplateVersion.1", "$Latest")],
             "CreateTags" => &[("ResourceId.1", WEB), ("Tag.1.Key", "k"), ("Tag.1.Value", "v")],
+            "DeleteTags" => &[("ResourceId.1", WEB), ("Tag.1.Key", "k")],
             _ => &[],
         };
         let mut rest = rest.to_vec();
@@ -329,6 +330,16 @@ fn tags_are_put_on_everything_that_exists_or_on_nothing() {
     assert_eq!(prod.get("CreateTags", &both, "return"), ["true"]);
     assert_eq!(prod.get("DescribeSnapshots", &noted, "snapshotSet/item/snapshotId"), [WEB], "not its whole chain");
     assert_eq!(prod.get("DescribeVolumes", &noted, "volumeSet/item/volumeId"), ["vol-04be9921d7c36f08a"]);
+    // Taken off again: only where the value is the one that is named.
+    let off = |rest: &[(&str, &str)]| {
+        let of = [("ResourceId.1", WEB), ("Tag.1.Key", "note")];
+        assert_eq!(prod.get("DeleteTags", &[&of[..], rest].concat(), "return"), ["true"]);
+        prod.get("DescribeSnapshots", &noted, "snapshotSet/item/snapshotId").len()
+    };
+    assert_eq!(off(&[("Tag.1.Value", "another")]), 1);
+    assert_eq!((off(&[]), prod.get("DescribeVolumes", &noted, "volumeSet/item/volumeId").len()), (0, 1));
+    assert_eq!(prod.refusal("DeleteTags", &[("ResourceId.1", "snap-00000000")]).1, "InvalidSnapshot.NotFound");
+    assert_eq!(prod.refusal("DeleteTags", &[("ResourceId.1", WEB), ("Tag.1.Key", "aws:x")]).1, "InvalidParameterValue");
     let refused = |key: &str, value: &str| {
         prod.refusal("CreateTags", &[("ResourceId.1", WEB), ("Tag.1.Key", key), ("Tag.1.Value", value)]).1
     };

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::ids::{ImageId, SnapshotId, VolumeId};
-use crate::inventory::elsewhere::tagged;
+use crate::inventory::elsewhere::{parent, tagged};
 use crate::inventory::{ImageRow, InstanceRow, Kind, Origin, Rows, SnapshotRow, Update, VolumeRow};
 
 /// Everything the inventory told.
@@ -46,11 +46,6 @@ pub struct Catalog {
 
 /// Members of a chain of copies at most, as many as a chain may be copied in one go.
 const KIN_MOST: usize = 1_000;
-
-/// What floe says that it made a snapshot on.
-fn parent(row: &SnapshotRow) -> Option<SnapshotId> {
-    row.tags.iter().find(|(key, _)| key == "floe:parent").and_then(|(_, value)| value.parse().ok())
-}
 
 impl Catalog {
     /// Takes in one update. Gives the trouble it tells of, for the list of errors.

@@ -1,7 +1,8 @@
 //! The deletion screen: what would be removed, item by item, before anything is; then what became of each.
 //!
 //! Deleting starts here and nowhere else: the deck armed for that account, exactly the plan that is shown, its count
-//! typed by hand. Taking out, archiving first and checking again make another plan; a plan runs once.
+//! typed by hand. Taking out, archiving first and checking again make another plan; a plan runs once, unless it was
+//! stopped: then the same one can go on, its count typed again.
 
 mod compare;
 #[cfg(test)]
@@ -95,6 +96,20 @@ impl State {
         self.number
     }
 
+    /// Whether it was stopped before its end: the same plan can go on.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(&self.stage, Stage::Over(report) if report.not_tried > 0)
+    }
+
+    /// Whether archives may still be being made: they all come before the first item is gone.
+    #[must_use]
+    pub fn is_archiving(&self) -> bool {
+        let archives = self.plan.as_ref().is_some_and(|plan| plan.archive.is_some());
+        let removed = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Removed { .. }));
+        self.is_running() && archives && !self.outcomes.iter().any(removed)
+    }
+
     /// Whether something is being removed.
     #[must_use]
     pub const fn is_running(&self) -> bool {
@@ -183,11 +198,11 @@ pub const ACTIONS: &[Action] = &[
         "stop",
         &["x"],
         5,
-        "Stop after the item in flight; the report says what was not tried.",
+        "Stop: archives at once, kept to go on with; else after the item in flight. The report says what was not tried.",
         cannot_stop,
         |model, now| {
             model.removal.stage = Stage::Stopping;
-            model.say(now, "it stops after the item in flight");
+            model.say(now, stops(model));
             vec![Effect::StopRemoval]
         },
     ),
@@ -364,10 +379,19 @@ fn cannot_compare(model: &Model) -> Option<String> {
     no_plan(model)
 }
 
+/// When it stops.
+fn stops(model: &Model) -> &'static str {
+    if model.removal.is_archiving() {
+        "it stops: archives are put down, to go on with; a deletion in flight ends first"
+    } else {
+        "it stops after the item in flight"
+    }
+}
+
 fn cannot_stop(model: &Model) -> Option<String> {
     match model.removal.stage {
         Stage::Running => None,
-        Stage::Stopping => Some("it stops after the item in flight".to_owned()),
+        Stage::Stopping => Some(stops(model).to_owned()),
         _ => Some("nothing is being removed".to_owned()),
     }
 }
@@ -425,7 +449,9 @@ fn cannot_start(model: &Model) -> Option<String> {
     if model.mode == Mode::ReadOnly {
         return Some("READ-ONLY: this deck removes nothing; w saves the plan for where it may be".to_owned());
     }
-    if let Some(why) = cannot_change(model) {
+    if !model.removal.is_stopped()
+        && let Some(why) = cannot_change(model)
+    {
         return Some(why);
     }
     let plan = model.removal.plan.as_ref()?;
@@ -468,6 +494,10 @@ fn ask_for_count(model: &mut Model, now: Now) -> Vec<Effect> {
         sum.images,
         regions.join(", ")
     )];
+    if let Stage::Over(report) = &model.removal.stage {
+        let (gone, left) = (report.removed, report.not_tried);
+        lines.push(format!("It goes on where it was stopped: {gone} are gone, {left} were not tried."));
+    }
     if sum.finals > 0 {
         lines.push(format!("! {} cannot be brought back: no Recycle Bin keeps it", sum.finals));
     }

@@ -99,6 +99,7 @@ fn region() -> Arc<Region> {
         instances: known(Arc::new(Vec::new())),
         answers,
         jobs: known(Vec::new()),
+        copies: Arc::default(),
     }))
 }
 

@@ -6,6 +6,7 @@
 mod guards;
 mod images;
 mod jobs;
+mod lineage;
 mod managed;
 mod policy;
 mod shares;
@@ -104,6 +105,7 @@ pub(super) const SNAPSHOT: &[&dyn Rule<SnapshotRow>] = &[
     &policy::Kept,
     &state::State,
     &images::Text,
+    &lineage::Lineage,
 ];
 
 /// About volumes.

@@ -16,6 +16,15 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 use crate::tui::widget::table::put;
 
+/// Lines of the panel with a chain, and of one that has only its sum to say: an image, or a volume without snapshots.
+const LINES: (u16, u16) = (9, 3);
+
+/// How tall the panel is for the row under the cursor.
+pub fn height(model: &Model) -> u16 {
+    let (_, chain, _) = of_cursor(model);
+    if chain.is_empty() { LINES.1 } else { LINES.0 }
+}
+
 /// Draws the panel.
 pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let (title, chain, at) = of_cursor(model);
@@ -51,7 +60,8 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         }
     }
     let (said, role) = sum(model, now);
-    let line = Rect { y: inner.y + 6, height: 1, ..inner }.intersection(inner);
+    let below = if chain.is_empty() { 0 } else { LINES.0 - LINES.1 };
+    let line = Rect { y: inner.y + below, height: 1, ..inner }.intersection(inner);
     let room = usize::from(inner.width).saturating_sub(2);
     put(inner.x + 1, &text::clauses(&format!("{left}{said}"), room), theme.style(role), line, buf);
 }

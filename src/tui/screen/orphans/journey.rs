@@ -283,7 +283,7 @@ fn report(model: &Model, done: usize) -> Report {
     };
     for (n, item) in plan.items.iter().enumerate() {
         let gone = Outcome::Removed { request_id: None, back_until: Some(when(14 * 86_400)), note: None };
-        let outcome = if n < done { gone } else { Outcome::NotTried };
+        let outcome = if n < done { gone } else { Outcome::NotTried { note: None } };
         report.removed += u32::from(n < done);
         report.not_tried += u32::from(n >= done);
         report.items.push(Line {

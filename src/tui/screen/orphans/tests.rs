@@ -60,6 +60,7 @@ pub fn region(refused: bool) -> Arc<Region> {
         instances: known(Arc::new(Vec::new())),
         answers,
         jobs: known(Vec::new()),
+        copies: Arc::default(),
     };
     Arc::new(Region::new(facts))
 }

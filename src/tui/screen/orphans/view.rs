@@ -20,8 +20,6 @@ use crate::units::Usd;
 /// Lines of doubts at most: what is more is counted.
 const DOUBTS: usize = 3;
 
-/// Lines of the panel with the chain: six of the chain, one for all of it.
-const CHAIN: u16 = 9;
 /// From this height on the chain is drawn below the list.
 const TALL: u16 = 30;
 /// Lines below the list while something is marked, with the rule above them.
@@ -32,7 +30,7 @@ const FOOT: u16 = 5;
 pub fn layout(model: &Model, body: Rect) -> ListLayout {
     let doubts = model.orphans.doubts.len().min(DOUBTS);
     let unsure = if doubts == 0 || body.height < listing::LOW { 0 } else { u16::try_from(doubts).unwrap_or(0) + 2 };
-    let chain = if body.height >= TALL && body.width >= 60 { CHAIN } else { 0 };
+    let chain = if body.height >= TALL && body.width >= 60 { super::chain::height(model) } else { 0 };
     let above = Rect { height: body.height - unsure - chain, ..body };
     let detail = listing::has_detail(model, body);
     let side = if detail { 40 } else { 0 };
@@ -90,7 +88,7 @@ pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         detail::draw(&lines, inner, buf, theme);
     }
     for below in &layout.below {
-        if below.height == CHAIN && below.y == layout.list.bottom() && body.height >= TALL {
+        if below.y == layout.list.bottom() && body.height >= TALL && body.width >= 60 {
             super::chain::view(model, *below, buf, theme, now);
         } else {
             not_sure(model, *below, buf, theme);
@@ -121,8 +119,9 @@ fn not_sure(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     for (n, doubt) in (0u16..).zip(state.doubts.iter().take(DOUBTS)) {
         let role = if doubt.actions.is_empty() { Role::Dim } else { Role::Warn };
         let line = Rect { y: inner.y + n, height: 1, ..inner };
-        let said = text::clip(&doubt.to_string(), usize::from(inner.width).saturating_sub(2));
-        put(line.x + 1, &said, theme.style(role), line, buf);
+        let room = usize::from(inner.width).saturating_sub(2);
+        let said = Some(doubt.to_string()).filter(|said| text::width(said) <= room).unwrap_or_else(|| doubt.short());
+        put(line.x + 1, &text::clip(&said, room), theme.style(role), line, buf);
     }
 }
 

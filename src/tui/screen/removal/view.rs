@@ -176,8 +176,10 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
         let what = crate::tui::text::tail(item.target.id(), id);
         let region = item.judged.origin.region.short();
         let text = format!("{mark} {}", cells(word, &what, &item.judged.name, &region, &frees(item), &back));
+        // The bar of the cursor is as long as the row, whatever it says.
+        let text = left(&clip(&text, room), room);
         let role = if at == state.cursor { Role::Cursor } else { role };
-        let text = Line::from(Span::styled(clip(&text, room), theme.style(role)));
+        let text = Line::from(Span::styled(text, theme.style(role)));
         line(inner.x + 1, inner.y + n, &text, Rect { width: inner.width.saturating_sub(1), ..inner }, buf);
     }
 }
@@ -187,7 +189,7 @@ fn look(item: &Item, outcome: Option<&Outcome>) -> (&'static str, Role) {
     match outcome {
         Some(Outcome::Removed { .. }) => ("✓", Role::Good),
         Some(Outcome::Failed { .. }) => ("✗", Role::Bad),
-        Some(Outcome::Skipped { .. } | Outcome::NotTried) => ("·", Role::Dim),
+        Some(Outcome::Skipped { .. } | Outcome::NotTried { .. }) => ("·", Role::Dim),
         None if !item.would.removes() => ("✗", Role::Dim),
         None if item.back.is_final() => ("!", Role::Warn),
         None => (" ", Role::Text),
@@ -213,6 +215,10 @@ fn summary(plan: &RemovalPlan) -> Vec<(Role, String)> {
     out.push((Role::Text, String::new()));
     out.push((Role::Text, format!("frees   {}", sum.frees.text())));
     out.push((Role::Text, format!("a month {}", sum.frees.money())));
+    // Of which lists what was counted is: the note says more to those who have a command line.
+    for note in plan.together.iter().flat_map(|one| one.notes.first()) {
+        out.push((Role::Dim, note.split(';').next().unwrap_or_default().to_owned()));
+    }
     if let Some(until) = sum.billed_until {
         out.push((Role::Dim, format!("from {} (the bin still bills)", until.strftime("%-d %b"))));
     }
@@ -261,10 +267,12 @@ fn before(model: &Model, plan: &RemovalPlan, now: Now) -> Vec<(Role, String)> {
     if let Some(item) = item.filter(|item| item.back.is_final()) {
         let keep = match item.target {
             crate::plan::removal::Target::Snapshot(_) => "a archives it first",
-            crate::plan::removal::Target::Volume(_) => "s makes a snapshot first",
-            crate::plan::removal::Target::Image(_) => "there is no way to keep it",
+            crate::plan::removal::Target::Volume(_) => "s snapshots it first",
+            crate::plan::removal::Target::Image(_) => "nothing keeps it",
         };
-        out.push((Role::Warn, format!("! {} cannot be brought back · {keep} · - takes it out", item.target)));
+        // The end of the id is enough, its row is above; so the line has room at 80 columns.
+        let id = crate::tui::text::tail(item.target.id(), 12);
+        out.push((Role::Warn, format!("! {id} cannot be brought back · {keep} · - leaves it")));
     }
     let armed = match (&model.armed, account(model)) {
         _ if model.mode == Mode::ReadOnly => "READ-ONLY: nothing is removed here; w saves the plan".to_owned(),
@@ -284,10 +292,17 @@ fn running(state: &super::State, plan: &RemovalPlan) -> Vec<(Role, String)> {
         plan.items.iter().zip(&state.outcomes).filter(|(item, outcome)| item.would.removes() && outcome.is_some());
     let (done, all) = (done.count(), plan.removals().count());
     let how = if matches!(state.stage, Stage::Stopping) {
-        (Role::Warn, "it stops after the item in flight; what was not tried stays as it is".to_owned())
+        let when = if state.is_archiving() { "it puts its archives down" } else { "it stops after the item in flight" };
+        (Role::Warn, format!("{when}; what was not tried stays as it is"))
     } else {
         (Role::Key, "x stops it after the item in flight; leaving this screen does not".to_owned())
     };
+    if state.is_archiving() {
+        let archives = "Archives are made and read back first (6 shows them); x puts them down, to go on with.";
+        let rest = "Nothing is deleted before that.";
+        let how = if matches!(state.stage, Stage::Stopping) { how } else { (Role::Key, archives.to_owned()) };
+        return vec![(Role::Fresh, format!("◐ {done} of {all} done")), how, (Role::Dim, rest.to_owned())];
+    }
     let rest = "Each is checked just before its call, and is in the audit log before and after it.";
     vec![(Role::Fresh, format!("◐ {done} of {all} done")), how, (Role::Dim, rest.to_owned())]
 }
@@ -297,7 +312,8 @@ fn after(report: &crate::engine::removal::Report) -> Vec<(Role, String)> {
     let role = if report.failed + report.not_tried > 0 { Role::Warn } else { Role::Accent };
     let mut out = vec![(role, super::counts(report))];
     if report.not_tried > 0 {
-        out.push((Role::Text, "It was stopped: r makes a plan of what is left.".to_owned()));
+        let how = "It was stopped: D goes on with this plan, r makes one of what is left.";
+        out.push((Role::Text, how.to_owned()));
     } else if report.failed + report.skipped_since > 0 {
         out.push((Role::Text, "r makes a plan of what is left; the reason is in each row.".to_owned()));
     }
