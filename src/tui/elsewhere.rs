@@ -70,16 +70,15 @@ pub fn seen(catalog: &Catalog, copy: &Copy) -> Copy {
     let mut out = copy.clone();
     match catalog.snapshots.find(&there.id).and_then(|at| catalog.snapshots.slot(at)) {
         Some(slot) if slot.seen == Seen::Gone => out.proof = Proof::Gone,
-        Some(slot) => {
-            // As plans have it: without the tag of the job that made it, it is another snapshot of that name.
+        // As plans have it: without the tag of the job that made it, it is another snapshot of that name.
+        Some(slot)
             if slot.row.state != State::Completed
-                || copy.unique.as_ref().is_some_and(|unique| !is_of_job(&slot.row, unique))
-            {
-                out.proof = Proof::Claimed;
-            }
+                || copy.unique.as_ref().is_some_and(|unique| !is_of_job(&slot.row, unique)) =>
+        {
+            out.proof = Proof::Claimed;
         }
         None if is_told(catalog, &there.region, copy.since) => out.proof = Proof::Gone,
-        None => {}
+        Some(_) | None => {}
     }
     out.is_base &= out.proof.is_proved();
     out
