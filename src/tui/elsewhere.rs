@@ -79,7 +79,7 @@ pub fn seen(catalog: &Catalog, copy: &Copy) -> Copy {
         }
         Some(_) => {}
         None if is_told(catalog, &there.region, copy.since) => out.proof = Proof::Gone,
-        None => {}
+        Some(_) | None => {}
     }
     out.is_base &= out.proof.is_proved();
     out
