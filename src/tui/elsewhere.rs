@@ -77,7 +77,6 @@ pub fn seen(catalog: &Catalog, copy: &Copy) -> Copy {
         {
             out.proof = Proof::Claimed;
         }
-        Some(_) => {}
         None if is_told(catalog, &there.region, copy.since) => out.proof = Proof::Gone,
         Some(_) | None => {}
     }

@@ -101,7 +101,8 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
             None
         }
         (Some((wanted, typed)), KeyCode::Char(c))
-            if wanted.iter().any(|wanted| typed.len() < wanted.len() && fits(wanted, c)) =>
+            // What is too much shows, and counts: 412 is not 41.
+            if wanted.iter().any(|wanted| typed.len() < wanted.len() + SURPLUS && fits(wanted, c)) =>
         {
             typed.push(c);
             None
@@ -117,6 +118,9 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
         None => Vec::new(),
     }
 }
+
+/// How much more than was wanted may stand there.
+const SURPLUS: usize = 8;
 
 /// A letter typed together with one of these is a command to something else.
 const CHORDS: KeyModifiers = KeyModifiers::CONTROL.union(KeyModifiers::ALT).union(KeyModifiers::SUPER);
@@ -154,4 +158,45 @@ pub fn view(state: &State, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
     let lines: Vec<ratatui::text::Line> =
         lines.into_iter().map(|l| ratatui::text::Line::from(format!(" {l}"))).collect();
     Paragraph::new(lines).style(theme.style(Role::Text)).render(inner, buf);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tui::testing::{deck, now};
+
+    /// Opens the question, types, and presses enter; whether it was accepted.
+    fn answered(accept: Accept, text: &str) -> bool {
+        let (mut model, now) = (deck(100, 30), now());
+        model.overlays.push(Overlay::Confirm(State {
+            title: String::new(),
+            lines: Vec::new(),
+            accept,
+            gate: Gate::opened(now),
+            others: Vec::new(),
+            then: |model, now| {
+                model.say(now, "accepted");
+                Vec::new()
+            },
+        }));
+        let mut at = now;
+        for code in text.chars().map(KeyCode::Char).chain([KeyCode::Enter]) {
+            at = at.later(Duration::from_secs(1));
+            let _ = key(&mut model, KeyEvent::new(code, KeyModifiers::NONE), at);
+        }
+        model.overlays.is_empty()
+    }
+
+    #[test]
+    fn what_is_typed_beyond_the_answer_is_another_answer() {
+        let typed = |wanted: &str| Accept::Typed { wanted: wanted.to_owned(), typed: String::new() };
+        assert!(answered(typed("41"), "41"));
+        assert!(!answered(typed("41"), "412") && !answered(typed("41"), "4"));
+        assert!(answered(typed("3 final"), "3 final") && !answered(typed("3 final"), "3 finally"));
+        let alias = || Accept::either("9012".to_owned(), Some("acme-prod"));
+        assert!(answered(alias(), "acme-prod") && answered(alias(), "9012"));
+        assert!(!answered(alias(), "acme-prod2") && !answered(alias(), "90123"));
+    }
 }

@@ -27,6 +27,7 @@ use crate::tui::msg::Msg;
 use crate::tui::overlay::{Overlay, ask, confirm};
 use crate::tui::removing::Wanted;
 use crate::tui::screen::{Page, Screen, orphans};
+use crate::units::counted;
 
 pub use compare::Comparison;
 
@@ -487,13 +488,9 @@ fn ask_for_count(model: &mut Model, now: Now) -> Vec<Effect> {
     let (sum, token) = (plan.summary(), plan.token());
     let accounts: Vec<String> = sum.accounts.iter().map(AccountId::grouped).collect();
     let regions: Vec<&str> = sum.regions.iter().map(crate::ids::Region::as_str).collect();
-    let mut lines = vec![format!(
-        "{} snapshots + {} volumes + {} AMIs in {}",
-        sum.snapshots,
-        sum.volumes,
-        sum.images,
-        regions.join(", ")
-    )];
+    let kinds = [(sum.snapshots, "snapshot"), (sum.volumes, "volume"), (sum.images, "AMI")];
+    let kinds = kinds.into_iter().filter(|(n, _)| *n > 0).map(|(n, one)| counted(n.into(), one));
+    let mut lines = vec![format!("{} in {}", kinds.collect::<Vec<_>>().join(" + "), regions.join(", "))];
     if let Stage::Over(report) = &model.removal.stage {
         let (gone, left) = (report.removed, report.not_tried);
         lines.push(format!("It goes on where it was stopped: {gone} are gone, {left} were not tried."));
@@ -558,6 +555,10 @@ fn take_out(model: &mut Model, now: Now) -> Vec<Effect> {
 }
 
 fn cannot_archive(model: &Model) -> Option<String> {
+    // A place that was refused can be named anew.
+    if matches!(model.removal.stage, Stage::Failed(_)) && model.removal.wishes.archive_to.is_some() {
+        return None;
+    }
     if let Some(why) = cannot_change(model) {
         return Some(why);
     }
@@ -589,8 +590,8 @@ fn archive(model: &mut Model, _: Now) -> Vec<Effect> {
                 if !only.contains(&id) {
                     only.push(id);
                 }
-                state.wishes.archive_to = Some(address.to_string());
             }
+            state.wishes.archive_to = Some(address.to_string());
             Ok(make(model))
         },
     }));

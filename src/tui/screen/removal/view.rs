@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::{Foot, Stage, account};
-use crate::engine::removal::Outcome;
+use crate::engine::removal::{Outcome, Row};
 use crate::ids::AccountId;
 use crate::inventory::verdict::{Answer, Sureness};
 use crate::plan::removal::{Item, RemovalPlan, Would};
@@ -65,7 +65,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         if beside > 0 {
             let at = Rect { x: middle.right() - beside, width: beside, ..middle };
             let inner = panel("Summary", "", false, at, buf, theme);
-            write(inner, &summary(plan), buf, theme);
+            write(inner, &summary(plan, matches!(state.stage, Stage::Over(_))), buf, theme);
         }
     }
     if foot.height > 0 {
@@ -196,11 +196,12 @@ fn look(item: &Item, outcome: Option<&Outcome>) -> (&'static str, Role) {
     }
 }
 
-fn summary(plan: &RemovalPlan) -> Vec<(Role, String)> {
+fn summary(plan: &RemovalPlan, is_over: bool) -> Vec<(Role, String)> {
     let sum = plan.summary();
     let row = |what: &str, n: u32, more: &str| (Role::Text, format!("{what:<11}{n:>3}  {more}"));
     let plain = sum.removed - sum.archived - sum.copied - sum.images;
-    let mut out = vec![(Role::Dim, "WOULD HAPPEN".to_owned()), row("delete", plain, "")];
+    let mut out =
+        vec![(Role::Dim, if is_over { "WAS PLANNED" } else { "WOULD HAPPEN" }.to_owned()), row("delete", plain, "")];
     if sum.archived > 0 {
         out.push(row("archive", sum.archived, "proved, then delete"));
     }
@@ -317,6 +318,9 @@ fn after(report: &crate::engine::removal::Report) -> Vec<(Role, String)> {
     } else if report.failed + report.skipped_since > 0 {
         out.push((Role::Text, "r makes a plan of what is left; the reason is in each row.".to_owned()));
     }
-    out.push((Role::Text, "u brings the item under the cursor back from the bin · 7 then a: the audit log".to_owned()));
+    let keeps = |row: &Row| matches!(row.outcome, Outcome::Removed { back_until: Some(_), .. });
+    let back =
+        if report.items.iter().any(keeps) { "u brings the item under the cursor back from the bin · " } else { "" };
+    out.push((Role::Text, format!("{back}7 then a: the audit log")));
     out
 }
