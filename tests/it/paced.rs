@@ -37,9 +37,9 @@ impl Service {
             api: (*api).to_owned(),
             of: *of,
             per_second: *per_second,
-            // Two tokens: with one, at ten a second, whatever the network or a busy machine brings closer together than
+            // Three tokens: with one, at ten a second, whatever the network or a busy machine brings closer together than
             // a tenth of a second is throttled, and no client can use more than its jitter leaves.
-            burst: Some(2.0),
+            burst: Some(3.0),
         });
         let slow = |api| Rule::of(Fault::Delay { ms: delay.0, jitter: delay.1 }).on(api);
         let mut rules = vec![slow(GET), slow(PUT)];
