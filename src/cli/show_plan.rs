@@ -226,8 +226,10 @@ fn cost(plan: &Plan) -> Vec<String> {
     lines.extend(merged(plan).into_iter().map(|part| {
         let month = if part.monthly { " a month" } else { "" };
         let most = if part.counted == Sure::AtMost { "≤ " } else { "" };
-        let count = format!("{most}{}", quantity(part.quantity));
-        format!("           {:<34} {count:>16} {:<10} {}{month}", part.name, part.unit, part.usd)
+        let many = quantity(part.quantity);
+        let unit = if many == "1" { part.unit.trim_end_matches('s') } else { &part.unit };
+        let count = format!("{most}{many}");
+        format!("           {:<34} {count:>16} {unit:<10} {}{month}", part.name, part.usd)
     }));
     lines.extend(cost.assumed().into_iter().map(|line| format!("           {line}")));
     lines

@@ -73,6 +73,11 @@ fn wrong_usage_is_two_and_says_what_was_meant() {
     refused(&alone(&["copy", BOOT, "null:", "--tag", "aws:x=y"]), 2, &["belong to AWS"]);
     refused(&alone(&["--sandbox", "copy", BOOT, "null:", "--detach"]), 2, &["lives in its command", "--endpoint-url"]);
     refused(&alone(&["ls", "snapshots", "--filter", "sze:>1"]), 2, &["`sze` is not a filter key", "size"]);
+    refused(
+        &alone(&["ls", "archives", "s3://vault/web"]),
+        2,
+        &["ends with a slash", "floe ls archives s3://vault/web/"],
+    );
     refused(&alone(&["ls", "snapshots", "./disk.img"]), 2, &["no place to list", "REGION:"]);
     refused(&alone(&["size", "disk.img"]), 2, &["no blocks to list", "snap-A..snap-B"]);
     refused(&alone(&["size", BOOT, "-o", "ids"]), 2, &["-o ids is for ls"]);

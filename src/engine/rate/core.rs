@@ -191,12 +191,14 @@ impl Core {
         let throttles = self.total(|slot| slot.throttled);
         let grazed = throttles / all < GRAZE && rate > 0.8 * self.limit;
         let known = if self.busy_for(now) < KNOWN { rate.max(self.limit * 0.5) } else { rate };
+        // Few because the limit is low: a moment after the start there are few of a high one, too, and it is cut to size.
+        let sparse = all < FEW && self.limit * SLOT.as_secs_f64() * (SLOTS as f64) < FEW;
         // Of few answers, one lies on the edge of what is kept.
         let edge = 2.0 / self.busy_for(now).as_secs_f64().max(0.25);
-        let few = all < FEW && throttles <= (all * 0.1).max(1.0) && rate + edge > 0.85 * self.limit;
+        let few = sparse && throttles <= (all * 0.1).max(1.0) && rate + edge > 0.85 * self.limit;
         self.met = (grazed || few).then_some(self.limit);
         // Two that came close together are throttled by a small bucket whatever the rate: no deep cut for a part of few.
-        let some = all < FEW && rate > 0.0 && throttles < 0.34 * all.max(3.0);
+        let some = sparse && rate > 0.0 && throttles < 0.34 * all.max(3.0);
         let known = if some { known.max(self.limit * SHALLOW) } else { known };
         let to = match (grazed, few) {
             (true, _) => self.limit * 0.99,

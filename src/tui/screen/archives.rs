@@ -46,6 +46,10 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Self> {
         match text.parse()? {
             Address::Archive(profile, bucket, key) => Ok(Self { profile, bucket, key }),
+            object @ Address::Object(..) => {
+                Err(Error::usage(format!("`{object}` is an object; a prefix ends with a slash"))
+                    .todo(format!("write {object}/")))
+            }
             other => Err(Error::usage(format!("`{other}` is no prefix in S3")).todo("write s3://bucket/prefix/")),
         }
     }
