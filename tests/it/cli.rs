@@ -146,7 +146,7 @@ async fn ended_credentials_say_how_to_get_new_ones() {
     assert_eq!(code(&output), 1, "{}", said(&output));
     world.running.sandbox.set_faults(Faults::default());
     let mut floe = world.floe(&["ls", "snapshots", "us-east-1:"]);
-    floe.env_remove("AWS_PROFILE").env("AWS_ACCESS_KEY_ID", "AKIAXXXXXXXXXXXXXXXX").env("AWS_SECRET_ACCESS_KEY", "x");
+    floe.env_remove("AWS_PROFILE").env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE").env("AWS_SECRET_ACCESS_KEY", "x");
     let output = tokio::task::spawn_blocking(move || floe.output().expect("floe runs")).await.expect("ends");
     assert_eq!(code(&output), 1, "{}", said(&output));
     assert!(said(&output).contains("  → "), "says what to do: {}", said(&output));

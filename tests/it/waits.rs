@@ -17,7 +17,7 @@ const PENDING: &str = "L-94D7AB7D";
 /// Gives `prod` another key, with a session that ends then; the one of before is gone.
 fn session(world: &World, nth: u32, ends: SignedDuration) -> AccessKey {
     let key = AccessKey {
-        id: format!("ASIAXXXXXXXXXXXXXX{nth:02}"),
+        id: format!("ASIAIOSFODNN7EXAMP{nth:02}"),
         secret: format!("secret of session {nth}"),
         session: Some(Session { token: format!("token-{nth}"), expires: Timestamp::now() + ends }),
     };

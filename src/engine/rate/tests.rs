@@ -41,6 +41,16 @@ impl Service {
     }
 }
 
+/// What all lanes counted together.
+async fn total(lanes: Vec<tokio::task::JoinHandle<(u64, u64)>>) -> (u64, u64) {
+    let (mut answered, mut throttled) = (0, 0);
+    for lane in lanes {
+        let (a, t) = lane.await.unwrap();
+        (answered, throttled) = (answered + a, throttled + t);
+    }
+    (answered, throttled)
+}
+
 /// 64 lanes against the service for some seconds; returns how many requests were answered and throttled.
 async fn drive(limiter: &Arc<Limiter>, service: &Arc<Service>, seconds: u64) -> (u64, u64) {
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -64,12 +74,7 @@ async fn drive(limiter: &Arc<Limiter>, service: &Arc<Service>, seconds: u64) -> 
             })
         })
         .collect();
-    let (mut answered, mut throttled) = (0, 0);
-    for lane in lanes {
-        let (a, t) = lane.await.unwrap();
-        (answered, throttled) = (answered + a, throttled + t);
-    }
-    (answered, throttled)
+    total(lanes).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,11 +285,7 @@ async fn held(quota: f64, rate: f64, bucket: f64, jitter: u64) -> (f64, f64) {
             })
         })
         .collect();
-    let (mut answered, mut throttled) = (0, 0);
-    for lane in lanes {
-        let (a, t) = lane.await.unwrap();
-        (answered, throttled) = (answered + a, throttled + t);
-    }
+    let (answered, throttled) = total(lanes).await;
     (answered as f64 / (seconds as f64 * rate), throttled as f64 / (answered + throttled) as f64)
 }
 

@@ -99,7 +99,7 @@ pub enum SourceKind {
         /// Its longest segment, packed and unpacked together.
         largest: Bytes,
         /// How many there are: the name of each is kept while they are read. Plans of before do not say.
-        #[serde(default, skip_serializing_if = "none")]
+        #[serde(default, skip_serializing_if = "is_default")]
         segments: u64,
         /// Whether some of the volume is covered by no segment.
         gaps: bool,
@@ -130,21 +130,16 @@ pub struct ArchiveLayer {
     /// Ranges that hold the blocks whose objects are missing, left out because the user said so.
     pub gaps: Vec<BlockRange>,
     /// Bytes of its index; 0 in plans of older versions.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub index: Bytes,
     /// Chunks of its index, each read by a request; likewise.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub chunks: u32,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
-const fn is_nothing(bytes: &Bytes) -> bool {
-    bytes.0 == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
-const fn is_zero(count: &u32) -> bool {
-    *count == 0
+/// What plans of before do not have is not written for them either: their jobs know their source by its text.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl SourceKind {
@@ -214,10 +209,4 @@ pub struct SourcePlan {
     /// Of an object or an archive: its storage class, where it is not STANDARD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-}
-
-/// What plans of before do not have is not written for them either: their jobs know their source by its text.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-const fn none(count: &u64) -> bool {
-    *count == 0
 }

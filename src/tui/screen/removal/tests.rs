@@ -200,6 +200,28 @@ fn a_refresh_in_the_middle_changes_nothing_of_the_plan() {
 }
 
 #[test]
+fn a_place_for_archives_that_was_refused_can_be_named_anew() {
+    let mut now = now();
+    let mut model = two(&mut now, true);
+    model.removal.wishes.archive_to = Some("s3://gone/old/".to_owned());
+    model.removal.plan = None;
+    let number = model.removal.number;
+    let refused = Error::usage("there is no bucket gone");
+    update(&mut model, Msg::RemovalPlanned(number, Box::new(Err(refused))), now);
+    press(&mut model, &["a"], &mut now);
+    assert!(matches!(model.overlays.last(), Some(Overlay::Ask(ask)) if ask.text == "s3://gone/old/"));
+    press(&mut model, &["backspace", "e", "r", "/"], &mut now);
+    let effects = press(&mut model, &["enter"], &mut now);
+    let asked = |effect: &Effect| matches!(effect, Effect::PlanRemoval { wanted, .. } if wanted.wishes.archive_to.as_deref() == Some("s3://gone/older/"));
+    assert!(effects.iter().any(asked), "{effects:?}");
+    // Without a place that could have been wrong there is nothing to name.
+    model.removal.stage = Stage::Failed(Box::new(Error::usage("no")));
+    model.removal.wishes.archive_to = None;
+    press(&mut model, &["a"], &mut now);
+    assert!(model.overlays.is_empty());
+}
+
+#[test]
 fn arming_ends_by_its_key_by_time_and_with_the_account_and_read_only_has_none() {
     let mut now = now();
     let mut model = two(&mut now, true);
