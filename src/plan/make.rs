@@ -230,30 +230,31 @@ impl Maker<'_> {
     }
 
     /// Notes a quota once for each region.
-    fn told(&mut self, (value, fact): (Option<f64>, QuotaFact)) -> Option<f64> {
+    fn told(&mut self, (value, fact): quotas::Answer) -> Option<f64> {
         if !self.quota_facts.iter().any(|known| known.code == fact.code && known.region == fact.region) {
             self.quota_facts.push(fact);
         }
         value
     }
 
-    /// The quotas of reading there.
+    /// Asks for the quotas of reading there.
     pub(super) async fn read_quotas(&mut self, session: &Session) {
-        let (account, own) =
-            tokio::join!(quotas::ask(session, &quotas::GET_ACCOUNT), quotas::ask(session, &quotas::GET_SNAPSHOT));
-        let (account, own) = (self.told(account), self.told(own));
+        self.reads(quotas::of_reading(session).await);
+    }
+
+    fn reads(&mut self, answers: [quotas::Answer; 2]) {
+        let [account, own] = answers.map(|answer| self.told(answer));
         self.quotas.get_account = lower(self.quotas.get_account, account);
         self.quotas.get_snapshot = lower(self.quotas.get_snapshot, own);
     }
 
-    /// The quotas of writing there.
+    /// Asks for the quotas of writing there.
     pub(super) async fn write_quotas(&mut self, session: &Session) {
-        let (account, own, pending) = tokio::join!(
-            quotas::ask(session, &quotas::PUT_ACCOUNT),
-            quotas::ask(session, &quotas::PUT_SNAPSHOT),
-            quotas::ask(session, &quotas::PENDING)
-        );
-        let (account, own, _) = (self.told(account), self.told(own), self.told(pending));
+        self.writes(quotas::of_writing(session).await);
+    }
+
+    fn writes(&mut self, answers: [quotas::Answer; 3]) {
+        let [account, own, _] = answers.map(|answer| self.told(answer));
         self.quotas.put_account = lower(self.quotas.put_account, account);
         self.quotas.put_snapshot = lower(self.quotas.put_snapshot, own);
     }
@@ -266,14 +267,17 @@ impl Maker<'_> {
         match address {
             Address::Snapshot(place, id) => {
                 let session = self.session(place).await?;
-                let row = match session.ec2().snapshot(id).await {
+                // What does not hang on each other is asked at once: far away, every question is a wait that is seen.
+                let ec2 = session.ec2();
+                let (row, quotas) = tokio::join!(ec2.snapshot(id), quotas::of_reading(&session));
+                self.reads(quotas);
+                let row = match row {
                     Ok(row) => row,
                     Err(error) if error.has_code("InvalidSnapshot.NotFound") => {
                         return Err(elsewhere(self.aws, place, &session, id, error).await);
                     }
                     Err(error) => return Err(error),
                 };
-                self.read_quotas(&session).await;
                 self.snapshot(&session, row)
             }
             Address::Path(path) => files::source(path, &self.operation.options, &mut self.findings),
@@ -392,9 +396,10 @@ impl Maker<'_> {
 
     async fn new_snapshot(&mut self, place: &Place, source: &SourcePlan) -> Result<DestinationPlan> {
         let session = self.session(place).await?;
-        self.write_quotas(&session).await;
         let volume_gib = volume_gib(source)?;
-        let (ask_encrypted, encrypted, encryption) = self.encryption(&session, source).await?;
+        let (quotas, encryption) = tokio::join!(quotas::of_writing(&session), self.encryption(&session, source));
+        self.writes(quotas);
+        let (ask_encrypted, encrypted, encryption) = encryption?;
         self.findings.push(passed(format!("{}: {encryption}", session.region())));
         let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
         Ok(DestinationPlan {

@@ -27,8 +27,11 @@ pub(super) const PUT_SNAPSHOT: Known = known("L-1774F84A", "PutSnapshotBlock req
 /// Snapshots that are not completed, per account and region.
 pub(super) const PENDING: Known = known("L-94D7AB7D", "Pending snapshots per account", 100.0, false);
 
+/// The value where Service Quotas told it, and what is known in any case.
+pub(super) type Answer = (Option<f64>, QuotaFact);
+
 /// Asks what is in force there; the value only where Service Quotas told it, and what is known of it in any case.
-pub(super) async fn ask(session: &Session, quota: &Known) -> (Option<f64>, QuotaFact) {
+pub(super) async fn ask(session: &Session, quota: &Known) -> Answer {
     let told = session.quota(quota.code).await;
     let fact = QuotaFact {
         code: quota.code.to_owned(),
@@ -39,4 +42,14 @@ pub(super) async fn ask(session: &Session, quota: &Known) -> (Option<f64>, Quota
         adjustable: quota.adjustable,
     };
     (told, fact)
+}
+
+/// What reading from snapshots there meets: of the account, of one snapshot.
+pub(super) async fn of_reading(session: &Session) -> [Answer; 2] {
+    tokio::join!(ask(session, &GET_ACCOUNT), ask(session, &GET_SNAPSHOT)).into()
+}
+
+/// What writing snapshots there meets: of the account, of one snapshot, of those that are pending.
+pub(super) async fn of_writing(session: &Session) -> [Answer; 3] {
+    tokio::join!(ask(session, &PUT_ACCOUNT), ask(session, &PUT_SNAPSHOT), ask(session, &PENDING)).into()
 }
