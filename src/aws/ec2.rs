@@ -32,7 +32,7 @@ mod users;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
-use aws_sdk_ec2::types::{Filter, ResourceType, Tag as Ec2Tag, TagSpecification};
+use aws_sdk_ec2::types::{Filter, ResourceType, SnapshotBlockPublicAccessState, Tag as Ec2Tag, TagSpecification};
 
 use super::context::Context;
 use super::describe::{image_row, instance_row, keep, snapshot_row, volume_row};
@@ -66,6 +66,17 @@ pub struct EncryptionDefault {
     pub on: bool,
     /// The key they get: an ARN or an alias.
     pub key: Option<String>,
+}
+
+/// What EC2 does about snapshots that are shared with everybody (block public access for snapshots).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublicSharing {
+    /// They can be made public.
+    Unblocked,
+    /// Those that are public stay so; no other can be made so.
+    NoNew,
+    /// None is public, whatever its permissions say.
+    Blocked,
 }
 
 /// A snapshot's state as DescribeSnapshots tells it.
@@ -274,6 +285,26 @@ impl Ec2 {
             Err(_) => None,
         };
         Ok(EncryptionDefault { on, key })
+    }
+
+    /// Whether snapshots of the account can be public here.
+    ///
+    /// # Errors
+    /// As classified.
+    pub async fn public_sharing(&self) -> Result<PublicSharing> {
+        let asked = self.client.get_snapshot_block_public_access_state().send().await;
+        let what = || "could not learn whether snapshots can be made public".to_owned();
+        let told =
+            asked.map_err(|error| self.context.sdk_error("ec2:GetSnapshotBlockPublicAccessState", &error, what()))?;
+        match told.state {
+            Some(SnapshotBlockPublicAccessState::BlockAllSharing) => Ok(PublicSharing::Blocked),
+            Some(SnapshotBlockPublicAccessState::BlockNewSharing) => Ok(PublicSharing::NoNew),
+            Some(SnapshotBlockPublicAccessState::Unblocked) => Ok(PublicSharing::Unblocked),
+            other => {
+                let said = other.map_or_else(|| "nothing".to_owned(), |state| format!("`{state}`"));
+                Err(Error::failed(format!("{}: EC2 says {said}", what())))
+            }
+        }
     }
 
     /// Tags what the grant names.

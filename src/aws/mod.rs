@@ -31,7 +31,7 @@ pub use bin::Keeps;
 pub use blocks::{Arriving, CORRUPT};
 pub use costs::{Billed, REQUEST as BILL_REQUEST};
 pub use ebs::{BlockEntry, BlockPage, ChangedEntry, ChangedPage, Ebs, StartSnapshot, Started};
-pub use ec2::{CopyImage, CopySnapshot, Ec2, EncryptionDefault, Page, Receipt, SnapshotState};
+pub use ec2::{CopyImage, CopySnapshot, Ec2, EncryptionDefault, Page, PublicSharing, Receipt, SnapshotState};
 pub use metadata::{Instance, host_region, instance};
 pub use pricing::Product;
 pub use profiles::ProfilesVersion;

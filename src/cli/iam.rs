@@ -138,6 +138,13 @@ const TABLE: &[Row] = &[
         ],
         on: On::Everything,
     },
+    // The deck tells them of the region under its cursor, and says where it may not.
+    Row {
+        sid: "KnowTheRegion",
+        verbs: &[Deck],
+        actions: &["ec2:GetSnapshotBlockPublicAccessState", "rbin:GetRule", "rbin:ListRules"],
+        on: On::Everything,
+    },
     Row {
         sid: "KnowWhatRemovingFrees",
         verbs: &[Frees, Deck],

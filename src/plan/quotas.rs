@@ -16,16 +16,32 @@ const fn known(code: &'static str, name: &'static str, default: f64, adjustable:
     Known { code, name, default, adjustable }
 }
 
+/// Their codes in Service Quotas.
+pub mod codes {
+    /// Get, per account and region.
+    pub const GET_ACCOUNT: &str = "L-C125AE42";
+    /// Get, per snapshot.
+    pub const GET_SNAPSHOT: &str = "L-028ACFB9";
+    /// Put, per account and region.
+    pub const PUT_ACCOUNT: &str = "L-AFAE1BE8";
+    /// Put, per snapshot.
+    pub const PUT_SNAPSHOT: &str = "L-1774F84A";
+    /// Snapshots that are not completed, per account and region.
+    pub const PENDING: &str = "L-94D7AB7D";
+}
+
 /// Get, per account and region.
-pub(super) const GET_ACCOUNT: Known = known("L-C125AE42", "GetSnapshotBlock requests per account", 1000.0, true);
+pub(super) const GET_ACCOUNT: Known = known(codes::GET_ACCOUNT, "GetSnapshotBlock requests per account", 1000.0, true);
 /// Get, per snapshot.
-pub(super) const GET_SNAPSHOT: Known = known("L-028ACFB9", "GetSnapshotBlock requests per snapshot", 1000.0, false);
+pub(super) const GET_SNAPSHOT: Known =
+    known(codes::GET_SNAPSHOT, "GetSnapshotBlock requests per snapshot", 1000.0, false);
 /// Put, per account and region.
-pub(super) const PUT_ACCOUNT: Known = known("L-AFAE1BE8", "PutSnapshotBlock requests per account", 1000.0, true);
+pub(super) const PUT_ACCOUNT: Known = known(codes::PUT_ACCOUNT, "PutSnapshotBlock requests per account", 1000.0, true);
 /// Put, per snapshot.
-pub(super) const PUT_SNAPSHOT: Known = known("L-1774F84A", "PutSnapshotBlock requests per snapshot", 1000.0, false);
+pub(super) const PUT_SNAPSHOT: Known =
+    known(codes::PUT_SNAPSHOT, "PutSnapshotBlock requests per snapshot", 1000.0, false);
 /// Snapshots that are not completed, per account and region.
-pub(super) const PENDING: Known = known("L-94D7AB7D", "Pending snapshots per account", 100.0, false);
+pub(super) const PENDING: Known = known(codes::PENDING, "Pending snapshots per account", 100.0, false);
 
 /// The value where Service Quotas told it, and what is known in any case.
 pub(super) type Answer = (Option<f64>, QuotaFact);
@@ -52,4 +68,10 @@ pub(super) async fn of_reading(session: &Session) -> [Answer; 2] {
 /// What writing snapshots there meets: of the account, of one snapshot, of those that are pending.
 pub(super) async fn of_writing(session: &Session) -> [Answer; 3] {
     tokio::join!(ask(session, &PUT_ACCOUNT), ask(session, &PUT_SNAPSHOT), ask(session, &PENDING)).into()
+}
+
+/// All of them, in the order in which they are shown. Asked once per session, as for plans.
+pub async fn of_region(session: &Session) -> Vec<QuotaFact> {
+    let (reading, writing) = tokio::join!(of_reading(session), of_writing(session));
+    reading.into_iter().chain(writing).map(|(_, fact)| fact).collect()
 }

@@ -146,6 +146,9 @@ pub struct Settings {
     pub default_key_arn: Option<String>,
     /// Whether a service control policy denies the account everything in EC2 and EBS here.
     pub denied: bool,
+    /// What EC2 does about snapshots that are shared with everybody.
+    #[serde(default)]
+    pub public_sharing: PublicSharing,
     /// How much later than elsewhere every answer from here comes.
     pub latency_ms: u32,
     /// Service Quotas code to value, where it differs from the default of `quotas`.
@@ -153,6 +156,31 @@ pub struct Settings {
     /// The retention rules of the Recycle Bin.
     #[serde(default)]
     pub bin_rules: Vec<BinRule>,
+}
+
+/// Block public access for snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PublicSharing {
+    /// Nothing is blocked.
+    #[default]
+    Unblocked,
+    /// What is public stays so; nothing becomes public.
+    BlockNewSharing,
+    /// What was made public is treated as private.
+    BlockAllSharing,
+}
+
+impl PublicSharing {
+    /// EC2's word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unblocked => "unblocked",
+            Self::BlockNewSharing => "block-new-sharing",
+            Self::BlockAllSharing => "block-all-sharing",
+        }
+    }
 }
 
 /// What a retention rule of the Recycle Bin keeps.

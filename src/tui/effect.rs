@@ -38,6 +38,8 @@ pub enum Effect {
     },
     /// Whether plans ask AWS for its prices, from now on.
     LivePrices(bool),
+    /// Ask how the account is set up in a region, in the place of the region before; answered by `Setup`.
+    AskSetup(Arc<Origin>),
     /// Ask Cost Explorer what snapshots were billed, which costs a cent; answered by `Billed`.
     AskBill(Option<Profile>),
     /// Make a plan; answered by `Planned` with the number, and before that by `Previewed` where enough is known here.

@@ -15,7 +15,8 @@ use super::insides::{At, Lives};
 use super::msg::Msg;
 use super::names::Entry;
 use super::screen::archives::Prefix;
-use crate::aws::{Aws, Session};
+use super::screen::world_region::Setup;
+use crate::aws::{Aws, Keeps, Session};
 use crate::engine::compare::Side;
 use crate::engine::inside;
 use crate::error::{Error, Result};
@@ -28,6 +29,8 @@ use crate::plan::count::{self, Counting};
 use crate::plan::frees::{self, Around, Kept};
 use crate::store::copies::Copies;
 
+/// A cursor that stays so long has come to rest.
+const RESTS: Duration = Duration::from_millis(250);
 /// How often a count says how far it is.
 const BEAT: Duration = Duration::from_millis(250);
 
@@ -83,6 +86,27 @@ pub(super) async fn inside(aws: Aws, at: At) -> Msg {
     };
     let looked = looked.await;
     Msg::Looked(at, Box::new(looked))
+}
+
+/// How the account is set up in a region. A cursor that only passes by asks nothing.
+pub(super) async fn setup(aws: Aws, of: Arc<Origin>) -> Msg {
+    tokio::time::sleep(RESTS).await;
+    let setup = match aws.session(of.profile.as_ref(), Some(&of.region)).await {
+        Ok(session) => {
+            let ec2 = session.ec2();
+            let (encryption, sharing, bin, quotas) = tokio::join!(
+                ec2.encryption_default(),
+                ec2.public_sharing(),
+                session.bin_rules(Keeps::Snapshots),
+                plan::region_quotas(&session)
+            );
+            Setup { encryption, sharing, bin, quotas }
+        }
+        Err(error) => {
+            Setup { encryption: Err(error.clone()), sharing: Err(error.clone()), bin: Err(error), quotas: Vec::new() }
+        }
+    };
+    Msg::Setup(of, Box::new(setup))
 }
 
 /// How long the blocks of the chains of these live, one chain after the other. A region is read once for all of its

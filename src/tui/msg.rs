@@ -33,6 +33,8 @@ pub enum Msg {
     Judged(u64, Box<inventory::relations::Update>),
     /// The engine's picture changed.
     Status(Arc<Status>),
+    /// How an account is set up in a region.
+    Setup(Arc<inventory::Origin>, Box<super::screen::world_region::Setup>),
     /// What snapshots were billed, or why that is not known.
     Billed(Box<Result<Billed>>),
     /// What is known of the plan of that number before AWS has answered.

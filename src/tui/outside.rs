@@ -81,6 +81,7 @@ pub struct Outside {
     plan: Option<JoinHandle<()>>,
     count: Option<JoinHandle<()>>,
     inside: Option<JoinHandle<()>>,
+    setup: Option<JoinHandle<()>>,
     freed: Option<JoinHandle<()>>,
     archives: Option<JoinHandle<()>>,
     archive: Option<JoinHandle<()>>,
@@ -121,6 +122,7 @@ impl Outside {
             plan: None,
             count: None,
             inside: None,
+            setup: None,
             freed: None,
             archives: None,
             archive: None,
@@ -164,6 +166,12 @@ impl Outside {
                 Ok(at) => self.machine.prices = live.then(|| Spot::at(&at)),
                 Err(error) => drop(self.answer(async { Msg::Failed(error) })),
             },
+            Effect::AskSetup(of) => {
+                let asked = self.answer(inquiry::setup(self.world.aws.clone(), of));
+                if let Some(old) = self.setup.replace(asked) {
+                    old.abort();
+                }
+            }
             Effect::AskBill(profile) => drop(self.answer(inquiry::billed(self.world.aws.clone(), profile))),
             Effect::MakePlan { number, operation, known } => self.make_plan(number, *operation, known),
             Effect::Count { number, of } => {

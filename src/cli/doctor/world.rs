@@ -12,7 +12,7 @@ use crate::cli::iam::{self, Need};
 use crate::cli::resolve::{Resolved, World};
 use crate::error::{Class, Error, Result};
 use crate::ids::Profile;
-use crate::plan::RunsIn;
+use crate::plan::{RunsIn, quota_codes as codes};
 
 /// How long AWS may take with one answer.
 const ANSWER: Duration = Duration::from_secs(4);
@@ -24,10 +24,10 @@ const SKEW_REFUSED: i64 = 300_000;
 
 /// The quotas that bound a copy.
 const QUOTAS: [(&str, &str); 4] = [
-    ("L-C125AE42", "Get requests a second, account"),
-    ("L-028ACFB9", "Get requests a second, snapshot"),
-    ("L-AFAE1BE8", "Put requests a second, account"),
-    ("L-1774F84A", "Put requests a second, snapshot"),
+    (codes::GET_ACCOUNT, "Get requests a second, account"),
+    (codes::GET_SNAPSHOT, "Get requests a second, snapshot"),
+    (codes::PUT_ACCOUNT, "Put requests a second, account"),
+    (codes::PUT_SNAPSHOT, "Put requests a second, snapshot"),
 ];
 
 pub(super) async fn all(world: &World, resolved: &Resolved) -> Vec<Check> {

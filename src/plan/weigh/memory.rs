@@ -8,7 +8,7 @@ use crate::plan::peer;
 use crate::units::Bytes;
 
 /// The process without a job: binary, runtime, SDK, TLS roots. Measured on Linux x86-64.
-pub const PROCESS_BASE: Bytes = Bytes::mib(42);
+pub const PROCESS_BASE: Bytes = Bytes::mib(45);
 /// Bits and digests that the ledgers of a job's items keep in memory at most.
 pub const LEDGER_CACHE: Bytes = Bytes::mib(4);
 

@@ -43,7 +43,7 @@ struct Ask<'a> {
 type Action = fn(&Ask<'_>) -> Result<String, Fault>;
 
 /// What this EC2 can do.
-const ACTIONS: [(&str, Action); 29] = [
+const ACTIONS: [(&str, Action); 30] = [
     ("DescribeRegions", places::describe_regions),
     ("DescribeAvailabilityZones", places::describe_availability_zones),
     ("DescribeSnapshots", snapshots::describe),
@@ -71,6 +71,7 @@ const ACTIONS: [(&str, Action); 29] = [
     ("DescribeInstanceTypes", types::describe),
     ("GetEbsEncryptionByDefault", settings::encryption_by_default),
     ("GetEbsDefaultKmsKeyId", settings::default_key),
+    ("GetSnapshotBlockPublicAccessState", settings::public_sharing),
     ("CreateTags", tags::create),
     ("DeleteTags", tags::delete),
 ];

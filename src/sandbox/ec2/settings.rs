@@ -1,4 +1,4 @@
-//! Settings of the account in the region: encryption of what is new.
+//! Settings of the account in the region: encryption of what is new, and what may be public.
 
 use super::{Ask, Fault};
 
@@ -24,5 +24,16 @@ pub fn default_key(ask: &Ask<'_>) -> Result<String, Fault> {
     ask.region(|region| {
         let key = region.settings.default_key_arn.as_deref().unwrap_or("alias/aws/ebs");
         Ok(ask.answer("GetEbsDefaultKmsKeyId", |xml| xml.text("kmsKeyId", key)))
+    })
+}
+
+/// Whether snapshots may be shared with everybody.
+pub fn public_sharing(ask: &Ask<'_>) -> Result<String, Fault> {
+    ask.ready()?;
+    ask.region(|region| {
+        Ok(ask.answer("GetSnapshotBlockPublicAccessState", |xml| {
+            xml.text("state", region.settings.public_sharing.name());
+            xml.text("managedBy", "account");
+        }))
     })
 }

@@ -13,7 +13,9 @@ use super::page::{Above, Limits, Page};
 use super::{Ask, Fault, ids};
 use crate::ids::{AccountId, SnapshotId, VolumeId};
 use crate::sandbox::Caller;
-use crate::sandbox::model::{Account, Copying, Model, RegionState, Share, Snapshot, SnapshotState, Tier};
+use crate::sandbox::model::{
+    Account, Copying, Model, PublicSharing, RegionState, Share, Snapshot, SnapshotState, Tier,
+};
 use crate::sandbox::xml::{Xml, stamp};
 
 pub const FILTERS: &[&str] = &[
@@ -45,6 +47,7 @@ pub struct Row<'m> {
     pub snapshot: &'m Snapshot,
     /// `amazon` and the like, for accounts that have an alias instead of a profile.
     owner_alias: Option<&'m str>,
+    sharing: PublicSharing,
 }
 
 /// `DescribeSnapshots`.
@@ -61,7 +64,7 @@ pub fn describe(ask: &Ask<'_>) -> Result<String, Fault> {
     let (model, now) = (ask.sandbox.model(), ask.sandbox.now());
     let pass = |row: &Row<'_>| {
         owned(row, ask.caller, &owners)
-            && (restorable.is_empty() || restorable.iter().any(|who| restorable_by(row.snapshot, ask.caller, who)))
+            && (restorable.is_empty() || restorable.iter().any(|who| row.is_restorable_by(ask.caller, who)))
             && filters.pass(&row.snapshot.tags, |name, test| row.field(name, now, test))
     };
     let (rows, token) = if wanted.is_empty() {
@@ -94,31 +97,15 @@ fn owned(row: &Row<'_>, caller: &Caller, owners: &[&str]) -> bool {
         })
 }
 
-fn restorable_by(snapshot: &Snapshot, caller: &Caller, who: &str) -> bool {
-    match who {
-        "all" => snapshot.shared.contains(&Share::All),
-        "self" => snapshot.owner == caller.account || snapshot.is_shared_with(&caller.account),
-        other => {
-            snapshot.owner.as_str() == other
-                || snapshot.shared.iter().any(|share| matches!(share, Share::Account(id) if id.as_str() == other))
-        }
-    }
-}
-
-fn may_see(snapshot: &Snapshot, caller: &Caller) -> bool {
-    snapshot.owner == caller.account
-        || snapshot.shared.contains(&Share::All)
-        || snapshot.is_shared_with(&caller.account)
-}
-
 fn alias(account: &Account) -> Option<&str> {
     account.profile.is_none().then_some(account.alias.as_str())
 }
 
 pub fn find<'m>(model: &'m Model, caller: &Caller, id: &SnapshotId) -> Option<Row<'m>> {
     model.accounts.values().find_map(|account| {
-        let snapshot = account.regions.get(&caller.region)?.snapshots.get(id)?;
-        may_see(snapshot, caller).then_some(Row { snapshot, owner_alias: alias(account) })
+        let region = account.regions.get(&caller.region)?;
+        let row = Row { snapshot: region.snapshots.get(id)?, owner_alias: alias(account), sharing: sharing(region) };
+        row.is_visible_to(caller).then_some(row)
     })
 }
 
@@ -132,7 +119,7 @@ fn visible<'m>(
 ) -> impl Iterator<Item = (&'m str, Row<'m>)> {
     type Rows<'m> = Peekable<btree_map::Range<'m, SnapshotId, Snapshot>>;
     let from: Bound<SnapshotId> = after.and_then(|id| id.parse().ok()).map_or(Bound::Unbounded, Bound::Excluded);
-    let mut sources: Vec<(Option<&str>, Rows<'m>)> = model
+    let mut sources: Vec<(Option<&str>, PublicSharing, Rows<'m>)> = model
         .accounts
         .values()
         .filter(|account| {
@@ -143,20 +130,46 @@ fn visible<'m>(
         })
         .filter_map(|account| {
             let region = account.regions.get(&caller.region)?;
-            Some((alias(account), region.snapshots.range((from.clone(), Bound::Unbounded)).peekable()))
+            let rows = region.snapshots.range((from.clone(), Bound::Unbounded)).peekable();
+            Some((alias(account), sharing(region), rows))
         })
         .collect();
     std::iter::from_fn(move || {
-        let peeked = sources.iter_mut().enumerate().filter_map(|(n, (_, rows))| Some((rows.peek()?.0, n)));
+        let peeked = sources.iter_mut().enumerate().filter_map(|(n, (.., rows))| Some((rows.peek()?.0, n)));
         let (_, next) = peeked.min()?;
-        let (owner_alias, rows) = sources.get_mut(next)?;
+        let (owner_alias, sharing, rows) = sources.get_mut(next)?;
         let (id, snapshot) = rows.next()?;
-        Some((id.as_str(), Row { snapshot, owner_alias: *owner_alias }))
+        Some((id.as_str(), Row { snapshot, owner_alias: *owner_alias, sharing: *sharing }))
     })
-    .filter(|(_, row)| may_see(row.snapshot, caller))
+    .filter(|(_, row)| row.is_visible_to(caller))
+}
+
+fn sharing(region: &RegionState) -> PublicSharing {
+    region.settings.public_sharing
 }
 
 impl Row<'_> {
+    /// Shared with everybody, and not treated as private all the same.
+    fn is_public(&self) -> bool {
+        self.sharing != PublicSharing::BlockAllSharing && self.snapshot.shared.contains(&Share::All)
+    }
+
+    fn is_visible_to(&self, caller: &Caller) -> bool {
+        self.snapshot.owner == caller.account || self.is_public() || self.snapshot.is_shared_with(&caller.account)
+    }
+
+    fn is_restorable_by(&self, caller: &Caller, who: &str) -> bool {
+        let snapshot = self.snapshot;
+        match who {
+            "all" => self.is_public(),
+            "self" => snapshot.owner == caller.account || snapshot.is_shared_with(&caller.account),
+            other => {
+                snapshot.owner.as_str() == other
+                    || snapshot.shared.iter().any(|share| matches!(share, Share::Account(id) if id.as_str() == other))
+            }
+        }
+    }
+
     fn tier(&self) -> &'static str {
         match self.snapshot.tier {
             Tier::Standard => "standard",
@@ -358,5 +371,6 @@ pub fn create(ask: &Ask<'_>) -> Result<String, Fault> {
     };
     ask.sandbox.save_snapshot(account, region, &made.id).map_err(|cause| Fault::internal(&cause))?;
     ask.sandbox.watch(account, region, &made.id);
-    Ok(ask.answer("CreateSnapshot", |xml| Row { snapshot: &made, owner_alias: None }.write(xml, made.started)))
+    let row = Row { snapshot: &made, owner_alias: None, sharing: PublicSharing::default() };
+    Ok(ask.answer("CreateSnapshot", |xml| row.write(xml, made.started)))
 }

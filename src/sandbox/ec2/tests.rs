@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::sandbox::Options;
+use crate::sandbox::model::PublicSharing;
 use crate::sandbox::scenario;
 use crate::sandbox::xml::reader;
 
@@ -315,6 +316,27 @@ fn settings_of_encryption() {
     let west = client("default", "prod", "us-west-2");
     assert_eq!(west.get("GetEbsEncryptionByDefault", &[], "ebsEncryptionByDefault"), ["false"]);
     assert_eq!(west.get("GetEbsDefaultKmsKeyId", &[], "kmsKeyId"), ["alias/aws/ebs"]);
+}
+
+#[test]
+fn what_was_made_public_is_private_where_all_public_sharing_is_blocked() {
+    let prod = client("default", "prod", "us-east-1");
+    let west = client("default", "prod", "us-west-2");
+    let state = "GetSnapshotBlockPublicAccessState";
+    assert_eq!(prod.get(state, &[], &format!("{state}Response/state")), ["block-all-sharing"]);
+    assert_eq!(west.get(state, &[], &format!("{state}Response/state")), ["unblocked"]);
+    let amazons = [("Owner.1", "amazon"), ("RestorableBy.1", "all")];
+    assert!(!prod.get("DescribeSnapshots", &amazons, "snapshotId").is_empty(), "others' settings count for others");
+    let block = |sharing| {
+        let mut model = prod.sandbox.model_mut();
+        let all = model.accounts.values_mut().filter_map(|account| account.regions.get_mut(&prod.caller.region));
+        all.for_each(|region| region.settings.public_sharing = sharing);
+    };
+    block(PublicSharing::BlockNewSharing);
+    assert!(!prod.get("DescribeSnapshots", &amazons, "snapshotId").is_empty(), "what is public stays so");
+    block(PublicSharing::BlockAllSharing);
+    assert!(prod.get("DescribeSnapshots", &amazons, "snapshotId").is_empty());
+    assert!(prod.get("DescribeSnapshots", &[("Owner.1", "amazon")], "snapshotId").is_empty(), "not seen at all");
 }
 
 #[test]

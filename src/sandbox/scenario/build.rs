@@ -126,6 +126,7 @@ impl<'s> Builder<'s> {
             region.settings = Settings {
                 encrypt_by_default: spec.encrypt_by_default,
                 default_key_arn: spec.default_key.as_deref().map(|key| self.key_arn(&id, &spec.name, key)),
+                public_sharing: spec.public_sharing,
                 denied: spec.denied,
                 latency_ms: spec.latency_ms,
                 quotas: spec.quotas.clone(),

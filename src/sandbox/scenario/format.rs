@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::ids::{AccountId, ImageId, Region, SnapshotId, VolumeId};
 use crate::sandbox::disk::Layout;
-use crate::sandbox::model::{BinKind, OptIn, Tier};
+use crate::sandbox::model::{BinKind, OptIn, PublicSharing, Tier};
 
 /// The version of the format that this build reads.
 pub const VERSION: u32 = 1;
@@ -90,6 +90,8 @@ pub struct RegionSpec {
     /// The name of the key that is then used.
     #[serde(default)]
     pub default_key: Option<String>,
+    #[serde(default)]
+    pub public_sharing: PublicSharing,
     /// A service control policy denies everything here.
     #[serde(default)]
     pub denied: bool,

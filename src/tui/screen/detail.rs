@@ -171,7 +171,7 @@ fn used_by(model: &Model, row: &SnapshotRow, out: &mut Vec<DetailLine>) {
 fn lineage(model: &Model, row: &SnapshotRow, width: usize, now: Now, out: &mut Vec<DetailLine>) {
     let chain = model.catalog.lineage(row);
     if chain.len() < 2 {
-        out.push(labelled("LINEAGE", "no other snapshot of its volume"));
+        out.push(labelled("LINEAGE", "no other of its volume"));
         return;
     }
     let here = chain.iter().position(|s| s.id == row.id).unwrap_or(0);

@@ -21,6 +21,7 @@ pub mod transfers;
 pub mod volumes;
 pub mod world;
 mod world_panels;
+pub mod world_region;
 mod world_rows;
 
 use crossterm::event::{KeyEvent, MouseEvent};

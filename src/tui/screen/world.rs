@@ -20,7 +20,7 @@ use crate::tui::gate::Gate;
 use crate::tui::list::List;
 use crate::tui::model::Model;
 use crate::tui::overlay::{Overlay, confirm};
-use crate::tui::screen::{ListLayout, Page, Screen, listing, world_panels};
+use crate::tui::screen::{ListLayout, Page, Screen, listing, world_panels, world_region};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
@@ -36,12 +36,19 @@ pub struct State {
     pub rows: Vec<Row>,
     /// What Cost Explorer said was billed.
     pub billed: Option<Billed>,
+    /// How accounts are set up in regions.
+    pub setups: world_region::Setups,
 }
 
 impl Default for State {
     /// What costs most first.
     fn default() -> Self {
-        Self { list: List::sorted_by(world_rows::COST, true), rows: Vec::new(), billed: None }
+        Self {
+            list: List::sorted_by(world_rows::COST, true),
+            rows: Vec::new(),
+            billed: None,
+            setups: world_region::Setups::default(),
+        }
     }
 }
 
@@ -189,7 +196,7 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
     {
         left = 0;
     }
-    for height in [attention, transfers, world_panels::REGION_LINES + 2] {
+    for height in [attention, transfers, world_region::LINES + 2] {
         let fits = height > 0 && height <= left;
         left -= if fits { height } else { 0 };
         below.push(if fits { height } else { 0 });
@@ -256,7 +263,7 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let [attention, transfers, region] = layout.below.as_slice() else { return };
     world_panels::draw_attention(model, *attention, buf, theme);
     world_panels::draw_transfers(model, *transfers, buf, theme);
-    world_panels::draw_region(model, *region, buf, theme, now);
+    world_region::draw(model, *region, buf, theme);
 }
 
 fn cell(row: &Row, head: &str, greatest: f64, now: Now) -> Cell {

@@ -1,23 +1,16 @@
-//! The panels below World: what needs attention, what moves, and the region under the cursor.
+//! The panels below World: what needs attention, and what moves.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::aws::Billed;
 use crate::engine::protocol::{JobState, JobStatus};
-use crate::ids::Region;
 use crate::tui::catalog::Load;
-use crate::tui::clock::Now;
 use crate::tui::model::Model;
 use crate::tui::screen::transfers::{left_text, state, what};
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::table::put;
 use crate::tui::widget::{gauge, panel};
-use crate::units::{Bytes, Quantity, Usd};
-
-/// Lines of the region panel.
-pub const REGION_LINES: u16 = 4;
 
 /// One thing that needs attention: glyph, role, headline, sentence, what to press.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +132,7 @@ fn things(model: &Model, out: &mut Vec<Attention>) {
     }
 }
 
-use crate::tui::catalog::{TALLY_ENCRYPTED, TALLY_ERROR, TALLY_LOOSE, TALLY_LOOSE_GIB, TALLY_PENDING};
+use crate::tui::catalog::{TALLY_ERROR, TALLY_LOOSE, TALLY_LOOSE_GIB, TALLY_PENDING};
 
 /// Draws what needs attention.
 pub fn draw_attention(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
@@ -209,69 +202,5 @@ pub fn draw_transfers(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme
         put_on(&format!(" {percent:>5} "), Role::Text);
         put_on(&flow, role);
         put_on(&format!(" {:>10}", job.spent.to_string()), Role::Text);
-    }
-}
-
-/// What Cost Explorer said of a region.
-fn billed(told: &Billed, region: &Region) -> String {
-    let usd = told.regions.get(region).copied().unwrap_or(Usd(0.0));
-    let sure = if told.estimated { "≈" } else { "=" };
-    let all = told.total();
-    format!("snapshots {sure} {usd} of {all} in the 30 days to {} (Cost Explorer)", told.until)
-}
-
-/// Draws the region under the cursor.
-pub fn draw_region(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
-    if area.height == 0 {
-        return;
-    }
-    let Some(origin) = model.world.current() else {
-        panel("Region", "", false, area, buf, theme);
-        return;
-    };
-    let inner = panel(origin.region.as_str(), "enter its snapshots", false, area, buf, theme);
-    let c = &model.catalog;
-    let (Some(snapshots), Some(volumes)) = (c.snapshots.of(origin), c.volumes.of(origin)) else { return };
-    let prices = crate::plan::Prices::bundled();
-    let gib = |q: Quantity<Usd>| {
-        q.known().map_or_else(|| "? (no price known)".to_owned(), |p| format!("${:.4} a GiB-month", p.0))
-    };
-    let size = |bytes: Bytes| text::size(bytes);
-    let lines = [
-        (
-            "account",
-            format!(
-                "{} · profile {}",
-                origin.account.grouped(),
-                origin.profile.as_ref().map_or("of the environment", |p| p.as_str())
-            ),
-        ),
-        (
-            "snapshots",
-            format!(
-                "{}, {} encrypted · all blocks of all of them {}, stored at most that",
-                crate::units::grouped(snapshots.sums.rows),
-                crate::units::grouped(snapshots.tally[TALLY_ENCRYPTED]),
-                size(snapshots.sums.bytes)
-            ),
-        ),
-        (
-            "volumes",
-            format!(
-                "{} of {}, {} unattached ({} GiB)",
-                crate::units::grouped(volumes.sums.rows),
-                size(volumes.sums.bytes),
-                volumes.tally[TALLY_LOOSE],
-                crate::units::grouped(volumes.tally[TALLY_LOOSE_GIB])
-            ),
-        ),
-        ("prices", format!("snapshots {} · table of {}", gib(prices.snapshot_month(&origin.region)), prices.as_of)),
-    ];
-    let _ = now;
-    let billed = model.world.billed.as_ref().map(|told| ("billed", billed(told, &origin.region)));
-    for (n, (label, value)) in (0u16..inner.height).zip(billed.into_iter().chain(lines)) {
-        let at = Rect { y: inner.y + n, height: 1, ..inner };
-        put(at.x + 1, label, theme.style(Role::Dim), at, buf);
-        put(at.x + 13, &text::clip(&value, usize::from(at.width).saturating_sub(14)), theme.style(Role::Text), at, buf);
     }
 }

@@ -113,6 +113,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             crate::tui::screen::world::billed(model, told, now);
             Vec::new()
         }
+        Msg::Setup(of, setup) => {
+            model.world.setups.keep(of, (**setup).clone(), model.look, now);
+            Vec::new()
+        }
         Msg::Copies(copies) => {
             model.copies.clone_from(copies);
             Vec::new()
@@ -162,6 +166,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
         }
     }
     world_rows(model);
+    effects.extend(screen::world_region::ask(model, now));
     let lines = model.list_lines();
     if let Some(list) = model.list_mut() {
         list.settle(lines);

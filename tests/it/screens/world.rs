@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use floe::aws::{ProfileInfo, ProfileKind};
+use floe::aws::{EncryptionDefault, ProfileInfo, ProfileKind, PublicSharing};
 use floe::inventory::{ImageRow, Kind, Origin, RegionRow, Rows, SnapshotRow, State, Tier, Update, VolumeRow};
+use floe::plan::{QuotaFact, quota_codes as codes};
+use floe::rows::BinRule;
 use floe::tui::clock::Now;
 use floe::tui::model::Model;
 use floe::tui::msg::Msg;
 use floe::tui::screen::Screen;
+use floe::tui::screen::world_region::Setup;
 use floe::tui::update::{look, update, wants};
 use floe::units::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -247,10 +250,36 @@ fn settle(model: &mut Model, now: Now) {
     panic!("the work never ends");
 }
 
+/// How the account is set up in its main region.
+fn setup() -> Setup {
+    let fact = |code: &str, name: &str, value| QuotaFact {
+        code: code.to_owned(),
+        name: name.to_owned(),
+        value,
+        region: "us-east-1".to_owned(),
+        told: true,
+        adjustable: code == codes::GET_ACCOUNT || code == codes::PUT_ACCOUNT,
+    };
+    let rule = BinRule { id: "Kq1zEwtoWQF".to_owned(), days: 14, tags: Vec::new(), except: Vec::new() };
+    Setup {
+        encryption: Ok(EncryptionDefault { on: true, key: Some("alias/ebs-prod".to_owned()) }),
+        sharing: Ok(PublicSharing::Blocked),
+        bin: Ok(vec![rule]),
+        quotas: vec![
+            fact(codes::GET_ACCOUNT, "GetSnapshotBlock requests per account", 1_000.0),
+            fact(codes::GET_SNAPSHOT, "GetSnapshotBlock requests per snapshot", 1_000.0),
+            fact(codes::PUT_ACCOUNT, "PutSnapshotBlock requests per account", 5_000.0),
+            fact(codes::PUT_SNAPSHOT, "PutSnapshotBlock requests per snapshot", 1_000.0),
+            fact(codes::PENDING, "Pending snapshots per account", 100.0),
+        ],
+    }
+}
+
 /// All regions at a glance.
 pub fn world() -> Model {
     let mut model = with_inventory(Model::default());
     model.screen = Screen::World;
+    update(&mut model, Msg::Setup(origin("us-east-1"), Box::new(setup())), example::now());
     model
 }
 
