@@ -196,8 +196,11 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
     {
         left = 0;
     }
-    for height in [attention, transfers, world_region::LINES + 2] {
-        let fits = height > 0 && height <= left;
+    for (height, least) in
+        [(attention, attention), (transfers, transfers), (world_region::LINES + 2, world_region::LINES_LEAST + 2)]
+    {
+        let height = height.min(left);
+        let fits = height > 0 && height >= least;
         left -= if fits { height } else { 0 };
         below.push(if fits { height } else { 0 });
     }

@@ -27,8 +27,10 @@ use crate::tui::widget::panel;
 use crate::tui::widget::table::put;
 use crate::units::{Bytes, Quantity, Usd, counted, grouped};
 
-/// Lines of the panel.
+/// Lines of the panel, the most useful first,
 pub const LINES: u16 = 6;
+/// and without which it is not worth its frame.
+pub const LINES_LEAST: u16 = 4;
 /// So long an answer is good.
 const FRESH: Duration = Duration::from_mins(10);
 
@@ -111,13 +113,13 @@ fn why(error: &Error) -> String {
 
 fn defaults(setup: &Setup) -> String {
     let encrypted = |told: &EncryptionDefault| match (told.on, &told.key) {
-        (true, Some(key)) => format!("encrypted by default, {}", key.rsplit("key/").next().unwrap_or(key)),
+        (true, Some(key)) => format!("encrypted by default, {}", key_name(key)),
         (true, None) => "encrypted by default".to_owned(),
         (false, _) => "not encrypted by default".to_owned(),
     };
     let shared = |told: &PublicSharing| {
         let words = match told {
-            PublicSharing::Unblocked => "can be made public",
+            PublicSharing::Unblocked => "public sharing possible",
             PublicSharing::NoNew => "no new public ones",
             PublicSharing::Blocked => "public sharing blocked",
         };
@@ -129,6 +131,14 @@ fn defaults(setup: &Setup) -> String {
         said(&setup.bin, |rules| kept(rules), "Recycle Bin"),
     ];
     parts.join(" · ")
+}
+
+/// An alias as it is; of a key's id the tail, which tells keys apart.
+fn key_name(key: &str) -> String {
+    match key.rsplit_once("key/") {
+        Some((_, id)) => format!("key {}", text::tail(id, 12)),
+        None => key.to_owned(),
+    }
 }
 
 /// For how long what is deleted can be brought back.
@@ -147,14 +157,11 @@ fn kept(rules: &[BinRule]) -> String {
 /// What bounds copies there; `≈` where Service Quotas did not say what is in force.
 fn bounds(quotas: &[QuotaFact], pending: u64) -> String {
     let of = |code: &str| quotas.iter().find(|fact| fact.code == code).map(value);
-    let rate = |api: &str, account: &str, snapshot: &str| {
-        let (account, snapshot) = (of(account)?, of(snapshot)?);
-        Some(format!("{api} {snapshot}/s a snapshot, {account}/s in all"))
-    };
+    let rates = |whose: &str, get: &str, put: &str| Some(format!("{whose}: Get {}/s, Put {}/s", of(get)?, of(put)?));
     let parts = [
-        rate("Get", codes::GET_ACCOUNT, codes::GET_SNAPSHOT),
-        rate("Put", codes::PUT_ACCOUNT, codes::PUT_SNAPSHOT),
-        of(codes::PENDING).map(|most| format!("pending snapshots {} of {most}", grouped(pending))),
+        rates("a snapshot", codes::GET_SNAPSHOT, codes::PUT_SNAPSHOT),
+        rates("all together", codes::GET_ACCOUNT, codes::PUT_ACCOUNT),
+        of(codes::PENDING).map(|most| format!("{} of {most} pending", grouped(pending))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
@@ -182,7 +189,6 @@ fn lines(model: &Model, origin: &Arc<Origin>) -> Vec<(&'static str, String, Role
         None => (("?".to_owned(), Role::Dim), ("?".to_owned(), Role::Dim)),
     };
     vec![
-        ("account", format!("{} · profile {profile}", origin.account.grouped()), Role::Text),
         (
             "snapshots",
             format!(
@@ -211,6 +217,7 @@ fn lines(model: &Model, origin: &Arc<Origin>) -> Vec<(&'static str, String, Role
             format!("snapshots {} · table of {}", gib(prices.snapshot_month(&origin.region)), prices.as_of),
             Role::Text,
         ),
+        ("account", format!("{} · profile {profile}", origin.account.grouped()), Role::Text),
     ]
 }
 
@@ -262,6 +269,7 @@ mod tests {
             quotas: vec![
                 fact(codes::GET_ACCOUNT, 5000.0, true),
                 fact(codes::GET_SNAPSHOT, 1000.0, false),
+                fact(codes::PUT_SNAPSHOT, 1000.0, true),
                 fact(codes::PENDING, 100.0, true),
             ],
         }
@@ -303,7 +311,7 @@ mod tests {
         let text = shown(&model);
         let line = "encrypted by default, alias/ebs-prod · public sharing blocked · Recycle Bin 14 days for most";
         assert!(text.contains(line), "{text}");
-        assert!(text.contains("Get ≈ 1,000/s a snapshot, 5,000/s in all · pending snapshots 0 of 100"), "{text}");
+        assert!(text.contains("a snapshot: Get ≈ 1,000/s, Put 1,000/s · 0 of 100 pending"), "{text}");
         let denied = AwsDetail { code: "UnauthorizedOperation".into(), status: Some(403), ..AwsDetail::default() };
         let denied = Error { aws: Some(Box::new(denied)), class: Class::Permanent, ..Error::failed("no") };
         let some = Setup { sharing: Err(denied), ..setup() };
