@@ -34,14 +34,14 @@ pub fn clip(text: &str, max: usize) -> String {
     out
 }
 
-/// Leaves out the last clauses of a sentence until it fits: what is in brackets, after a colon, after a comma. Only a
+/// Leaves out the last clauses until it fits: what is in brackets, after a dot, a colon, a comma. Only a
 /// clause that is too long by itself is cut.
 #[must_use]
 pub fn clauses(text: &str, max: usize) -> String {
     let mut rest = text;
     while width(rest) > max {
         let bracket = rest.find(" (").filter(|_| rest.ends_with(')'));
-        let cut = bracket.or_else(|| [": ", ", "].iter().filter_map(|mark| rest.rfind(mark)).max());
+        let cut = bracket.or_else(|| [" · ", ": ", ", "].iter().filter_map(|mark| rest.rfind(mark)).max());
         match cut {
             Some(at) => rest = &rest[..at],
             None => return clip(rest, max),

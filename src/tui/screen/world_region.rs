@@ -235,7 +235,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     for (n, (label, value, role)) in (0u16..inner.height).zip(billed.into_iter().chain(lines(model, origin))) {
         let at = Rect { y: inner.y + n, height: 1, ..inner };
         put(at.x + 1, label, theme.style(Role::Dim), at, buf);
-        put(at.x + 13, &text::clip(&value, usize::from(at.width).saturating_sub(14)), theme.style(role), at, buf);
+        put(at.x + 13, &text::clauses(&value, usize::from(at.width).saturating_sub(14)), theme.style(role), at, buf);
     }
 }
 
