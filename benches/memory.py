@@ -5,6 +5,7 @@ Each kind of job (download, upload, copy, three destinations, an archive written
 256 MiB and 1 GiB, at 100 ms latency, with the sandbox in another process and nothing pre-touched. Lanes are shown full:
 the sandbox says how many requests were in flight at most. What is printed: what the plan said, the highest resident size
 that the operating system saw (wait4), their ratio, and a mark where it was more than said or less than 70 % of it.
+What is moved, and up to three copies of it, have to have room in --dir.
 
 Needs a release build: FLOE_BIN (default target/release/floe). Files lie in --dir (default /dev/shm).
 """
@@ -29,6 +30,9 @@ LATENCY_MS = 100
 BUCKET = "vault"
 # What is run for the sake of another kind.
 NEEDED = {"download": "upload", "archive": "restore"}
+# What runs on one server.
+GROUPS = (["download"], ["upload"], ["copy"], ["three"], ["archive", "restore"])
+OTHER = "other.img"
 LEAST = 0.70
 
 
@@ -56,20 +60,54 @@ def jobs(gib, directory):
     """The kinds of jobs, by name: their addresses. What another one needs comes before it: the image that is uploaded,
     the archive that is read back."""
     source, image = f"{REGION}:{SNAPSHOTS[gib]}", os.path.join(directory, f"disk-{gib}.img")
-    other = os.path.join(directory, "other.img")
+    other = os.path.join(directory, OTHER)
     return {
         "download": [source, image, "--force"],
         "upload": [image, f"{REGION}:"],
         "copy": [source, "eu-west-1:"],
         "three": [source, "eu-west-1:", f"{REGION}:", other, "--force"],
-        "archive": [source, f"s3://{BUCKET}/bench-%s/"],
-        "restore": [f"s3://{BUCKET}/bench-%s/{SNAPSHOTS[gib]}/", other, "--force"],
+        "archive": [source, f"s3://{BUCKET}/bench/"],
+        "restore": [f"s3://{BUCKET}/bench/{SNAPSHOTS[gib]}/", other, "--force"],
     }
 
 
 def wanted(name, rows):
     """Whether a kind is run: asked for, or needed by one that is."""
     return name in rows or (NEEDED.get(name) in rows)
+
+
+def measure(floe, work, some, row, latency):
+    """The jobs of a group, on a server of their own: what it was given is gone with it, or it would fill the machine."""
+    home = os.path.join(work, "server")
+    server = Server(floe, home)
+    try:
+        return [one(floe, server, work, (name, *row), addresses, latency) for name, addresses in some.items()]
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
+        if os.path.exists(os.path.join(work, OTHER)):
+            os.remove(os.path.join(work, OTHER))
+
+
+def one(floe, server, work, row, addresses, latency):
+    """One job: it is run, printed, and answered as it is written to the file."""
+    name, gib, lanes, budget = row
+    server.faults(latency_ms=latency)
+    reset = urllib.request.Request(server.endpoint + "/_sandbox/stats", method="DELETE")
+    urllib.request.urlopen(reset, timeout=30).close()
+    state = os.path.join(work, "home")
+    os.makedirs(state, exist_ok=True)
+    outcome, was = run(floe, server, state, [*addresses, "--concurrency", str(lanes), "--memory", budget])
+    full = server.ask("/_sandbox/stats")["max_in_flight"]
+    said = outcome["predicted"]["memory_bytes"]
+    ratio = was / said
+    mark = " MORE" if was > said else "" if ratio >= LEAST else " low"
+    print(
+        f"{name:<9} {gib:>3} {lanes:>5} {budget:>7} {full:>5} {said >> 20:>9} {was >> 20:>8} {ratio:>6.0%}{mark}",
+        flush=True,
+    )
+    shutil.rmtree(os.path.join(state, "state"), ignore_errors=True)
+    return [name, gib, lanes, budget, full, said >> 20, was >> 20, round(ratio, 3)]
 
 
 def main():
@@ -85,34 +123,15 @@ def main():
     floe = os.environ.get("FLOE_BIN", os.path.join(ROOT, "target/release/floe"))
     work = tempfile.mkdtemp(prefix="floe-memory-", dir=args.dir)
     rows, bad = [], 0
-    server = Server(floe, os.path.join(work, "server"))
     try:
         print(f"{'job':<9} {'GiB':>3} {'lanes':>5} {'budget':>7} {'full':>5} {'said MiB':>9} {'was MiB':>8} {'ratio':>6}")
-        for number, (gib, lanes, budget) in enumerate(itertools.product(args.gib, args.lanes, args.budgets)):
-            for name, addresses in jobs(gib, work).items():
-                if not wanted(name, args.rows):
-                    continue
-                server.faults(latency_ms=args.latency)
-                reset = urllib.request.Request(server.endpoint + "/_sandbox/stats", method="DELETE")
-                urllib.request.urlopen(reset, timeout=30).close()
-                state = os.path.join(work, "home")
-                os.makedirs(state, exist_ok=True)
-                addresses = [a % number if "%s" in a else a for a in addresses]
-                outcome, was = run(floe, server, state, [*addresses, "--concurrency", str(lanes), "--memory", budget])
-                full = server.ask("/_sandbox/stats")["max_in_flight"]
-                said = outcome["predicted"]["memory_bytes"]
-                ratio = was / said
-                mark = " MORE" if was > said else "" if ratio >= LEAST else " low"
-                bad += was > said
-                rows.append([name, gib, lanes, budget, full, said >> 20, was >> 20, round(ratio, 3)])
-                print(
-                    f"{name:<9} {gib:>3} {lanes:>5} {budget:>7} {full:>5} {said >> 20:>9} {was >> 20:>8} "
-                    f"{ratio:>6.0%}{mark}",
-                    flush=True,
-                )
-                shutil.rmtree(os.path.join(state, "state"), ignore_errors=True)
+        for row in itertools.product(args.gib, args.lanes, args.budgets):
+            for group in GROUPS:
+                some = {name: to for name, to in jobs(row[0], work).items() if name in group and wanted(name, args.rows)}
+                measured = measure(floe, work, some, row, args.latency) if some else []
+                rows += measured
+                bad += sum(row[-1] > 1 for row in measured)
     finally:
-        server.stop()
         shutil.rmtree(work, ignore_errors=True)
     if args.csv:
         with open(args.csv, "w", newline="", encoding="utf-8") as file:
