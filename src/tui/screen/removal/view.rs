@@ -330,7 +330,7 @@ fn archiving(archives: &Archiving) -> Vec<(Role, String)> {
     let left = archives.left().map_or_else(|| "? left".to_owned(), |(low, high)| format!("{} left", span(low, high)));
     let (proved, of) = (archives.proved(), counted(archives.0.len() as u64, "archive"));
     let mut out = vec![
-        (Role::Fresh, format!("◐ {proved} of {of} made and proved; nothing is deleted yet")),
+        (Role::Fresh, format!("◐ {proved} of {of} made and proved")),
         (Role::Text, format!("{bar} {percent} % · {done} of {all} blocks · {} · {left}", archives.rate())),
     ];
     let stuck = archives.0.iter().filter(|job| !matches!(job.state, JobState::Done | JobState::Running));
