@@ -312,9 +312,9 @@ async fn bulk_answers_alone_bound_what_is_found_and_are_not_repeated() {
     let (orphans, left) = counts(&*surveyed(&aws, ask("us-east-1"), Some(&state)).await);
     assert_eq!(left, 0, "everything was asked");
     assert!(found < orphans && orphans <= found + open, "{orphans} of {found} and at most {open} more");
+    let after = asked(&running);
     let truths = truths(&running, "us-east-1").await;
     assert_eq!(orphans, truths.values().filter(|truth| truth.verdict == "orphan").count());
-    let after = asked(&running);
     // Numbered versions of a template are single answers of the same operation.
     for (api, times) in calls.iter().filter(|(api, _)| *api != "DescribeLaunchTemplateVersions") {
         assert_eq!(after[api], *times, "{api} was asked again");
