@@ -143,7 +143,7 @@ fn an_orphan_is_archived_first_deleted_written_down_and_comes_back() {
     floe.wait_for(&["s3://"]);
     floe.word("floe-vault-us-east-1/gone/");
     floe.key("\r");
-    floe.wait_for(&["plan, not run", "nothing has been deleted", "archive      1  proved, then delete"]);
+    floe.wait_for(&["plan, not run", "nothing has been deleted", "archive      1  proved, then gone"]);
     floe.key("!");
     floe.wait_for(&["Arm deletions in 1234-5678-9012?"]);
     floe.read();

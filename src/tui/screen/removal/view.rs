@@ -202,10 +202,10 @@ fn summary(plan: &RemovalPlan, is_over: bool) -> Vec<(Role, String)> {
     let mut out =
         vec![(Role::Dim, if is_over { "WAS PLANNED" } else { "WOULD HAPPEN" }.to_owned()), row("delete", plain, "")];
     if sum.archived > 0 {
-        out.push(row("archive", sum.archived, "proved, then delete"));
+        out.push(row("archive", sum.archived, "proved, then gone"));
     }
     if sum.copied > 0 {
-        out.push(row("snapshot", sum.copied, "proved, then delete"));
+        out.push(row("snapshot", sum.copied, "proved, then gone"));
     }
     if sum.images > 0 {
         out.push(row("deregister", sum.images, "AMI"));
