@@ -120,20 +120,30 @@ impl Grant {
         }
     }
 
-    /// The first eight hex digits, as `7f3a-91c0`.
+    /// The first sixteen hex digits, as `7f3a-91c0-5e2d-0b17`.
     #[must_use]
     pub fn short_hash(&self) -> String {
         short_hash(&self.plan_hash)
     }
 }
 
-/// `7f3a91c0…` as `7f3a-91c0`.
+/// Hex digits of a short form: 64 bits. Whoever could make plan files until one has the short form of another would need
+/// months for these; 32 bits took an afternoon.
+const SHORT: usize = 16;
+
+/// `7f3a91c05e2d0b17…` as `7f3a-91c0-5e2d-0b17`.
 #[must_use]
 pub fn short_hash(hex: &str) -> String {
-    match (hex.get(..4), hex.get(4..8)) {
-        (Some(a), Some(b)) => format!("{a}-{b}"),
-        _ => hex.to_owned(),
-    }
+    let Some(short) = hex.get(..SHORT) else { return hex.to_owned() };
+    let groups: Vec<&str> = (0..SHORT).step_by(4).filter_map(|at| short.get(at..at + 4)).collect();
+    groups.join("-")
+}
+
+/// Whether `typed` names the plan of that hash: its short form or more of it, dashes or none.
+#[must_use]
+pub fn names(typed: &str, hex: &str) -> bool {
+    let typed: String = typed.chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();
+    typed.len() >= SHORT && hex.starts_with(&typed)
 }
 
 #[cfg(test)]
@@ -145,7 +155,7 @@ mod tests {
         let account: AccountId = "123456789012".parse()?;
         let other: AccountId = "210987654321".parse()?;
         let mut grant = Grant {
-            plan_hash: "7f3a91c0aa".into(),
+            plan_hash: "7f3a91c05e2d0b17aa".into(),
             accounts: vec![account.clone()],
             endpoint: None,
             calls: vec![Call::StartSnapshot, Call::PutSnapshotBlock],
@@ -159,7 +169,19 @@ mod tests {
         assert!(grant.check(Call::PutSnapshotBlock, &account, Some("snap-0abc1234")).is_err());
         grant.extend("snap-0abc1234");
         assert!(grant.check(Call::PutSnapshotBlock, &account, Some("snap-0abc1234")).is_ok());
-        assert_eq!(grant.short_hash(), "7f3a-91c0");
+        assert_eq!(grant.short_hash(), "7f3a-91c0-5e2d-0b17");
         Ok(())
+    }
+
+    #[test]
+    fn less_than_64_bits_name_no_plan() {
+        let hash = "7f3a91c05e2d0b17aa55";
+        assert!(names(&short_hash(hash), hash), "what is printed is taken");
+        for taken in ["7f3a91c05e2d0b17", "7F3A-91C0-5E2D-0B17", "7f3a91c05e2d0b17aa", hash] {
+            assert!(names(taken, hash), "{taken}");
+        }
+        for refused in ["", "7f3a-91c0", "7f3a91c05e2d0b1", "7f3a-91c0-5e2d-0b18", "7f3a91c05e2d0b17aa550"] {
+            assert!(!names(refused, hash), "{refused}");
+        }
     }
 }

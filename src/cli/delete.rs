@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Delete, Format};
+use super::progress::Jobs;
 use super::resolve::{Resolved, World};
 use super::signals::Ends;
 use super::{Code, attach, frees, say, show_removal, table};
@@ -110,10 +111,10 @@ fn judge(world: &World, resolved: &Resolved) -> Judge {
 /// `--confirm HASH`.
 async fn confirmed(wanted: &str, hash: &str, plan: RemovalPlan, world: &World, resolved: &Resolved) -> Result<Code> {
     let short = crate::grant::short_hash(hash);
-    let wanted = wanted.to_ascii_lowercase();
     let who = format!("{} (--confirm {wanted})", user());
-    if wanted != short && wanted != hash {
-        let error = Error::refused(format!("the plan's hash is {short}, and {wanted} was confirmed"))
+    if !crate::grant::names(wanted, hash) {
+        let few = if short.starts_with(&wanted.to_ascii_lowercase()) { ": that is too little of it" } else { "" };
+        let error = Error::refused(format!("the plan's hash is {short}, and {wanted} was confirmed{few}"))
             .todo("look at it again: floe delete --plan FILE --review");
         return Err(written(world, &who, &short, error));
     }
@@ -190,9 +191,14 @@ async fn carry_out(plan: RemovalPlan, who: &str, world: &World, resolved: &Resol
         std::process::exit(i32::from(crate::error::Kind::Stopped.exit_code()));
     });
     let say = resolved.say;
-    let told = |told: &removal::Told| {
-        let item = &plan.items[told.at];
-        say.note(&format!("{:<12} {}  {}", told.outcome.word(&item.target), item.target, told.outcome.text()));
+    let mut archives = Jobs::new(say);
+    let told = |told: &removal::Told| match told {
+        removal::Told::Archiving(jobs) => jobs.0.iter().for_each(|job| archives.show(job)),
+        removal::Told::Item { at, outcome } => {
+            archives.end();
+            let item = &plan.items[*at];
+            say.note(&format!("{:<12} {}  {}", outcome.word(&item.target), item.target, outcome.text()));
+        }
     };
     let report = match remover.run(&plan, &grant, told).await {
         Ok(report) => report,

@@ -23,7 +23,7 @@ use crate::plan;
 use crate::plan::count::Counting;
 use crate::plan::frees::{self, Around, Kept, Quote};
 use crate::rows::Tier;
-use crate::units::{Bytes, Quantity, Sure, Usd, grouped};
+use crate::units::{Bytes, Quantity, Usd, grouped};
 
 /// What `-o json` prints.
 #[derive(Debug, Serialize)]
@@ -134,7 +134,7 @@ async fn ask(
     let now = Timestamp::now();
     let mut total = shown(freed(session, &together(&chains), &kept), resolved).await?;
     // Each tier has its own price.
-    let mut archived = Frees { bytes: Bytes::ZERO, label: Sureness::Exact };
+    let mut archived = Frees::exact(Bytes::ZERO);
     for id in ids {
         let Some(row) = around.row(id) else { continue };
         let own = match frees::freed_of_archived(row) {
@@ -144,7 +144,7 @@ async fn ask(
             }
             None if !chains.iter().any(|chain| chain.members.iter().any(|one| one.id == *id && one.is_listed)) => {
                 total.label = Sureness::Unknown;
-                Frees { bytes: Bytes::ZERO, label: Sureness::Unknown }
+                Frees::UNKNOWN
             }
             None => shown(freed(session, &alone(&chains, id), &kept), resolved).await?,
         };
@@ -174,7 +174,7 @@ fn and(a: Frees, b: Frees) -> Frees {
         (Sureness::UpperBound, _) | (_, Sureness::UpperBound) => Sureness::UpperBound,
         _ => Sureness::Exact,
     };
-    Frees { bytes: a.bytes + b.bytes, label }
+    Frees { bytes: a.bytes + b.bytes, label, why: a.why.with(b.why) }
 }
 
 /// A count with its watch.
@@ -210,22 +210,27 @@ pub(super) async fn shown<T>(
     }
 }
 
-/// `= 212 GiB`, `≤ 88 GiB`, `?`.
-fn figure(frees: Frees) -> String {
-    let sure = match frees.label {
-        Sureness::Exact => Sure::Exact,
-        Sureness::UpperBound => Sure::AtMost,
-        Sureness::Unknown => Sure::Unknown,
-    };
-    Quantity { value: frees.bytes, sure }.to_string()
-}
-
 pub(super) fn until(billed: &Billed) -> String {
     match billed {
         Billed::AtOnce => "at once".to_owned(),
         Billed::Until { day, why } => format!("from {}: {why}", day.strftime("%Y-%m-%d")),
         Billed::Unknown => "not known".to_owned(),
     }
+}
+
+/// Why figures are at most, each sentence once with what it is of.
+fn whys(report: &Report) -> Vec<(String, String)> {
+    let rows = report.snapshots.iter().filter_map(|row| Some((row.frees.why.said()?, row.address.clone())));
+    let many = report.snapshots.len() > 1;
+    let together = report.frees.why.said().filter(|_| many).map(|why| (why, "together".to_owned()));
+    let mut out: Vec<(String, String)> = Vec::new();
+    for (why, of) in rows.chain(together) {
+        match out.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, all)) => *all = format!("{all}, {of}"),
+            None => out.push((why, of)),
+        }
+    }
+    out
 }
 
 fn print(report: &Report, output: Format) -> Result<()> {
@@ -235,7 +240,7 @@ fn print(report: &Report, output: Format) -> Result<()> {
     let columns =
         [("snapshot", Side::Left), ("frees alone", Side::Right), ("a month", Side::Right), ("felt", Side::Left)];
     let cells =
-        |row: &Row| vec![row.address.clone(), figure(row.frees), row.usd_per_month.to_string(), until(&row.billed)];
+        |row: &Row| vec![row.address.clone(), row.frees.text(), row.usd_per_month.to_string(), until(&row.billed)];
     let rows = report.snapshots.iter().map(cells);
     if output == Format::Csv {
         return table::csv(&columns.map(|(head, _)| head), rows);
@@ -243,7 +248,7 @@ fn print(report: &Report, output: Format) -> Result<()> {
     let mut text = table::render(&columns, rows);
     if report.snapshots.len() > 1 {
         let sum: Bytes = report.snapshots.iter().map(|row| row.frees.bytes).sum();
-        text.push_str(&format!("\n\ntogether {}, {} a month", figure(report.frees), report.usd_per_month));
+        text.push_str(&format!("\n\ntogether {}, {} a month", report.frees.text(), report.usd_per_month));
         if sum < report.frees.bytes {
             text.push_str(&format!("; each alone, summed, {sum}"));
         }
@@ -251,10 +256,8 @@ fn print(report: &Report, output: Format) -> Result<()> {
     for note in &report.notes {
         text.push_str(&format!("\n! {note}"));
     }
-    if report.snapshots.iter().any(|row| row.frees.label == Sureness::UpperBound) {
-        text.push_str(
-            "\n≤ at most: what shares its blocks cannot all be seen (copies, restored volumes, the Recycle Bin)",
-        );
+    for (why, of) in whys(report) {
+        text.push_str(&format!("\n≤ {of} {why}"));
     }
     say::result(&say::clean(&text))
 }

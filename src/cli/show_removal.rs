@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::inventory::frees::Billed;
-use crate::inventory::verdict::Sureness;
 use crate::plan::removal::{self as plans, Back, Item, RemovalPlan, Would};
 use crate::units::Usd;
 
@@ -38,6 +37,7 @@ pub fn plan(plan: &RemovalPlan, file: Option<&Path>, resolved: &Resolved) -> Res
                 "region",
                 "frees_bytes",
                 "frees_label",
+                "frees_why",
                 "usd_per_month",
                 "back",
                 "why",
@@ -51,7 +51,8 @@ pub fn plan(plan: &RemovalPlan, file: Option<&Path>, resolved: &Resolved) -> Res
                     item.judged.name.clone(),
                     item.judged.origin.region.to_string(),
                     frees.bytes.0.to_string(),
-                    label(frees.label).to_owned(),
+                    frees.label.word().to_owned(),
+                    frees.why.keys(),
                     item.judged.usd_per_month.map(|usd| usd.to_string()).unwrap_or_default(),
                     item.back.text(plan.made),
                     why(item),
@@ -72,14 +73,6 @@ struct Shown<'a> {
     billed: Billed,
 }
 
-const fn label(sure: Sureness) -> &'static str {
-    match sure {
-        Sureness::Exact => "exact",
-        Sureness::UpperBound => "upper-bound",
-        Sureness::Unknown => "unknown",
-    }
-}
-
 /// What a row has to say: why it is skipped, why it is final, where it comes back from.
 fn why(item: &Item) -> String {
     match (&item.would, &item.back) {
@@ -92,12 +85,7 @@ fn why(item: &Item) -> String {
 }
 
 fn frees(item: &Item) -> String {
-    match item.judged.frees.label {
-        _ if !item.would.removes() => "–".to_owned(),
-        Sureness::Exact => format!("= {}", item.judged.frees.bytes),
-        Sureness::UpperBound => format!("≤ {}", item.judged.frees.bytes),
-        Sureness::Unknown => "?".to_owned(),
-    }
+    if item.would.removes() { item.judged.frees.text() } else { "–".to_owned() }
 }
 
 /// The plan in words.
@@ -174,6 +162,7 @@ fn sums(plan: &RemovalPlan, sum: &plans::Summary) -> Vec<String> {
         sum.frees.money(),
         plan.prices_as_of
     ));
+    out.extend(sum.frees.why.said().map(|why| format!("≤ {why}")));
     if sum.billed_unknown > 0 {
         out.push(format!("Of {} nobody knows until when they are billed", sum.billed_unknown));
     }

@@ -61,6 +61,8 @@ pub use self::pipe::{Client, MAX_FRAME};
 use self::protocol::JobStatus;
 pub use self::source::pin_file;
 pub use self::spec::Spec;
+#[cfg(test)]
+pub(crate) use self::status::blank as blank_job;
 use self::supervisor::Supervisor;
 use self::worlds::Worlds;
 use crate::aws::Aws;

@@ -403,7 +403,7 @@ fn empty(spec: &Spec) -> JobStatus {
 }
 
 /// A row of which nothing but its number is known.
-fn blank(job: JobId, created: Timestamp) -> JobStatus {
+pub(crate) fn blank(job: JobId, created: Timestamp) -> JobStatus {
     JobStatus {
         job,
         group: None,

@@ -19,7 +19,7 @@ use crate::aws::{Ebs, Keeps, Page, Session};
 use crate::error::{Error, Result};
 use crate::ids::{BlockIndex, BlockRange, Region, SnapshotId, VolumeId};
 use crate::inventory::archives::patiently;
-use crate::inventory::frees::{Billed, Chain, Lifetimes, Stretch, Walk, billed_until};
+use crate::inventory::frees::{Billed, Chain, Lifetimes, Stretch, Walk, Why, Whys, billed_until};
 use crate::inventory::verdict::{Frees, Sureness};
 use crate::inventory::{SnapshotRow, Tier, VolumeRow};
 use crate::rows::BinRule;
@@ -163,7 +163,7 @@ pub async fn settled(session: &Session, chain: &mut Chain, kept: &Kept) {
     let Some(own) = chain.spokesman().cloned() else { return };
     let kin = Kin::of(session, &own, &suspects);
     match kept.load::<_, bool>(&kin).await {
-        Some(related) => chain.answered(related || chain.is_entangled),
+        Some(related) => chain.answered(related.then_some(Why::Related)),
         None => {
             let answer = related(session.ebs(), chain).await;
             if let Some(related) = answer {
@@ -177,19 +177,21 @@ pub async fn settled(session: &Session, chain: &mut Chain, kept: &Kept) {
 pub async fn is_settled(session: &Session, chain: &Chain, kept: &Kept) -> bool {
     let suspects: Vec<SnapshotId> = chain.suspects.iter().map(|suspect| suspect.id.clone()).collect();
     let Some(own) = chain.spokesman() else { return false };
-    suspects.is_empty() || chain.is_entangled || kept.load::<_, bool>(&Kin::of(session, own, &suspects)).await.is_some()
+    suspects.is_empty()
+        || chain.is_entangled()
+        || kept.load::<_, bool>(&Kin::of(session, own, &suspects)).await.is_some()
 }
 
 /// Whether anything was found to be related; none where nothing was asked, or somebody could not be.
 async fn related(ebs: &Ebs, chain: &mut Chain) -> Option<bool> {
     let suspects: Vec<SnapshotId> = chain.suspects.iter().map(|suspect| suspect.id.clone()).collect();
     let own = chain.spokesman().cloned()?;
-    if suspects.is_empty() || chain.is_entangled {
-        chain.answered(chain.is_entangled);
+    if suspects.is_empty() || chain.is_entangled() {
+        chain.answered(None);
         return None;
     }
     if suspects.len() > ASKED_MOST {
-        chain.answered(true);
+        chain.answered(Some(Why::TooMany));
         return None;
     }
     let ask = |id: SnapshotId| {
@@ -218,7 +220,11 @@ async fn related(ebs: &Ebs, chain: &mut Chain) -> Option<bool> {
         }
     }
     drop(answers);
-    chain.answered(all.unwrap_or(true));
+    chain.answered(match all {
+        Some(false) => None,
+        Some(true) => Some(Why::Related),
+        None => Some(Why::NotTold),
+    });
     all
 }
 
@@ -267,22 +273,20 @@ pub async fn lifetimes(session: &Session, stretch: &Stretch, watch: &Counting, k
 /// # Errors
 /// As AWS answers.
 pub async fn freed(session: &Session, stretches: &[Stretch], watch: &Counting, kept: &Kept) -> Result<Frees> {
-    let mut out = Frees { bytes: Bytes::ZERO, label: Sureness::Exact };
+    let (mut bytes, mut why) = (Bytes::ZERO, Whys::NONE);
     for stretch in stretches {
-        out.bytes += lifetimes(session, stretch, watch, kept).await?.freed(|_| true).bytes();
-        if stretch.sure != Sureness::Exact {
-            out.label = Sureness::UpperBound;
-        }
+        bytes += lifetimes(session, stretch, watch, kept).await?.freed(|_| true).bytes();
+        why = why.with(stretch.whys);
     }
-    Ok(out)
+    Ok(Frees::counted(bytes, why))
 }
 
 /// What an archived snapshot frees: it is stored whole and shares with nobody.
 #[must_use]
 pub fn freed_of_archived(row: &SnapshotRow) -> Option<Frees> {
     (row.tier == Tier::Archive).then_some(match row.full {
-        Some(bytes) => Frees { bytes, label: Sureness::Exact },
-        None => Frees { bytes: row.size, label: Sureness::UpperBound },
+        Some(bytes) => Frees::exact(bytes),
+        None => Frees::whole(row.size),
     })
 }
 

@@ -78,7 +78,7 @@ pub struct Entry {
     pub event: Event,
     /// Who, and how it was accepted.
     pub who: String,
-    /// The plan, in short: `7f3a-91c0`; empty where there is none.
+    /// The plan, in short: `7f3a-91c0-5e2d-0b17`; empty where there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub plan: String,
     /// The account.

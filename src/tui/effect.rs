@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::engine::protocol::Command;
 use crate::ids::{Profile, Region, SnapshotId};
 use crate::inventory::archives::ArchiveRow;
+use crate::inventory::relations::Depth;
 use crate::inventory::verdict::Policy;
 use crate::inventory::{Origin, SnapshotRow};
 use crate::plan::Operation;
@@ -35,6 +36,8 @@ pub enum Effect {
         policy: Box<Policy>,
         /// Ask everything anew, whatever was answered within ten minutes.
         anew: bool,
+        /// How far.
+        depth: Depth,
     },
     /// Whether plans ask AWS for its prices, from now on.
     LivePrices(bool),

@@ -10,13 +10,13 @@ use super::screen::compare::{ASK_ABOVE, money};
 use crate::engine::inside::Looked;
 use crate::error::Result;
 use crate::ids::{SnapshotId, VolumeId};
-use crate::inventory::frees::{Billed, Chain, Lifetimes, Stretch};
-use crate::inventory::verdict::Sureness;
+use crate::inventory::frees::{Billed, Chain, Lifetimes, Stretch, Whys};
+use crate::inventory::verdict::Frees;
 use crate::inventory::{Origin, SnapshotRow, State, Tier};
 use crate::plan::compare::look_cost;
 use crate::plan::frees::Around;
 use crate::rows::BinRule;
-use crate::units::{Blocks, Bytes, Quantity, Sure, Usd};
+use crate::units::{Blocks, Bytes, Quantity, Usd};
 
 /// Looks that are kept: each is a few KiB.
 const KEPT: usize = 100;
@@ -84,10 +84,8 @@ pub struct Lives {
 
 impl Lives {
     /// What these free together.
-    fn freed(&self, goes: impl Fn(&SnapshotId) -> bool) -> Quantity<Bytes> {
-        let (blocks, sure) = self.chain.freed(&self.stretch, &self.lives, goes);
-        let sure = if sure == Sureness::Exact { Sure::Exact } else { Sure::AtMost };
-        Quantity { value: blocks.bytes(), sure }
+    fn freed(&self, goes: impl Fn(&SnapshotId) -> bool) -> Frees {
+        self.chain.freed(&self.stretch, &self.lives, goes)
     }
 
     /// What of the blocks of these stays, because a newer one of the chain has it too: the nearest such one, and how
@@ -199,26 +197,32 @@ impl Freed {
         }
     }
 
-    /// What it alone holds.
+    /// What it alone holds; none until its chain was asked about.
     #[must_use]
-    pub fn unique(&self, row: &SnapshotRow) -> Quantity<Bytes> {
-        self.of(row).map_or_else(Quantity::unknown, |lives| lives.freed(|id| *id == row.id))
+    pub fn alone(&self, row: &SnapshotRow) -> Option<Frees> {
+        self.of(row).map(|lives| lives.freed(|id| *id == row.id))
     }
 
-    /// What these free together; not known when the chain of one of them is not.
+    /// The same as a figure.
     #[must_use]
-    pub fn together(&self, rows: &[&SnapshotRow]) -> Quantity<Bytes> {
-        let mut sum = Quantity::exact(Bytes::ZERO);
+    pub fn unique(&self, row: &SnapshotRow) -> Quantity<Bytes> {
+        self.alone(row).map_or_else(Quantity::unknown, |frees| frees.quantity())
+    }
+
+    /// What these free together; none when the chain of one of them is not known.
+    #[must_use]
+    pub fn together(&self, rows: &[&SnapshotRow]) -> Option<Frees> {
+        let (mut bytes, mut why) = (Bytes::ZERO, Whys::NONE);
         let mut done: HashSet<*const Lives> = HashSet::new();
         let ids: HashSet<(&Origin, &SnapshotId)> = rows.iter().map(|row| (&*row.origin, &row.id)).collect();
         for row in rows {
-            let Some(lives) = self.of(row) else { return Quantity::unknown() };
+            let lives = self.of(row)?;
             if done.insert(std::ptr::from_ref(lives)) {
                 let part = lives.freed(|id| ids.contains(&(&*row.origin, id)));
-                sum = Quantity { value: sum.value + part.value, sure: sum.sure.and(part.sure) };
+                (bytes, why) = (bytes + part.bytes, why.with(part.why));
             }
         }
-        sum
+        Some(Frees::counted(bytes, why))
     }
 }
 
@@ -278,6 +282,7 @@ mod tests {
     use crate::tui::screen::Screen;
     use crate::tui::testing::{deck, frame, now, press, snapshot};
     use crate::tui::update::update;
+    use crate::units::Sure;
 
     fn looked() -> Looked {
         let content: Content = serde_json::from_value(serde_json::json!({
@@ -327,7 +332,7 @@ mod tests {
     fn lives(rows: &[SnapshotRow]) -> Lives {
         let refs: Vec<&SnapshotRow> = rows.iter().collect();
         let mut chain = Chain::of(&rows[0], &refs, &[]);
-        chain.answered(false);
+        chain.answered(None);
         let stretch = chain.whole().unwrap();
         let mut walk = Walk::new(0, 8, false);
         for step in [&[(0, true), (1, true)][..], &[(1, true)], &[(0, true)]] {
@@ -359,8 +364,8 @@ mod tests {
         let bytes = |quantity: Quantity<Bytes>| (quantity.value.0 / block, quantity.sure);
         assert_eq!(bytes(freed.unique(&rows[0])), (1, Sure::Exact));
         assert_eq!(bytes(freed.unique(&rows[1])), (0, Sure::Exact), "what it wrote the newest holds too");
-        assert_eq!(bytes(freed.together(&[&rows[0], &rows[1]])), (2, Sure::Exact));
-        assert_eq!(bytes(freed.together(&rows.iter().collect::<Vec<_>>())), (4, Sure::Exact));
+        assert_eq!(bytes(freed.together(&[&rows[0], &rows[1]]).unwrap().quantity()), (2, Sure::Exact));
+        assert_eq!(bytes(freed.together(&rows.iter().collect::<Vec<_>>()).unwrap().quantity()), (4, Sure::Exact));
     }
 
     #[test]

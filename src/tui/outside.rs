@@ -158,9 +158,9 @@ impl Outside {
     pub fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Look { number, profiles, regions } => self.look(number, profiles, regions),
-            Effect::Judge { number, profiles, regions, policy, anew } => {
+            Effect::Judge { number, profiles, regions, policy, anew, depth } => {
                 let (profiles, regions) = whole(profiles, regions);
-                self.judge(number, Ask { profiles, regions, anew, policy: *policy, jobs: Told::Unasked });
+                self.judge(number, Ask { profiles, regions, anew, depth, policy: *policy, jobs: Told::Unasked });
             }
             Effect::LivePrices(live) => match self.world.state.cache() {
                 Ok(at) => self.machine.prices = live.then(|| Spot::at(&at)),

@@ -212,12 +212,10 @@ fn tab_texts(model: &Model, counts: bool) -> Vec<(Screen, String)> {
         .collect()
 }
 
-/// `37+`: more may come.
+/// `37+`: more may come. `≤ 37`: some are not asked about yet.
 fn orphans(model: &Model) -> String {
-    match model.orphans.count(super::screen::orphans::TALLY_ORPHAN) {
-        (0, _) => String::new(),
-        (count, more) => format!("{}{}", crate::units::grouped(count), if more { "+" } else { "" }),
-    }
+    let all = model.orphans.all();
+    if all.found + all.open == 0 { String::new() } else { all.to_string() }
 }
 
 fn tabs(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use floe::engine::protocol::JobState;
 use floe::inventory::elsewhere::{Proof, Where};
-use floe::inventory::relations::{Region, Update};
+use floe::inventory::relations::{Depth, Region, Update};
 use floe::inventory::verdict::{Policy, Verdict, View};
 use floe::inventory::{self, Origin, archives};
 use floe::plan::compare::{Tally, is_unrelated};
@@ -260,6 +260,7 @@ async fn the_survey_judges_a_region_and_what_a_job_of_floe_reads_is_in_use() {
         regions: vec!["us-east-1".parse().expect("a region")],
         policy: Box::default(),
         anew,
+        depth: Depth::Single,
     };
     let done = |told| match told {
         Msg::Judged(_, update) => match *update {

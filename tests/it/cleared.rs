@@ -198,6 +198,10 @@ async fn x_puts_archives_down_deletes_nothing_and_the_same_plan_goes_on() {
     faults(&rig, vec![only("PutObject", rule(Fault::Hang, 1.0))]);
     deck.delete();
     asked(&rig, "PutObject", 1).await;
+    // How far its archive is is told while it is made.
+    deck.until("the archive", |model| model.removal.archives.blocks().1.value.0 > 0).await;
+    let archives = &deck.model.removal.archives;
+    assert!(archives.0.len() == 1 && archives.proved() == 0 && archives.percent() < 100, "{archives:?}");
     deck.press(&["x"]);
     assert!(deck.said().contains("archives are put down"), "{}", deck.said());
     let report = deck.over().await;
@@ -221,6 +225,9 @@ async fn x_puts_archives_down_deletes_nothing_and_the_same_plan_goes_on() {
     deck.delete();
     let report = deck.over().await;
     assert_eq!((report.removed, report.not_tried), (2, 0), "{report:#?}");
+    let (archives, blocks) = (&deck.model.removal.archives, truth.len() as u64);
+    assert_eq!((archives.proved(), archives.percent()), (1, 100));
+    assert_eq!((archives.blocks().0.0, archives.blocks().1.value.0), (blocks, blocks), "as another client counts them");
     assert_eq!(there(&rig.world, "us-east-1", &[BOOT, OLD]).await, set(&[]));
     assert_eq!(floe::engine::jobs(&rig.state).expect("the jobs").len(), 1, "no second archive was begun");
     deck.outside.shutdown().await;
@@ -230,6 +237,45 @@ async fn x_puts_archives_down_deletes_nothing_and_the_same_plan_goes_on() {
     let row = crate::rig::end(&client, crate::rig::start(&client, &back).await).await;
     assert_eq!(row.state, JobState::Done, "{:?}", row.error);
     assert_eq!(rig.copied(&row, 0).await, truth, "the archive holds every block");
+}
+
+/// World says what bulk describes decide; `5` asks what is left, and nothing of the former again.
+#[tokio::test(flavor = "multi_thread")]
+async fn world_counts_what_bulk_describes_decide_and_5_asks_the_rest_only() {
+    const BULK: [&str; 10] = [
+        "DescribeRegions",
+        "DescribeSnapshots",
+        "DescribeVolumes",
+        "DescribeImages",
+        "DescribeInstances",
+        "DescribeLaunchTemplates",
+        "DescribeLockedSnapshots",
+        "DescribeFastSnapshotRestores",
+        "DescribeSnapshotTierStatus",
+        "ListSnapshotsInRecycleBin",
+    ];
+    let rig = Rig::of(crate::support::World::of("clear").await);
+    let mut deck = Deck::of(&rig);
+    deck.looked().await;
+    deck.until("bulk answers", |model| model.orphans.finished).await;
+    let before = deck.model.orphans.all();
+    assert!(before.found > 0 && before.open > 0 && !before.more, "{before:?}");
+    assert_eq!(before.to_string(), format!("≤ {}", before.found + before.open));
+    let origin = deck.model.catalog.origins.first().expect("a row of World");
+    assert_eq!(deck.model.orphans.of(origin), Some(before), "what its row shows");
+    let asked = |api| requests(&rig.world, api);
+    let singles = ["DescribeSnapshotAttribute", "DescribeImageAttribute", "DescribeImageReferences"];
+    assert_eq!(singles.map(asked), [0; 3], "nothing is asked one by one before 5");
+    let bulk = BULK.map(asked);
+    assert!(bulk.iter().skip(1).all(|times| *times > 0), "{bulk:?}");
+
+    deck.press(&["5"]);
+    deck.until("single answers", |model| model.orphans.finished).await;
+    let after = deck.model.orphans.all();
+    assert_eq!(BULK.map(asked), bulk, "none is repeated within ten minutes");
+    assert!(singles.map(asked).iter().all(|times| *times > 0));
+    assert!(before.found < after.found && after.found <= before.found + before.open, "{before:?}, {after:?}");
+    assert_eq!((after.open, after.to_string()), (0, after.found.to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

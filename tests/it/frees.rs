@@ -99,6 +99,10 @@ async fn what_cannot_be_asked_about_makes_it_at_most() {
     assert!(all.snapshots().iter().any(pending), "the region has one that could share");
     let (code, json, stderr) = world.json(&["size", "--frees", BESIDE_PENDING, "-o", "json"]).await;
     assert_eq!((code, &json["frees"]["label"]), (0, &json!("upper-bound")), "{stderr}");
+    assert_eq!(json["frees"]["why"], json!(["not-told"]), "{json}");
+    let said = world.run(&["size", "--frees", BESIDE_PENDING]).await;
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("at most: whether snapshots of other volumes share its blocks could not be asked"), "{said}");
     // A copy that the region encrypts by itself has blocks of its own.
     let ec2 = world.ec2("prod", "us-east-1");
     let copy =
@@ -117,7 +121,7 @@ async fn a_neighbour_in_the_recycle_bin_makes_it_at_most_and_the_truth_is_not_ab
     let after = frees(&world, &CHAIN[..1]).await;
     let binned = world.ec2("prod", "us-east-1").list_snapshots_in_recycle_bin().send().await.expect("the bin");
     if binned.snapshots().iter().any(|one| one.snapshot_id() == Some(CHAIN[1])) {
-        assert_eq!(after["frees"]["label"], "upper-bound");
+        assert_eq!((&after["frees"]["label"], &after["frees"]["why"]), (&json!("upper-bound"), &json!(["bin"])));
         assert!(after["frees"]["bytes"].as_u64() >= before["frees"]["bytes"].as_u64());
     } else {
         assert_eq!(after["frees"]["label"], "exact", "no rule kept it");

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use floe::aws::Aws;
 use floe::inventory::Regions;
-use floe::inventory::relations::{self, Ask, JobUse, Told, Update, again, survey};
+use floe::inventory::relations::{self, Ask, Depth, JobUse, Told, Update, again, survey};
 use floe::inventory::verdict::{Answer, Judged, Policy, Verdict, View};
 use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::sandbox::{Options, Running, serve};
@@ -28,6 +28,7 @@ fn ask(region: &str) -> Ask {
         profiles: vec![Some("prod".parse().expect("a profile"))],
         regions: Regions::Only(vec![region.parse().expect("a region")]),
         anew: false,
+        depth: Depth::Single,
         policy: Policy::default(),
         jobs: Told::of(Ok(Vec::new())),
     }
@@ -285,6 +286,41 @@ pub fn asked(running: &Running) -> BTreeMap<String, u64> {
     picture.apis.iter().filter(|(api, _)| reads(api)).map(|(api, stats)| (api.clone(), stats.requests)).collect()
 }
 
+/// What bulk describes decide is told without a single question, bounds what single answers find, and is not asked again
+/// by whoever goes on with those.
+#[tokio::test]
+async fn bulk_answers_alone_bound_what_is_found_and_are_not_repeated() {
+    let running = clear().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = StateDir::open(Some(dir.path())).expect("a state directory");
+    let aws = world(&running);
+    let counts = |region: &relations::Region| {
+        let view = View { region, policy: &Policy::default(), now: Timestamp::now() };
+        let all: Vec<_> = view.things().map(|thing| view.standing(thing)).collect();
+        let orphans = all.iter().filter(|standing| standing.verdict == Verdict::Orphan).count();
+        (orphans, all.iter().filter(|standing| standing.is_open()).count())
+    };
+    let (found, open) = {
+        let bulk = Ask { depth: Depth::Bulk, ..ask("us-east-1") };
+        counts(&*surveyed(&aws, bulk, Some(&state)).await)
+    };
+    let calls = asked(&running);
+    for single in ["DescribeSnapshotAttribute", "DescribeImageAttribute", "DescribeImageReferences"] {
+        assert!(!calls.contains_key(single), "{single} is asked one by one: {calls:?}");
+    }
+    assert!(found > 0 && open > 0, "volumes are decided, snapshots are not: {found}, {open}");
+    let (orphans, left) = counts(&*surveyed(&aws, ask("us-east-1"), Some(&state)).await);
+    assert_eq!(left, 0, "everything was asked");
+    assert!(found < orphans && orphans <= found + open, "{orphans} of {found} and at most {open} more");
+    let after = asked(&running);
+    let truths = truths(&running, "us-east-1").await;
+    assert_eq!(orphans, truths.values().filter(|truth| truth.verdict == "orphan").count());
+    // Numbered versions of a template are single answers of the same operation.
+    for (api, times) in calls.iter().filter(|(api, _)| *api != "DescribeLaunchTemplateVersions") {
+        assert_eq!(after[api], *times, "{api} was asked again");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_asked_twice_within_ten_minutes_unless_it_was_refused() {
     let running = clear().await;
@@ -325,6 +361,8 @@ async fn floe_orphans_prints_verdicts_with_evidence_in_every_form() {
     for row in rows {
         assert_eq!((row["verdict"].as_str(), row["region"].as_str()), (Some("orphan"), Some("us-east-1")));
         assert!(row["kind"].is_string() && row["frees"]["bytes"].is_u64() && row["frees"]["label"].is_string());
+        // What is at most says why, in a key; what is exact has nothing to say.
+        assert_eq!(row["frees"]["label"] == "upper-bound", row["frees"]["why"].is_array(), "{row}");
         let evidence = row["evidence"].as_array().expect("evidence");
         assert!(evidence.len() >= 5 && evidence.iter().all(|e| e["rule"].is_string() && e["text"].is_string()));
     }

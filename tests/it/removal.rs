@@ -391,6 +391,74 @@ async fn an_archive_is_proved_before_its_snapshot_goes_and_without_it_the_snapsh
     assert_eq!(world.contents("prod", "us-west-2", &id).await, before, "the archive holds every block");
 }
 
+/// Ctrl-C of the real binary while it makes archives: they are put down, nothing is deleted, and the same plan goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_puts_archives_down_and_the_same_plan_goes_on() {
+    use std::process::Stdio;
+
+    let world = World::calm().await;
+    let hash = planned(&world, &[BOOT, "--archive-to", "s3://floe-vault-us-east-1/gone/"]).await;
+    let before = world.contents("prod", "us-east-1", BOOT).await;
+    let hang = Rule { api: Some("PutObject".into()), ..Rule::of(Fault::Hang) };
+    world.running.sandbox.set_faults(Faults { rules: vec![hang], ..Faults::default() });
+    let mut floe = world.floe(&["delete", "--plan", "plan.json", "--confirm", &hash, "-o", "json"]);
+    let child = floe.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("floe runs");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    let begun = std::time::Instant::now();
+    while requests(&world, "PutObject") == 0 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "no archive was begun");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("an interrupt");
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().expect("it ends")).await.expect("it ends");
+    assert_eq!(code(&ended), 4, "stopped and resumable: {}", said(&ended));
+    let report: Value = serde_json::from_slice(&ended.stdout).expect("a report");
+    assert_eq!((&report["removed"], &report["not_tried"]), (&0.into(), &1.into()), "{report}");
+    assert!(report.to_string().contains("the same plan goes on"), "{report}");
+    assert!(said(&ended).contains("Stopping"), "{}", said(&ended));
+    assert_eq!(there(&world, "us-east-1", &[BOOT]).await, set(&[BOOT]));
+    assert_eq!(requests(&world, "DeleteSnapshot"), 0);
+    let (_, jobs, _) = world.json(&["jobs", "ls", "-o", "json"]).await;
+    assert_eq!((jobs.as_array().map(Vec::len), &jobs[0]["state"]), (Some(1), &"paused".into()), "{jobs}");
+    assert_eq!(events(&audit(&world).await, BOOT), ["skipped "]);
+
+    world.running.sandbox.set_faults(Faults::default());
+    let (code, report, said) = confirm(&world, &hash).await;
+    assert_eq!((code, &report["removed"]), (0, &1.into()), "{said}");
+    assert!(said.contains("job 1"), "it says how far its archive is: {said}");
+    assert_eq!(there(&world, "us-east-1", &[BOOT]).await, set(&[]));
+    let (_, jobs, _) = world.json(&["jobs", "ls", "-o", "json"]).await;
+    assert_eq!((jobs.as_array().map(Vec::len), &jobs[0]["state"]), (Some(1), &"done".into()), "{jobs}");
+    assert!(!before.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_for_archives_that_does_not_exist_is_named_with_its_code() {
+    let world = World::calm().await;
+    let to = ["--archive-to", "s3://no-such-vault-of-ours/gone/"];
+    let output = world.run(&[&["--region", "us-east-1", "delete", BOOT, "--out", "plan.json"][..], &to].concat()).await;
+    let said = said(&output);
+    assert_ne!(code(&output), 0, "{said}");
+    for words in ["there is no bucket no-such-vault-of-ours", "NoSuchBucket", "floe makes no buckets"] {
+        assert!(said.contains(words), "must say {words:?}: {said}");
+    }
+    assert!(!world.path("plan.json").exists(), "there is no plan");
+}
+
+/// Eight digits of a hash are found for another file in an afternoon.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_confirmed_with_64_bits_of_its_hash_at_least() {
+    let world = World::calm().await;
+    let hash = planned(&world, &[EMPTY]).await;
+    assert_eq!(hash.chars().filter(char::is_ascii_hexdigit).count(), 16, "{hash}");
+    let (code, _, said) = confirm(&world, &hash[..9]).await;
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("that is too little of it"), "{said}");
+    assert_eq!(requests(&world, "DeleteSnapshot"), 0);
+    let (code, report, said) = confirm(&world, &hash.replace('-', "").to_uppercase()).await;
+    assert_eq!((code, &report["removed"]), (0, &1.into()), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_a_volume_is_whole_before_the_volume_goes() {
     let world = World::calm().await;

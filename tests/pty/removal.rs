@@ -124,3 +124,61 @@ fn what_is_typed_is_deleted_written_down_and_comes_back() {
     assert_eq!(back, 1, "one of the two came back");
     assert!(there.iter().any(|id| id == "snap-0feed000000e00000"), "what was not typed for is there");
 }
+
+/// Journey 4 on the scenario of clearing: World says how many there may be, one is archived first, goes, and comes back.
+#[test]
+fn an_orphan_is_archived_first_deleted_written_down_and_comes_back() {
+    let home = tempfile::tempdir().expect("a home");
+    let world = ["--scenario", "clear", "--state-dir", "state"];
+    let mut floe = Terminal::floe(home.path(), &world, 120, 36);
+    floe.wait_for(&["TOTAL 2/2", "no jobs", "SAFE", "5 Orphans ≤ "]);
+    floe.key("5");
+    floe.wait_until("all was asked", |text| text.contains("▐5 Orphans ") && !text.contains("▐5 Orphans ≤"));
+    floe.key("/");
+    floe.key("\u{15}");
+    floe.word("name:left-volume verdict:orphan");
+    floe.key("\r");
+    floe.wait_for(&["verdict:orphan · 1 of", "▶ snap-", "at most: its full size", "A archive first"]);
+    floe.key("A");
+    floe.wait_for(&["s3://"]);
+    floe.word("floe-vault-us-east-1/gone/");
+    floe.key("\r");
+    floe.wait_for(&["plan, not run", "nothing has been deleted", "archive      1  proved, then gone"]);
+    floe.key("!");
+    floe.wait_for(&["Arm deletions in 1234-5678-9012?"]);
+    floe.read();
+    floe.by_hand("acme-prod");
+    floe.key("\r");
+    floe.wait_for(&["ARMED delete 30 min"]);
+    floe.key("D");
+    floe.wait_for(&["Delete 1 in 1234-5678-9012?", ", then enter"]);
+    let text = floe.text();
+    let wanted = text.split("type ").nth(1).and_then(|rest| rest.split(", then enter").next()).expect("what to type");
+    let wanted = wanted.to_owned();
+    floe.read();
+    floe.by_hand(&wanted);
+    floe.key("\r");
+    let minutes = Duration::from_secs(120);
+    floe.wait_as_long("its end", minutes, |text| text.contains("1 removed, 0 skipped, 0 failed"));
+    floe.wait_for(&["carried out", "✓ deleted"]);
+    floe.key("7");
+    floe.shown_key("a audit log", "a");
+    floe.wait_for(&["Audit log", "done", "DeleteSnapshot"]);
+    floe.key("\u{1b}");
+    floe.wait_for(&["carried out"]);
+    floe.key("u");
+    floe.wait_for(&["is back"]);
+    println!("journey 4 with its archive: {} keys, text and all", floe.keys());
+    floe.key(CTRL_C);
+    floe.wait_for_end();
+    let log = lines(home.path());
+    let of = |event: &str| log.iter().filter(|line| line.contains(&format!("\"event\":\"{event}\""))).count();
+    assert_eq!((of("accepted"), of("failed")), (1, 0), "{log:#?}");
+    let mut list = Command::new(env!("CARGO_BIN_EXE_floe"));
+    list.args(world).args(["ls", "archives", "s3://floe-vault-us-east-1/gone/", "-o", "ids"]);
+    list.env_clear().env("HOME", home.path()).current_dir(home.path());
+    let output = list.output().expect("floe runs");
+    let archives = String::from_utf8_lossy(&output.stdout).into_owned();
+    let tail = log.iter().any(|line| line.contains(&format!("{wanted}\"")));
+    assert!(tail && archives.lines().any(|line| line.contains(&wanted)), "{wanted}: {archives} {output:?}");
+}

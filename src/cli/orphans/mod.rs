@@ -19,7 +19,7 @@ use super::{Code, say, table};
 use crate::address::Place;
 use crate::engine;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::relations::{Ask, Region, Told, Update, survey};
+use crate::inventory::relations::{Ask, Depth, Region, Told, Update, survey};
 use crate::inventory::verdict::{Doubt, Policy, Thing, Verdict, View, doubts};
 use crate::inventory::{Filter, Regions};
 use crate::units::grouped;
@@ -42,6 +42,7 @@ pub async fn run(args: Orphans, resolved: &Resolved) -> Result<Code> {
         profiles: vec![session.profile().cloned()],
         regions: if args.all_regions { Regions::All } else { Regions::Only(vec![session.region().clone()]) },
         anew: args.fresh,
+        depth: Depth::Single,
         policy: policy.clone(),
         jobs: Told::of(engine::uses(&world.state)),
     };

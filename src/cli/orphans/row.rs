@@ -37,6 +37,7 @@ pub(super) const HEADS: &[&str] = &[
     "because",
     "frees_bytes",
     "frees_label",
+    "frees_why",
     "usd_per_month",
     "made",
     "used_by",
@@ -81,12 +82,7 @@ impl<'a> JudgedRow<'a> {
 
     /// `≤ 88 GiB`, `= 500 GiB`, `?`.
     pub(super) fn frees(&self) -> String {
-        let frees = &self.judged.frees;
-        match frees.label {
-            Sureness::Exact => format!("= {}", frees.bytes),
-            Sureness::UpperBound => format!("≤ {}", frees.bytes),
-            Sureness::Unknown => "?".to_owned(),
-        }
+        self.judged.frees.text()
     }
 
     pub(super) fn usd(&self) -> String {
@@ -130,11 +126,6 @@ impl<'a> JudgedRow<'a> {
         let mut used_by = Vec::new();
         self.view.users(self.thing, &mut |user| used_by.push(user.to_owned()));
         let evidence = judged.evidence.iter().map(|e| format!("{} {}: {}", e.rule, e.answer.word(), e.text));
-        let label = match judged.frees.label {
-            Sureness::Exact => "exact",
-            Sureness::UpperBound => "upper-bound",
-            Sureness::Unknown => "unknown",
-        };
         vec![
             judged.id.clone(),
             judged.kind.word().to_owned(),
@@ -144,7 +135,8 @@ impl<'a> JudgedRow<'a> {
             judged.verdict.word().to_owned(),
             self.because(),
             judged.frees.bytes.0.to_string(),
-            label.to_owned(),
+            judged.frees.label.word().to_owned(),
+            judged.frees.why.keys(),
             judged.usd_per_month.map_or_else(String::new, |usd| format!("{usd:.4}")),
             judged.made.map_or_else(String::new, |made| made.to_string()),
             used_by.join(" "),

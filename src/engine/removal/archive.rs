@@ -18,6 +18,54 @@ use crate::plan::Plan;
 use crate::plan::removal::{Rejudge, Would};
 use crate::store::StateDir;
 use crate::store::audit::Event;
+use crate::units::{Blocks, Quantity, Rate};
+
+/// The jobs that make the archives of a plan, as the engine tells of them.
+#[derive(Debug, Clone, Default)]
+pub struct Archiving(pub Vec<JobStatus>);
+
+impl Archiving {
+    /// How many are made and proved.
+    #[must_use]
+    pub fn proved(&self) -> usize {
+        self.0.iter().filter(|job| job.state == JobState::Done).count()
+    }
+
+    /// Blocks that are in their archives, of all of them: at most until the last list ended.
+    #[must_use]
+    pub fn blocks(&self) -> (Blocks, Quantity<Blocks>) {
+        let none = Quantity::exact(Blocks::default());
+        self.0.iter().fold((Blocks::default(), none), |(done, all), job| {
+            let part = job.blocks_total;
+            (
+                Blocks(done.0 + job.blocks_done.0),
+                Quantity { value: Blocks(all.value.0 + part.value.0), sure: all.sure.and(part.sure) },
+            )
+        })
+    }
+
+    /// Hundredths that are done; never all of them while one is not proved.
+    #[must_use]
+    pub fn percent(&self) -> u64 {
+        let (done, all) = self.blocks();
+        let percent = done.0.saturating_mul(100).checked_div(all.value.0).unwrap_or(0);
+        if self.proved() < self.0.len() { percent.min(99) } else { 100 }
+    }
+
+    /// What is read a second, all of them.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        self.0.iter().map(|job| job.rate).sum()
+    }
+
+    /// Seconds left, at least and at most; none while one that is still to come cannot say. They run side by side.
+    #[must_use]
+    pub fn left(&self) -> Option<(f64, f64)> {
+        let open = self.0.iter().filter(|job| !job.state.is_over());
+        open.map(|job| job.left_seconds)
+            .try_fold((0.0_f64, 0.0_f64), |(low, high), one| one.map(|(a, b)| (low.max(a), high.max(b))))
+    }
+}
 
 /// What became of the archive of one snapshot.
 enum Archived {
@@ -55,8 +103,12 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
     /// Has every archive of the plan made; what has none afterwards is not deleted.
     pub(super) async fn archives(&mut self) {
         let Some(copy) = &self.plan.archive else { return };
+        let told = &mut self.told;
         let made = match &self.remover.engine {
-            Some(engine) => make(engine, &self.remover.state, copy, self.grant, &self.remover.stop).await,
+            Some(engine) => {
+                let stop = &self.remover.stop;
+                make(engine, &self.remover.state, copy, self.grant, stop, |jobs| told(&Told::Archiving(jobs))).await
+            }
             None => Err(Error::failed("there is no engine to make the archives")),
         };
         let stopped = self.stopped();
@@ -92,6 +144,7 @@ async fn make(
     copy: &Plan,
     grant: &Grant,
     stop: &CancellationToken,
+    told: impl FnMut(Archiving),
 ) -> Result<BTreeMap<String, JobStatus>> {
     if stop.is_cancelled() {
         return Ok(BTreeMap::new());
@@ -119,7 +172,7 @@ async fn make(
             other => return Err(Error::failed(format!("the engine answered {other:?} to a plan"))),
         }
     }
-    let mut ended = rested(engine, &jobs, stop).await?;
+    let mut ended = rested(engine, &jobs, stop, told).await?;
     Ok(jobs.into_iter().filter_map(|(job, snapshot)| Some((snapshot, ended.remove(&job)?))).collect())
 }
 
@@ -128,6 +181,7 @@ async fn rested(
     engine: &Client,
     jobs: &[(JobId, String)],
     stop: &CancellationToken,
+    mut tell: impl FnMut(Archiving),
 ) -> Result<BTreeMap<JobId, JobStatus>> {
     let rests = |state: JobState| !state.is_active() && state != JobState::Queued;
     let mut status = engine.status();
@@ -136,6 +190,7 @@ async fn rested(
         let picture = status.borrow_and_update().clone();
         let ours: Vec<&JobStatus> =
             picture.jobs.iter().filter(|job| jobs.iter().any(|(id, _)| *id == job.job)).collect();
+        tell(Archiving(ours.iter().map(|job| (*job).clone()).collect()));
         if ours.len() == jobs.len() && ours.iter().all(|job| rests(job.state)) {
             return Ok(ours.into_iter().map(|job| (job.job, job.clone())).collect());
         }

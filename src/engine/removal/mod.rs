@@ -11,6 +11,7 @@ mod judge;
 mod report;
 mod restore;
 
+pub use archive::Archiving;
 pub use judge::Judge;
 pub use report::{Outcome, Report, Row, Told};
 pub use restore::{Restored, binned, restore};
@@ -208,7 +209,7 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
     }
 
     fn end(&mut self, at: usize, outcome: Outcome) {
-        let told = Told { at, outcome: outcome.clone() };
+        let told = Told::Item { at, outcome: outcome.clone() };
         self.outcomes[at] = Some(outcome);
         (self.told)(&told);
     }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::archive::Archiving;
 use crate::error::{Error, Kind};
 use crate::plan::removal::{RemovalPlan, Target};
 
@@ -79,13 +80,18 @@ impl Outcome {
     }
 }
 
-/// One item ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// Its place in the plan.
-    pub at: usize,
-    /// What became of it.
-    pub outcome: Outcome,
+/// What is told while a plan is carried out.
+#[derive(Debug, Clone)]
+pub enum Told {
+    /// How far the archives are that come first; a few times a second, until all of them rest.
+    Archiving(Archiving),
+    /// One item ended.
+    Item {
+        /// Its place in the plan.
+        at: usize,
+        /// What became of it.
+        outcome: Outcome,
+    },
 }
 
 /// One line of the report.

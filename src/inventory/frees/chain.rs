@@ -9,10 +9,11 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::Lifetimes;
+use super::why::{Why, Whys};
 use crate::ids::{SnapshotId, VolumeId};
-use crate::inventory::verdict::Sureness;
+use crate::inventory::verdict::{Frees, Sureness};
 use crate::inventory::{SnapshotRow, State, Tier, VolumeRow};
-use crate::units::{Blocks, Bytes};
+use crate::units::Bytes;
 
 /// A snapshot of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +48,8 @@ pub struct Chain {
     pub suspects: Vec<Suspect>,
     /// What its volume was made from is known, and is nothing or there.
     root_known: bool,
-    /// Something shares blocks with it, nobody knows from where on: copies within the region, relatives.
-    pub is_entangled: bool,
+    /// What shares blocks with it, or may, and nobody knows from where on: copies within the region, relatives.
+    pub entangled: Whys,
 }
 
 /// A run of snapshots that go, between those that stay.
@@ -62,11 +63,17 @@ pub struct Stretch {
     pub after: Option<SnapshotId>,
     /// The largest of their volumes.
     pub size: Bytes,
-    /// How sure a figure of it is.
-    pub sure: Sureness,
+    /// Why a figure of it is at most; none where it is exact.
+    pub whys: Whys,
 }
 
 impl Stretch {
+    /// How sure a figure of it is.
+    #[must_use]
+    pub const fn sure(&self) -> Sureness {
+        if self.whys.is_none() { Sureness::Exact } else { Sureness::UpperBound }
+    }
+
     /// What is listed, oldest first: two snapshots where changes are, one where all of it is.
     #[must_use]
     pub fn steps(&self) -> Vec<(Option<&SnapshotId>, &SnapshotId)> {
@@ -110,7 +117,7 @@ impl Chain {
         let mut chain = Self { members: members.iter().map(|one| member(one)).collect(), ..Self::default() };
         let Some(own) = own else {
             // What was copied or made by hand says of no relative that it has one.
-            chain.is_entangled = true;
+            chain.entangled = Why::NoVolume.into();
             return chain;
         };
         let made_from = volumes.iter().find(|volume| volume.id == own).map(|volume| volume.snapshot.clone());
@@ -141,7 +148,7 @@ impl Chain {
         volumes: &[&VolumeRow],
     ) {
         let Some(bin) = bin else {
-            self.is_entangled = true;
+            self.entangled = self.entangled.and(Why::BinUnknown);
             return;
         };
         let apart = |volume: &VolumeId| {
@@ -151,7 +158,7 @@ impl Chain {
             let spoken = rows.iter().any(|one| one.volume.as_ref() == Some(volume) && one.state == State::Completed);
             !volume.is_placeholder() && row.volume.as_ref() != Some(volume) && (blank || spoken)
         };
-        self.is_entangled |= !bin.iter().all(apart);
+        self.entangled = self.entangled.and_if(!bin.iter().all(apart), Why::Bin);
     }
 
     /// What of the other families could share with it.
@@ -170,7 +177,7 @@ impl Chain {
         let others = rows.iter().copied().filter(|one| members.iter().any(|member| could_share(member, one)));
         for other in others {
             let Some(volume) = other.volume.as_ref().filter(|volume| !volume.is_placeholder()) else {
-                self.is_entangled = true;
+                self.entangled = self.entangled.and(Why::Copies);
                 continue;
             };
             if seen.contains(volume) {
@@ -191,7 +198,7 @@ impl Chain {
                 Some(None) if root_known => {}
                 Some(Some(from)) if root_known && rows.iter().any(|one| one.id == *from && is_plain(one)) => {}
                 _ if other.state == State::Completed => self.suspects.push(Suspect { id: other.id.clone() }),
-                _ => self.is_entangled = true,
+                _ => self.entangled = self.entangled.and(Why::NotTold),
             }
         }
     }
@@ -202,10 +209,17 @@ impl Chain {
         self.members.iter().rev().find(|member| member.is_listed).map(|member| &member.id)
     }
 
-    /// Suspects were asked about: `related` says what came of it, unknown being as good as yes.
-    pub fn answered(&mut self, related: bool) {
+    /// Suspects were asked about: what came of it, where that is not that they are no relatives. Unknown is as good as
+    /// yes.
+    pub fn answered(&mut self, why: Option<Why>) {
         self.suspects.clear();
-        self.is_entangled |= related;
+        self.entangled = why.map_or(self.entangled, |why| self.entangled.and(why));
+    }
+
+    /// Whether blocks are shared, or may be, from nobody knows where on.
+    #[must_use]
+    pub const fn is_entangled(&self) -> bool {
+        !self.entangled.is_none()
     }
 
     /// The runs that these make, with who stays around them. What cannot be listed is in none.
@@ -249,13 +263,17 @@ impl Chain {
         let root = root.filter(|_| before.is_none());
         let forked = self.forks.iter().any(|fork| (from..=last).contains(fork));
         // Who is asked about is not known yet: as good as related.
-        let unsure = hidden || forked || orphaned || self.is_entangled || !self.suspects.is_empty();
+        let whys = (self.entangled)
+            .and_if(hidden, Why::Pending)
+            .and_if(forked, Why::Fork)
+            .and_if(orphaned, Why::Root)
+            .and_if(!self.suspects.is_empty(), Why::NotAsked);
         Stretch {
             before: before.map(|n| self.members[n].id.clone()).or_else(|| root.cloned()),
             ids: run.map(|member| member.id.clone()).collect(),
             after: self.members.get(end).map(|member| member.id.clone()),
             size: self.members.iter().map(|member| member.size).max().unwrap_or_default(),
-            sure: if unsure { Sureness::UpperBound } else { Sureness::Exact },
+            whys,
         }
     }
 
@@ -268,16 +286,15 @@ impl Chain {
 
     /// What a set of it frees, from the lifetimes of the whole of it.
     #[must_use]
-    pub fn freed(&self, whole: &Stretch, lives: &Lifetimes, goes: impl Fn(&SnapshotId) -> bool) -> (Blocks, Sureness) {
+    pub fn freed(&self, whole: &Stretch, lives: &Lifetimes, goes: impl Fn(&SnapshotId) -> bool) -> Frees {
         let blocks = lives.freed(|n| whole.ids.get(n as usize).is_some_and(&goes));
-        (blocks, self.sure(goes))
+        Frees::counted(blocks.bytes(), self.whys(goes))
     }
 
-    /// How sure a figure for that set is.
+    /// Why a figure for that set is at most; none where it is exact.
     #[must_use]
-    pub fn sure(&self, goes: impl Fn(&SnapshotId) -> bool) -> Sureness {
-        let exact = self.stretches(goes).iter().all(|stretch| stretch.sure == Sureness::Exact);
-        if exact { Sureness::Exact } else { Sureness::UpperBound }
+    pub fn whys(&self, goes: impl Fn(&SnapshotId) -> bool) -> Whys {
+        self.stretches(goes).iter().fold(Whys::NONE, |all, stretch| all.with(stretch.whys))
     }
 }
 

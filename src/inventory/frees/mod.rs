@@ -12,7 +12,9 @@ mod chain;
 mod lives;
 #[cfg(test)]
 mod tests;
+mod why;
 
 pub use self::billed::{Billed, billed_until};
 pub use self::chain::{Chain, Member, Stretch, Suspect};
 pub use self::lives::{Lifetimes, Walk};
+pub use self::why::{Why, Whys};

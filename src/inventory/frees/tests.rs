@@ -198,7 +198,7 @@ impl World {
             let own = chain.spokesman().map(|id| self.find(id).lineage);
             let related =
                 chain.suspects.iter().any(|suspect| own.is_none_or(|own| self.find(&suspect.id).lineage == own));
-            chain.answered(related);
+            chain.answered(related.then_some(Why::Related));
             chain.binned(row, Some(&bin), &rows, &volumes);
             out.push(chain);
         }
@@ -208,7 +208,7 @@ impl World {
     /// What is exact of it, and what is at most; none where nothing is only at most.
     fn figure(&self, chains: &[Chain], goes: &BTreeSet<SnapshotId>) -> (u64, Option<u64>) {
         let stretches = chains.iter().flat_map(|chain| chain.stretches(|id| goes.contains(id)));
-        parts(stretches.map(|stretch| (self.walked(&stretch).freed(|_| true), stretch.sure)))
+        parts(stretches.map(|stretch| (self.walked(&stretch).freed(|_| true), stretch.sure())))
     }
 
     /// The same from one walk over each whole chain, as the deck has it.
@@ -217,7 +217,8 @@ impl World {
             chains.iter().filter(|chain| chain.members.iter().any(|one| one.is_listed && goes.contains(&one.id)));
         parts(touched.filter_map(|chain| {
             let whole = chain.whole()?;
-            Some(chain.freed(&whole, &self.walked(&whole), |id| goes.contains(id)))
+            let frees = chain.freed(&whole, &self.walked(&whole), |id| goes.contains(id));
+            Some((frees.bytes.blocks(), frees.label))
         }))
     }
 
@@ -312,32 +313,91 @@ fn a_set_frees_more_than_its_parts() {
     assert_eq!(lives.freed(|_| true), Blocks(5), "block 0 goes only with all three");
     let stretch = chain.stretches(|id| *id == ids[1]).remove(0);
     assert_eq!(
-        (stretch.before, stretch.after, stretch.sure),
-        (Some(ids[0].clone()), Some(ids[2].clone()), Sureness::Exact)
+        (stretch.before.as_ref(), stretch.after.as_ref(), stretch.sure()),
+        (Some(&ids[0]), Some(&ids[2]), Sureness::Exact)
     );
 }
 
 #[test]
-fn who_is_hidden_or_copied_makes_it_at_most() {
+fn what_makes_it_at_most_is_told() {
     let mut world = World::new(2);
     world.volume(None);
     for _ in 0..3 {
         world.work(0);
         world.snapshot(0);
     }
-    let oldest = |id: &SnapshotId, world: &World| *id == world.snaps[0].row.id;
-    let sure = |world: &World| world.chains()[0].sure(|id| oldest(id, world));
-    assert_eq!(sure(&world), Sureness::Exact);
-    world.snaps[1].row.state = State::Recoverable;
-    assert_eq!(sure(&world), Sureness::UpperBound, "the Recycle Bin keeps a neighbour");
+    let whys = |world: &World, n: usize| world.chains()[0].whys(|id| *id == world.snaps[n].row.id).keys();
+    assert_eq!(whys(&world, 0), "");
+    world.snaps[1].row.state = State::Pending;
+    assert_eq!(whys(&world, 0), "pending", "a neighbour cannot be listed");
     world.snaps[1].row.state = State::Completed;
     world.snaps[2].row.state = State::Pending;
-    assert_eq!(sure(&world), Sureness::Exact, "it is not next to what goes");
+    assert_eq!(whys(&world, 0), "", "it is not next to what goes");
     world.snaps[2].row.state = State::Completed;
     world.keep("vol-ffffffff".parse().unwrap(), world.snaps[1].map.clone(), world.snaps[1].lineage);
-    assert_eq!(sure(&world), Sureness::UpperBound, "a copy within the region");
+    assert_eq!(whys(&world, 0), "copies", "a copy within the region");
+    let copy = world.snaps[3].row.clone();
+    let rows: Vec<&SnapshotRow> = world.snaps.iter().map(|snap| &snap.row).collect();
+    let of_copy = Chain::of(&copy, &rows, &[]);
+    assert_eq!(of_copy.whys(|id| *id == copy.id).keys(), "no-volume", "the copy itself");
     world.snaps[3].row.encrypted = true;
-    assert_eq!(sure(&world), Sureness::Exact, "under a key of its own it shares nothing");
+    assert_eq!(whys(&world, 0), "", "under a key of its own it shares nothing");
+}
+
+/// What AWS has to be asked, and what it says.
+#[test]
+fn what_was_asked_and_what_came_of_it_is_told() {
+    let mut world = World::new(3);
+    world.volume(None);
+    world.work(0);
+    world.snapshot(0);
+    world.volume(None);
+    world.work(1);
+    world.snapshot(1);
+    let rows: Vec<&SnapshotRow> = world.snaps.iter().map(|snap| &snap.row).collect();
+    let row = rows[0];
+    // The volumes are gone: nothing says what they were made from.
+    let chain = Chain::of(row, &rows, &[]);
+    let keys = |chain: &Chain| chain.whys(|id| *id == row.id).keys();
+    assert_eq!((keys(&chain).as_str(), chain.suspects.len()), ("not-asked", 1));
+    for (answer, told) in [
+        (None, ""),
+        (Some(Why::Related), "related"),
+        (Some(Why::NotTold), "not-told"),
+        (Some(Why::TooMany), "too-many"),
+    ] {
+        let mut asked = chain.clone();
+        asked.answered(answer);
+        assert_eq!(keys(&asked), told);
+    }
+    let mut binned = chain.clone();
+    binned.answered(None);
+    let mut unknown = binned.clone();
+    binned.binned(row, Some(&["vol-ffffffff".parse().unwrap()]), &rows, &[]);
+    assert_eq!(keys(&binned), "bin", "what lies there names no volume");
+    unknown.binned(row, None, &rows, &[]);
+    assert_eq!(keys(&unknown), "bin-unknown", "nobody could list it");
+}
+
+/// Restored volumes: one of what goes, and one of what it was made from.
+#[test]
+fn forks_and_roots_are_told() {
+    let mut world = World::new(4);
+    world.volume(None);
+    world.work(0);
+    world.snapshot(0);
+    world.volume(Some(0));
+    world.work(1);
+    world.snapshot(1);
+    let chains = world.chains();
+    let of = |n: usize| {
+        let id = &world.snaps[n].row.id;
+        chains.iter().find(|chain| chain.members.iter().any(|one| one.id == *id)).expect("a chain")
+    };
+    let (base, child) = (world.snaps[0].row.id.clone(), world.snaps[1].row.id.clone());
+    assert_eq!(of(0).whys(|id| *id == base).keys(), "fork");
+    assert_eq!(of(1).whys(|id| *id == child).keys(), "", "what it was restored from stays before it");
+    assert_eq!(of(1).whys(|id| *id == child || *id == base).keys(), "root-goes");
 }
 
 #[test]

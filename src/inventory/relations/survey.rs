@@ -2,7 +2,7 @@
 //!
 //! One task owns everything that is under way; when the receiver is dropped it ends and takes the rest with it.
 //! Each region tells [`Update::Bulk`] when the bulk answers are in (verdicts stand, but for what is not checked yet),
-//! then [`Update::Done`], or [`Update::Failed`] when none of its lists could be had.
+//! then [`Update::Done`], after the single answers where the [`Depth`] asks for them, or [`Update::Failed`] when none of its lists could be had.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +28,16 @@ const AT_ONCE: usize = 6;
 /// Messages that may wait for a slow reader.
 const WAITING: usize = 64;
 
+/// How far a survey asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Depth {
+    /// Bulk describes only: what needs single answers stays unknown, unless they were given within ten minutes.
+    Bulk,
+    /// Then what is answered one by one, about what every other rule leaves.
+    #[default]
+    Single,
+}
+
 /// What to judge.
 #[derive(Debug, Clone)]
 pub struct Ask {
@@ -37,6 +47,8 @@ pub struct Ask {
     pub regions: Regions,
     /// Ask everything anew, whatever was answered within ten minutes.
     pub anew: bool,
+    /// How far.
+    pub depth: Depth,
     /// By what policy: decides who is a candidate.
     pub policy: Policy,
     /// What floe's own jobs use.
@@ -178,7 +190,10 @@ impl Survey {
         }
         let region = Arc::new(Region::new(facts.clone()));
         self.tell(Update::Bulk(Arc::clone(&region))).await;
-        let candidates = candidates(&region, &self.wanted.policy);
+        let candidates = match self.wanted.depth {
+            Depth::Bulk => Candidates::default(),
+            Depth::Single => candidates(&region, &self.wanted.policy),
+        };
         let region = if candidates.is_empty() {
             region
         } else {

@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::rules::{self, Found, Rule};
-use super::{Answer, Evidence, Frees, Judged, Policy, Subject, Sureness, Verdict};
+use super::{Answer, Evidence, Frees, Judged, Policy, Subject, Verdict};
 use crate::inventory::relations::Region;
 use crate::rows::{ImageRow, SnapshotRow, State, Tier, VolumeRow};
 use crate::units::Bytes;
@@ -30,6 +30,8 @@ pub struct Standing {
     pub verdict: Verdict,
     /// How many rules could not be answered.
     pub unknown: u8,
+    /// How many of these AWS refused.
+    pub refused: u8,
     /// The only rule that AWS refused to answer, where everything else says no: were it to say no, the thing would be
     /// an orphan, unless the answer to what was not asked yet is yes.
     pub waits_for: Option<&'static str>,
@@ -37,6 +39,14 @@ pub struct Standing {
     pub untold: Option<&'static str>,
     /// Nothing but what is asked one by one is open: worth asking.
     pub candidate: bool,
+}
+
+impl Standing {
+    /// Whether it would be an orphan if all that is asked one by one, and was not asked yet, said no.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.verdict == Verdict::Unknown && self.candidate && self.refused == 0
+    }
 }
 
 /// A region's facts with the policy that they are judged by, at a moment.
@@ -145,19 +155,14 @@ impl<'a> View<'a> {
     /// What is known without listing: the whole snapshot at most; a volume exactly.
     #[must_use]
     pub fn frees(&self, thing: Thing<'_>) -> Frees {
-        let at_most = |bytes| Frees { bytes, label: Sureness::UpperBound };
         match thing {
-            Thing::Volume(row) => Frees { bytes: row.size, label: Sureness::Exact },
-            Thing::Snapshot(row) if row.state == State::Error => {
-                Frees { bytes: Bytes::default(), label: Sureness::Unknown }
-            }
+            Thing::Volume(row) => Frees::exact(row.size),
+            Thing::Snapshot(row) if row.state == State::Error => Frees::UNKNOWN,
             // What is archived is stored whole and shares with nobody.
-            Thing::Snapshot(SnapshotRow { tier: Tier::Archive, full: Some(bytes), .. }) => {
-                Frees { bytes: *bytes, label: Sureness::Exact }
-            }
-            Thing::Snapshot(row) => at_most(row.full.unwrap_or(row.size)),
+            Thing::Snapshot(SnapshotRow { tier: Tier::Archive, full: Some(bytes), .. }) => Frees::exact(*bytes),
+            Thing::Snapshot(row) => Frees::whole(row.full.unwrap_or(row.size)),
             // An image is a name: what is billed are its snapshots, and those may serve others.
-            Thing::Image(_) => Frees { bytes: Bytes::default(), label: Sureness::Exact },
+            Thing::Image(_) => Frees::exact(Bytes::ZERO),
         }
     }
 
@@ -226,6 +231,7 @@ fn standing<R>(view: &View<'_>, rules: &[&dyn Rule<R>], row: &R) -> Standing {
     Standing {
         verdict,
         unknown,
+        refused,
         waits_for: only.filter(|_| refused == 1 && best.is_none() && untold.is_none()),
         untold: untold.filter(|_| best.is_none()),
         candidate: best.is_none() && untold.is_none(),

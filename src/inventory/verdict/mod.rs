@@ -12,8 +12,9 @@ mod rules;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::inventory::frees::{Why, Whys};
 use crate::rows::Origin;
-use crate::units::Bytes;
+use crate::units::{Bytes, Quantity, Sure};
 
 pub use doubt::{Doubt, doubts, statement};
 pub use judge::{Standing, Thing, View};
@@ -140,6 +141,67 @@ pub struct Frees {
     pub bytes: Bytes,
     /// How sure.
     pub label: Sureness,
+    /// Why it is at most, where it is.
+    #[serde(default, skip_serializing_if = "Whys::is_none")]
+    pub why: Whys,
+}
+
+impl Frees {
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self { bytes: Bytes::ZERO, label: Sureness::Unknown, why: Whys::NONE };
+
+    /// Exactly that.
+    #[must_use]
+    pub const fn exact(bytes: Bytes) -> Self {
+        Self { bytes, label: Sureness::Exact, why: Whys::NONE }
+    }
+
+    /// At most a full size, as long as nobody counted.
+    #[must_use]
+    pub fn whole(bytes: Bytes) -> Self {
+        Self { bytes, label: Sureness::UpperBound, why: Why::NotCounted.into() }
+    }
+
+    /// What was counted: exact without a reason to be at most.
+    #[must_use]
+    pub const fn counted(bytes: Bytes, why: Whys) -> Self {
+        let label = if why.is_none() { Sureness::Exact } else { Sureness::UpperBound };
+        Self { bytes, label, why }
+    }
+
+    /// As a figure.
+    #[must_use]
+    pub const fn quantity(&self) -> Quantity<Bytes> {
+        Quantity { value: self.bytes, sure: self.label.sure() }
+    }
+
+    /// `= 212 GiB`, `≤ 88 GiB`, `?`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.quantity().to_string()
+    }
+}
+
+impl Sureness {
+    /// The same as every figure has it.
+    #[must_use]
+    pub const fn sure(self) -> Sure {
+        match self {
+            Self::Exact => Sure::Exact,
+            Self::UpperBound => Sure::AtMost,
+            Self::Unknown => Sure::Unknown,
+        }
+    }
+
+    /// As scripts read it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::UpperBound => "upper-bound",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// A thing with its verdict.

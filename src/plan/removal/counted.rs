@@ -13,7 +13,7 @@ use super::target::Target;
 use crate::aws::{Aws, Session};
 use crate::error::Result;
 use crate::ids::{AccountId, Region, SnapshotId};
-use crate::inventory::frees::{Chain, Lifetimes, Stretch};
+use crate::inventory::frees::{Chain, Lifetimes, Stretch, Whys};
 use crate::inventory::verdict::{Frees, Sureness};
 use crate::inventory::{self, SnapshotRow};
 use crate::plan::count::Counting;
@@ -148,12 +148,13 @@ struct Counted {
     alone: BTreeMap<SnapshotId, Frees>,
     exact: Bytes,
     at_most: Bytes,
+    why: Whys,
     notes: Vec<String>,
 }
 
 impl Counted {
     const fn new(notes: Vec<String>) -> Self {
-        Self { alone: BTreeMap::new(), exact: Bytes::ZERO, at_most: Bytes::ZERO, notes }
+        Self { alone: BTreeMap::new(), exact: Bytes::ZERO, at_most: Bytes::ZERO, why: Whys::NONE, notes }
     }
 
     /// One chain: all of its stretches, or none.
@@ -176,13 +177,9 @@ impl Counted {
     /// One chain, every run of it listed.
     fn listed(&mut self, chain: &Chain, all: Vec<(Stretch, Lifetimes)>) {
         for (stretch, lives) in all {
-            let bytes = lives.freed(|_| true).bytes();
-            match stretch.sure {
-                Sureness::Exact => self.exact += bytes,
-                Sureness::UpperBound | Sureness::Unknown => self.at_most += bytes,
-            }
+            self.add(Frees::counted(lives.freed(|_| true).bytes(), stretch.whys));
             for (at, id) in (0..).zip(&stretch.ids) {
-                let alone = Frees { bytes: lives.unique(at).bytes(), label: chain.sure(|one| one == id) };
+                let alone = Frees::counted(lives.unique(at).bytes(), chain.whys(|one| one == id));
                 self.alone.insert(id.clone(), alone);
             }
         }
@@ -190,15 +187,19 @@ impl Counted {
 
     /// One chain of which all was listed before: that one walk answers for every set of it.
     fn whole(&mut self, place: &Place, chain: &Chain, whole: &Stretch, lives: &Lifetimes) {
-        let (blocks, sure) = chain.freed(whole, lives, |id| place.going.contains(id));
-        match sure {
-            Sureness::Exact => self.exact += blocks.bytes(),
-            Sureness::UpperBound | Sureness::Unknown => self.at_most += blocks.bytes(),
-        }
+        self.add(chain.freed(whole, lives, |id| place.going.contains(id)));
         for id in whole.ids.iter().filter(|id| place.going.contains(id)) {
-            let (blocks, label) = chain.freed(whole, lives, |one| one == id);
-            self.alone.insert(id.clone(), Frees { bytes: blocks.bytes(), label });
+            self.alone.insert(id.clone(), chain.freed(whole, lives, |one| one == id));
         }
+    }
+
+    /// What a part of it frees together.
+    fn add(&mut self, part: Frees) {
+        match part.label {
+            Sureness::Exact => self.exact += part.bytes,
+            Sureness::UpperBound | Sureness::Unknown => self.at_most += part.bytes,
+        }
+        self.why = self.why.with(part.why);
     }
 
     fn into_plan(self, plan: &mut RemovalPlan, place: &Place) {
@@ -206,7 +207,7 @@ impl Counted {
             return;
         }
         let (account, region) = (place.session.account().clone(), place.session.region().clone());
-        let usd = |bytes, label| dollars(frees::month(Frees { bytes, label }, Tier::Standard, &region));
+        let usd = |frees| dollars(frees::month(frees, Tier::Standard, &region));
         for item in &mut plan.items {
             let origin = &item.judged.origin;
             let Target::Snapshot(id) = &item.target else { continue };
@@ -215,15 +216,16 @@ impl Counted {
                 continue;
             };
             item.judged.frees = *alone;
-            item.judged.usd_per_month = usd(alone.bytes, alone.label);
+            item.judged.usd_per_month = usd(*alone);
         }
         plan.together.retain(|one| one.account != account || one.region != region);
         plan.together.push(Together {
             snapshots: self.alone.into_keys().collect(),
             exact: self.exact,
             at_most: self.at_most,
-            usd_exact: usd(self.exact, Sureness::Exact),
-            usd_at_most: usd(self.at_most, Sureness::UpperBound),
+            usd_exact: usd(Frees::exact(self.exact)),
+            usd_at_most: usd(Frees { bytes: self.at_most, label: Sureness::UpperBound, why: self.why }),
+            why: self.why,
             notes: self.notes,
             account,
             region,

@@ -186,7 +186,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::inventory::verdict::{Frees, Sureness};
+    use crate::inventory::verdict::Frees;
     use crate::plan::removal::Skip;
     use crate::rows::{BinRule, Origin, SnapshotRow};
 
@@ -239,7 +239,7 @@ mod tests {
             made: None,
             verdict,
             evidence: evidence.iter().map(one).collect(),
-            frees: Frees { bytes: Bytes::ZERO, label: Sureness::Unknown },
+            frees: Frees::UNKNOWN,
             usd_per_month: None,
         }
     }

@@ -7,8 +7,7 @@ use super::target::Target;
 use crate::aws::Session;
 use crate::error::Result;
 use crate::ids::ImageId;
-use crate::inventory::verdict::{Frees, Judged, Subject, Sureness, Verdict};
-use crate::units::Bytes;
+use crate::inventory::verdict::{Frees, Judged, Subject, Verdict};
 
 /// Judges things again, now.
 pub trait Rejudge: Send + Sync {
@@ -42,7 +41,7 @@ pub fn unjudged(session: &Session, target: &Target) -> Judged {
         made: None,
         verdict: Verdict::Unknown,
         evidence: Vec::new(),
-        frees: Frees { bytes: Bytes::ZERO, label: Sureness::Unknown },
+        frees: Frees::UNKNOWN,
         usd_per_month: None,
     }
 }

@@ -282,7 +282,7 @@ impl RemovalPlan {
         Ok(Digest::of(super::file::canonical(self)?.as_bytes()).hex())
     }
 
-    /// `7f3a-91c0`.
+    /// `7f3a-91c0-5e2d-0b17`.
     ///
     /// # Errors
     /// As [`RemovalPlan::hash`].

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::count;
 use crate::ids::{AccountId, Region, SnapshotId};
+use crate::inventory::frees::Whys;
 use crate::inventory::verdict::{Judged, Sureness};
 use crate::units::{Bytes, Usd};
 
@@ -21,6 +22,9 @@ pub struct Together {
     pub exact: Bytes,
     /// On others, at most.
     pub at_most: Bytes,
+    /// Why these are at most.
+    #[serde(default, skip_serializing_if = "Whys::is_none")]
+    pub why: Whys,
     /// Dollars a month of the first; none where the region has no price.
     pub usd_exact: Option<f64>,
     /// Of the second.
@@ -37,6 +41,9 @@ pub struct Freed {
     pub exact: Bytes,
     /// At most this beside it.
     pub at_most: Bytes,
+    /// Why that is at most.
+    #[serde(default, skip_serializing_if = "Whys::is_none")]
+    pub why: Whys,
     /// Items of which nothing is known.
     pub unknown: u32,
     /// Items whose price is not known.
@@ -89,6 +96,7 @@ impl Freed {
     pub fn add(&mut self, judged: &Judged) {
         let usd = Usd(judged.usd_per_month.unwrap_or(0.0));
         self.unpriced += u32::from(judged.usd_per_month.is_none());
+        self.why = self.why.with(judged.frees.why);
         match judged.frees.label {
             Sureness::Exact => {
                 self.exact += judged.frees.bytes;
@@ -106,6 +114,7 @@ impl Freed {
     pub(super) fn together(&mut self, one: &Together) {
         self.exact += one.exact;
         self.at_most += one.at_most;
+        self.why = self.why.with(one.why);
         self.usd_exact += Usd(one.usd_exact.unwrap_or(0.0));
         self.usd_at_most += Usd(one.usd_at_most.unwrap_or(0.0));
         if one.usd_exact.is_none() || one.usd_at_most.is_none() {

@@ -3,6 +3,8 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::inventory::frees::Why;
+use crate::inventory::verdict::Frees;
 use crate::inventory::{ImageRow, SnapshotRow, State as Life, Tag, Tier, VolumeRow};
 use crate::tui::catalog::Record;
 use crate::tui::clock::Now;
@@ -106,6 +108,10 @@ pub fn snapshot(model: &Model, row: &SnapshotRow, width: usize, now: Now) -> Vec
     out.push(("MONEY".to_owned(), Role::Dim));
     out.push((format!("stored     {} a month", dollars(row.month())), Role::Text));
     out.push((format!("whole read {} (Get)", dollars(read_cost(row))), Role::Text));
+    if let Some(frees) = model.freed.alone(row) {
+        out.push((format!("its own    {} {}", frees.label.sure().glyph(), text::size(frees.bytes)), Role::Text));
+        at_most(&frees, width, &mut out);
+    }
     out.push((String::new(), Role::Text));
     elsewhere(model, row, width, now, &mut out);
     out.push((String::new(), Role::Text));
@@ -119,6 +125,14 @@ pub fn snapshot(model: &Model, row: &SnapshotRow, width: usize, now: Now) -> Vec
     }
     tags(&row.tags, &mut out);
     out
+}
+
+/// Why what a removal frees is at most, where it is.
+pub fn at_most(frees: &Frees, width: usize, out: &mut Vec<DetailLine>) {
+    if let Some(why) = frees.why.said() {
+        let key = if frees.why.has(Why::NotCounted) || frees.why.has(Why::NotAsked) { " (X asks)" } else { "" };
+        wrapped(&format!("≤ {why}{key}"), width, Role::Dim, out);
+    }
 }
 
 fn volume_line(model: &Model, row: &SnapshotRow) -> DetailLine {

@@ -404,14 +404,15 @@ fn what_if(model: &Model, chain: &[&SnapshotRow]) -> Option<(String, Role)> {
     };
     let marked: Vec<&SnapshotRow> = chain.iter().filter(is_marked).copied().collect();
     let first = marked.first()?;
-    let together = model.freed.together(&marked);
-    let bytes = together.known()?;
+    let together = model.freed.together(&marked)?;
+    let bytes = together.bytes;
+    let sure = together.label.sure();
     let alone = marked.iter().map(|row| model.freed.unique(row).value).sum::<crate::units::Bytes>();
     let price = crate::plan::Prices::bundled().snapshot_month(&first.origin.region);
     let usd = price.known().map_or_else(String::new, |usd| {
-        format!(" · {} {} a month", together.sure.and(price.sure).glyph(), Usd(bytes.as_gib() * usd.0))
+        format!(" · {} {} a month", sure.and(price.sure).glyph(), Usd(bytes.as_gib() * usd.0))
     });
-    let figure = format!("{} {}", together.sure.glyph(), text::size(bytes));
+    let figure = format!("{} {}", sure.glyph(), text::size(bytes));
     Some((
         format!("{} marked free {figure} together{usd} · alone, summed, {}", marked.len(), text::size(alone)),
         Role::Marked,

@@ -5,6 +5,7 @@
 //! stopped: then the same one can go on, its count typed again.
 
 mod compare;
+mod heard;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -13,7 +14,7 @@ use crossterm::event::KeyEvent;
 
 use crate::address::Place;
 use crate::engine::daemon::user;
-use crate::engine::removal::{Outcome, Report};
+use crate::engine::removal::{Archiving, Outcome, Report};
 use crate::error::Error;
 use crate::ids::{AccountId, SnapshotId};
 use crate::inventory::verdict::Judged;
@@ -23,10 +24,9 @@ use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::gate::Gate;
 use crate::tui::model::{ARMED_FOR, Mode, Model};
-use crate::tui::msg::Msg;
 use crate::tui::overlay::{Overlay, ask, confirm};
 use crate::tui::removing::Wanted;
-use crate::tui::screen::{Page, Screen, orphans};
+use crate::tui::screen::{Page, Screen};
 use crate::units::counted;
 
 pub use compare::Comparison;
@@ -70,6 +70,8 @@ pub struct State {
     pub plan: Option<RemovalPlan>,
     /// What became of each item so far.
     pub outcomes: Vec<Option<Outcome>>,
+    /// How far the archives are that come before the first deletion.
+    pub archives: Archiving,
     /// The item under the cursor.
     pub cursor: usize,
     /// What the panel at the bottom shows.
@@ -106,7 +108,7 @@ impl State {
     /// Whether archives may still be being made: they all come before the first item is gone.
     #[must_use]
     pub fn is_archiving(&self) -> bool {
-        let archives = self.plan.as_ref().is_some_and(|plan| plan.archive.is_some());
+        let archives = !self.archives.0.is_empty() || self.plan.as_ref().is_some_and(|plan| plan.archive.is_some());
         let removed = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Removed { .. }));
         self.is_running() && archives && !self.outcomes.iter().any(removed)
     }
@@ -338,7 +340,7 @@ pub const PAGE: Page = Page {
             None => "floe delete ADDRESS… --out plan.json".to_owned(),
         }
     },
-    hear,
+    hear: heard::hear,
     key: extend_arming,
     mouse: Page::no_mouse,
 };
@@ -525,6 +527,7 @@ fn start(model: &mut Model, now: Now) -> Vec<Effect> {
             model.removal.number = number;
             model.removal.stage = Stage::Running;
             model.removal.outcomes = vec![None; plan.items.len()];
+            model.removal.archives = Archiving::default();
             vec![Effect::Remove {
                 number,
                 plan: Box::new(plan),
@@ -622,82 +625,4 @@ fn cannot_restore(model: &Model) -> Option<String> {
         Some(Some(Outcome::Removed { .. })) => Some("the Recycle Bin does not keep it".to_owned()),
         _ => Some("it was not deleted".to_owned()),
     }
-}
-
-fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
-    match msg {
-        Msg::RemovalPlanned(number, made) if *number == model.removal.number => {
-            match &**made {
-                Ok(plan) => {
-                    model.removal.plan = Some(plan.clone());
-                    model.removal.stage = Stage::Planned;
-                    step(model, 0);
-                }
-                Err(error) => {
-                    model.removal.stage = Stage::Failed(Box::new(error.clone()));
-                    model.keep_problem(now, error.clone());
-                }
-            }
-            Vec::new()
-        }
-        Msg::Removing(number, told) if *number == model.removal.number => {
-            if let Some(place) = model.removal.outcomes.get_mut(told.at) {
-                *place = Some(told.outcome.clone());
-            }
-            Vec::new()
-        }
-        Msg::Removed(number, report) if *number == model.removal.number => ended(model, report, now),
-        Msg::Restored(rows) => {
-            match &**rows {
-                Ok(rows) => {
-                    let failed = rows.iter().find_map(|row| row.reason.clone());
-                    match failed {
-                        Some(why) => model.refuse(now, why),
-                        None => model.say(now, format!("{} is back", rows.first().map_or("", |row| row.id.id()))),
-                    }
-                }
-                Err(error) => model.trouble(now, error.clone()),
-            }
-            again(model, now)
-        }
-        Msg::PlanCompared(told) => compare::heard(model, told, now),
-        _ => Vec::new(),
-    }
-}
-
-fn ended(model: &mut Model, report: &Result<Report, Error>, now: Now) -> Vec<Effect> {
-    match report {
-        Ok(report) => {
-            model.removal.outcomes = report.items.iter().map(|row| Some(row.outcome.clone())).collect();
-            model.say(now, counts(report));
-            model.removal.stage = Stage::Over(Box::new(report.clone()));
-            // Marks of what is gone must not go into the next plan.
-            for list in [&mut model.snapshots.list, &mut model.volumes.list, &mut model.images.list] {
-                list.unmark();
-            }
-        }
-        Err(error) => {
-            model.removal.stage = Stage::Failed(Box::new(error.clone()));
-            model.trouble(now, error.clone());
-        }
-    }
-    again(model, now)
-}
-
-/// `37 removed, 2 skipped, 0 failed`, and how many were not tried.
-pub(super) fn counts(report: &Report) -> String {
-    let left = if report.not_tried > 0 { format!(", {} not tried", report.not_tried) } else { String::new() };
-    format!("{} removed, {} skipped, {} failed{left}", report.removed, report.skipped, report.failed)
-}
-
-/// What is gone or back is seen, in the lists, among the orphans and in the log.
-fn again(model: &mut Model, now: Now) -> Vec<Effect> {
-    let (profiles, regions) = (model.chosen_profiles.clone(), model.chosen_regions.clone());
-    let items = model.removal.plan.iter().flat_map(|plan| &plan.items).zip(&model.removal.outcomes);
-    let gone = items.filter(|(_, outcome)| matches!(outcome, Some(Outcome::Removed { .. })));
-    let gone: Vec<_> = gone.map(|(item, _)| (item.judged.origin.clone(), item.target.id().to_owned())).collect();
-    let mut effects = crate::tui::update::look(model, profiles, regions);
-    effects.extend(orphans::changed(model, gone.iter().map(|(origin, id)| (origin, id.as_str())), now));
-    effects.push(Effect::ReadAudit);
-    effects
 }

@@ -281,7 +281,7 @@ fn cell(row: &Row, head: &str, greatest: f64, now: Now) -> Cell {
         "SNAPSHOTS" => number(row.snapshots.rows),
         "VOLUMES" => number(row.volumes.rows),
         "AMIS" => number(row.images),
-        "ORPHANS" => row.orphans.map_or_else(|| Cell::with("?", Role::Dim), |n| Cell::new(crate::units::grouped(n))),
+        "ORPHANS" => row.orphans.map_or_else(|| Cell::with("?", Role::Dim), |n| Cell::new(n.to_string())),
         "SNAP $/MO" => money(row.snapshots.month()),
         "VOL $/MO" => money(row.volumes.month()),
         " SHARE" => {
@@ -315,10 +315,7 @@ fn total(model: &Model, layout: &ListLayout, buf: &mut Buffer, theme: &Theme) {
             "SNAPSHOTS" => Cell::new(format!("{}{more}", crate::units::grouped(c.snapshots.sums().rows))),
             "VOLUMES" => Cell::new(format!("{}{more}", crate::units::grouped(c.volumes.sums().rows))),
             "AMIS" => Cell::new(format!("{}{more}", crate::units::grouped(c.images.sums().rows))),
-            "ORPHANS" => {
-                let (count, more) = model.orphans.count(crate::tui::screen::orphans::TALLY_ORPHAN);
-                Cell::new(format!("{}{}", crate::units::grouped(count), if more { "+" } else { "" }))
-            }
+            "ORPHANS" => Cell::new(model.orphans.all().to_string()),
             "SNAP $/MO" => Cell::new(text::usd(c.snapshots.sums().month())),
             "VOL $/MO" => Cell::new(text::usd(c.volumes.sums().month())),
             "STATE" if missing > 0 => Cell::with(format!("≥, {missing} missing"), Role::Warn),

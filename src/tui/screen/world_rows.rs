@@ -8,6 +8,7 @@ use crate::inventory::Origin;
 use crate::tui::catalog::{Load, Sums};
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
+use crate::tui::screen::orphans::Orphaned;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
@@ -101,7 +102,7 @@ pub struct Row {
     /// Its images.
     pub images: u64,
     /// Its orphans, once it was judged.
-    pub orphans: Option<u64>,
+    pub orphans: Option<Orphaned>,
     /// Where it stands.
     pub standing: Standing,
 }
@@ -154,7 +155,7 @@ fn fold(mut alike: Vec<Row>, word: &str) -> Vec<Row> {
     let oldest = alike.iter().filter_map(|row| row.standing.since()).min();
     let standing = oldest.map_or(first.standing, Standing::Complete);
     let name = format!("{} {word}", alike.len());
-    let orphans = alike.iter().map(|row| row.orphans).sum::<Option<u64>>();
+    let orphans = alike.iter().map(|row| row.orphans).sum::<Option<Orphaned>>();
     alike.clear();
     alike.push(Row {
         origin: None,

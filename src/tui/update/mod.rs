@@ -69,6 +69,9 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
                 let there = shard.rows.iter().filter(|slot| slot.seen != super::catalog::Seen::Gone);
                 model.freed.forget_changed(origin, there.map(|slot| &slot.row));
             }
+            if matches!(told, crate::inventory::Update::Finished) {
+                effects.extend(screen::orphans::looked(model, now));
+            }
             effects
         }
         Msg::Inventory(..) => Vec::new(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use floe::inventory::frees::{Chain, Walk};
+use floe::inventory::frees::{Chain, Walk, Whys};
 use floe::inventory::relations::{Answers, Facts, Region, Told, Update};
 use floe::inventory::verdict::{Judged, Policy, Thing, View};
 use floe::inventory::{SnapshotRow, State, Tier, VolumeRow};
@@ -108,8 +108,8 @@ fn lives() -> Lives {
     let rows = rows();
     let refs: Vec<&SnapshotRow> = rows.iter().collect();
     let mut chain = Chain::of(&rows[0], &refs, &[]);
-    chain.is_entangled = false;
-    chain.answered(false);
+    chain.entangled = Whys::NONE;
+    chain.answered(None);
     let stretch = chain.whole().unwrap();
     let mut walk = Walk::new(0, 500 * 2_048, false);
     let mut wrote = |from: u32, gib: u32| {

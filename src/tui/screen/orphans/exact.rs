@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::ids::VolumeId;
 use crate::inventory::relations::Region;
-use crate::inventory::verdict::{Frees, Sureness, Thing};
+use crate::inventory::verdict::{Frees, Thing};
 use crate::inventory::{Origin, SnapshotRow, State as Life, Tier};
 use crate::plan::Prices;
 use crate::plan::count::lists_at_most;
@@ -22,7 +22,7 @@ use crate::tui::model::Model;
 use crate::tui::msg::Msg;
 use crate::tui::screen::compare::{ASK_ABOVE, money};
 use crate::tui::text;
-use crate::units::{Bytes, Quantity, Sure, Usd, grouped};
+use crate::units::{Bytes, Quantity, Usd, grouped};
 
 /// Rows that one `X` asks about at most, and that one frame adds up.
 pub const MOST: usize = 2_000;
@@ -188,13 +188,7 @@ pub fn stop(model: &mut Model, now: Now) -> Option<Vec<Effect>> {
 
 /// What a snapshot alone frees, as its row shows it.
 pub fn frees(model: &Model, row: &SnapshotRow) -> Option<Frees> {
-    let known = model.freed.unique(row);
-    let label = match known.sure {
-        Sure::Exact => Sureness::Exact,
-        Sure::Unknown => return None,
-        _ => Sureness::UpperBound,
-    };
-    Some(Frees { bytes: known.value, label })
+    model.freed.alone(row)
 }
 
 /// Something was told of a chain: the rows of it show it.

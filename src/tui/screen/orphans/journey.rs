@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::tests::{region, settle};
 use super::*;
 use crate::engine::removal::{Outcome, Report, Row as Line, Told as Ended};
-use crate::inventory::frees::{Chain, Walk};
+use crate::inventory::frees::{Chain, Walk, Why, Whys};
 use crate::inventory::relations::{Facts, Told};
 use crate::inventory::{SnapshotRow, verdict::Sureness};
 use crate::plan::removal::{Facts as Removable, RemovalPlan, Rules, Target, VERSION, decide};
@@ -41,8 +41,8 @@ fn lives(region: &Region, sure: bool) -> (crate::tui::insides::At, Lives) {
     let row = region.snapshots().iter().find(|row| row.name.as_deref() == Some("forge")).expect("a chain");
     let rows: Vec<&SnapshotRow> = region.snapshots().iter().collect();
     let mut chain = Chain::of(row, &rows, &[]);
-    chain.is_entangled = false;
-    chain.answered(!sure);
+    chain.entangled = Whys::NONE;
+    chain.answered((!sure).then_some(Why::Related));
     let stretch = chain.whole().expect("it can be listed");
     assert_eq!(stretch.ids.len(), 4);
     let letter = |n: u32| n * 100..n * 100 + 100;
@@ -388,7 +388,7 @@ fn a_running_removal_stops_after_its_item_and_r_plans_what_is_left() {
     assert!(press(&mut model, &["x"], &mut now).is_empty(), "it is told once");
     let number = model.removal.number();
     let report = report(&model, 1);
-    let one = Ended { at: 0, outcome: report.items[0].outcome.clone() };
+    let one = Ended::Item { at: 0, outcome: report.items[0].outcome.clone() };
     update(&mut model, Msg::Removing(number, one), now);
     assert!(frame(&model, now).join("\n").contains("1 of 3 done"));
     update(&mut model, Msg::Removed(number, Box::new(Ok(report))), now);

@@ -1,7 +1,7 @@
 //! Orphans: what nothing refers to, why we think so, and what keeps us from being sure.
 //!
-//! The survey starts when the screen is opened, and again with `r`; bulk answers fill the list, what is asked one by
-//! one settles it. `X` lists chains, so that FREES is a figure. Marks are handed to the deletion plan as [`marked`]; nothing is deleted from here.
+//! What bulk describes decide is asked when World's lists are complete; what is answered one by one when the screen is
+//! opened, and all of it again with `r`. `X` lists chains, so that FREES is a figure. Marks are handed to the deletion plan as [`marked`]; nothing is deleted from here.
 
 mod actions;
 mod chain;
@@ -16,13 +16,14 @@ mod whatif;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent};
 
 use crate::error::Error;
 use crate::inventory::Origin;
-use crate::inventory::relations::{Region, Update};
+use crate::inventory::relations::{Depth, Region, Update};
 use crate::inventory::verdict::{Doubt, Judged, Thing, View, doubts};
 use crate::tui::catalog::{Load, Record, Table};
 use crate::tui::clock::Now;
@@ -34,7 +35,7 @@ use crate::tui::screen::{Page, Screen, listing};
 use crate::tui::text;
 
 pub use actions::ACTIONS;
-pub use row::{OrphanRow, TALLY_ORPHAN, TALLY_UNKNOWN};
+pub use row::{OrphanRow, TALLY_OPEN, TALLY_ORPHAN, TALLY_UNKNOWN};
 pub use view::{layout, why};
 
 /// The filter that the list opens with; `esc` drops it.
@@ -57,6 +58,10 @@ pub struct State {
     pub number: u64,
     /// Whether it is over.
     pub finished: bool,
+    /// How far it asks.
+    depth: Depth,
+    /// The screen was opened while bulk answers came in: what is left is asked after them.
+    goes_on: bool,
     of_region: BTreeMap<String, Vec<Doubt>>,
     families: HashMap<Arc<Origin>, exact::Families>,
 }
@@ -72,6 +77,8 @@ impl Default for State {
             expected: 0,
             number: 0,
             finished: false,
+            depth: Depth::Bulk,
+            goes_on: false,
             of_region: BTreeMap::new(),
             families: HashMap::new(),
         }
@@ -87,15 +94,49 @@ impl State {
 
     /// How many there are in a region; none while it was not judged.
     #[must_use]
-    pub fn of(&self, origin: &Origin) -> Option<u64> {
+    pub fn of(&self, origin: &Origin) -> Option<Orphaned> {
         let shard = self.table.of(origin)?;
         let judged = !matches!(shard.load, Load::Waiting | Load::Failed { .. });
-        judged.then(|| shard.tally[TALLY_ORPHAN])
+        judged.then(|| Orphaned { found: shard.tally[TALLY_ORPHAN], open: shard.tally[TALLY_OPEN], more: false })
+    }
+
+    /// How many there are in all.
+    #[must_use]
+    pub fn all(&self) -> Orphaned {
+        let of = |tally| self.count(tally).0;
+        Orphaned { found: of(TALLY_ORPHAN), open: of(TALLY_OPEN), more: !self.finished }
     }
 
     /// Drops what was judged of other profiles or regions.
     pub fn emptied(&self) -> Self {
         Self { list: self.list.emptied(), ..Self::default() }
+    }
+}
+
+/// How many orphans there are, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Orphaned {
+    /// Nothing refers to them.
+    pub found: u64,
+    /// The same as far as bulk describes tell; whether they are shared is not asked yet.
+    pub open: u64,
+    /// More may come.
+    pub more: bool,
+}
+
+impl std::iter::Sum for Orphaned {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let none = Self { found: 0, open: 0, more: false };
+        all.fold(none, |a, b| Self { found: a.found + b.found, open: a.open + b.open, more: a.more || b.more })
+    }
+}
+
+impl fmt::Display for Orphaned {
+    /// `37`; `37+` while more may come; `≤ 37` where it is not asked whether all of them are unshared.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.open > 0 { "≤ " } else { "" };
+        let more = if self.more { "+" } else { "" };
+        write!(f, "{sign}{}{more}", crate::units::grouped(self.found + self.open))
     }
 }
 
@@ -127,20 +168,38 @@ pub const COLUMNS: &[Column<OrphanRow>] = &[
     Column { id: "age", head: "AGE", order: by(age), descending: true },
 ];
 
-/// Opens the screen; the first time the survey starts.
+/// Opens the screen; the first time what is answered one by one is asked, after the bulk answers that are coming in.
 pub fn open(model: &mut Model, now: Now) -> Vec<Effect> {
     model.go(Screen::Orphans);
-    if model.orphans.number == 0 { start(model, false, now) } else { Vec::new() }
+    let state = &mut model.orphans;
+    match (state.number, state.depth) {
+        (0, _) => start(model, false, Depth::Single, now),
+        (_, Depth::Single) => Vec::new(),
+        (_, Depth::Bulk) if state.finished => start(model, false, Depth::Single, now),
+        (_, Depth::Bulk) => {
+            state.goes_on = true;
+            Vec::new()
+        }
+    }
+}
+
+/// World's lists are complete: what bulk describes decide is asked, unless a survey runs or asked more than that.
+pub fn looked(model: &mut Model, now: Now) -> Vec<Effect> {
+    let state = &model.orphans;
+    let is_first = state.number == 0;
+    let again = state.depth == Depth::Bulk && state.finished;
+    if is_first || again { start(model, false, Depth::Bulk, now) } else { Vec::new() }
 }
 
 /// Starts the survey, anew or with what was answered within ten minutes.
-pub fn start(model: &mut Model, anew: bool, now: Now) -> Vec<Effect> {
+pub fn start(model: &mut Model, anew: bool, depth: Depth, now: Now) -> Vec<Effect> {
     let number = model.number();
     let state = &mut model.orphans;
     if state.number == 0 {
         state.list.set_filter(FIRST, now);
     }
     (state.number, state.finished, state.expected) = (number, false, 0);
+    (state.depth, state.goes_on) = (depth, false);
     state.asking.clear();
     vec![Effect::Judge {
         number,
@@ -148,6 +207,7 @@ pub fn start(model: &mut Model, anew: bool, now: Now) -> Vec<Effect> {
         regions: model.chosen_regions.clone(),
         policy: Box::new((*model.rules.policy).clone()),
         anew,
+        depth,
     }]
 }
 
@@ -170,7 +230,8 @@ pub fn changed<'i>(model: &mut Model, gone: impl Iterator<Item = (&'i Origin, &'
             model.orphans.table.drop_row(at);
         }
     }
-    start(model, true, now)
+    let depth = model.orphans.depth;
+    start(model, true, depth, now)
 }
 
 fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
@@ -201,6 +262,9 @@ fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
         Update::Finished => {
             model.orphans.finished = true;
             model.orphans.asking.clear();
+            if model.orphans.goes_on {
+                return start(model, false, Depth::Single, now);
+            }
             None
         }
     };

@@ -138,12 +138,14 @@ impl Record for OrphanRow {
     fn tally(&self) -> [u64; crate::tui::catalog::TALLIES] {
         use crate::inventory::verdict::Verdict;
         let is = |verdict| u64::from(self.standing.verdict == verdict);
-        [is(Verdict::Orphan), is(Verdict::Unknown), 0, 0, 0]
+        [is(Verdict::Orphan), is(Verdict::Unknown), u64::from(self.standing.is_open()), 0, 0]
     }
 }
 
 /// Tally: orphans.
 pub const TALLY_ORPHAN: usize = 0;
+/// Tally: what would be an orphan if all that is asked one by one said no.
+pub const TALLY_OPEN: usize = 2;
 /// Tally: things that nobody knows.
 pub const TALLY_UNKNOWN: usize = 1;
 

@@ -38,7 +38,7 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
     let foot = match listing::foot_lines(&model.orphans.list, body) {
         0 => 0,
         low if above.height < 12 => low,
-        _ => FOOT,
+        _ => FOOT + u16::from(whatif::has_reason(model)),
     };
     let mut out = ListLayout::of(list, foot, heads(list.width));
     out.side = detail.then_some(Rect { x: list.right(), width: side, ..above });
@@ -203,6 +203,7 @@ fn beside(row: &OrphanRow, width: usize, now: Now) -> Vec<DetailLine> {
     let tally = [(Answer::Yes, "yes"), (Answer::No, "no"), (Answer::Hint, "hint"), (Answer::Unknown, "?")];
     let said = tally.into_iter().filter(|(answer, _)| count(*answer) > 0);
     let tally: Vec<String> = said.map(|(answer, word)| format!("{} {word}", count(answer))).collect();
+    detail::at_most(&row.frees, width, &mut out);
     out.push((format!("EVIDENCE   {}", tally.join(" · ")), Role::Title));
     for evidence in &judged.evidence {
         let (glyph, role) = word(evidence.answer);
@@ -249,6 +250,7 @@ pub fn why(row: &OrphanRow, width: usize, now: Now) -> Vec<DetailLine> {
     let Some(judged) = row.judged(now.wall) else { return out };
     let money = row.usd.map_or_else(|| "? a month".to_owned(), |usd| format!("{}{} a month", at_most(row), Usd(usd)));
     out.push((format!("frees {}, {money}", frees(row)), Role::Text));
+    detail::at_most(&row.frees, width, &mut out);
     out.push((String::new(), Role::Text));
     for evidence in &judged.evidence {
         let (glyph, role) = word(evidence.answer);

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::exact;
 use crate::ids::SnapshotId;
-use crate::inventory::frees::Billed;
-use crate::inventory::verdict::{Frees, Sureness, Thing};
+use crate::inventory::frees::{Billed, Whys};
+use crate::inventory::verdict::{Sureness, Thing};
 use crate::inventory::{Origin, SnapshotRow, Tier};
 use crate::plan::frees;
 use crate::tui::catalog::{Record as _, Ref};
@@ -40,6 +40,8 @@ pub struct WhatIf {
     unpriced: usize,
     /// Snapshots whose chain nobody asked about.
     pub unasked: usize,
+    /// Why what was counted is at most.
+    why: Whys,
     /// The newer one in which most of it stays, and how much; in how many others something stays.
     stays: Option<(SnapshotId, Bytes, usize)>,
     /// The last day of billing, and why.
@@ -68,6 +70,7 @@ impl WhatIf {
             usd: Quantity::exact(Usd(0.0)),
             unpriced: 0,
             unasked: 0,
+            why: Whys::NONE,
             stays: None,
             billed: None,
             finals: 0,
@@ -110,15 +113,11 @@ impl WhatIf {
 
     /// Those of one region whose chains are known.
     fn place(&mut self, model: &Model, some: &[&SnapshotRow], now: Now) {
-        let together = model.freed.together(some);
-        self.together = exact::and(self.together, together);
-        let label = if together.sure == Sure::Exact { Sureness::Exact } else { Sureness::UpperBound };
-        if let Some(first) = some.first() {
-            add(
-                &mut self.usd,
-                &mut self.unpriced,
-                frees::month(Frees { bytes: together.value, label }, Tier::Standard, &first.origin.region),
-            );
+        if let (Some(first), Some(together)) = (some.first(), model.freed.together(some)) {
+            self.together = exact::and(self.together, together.quantity());
+            self.why = self.why.with(together.why);
+            let month = frees::month(together, Tier::Standard, &first.origin.region);
+            add(&mut self.usd, &mut self.unpriced, month);
         }
         let mut seen: Vec<*const crate::tui::insides::Lives> = Vec::new();
         for row in some {
@@ -182,6 +181,13 @@ impl WhatIf {
     }
 }
 
+/// Whether there is a reason to tell why what the marks free is at most.
+pub fn has_reason(model: &Model) -> bool {
+    let marks = &model.orphans.list.marks;
+    let counted = |row: &SnapshotRow| model.freed.alone(row).is_some_and(|frees| !frees.why.is_none());
+    marks.len() <= exact::MOST && marks.iter().filter_map(|at| exact::snapshot(model, *at)).any(counted)
+}
+
 /// What the marks would free, in lines; nothing without marks.
 pub fn lines(model: &Model, now: Now) -> Vec<(String, Role)> {
     let list = &model.orphans.list;
@@ -207,6 +213,9 @@ pub fn lines(model: &Model, now: Now) -> Vec<(String, Role)> {
         (row(&what.head(list.hidden), "alone, summed", &text::size(what.alone), less), Role::Marked),
         (row("", "together", &together, &format!("{} a month", what.usd)), Role::Marked),
     ];
+    if let Some(why) = what.why.said() {
+        out.push((format!("≤ {why}"), Role::Dim));
+    }
     if what.unasked > 0 {
         let asked = exact::asked(model, &marks);
         let said = match (model.freed.running.is_empty(), asked.of.is_empty()) {

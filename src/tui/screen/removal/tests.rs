@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::inventory::verdict::{Answer, Evidence, Frees, Subject, Sureness, Verdict};
+use crate::inventory::verdict::{Answer, Evidence, Frees, Subject, Verdict};
 use crate::inventory::{Kind, Rows, Update as Told};
 use crate::plan::removal::{Facts, Rules, VERSION, decide};
 use crate::rows::BinRule;
+use crate::tui::msg::Msg;
 use crate::tui::testing::{deck, drawn, frame, key_of, now, press, settle, when};
 use crate::tui::update::update;
 use crate::units::Bytes;
@@ -33,7 +34,7 @@ fn plan_of(model: &Model, bin: bool) -> RemovalPlan {
             made: Some(row.started),
             verdict: Verdict::Orphan,
             evidence: vec![evidence],
-            frees: Frees { bytes: Bytes::gib(2), label: Sureness::UpperBound },
+            frees: Frees::whole(Bytes::gib(2)),
             usd_per_month: Some(0.1),
         };
         facts.snapshots.insert(id.clone(), row);
@@ -246,6 +247,62 @@ fn arming_ends_by_its_key_by_time_and_with_the_account_and_read_only_has_none() 
     assert!(model.overlays.is_empty() && model.armed.is_none());
     press(&mut model, &["D"], &mut now);
     assert!(model.overlays.is_empty() && model.toast.as_ref().is_some_and(|t| t.text.contains("READ-ONLY")));
+}
+
+/// After a deletion that no rule of the Recycle Bin keeps, `u` says so, here and in the log.
+#[test]
+fn what_nothing_brings_back_says_so() {
+    use crate::store::audit::{Entry, Event, Told as Read};
+    let mut now = now();
+    let mut model = two(&mut now, false);
+    let plan = model.removal.plan.clone().expect("a plan");
+    let target = plan.items[0].target.clone();
+    let gone = Outcome::Removed { request_id: None, back_until: None, note: None };
+    model.removal.outcomes = vec![Some(gone), None];
+    model.removal.cursor = 0;
+    assert!(press(&mut model, &["u"], &mut now).is_empty());
+    let said = |model: &Model| model.toast.as_ref().map(|toast| toast.text.clone()).unwrap_or_default();
+    assert_eq!(said(&model), "the Recycle Bin does not keep it");
+    model.removal.cursor = 1;
+    assert!(press(&mut model, &["u"], &mut now).is_empty());
+    assert_eq!(said(&model), "it was not deleted");
+
+    let entry = Entry { id: target.id().to_owned(), ..Entry::new(Event::Done, "ops", "deleted") };
+    let log = Read { entries: vec![entry], ..Read::default() };
+    press(&mut model, &["7", "a"], &mut now);
+    update(&mut model, Msg::Audit(Box::new(Ok(log))), now);
+    assert!(press(&mut model, &["u"], &mut now).is_empty());
+    assert_eq!(said(&model), "the Recycle Bin keeps nothing of this line");
+}
+
+/// While archives are made the foot says how far they are, and never that all is done before it is proved.
+#[test]
+fn the_foot_says_how_far_the_archives_are() {
+    use crate::engine::blank_job;
+    use crate::engine::protocol::JobState;
+    use crate::engine::removal::Told;
+    use crate::units::{Blocks, Quantity, Rate};
+    let mut now = now();
+    let mut model = two(&mut now, true);
+    model.removal.stage = Stage::Running;
+    model.removal.outcomes = vec![None, None];
+    let number = model.removal.number();
+    let mut first = blank_job(crate::ids::JobId(14), when(0));
+    first.state = JobState::Running;
+    (first.blocks_done, first.blocks_total) = (Blocks(300), Quantity::exact(Blocks(300)));
+    (first.rate, first.left_seconds) = (Rate(486.0 * 1024.0 * 1024.0), Some((60.0, 64.0)));
+    let mut second = blank_job(crate::ids::JobId(15), when(0));
+    second.blocks_total = Quantity::at_most(Blocks(100));
+    update(&mut model, Msg::Removing(number, Told::Archiving(Archiving(vec![first.clone(), second.clone()]))), now);
+    let all = frame(&model, now).join("\n");
+    for words in ["0 of 2 archives made and proved", "███████░░░ 75 %", "300 of ≤ 400 blocks · 486 MiB/s · ? left"]
+    {
+        assert!(all.contains(words), "`{words}`:\n{all}");
+    }
+    (second.blocks_done, second.state, second.left_seconds) = (Blocks(100), JobState::Running, Some((1.0, 2.0)));
+    update(&mut model, Msg::Removing(number, Told::Archiving(Archiving(vec![first, second]))), now);
+    let all = frame(&model, now).join("\n");
+    assert!(all.contains("99 %") && all.contains("1 m – 1 m 04 s left"), "{all}");
 }
 
 #[test]

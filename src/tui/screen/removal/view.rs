@@ -5,16 +5,20 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::{Foot, Stage, account};
-use crate::engine::removal::{Outcome, Row};
+use crate::engine::protocol::JobState;
+use crate::engine::removal::{Archiving, Outcome, Row};
 use crate::ids::AccountId;
-use crate::inventory::verdict::{Answer, Sureness};
+use crate::inventory::verdict::Answer;
 use crate::plan::removal::{Item, RemovalPlan, Would};
+use crate::plan::span;
 use crate::tui::clock::Now;
 use crate::tui::model::{Mode, Model};
+use crate::tui::screen::detail::wrapped;
 use crate::tui::text::{clip, left, right};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{line, panel};
+use crate::units::counted;
 
 /// Columns of the summary beside the items.
 const SUMMARY: u16 = 38;
@@ -113,12 +117,7 @@ fn head_lines(model: &Model, plan: &RemovalPlan) -> Vec<(Role, String)> {
 }
 
 fn frees(item: &Item) -> String {
-    match item.judged.frees.label {
-        _ if !item.would.removes() => "–".to_owned(),
-        Sureness::Exact => format!("= {}", item.judged.frees.bytes),
-        Sureness::UpperBound => format!("≤ {}", item.judged.frees.bytes),
-        Sureness::Unknown => "?".to_owned(),
-    }
+    if item.would.removes() { item.judged.frees.text() } else { "–".to_owned() }
 }
 
 fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme: &Theme) {
@@ -203,10 +202,10 @@ fn summary(plan: &RemovalPlan, is_over: bool) -> Vec<(Role, String)> {
     let mut out =
         vec![(Role::Dim, if is_over { "WAS PLANNED" } else { "WOULD HAPPEN" }.to_owned()), row("delete", plain, "")];
     if sum.archived > 0 {
-        out.push(row("archive", sum.archived, "proved, then delete"));
+        out.push(row("archive", sum.archived, "proved, then gone"));
     }
     if sum.copied > 0 {
-        out.push(row("snapshot", sum.copied, "proved, then delete"));
+        out.push(row("snapshot", sum.copied, "proved, then gone"));
     }
     if sum.images > 0 {
         out.push(row("deregister", sum.images, "AMI"));
@@ -229,6 +228,12 @@ fn summary(plan: &RemovalPlan, is_over: bool) -> Vec<(Role, String)> {
     if sum.finals > 0 {
         out.push((Role::Warn, format!("FINAL   {} cannot be brought back !", sum.finals)));
     }
+    // Why what is at most is: in the words of the lists.
+    let mut why = Vec::new();
+    if let Some(said) = sum.frees.why.said() {
+        wrapped(&format!("≤ {said}"), usize::from(SUMMARY) - 4, Role::Dim, &mut why);
+    }
+    out.extend(why.into_iter().map(|(said, role)| (role, said)));
     out
 }
 
@@ -251,7 +256,8 @@ fn before(model: &Model, plan: &RemovalPlan, now: Now) -> Vec<(Role, String)> {
             let (word, role) = word(e.answer);
             (role, format!("{word} {:<18} {}", e.rule, e.text))
         };
-        return evidence.iter().map(row).collect();
+        let why = item.and_then(|item| item.judged.frees.why.said()).map(|why| (Role::Dim, format!("≤   frees {why}")));
+        return why.into_iter().chain(evidence.iter().map(row)).collect();
     }
     if let Stage::Over(report) = &state.stage {
         return after(report);
@@ -302,16 +308,44 @@ fn running(state: &super::State, plan: &RemovalPlan) -> Vec<(Role, String)> {
         let archives = "Archives are made and read back first (6 shows them); x puts them down, to go on with.";
         let rest = "Nothing is deleted before that.";
         let how = if matches!(state.stage, Stage::Stopping) { how } else { (Role::Key, archives.to_owned()) };
-        return vec![(Role::Fresh, format!("◐ {done} of {all} done")), how, (Role::Dim, rest.to_owned())];
+        let mut out = archiving(&state.archives);
+        out.extend([how, (Role::Dim, rest.to_owned())]);
+        return out;
     }
     let rest = "Each is checked just before its call, and is in the audit log before and after it.";
     vec![(Role::Fresh, format!("◐ {done} of {all} done")), how, (Role::Dim, rest.to_owned())]
 }
 
+/// Characters of the bar of archives.
+const BAR: usize = 10;
+
+/// How far the archives are that come first, and which of them do not get on.
+fn archiving(archives: &Archiving) -> Vec<(Role, String)> {
+    if archives.0.is_empty() {
+        return vec![(Role::Fresh, "◐ the engine is asked to make the archives".to_owned())];
+    }
+    let (percent, (done, all)) = (archives.percent(), archives.blocks());
+    let filled = usize::try_from(percent).unwrap_or(0) * BAR / 100;
+    let bar = format!("{}{}", "█".repeat(filled), "░".repeat(BAR - filled));
+    let left = archives.left().map_or_else(|| "? left".to_owned(), |(low, high)| format!("{} left", span(low, high)));
+    let (proved, of) = (archives.proved(), counted(archives.0.len() as u64, "archive"));
+    let mut out = vec![
+        (Role::Fresh, format!("◐ {proved} of {of} made and proved")),
+        (Role::Text, format!("{bar} {percent} % · {done} of {all} blocks · {} · {left}", archives.rate())),
+    ];
+    let stuck = archives.0.iter().filter(|job| !matches!(job.state, JobState::Done | JobState::Running));
+    out.extend(stuck.take(3).map(|job| {
+        let why = job.shown_why();
+        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+        (Role::Warn, format!("job {} {}{why}", job.job, job.state.word()))
+    }));
+    out
+}
+
 /// When it is over: what became of it, and what can be done now.
 fn after(report: &crate::engine::removal::Report) -> Vec<(Role, String)> {
     let role = if report.failed + report.not_tried > 0 { Role::Warn } else { Role::Accent };
-    let mut out = vec![(role, super::counts(report))];
+    let mut out = vec![(role, super::heard::counts(report))];
     if report.not_tried > 0 {
         let how = "It was stopped: D goes on with this plan, r makes one of what is left.";
         out.push((Role::Text, how.to_owned()));
