@@ -83,7 +83,7 @@ fn rows(jobs: &[JobStatus]) -> Vec<Row> {
         pairs.filter(|(said, _)| *said > 0.0).map(|(said, was)| (was / said, was <= said)).collect()
     };
     let bytes = |bytes: crate::units::Bytes| bytes.as_mib();
-    let memory = of(&mut done.iter().map(|job| (bytes(job.predicted.memory), bytes(job.peak_rss))));
+    let memory = of(&mut done.iter().map(|job| (bytes(job.said_of_peak()), bytes(job.peak_rss))));
     let cost = of(&mut done
         .iter()
         .map(|job| (job.predicted.cost.0, job.spent.0))

@@ -193,7 +193,12 @@ fn beside(job: &JobStatus) -> Vec<String> {
     let clock = crate::plan::clock;
     vec![
         "said     measured".to_owned(),
-        format!("  memory ≤ {} · {} at the peak", said.memory, job.peak_rss),
+        format!(
+            "  memory ≤ {} · {} at the peak{}",
+            job.said_of_peak(),
+            job.peak_rss,
+            if job.said_at_peak.is_some() { ", with other jobs beside it" } else { "" }
+        ),
         format!("  cost   {} · {}", said.cost, job.spent),
         format!("  asked  {} · {}", counted(said.requests, "request"), grouped(job.requests.all())),
         format!(

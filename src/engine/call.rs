@@ -25,6 +25,7 @@ use super::window::Bounds;
 use crate::aws::{CORRUPT, Session};
 use crate::error::{Class, Error, Level, Result};
 use crate::ids::{AccountId, JobId, Region, SnapshotId};
+use crate::inventory::archives::Asked;
 use crate::plan::choices::REQUESTS_PER_SECOND;
 
 /// The segment of requests that belong to none.
@@ -223,7 +224,17 @@ impl Caller {
     /// Tries of one item at one end.
     pub(super) fn tries<'a>(&'a self, route: &'a Route, log: &'a LaneLog, segment: u32) -> Tries<'a> {
         let (attempts, frozen) = (Attempts::default(), AtomicU64::new(0));
-        Tries { caller: self, route: Some(route), log, segment, attempts, within: None, paid: None, frozen }
+        Tries {
+            caller: self,
+            route: Some(route),
+            log,
+            segment,
+            attempts,
+            within: None,
+            paid: None,
+            asked: None,
+            frozen,
+        }
     }
 
     /// Tries of a request that belongs to no lane.
@@ -234,7 +245,8 @@ impl Caller {
     /// Tries of a control call (start, describe, delete): no limiter, a fixed deadline.
     pub(super) fn control(&self) -> Tries<'_> {
         let (log, attempts, frozen) = (&self.log, Attempts::default(), AtomicU64::new(0));
-        Tries { caller: self, route: None, log, segment: NO_SEGMENT, attempts, within: None, paid: None, frozen }
+        let segment = NO_SEGMENT;
+        Tries { caller: self, route: None, log, segment, attempts, within: None, paid: None, asked: None, frozen }
     }
 }
 
@@ -250,6 +262,8 @@ pub(super) struct Tries<'a> {
     within: Option<Duration>,
     /// What each is paid for as, where it has no route that says so.
     paid: Option<Api>,
+    /// Where what is asked counts its requests, when an attempt is not always one.
+    asked: Option<&'a Asked>,
     /// Milliseconds in which this process did not run at all: in them nothing was tried, and nothing failed.
     frozen: AtomicU64,
 }
@@ -260,7 +274,13 @@ const FROZEN: Duration = Duration::from_secs(30);
 /// A control call is answered within this.
 const CONTROL_DEADLINE: Duration = Duration::from_secs(30);
 
-impl Tries<'_> {
+impl<'a> Tries<'a> {
+    /// The meter counts what the source says that it asked, when it says that.
+    pub(super) const fn counted(mut self, asked: Option<&'a Asked>) -> Self {
+        self.asked = asked;
+        self
+    }
+
     /// Each attempt may take that long: its answer comes when the work is done, and that is known to take its time.
     pub(super) fn within(mut self, deadline: Duration) -> Self {
         self.within = Some(deadline);
@@ -297,11 +317,14 @@ impl Tries<'_> {
         };
         route.pace.acquire().await;
         let began = Instant::now();
-        let flight = self.log.take_off(self.segment, route.api, began);
+        let flight = self.log.take_off(self.segment, route.api, began, self.asked.is_none());
         let question = Question::new(route, began);
         let most = SILENT.saturating_sub(route.silent_for(began)).max(Duration::from_secs(1));
         let deadline = self.within.unwrap_or_else(|| route.deadlines.attempt(began).min(most));
         let outcome = tokio::time::timeout(deadline, request).await;
+        for _ in 0..self.asked.map_or(0, Asked::take) {
+            self.log.asked(route.api);
+        }
         let now = Instant::now();
         let took = now.saturating_duration_since(began);
         self.thaw(took, deadline);

@@ -91,7 +91,8 @@ pub(super) struct Hub {
     begun: Instant,
     moving: Mutex<Moving>,
     before: Progress,
-    peak_rss: AtomicU64,
+    /// The highest sample of the process, and what was said of all jobs then, when there were several.
+    peak: Mutex<(Bytes, Option<Bytes>)>,
     stall: Mutex<Watch>,
     /// The limit of bytes a second that blocks waited for at the last tick.
     held_by: Mutex<Option<String>>,
@@ -179,7 +180,7 @@ impl Hub {
             begun: now,
             moving: Mutex::default(),
             before,
-            peak_rss: AtomicU64::new(before.peak_rss.0),
+            peak: Mutex::new((before.peak_rss, before.said_at_peak)),
             stall: Mutex::new(Watch::new(now)),
             held_by: Mutex::default(),
             idle: AtomicU64::new(0),
@@ -518,8 +519,12 @@ impl Hub {
         lock(&self.telemetry).tick(Instant::now());
     }
 
-    pub(super) fn sampled_rss(&self, rss: Bytes) {
-        self.peak_rss.fetch_max(rss.0, Ordering::Relaxed);
+    /// The process was sampled; `said` is what was said of all jobs that run in it, when this one is not alone.
+    pub(super) fn sampled_rss(&self, rss: Bytes, said: Option<Bytes>) {
+        let mut peak = lock(&self.peak);
+        if rss > peak.0 {
+            *peak = (rss, said);
+        }
     }
 
     /// What this run was, for estimates of the next one that goes the same way; `whole` when its time is made of start,
@@ -543,6 +548,7 @@ impl Hub {
     /// Totals over all runs, for the journal and for `Status`.
     pub(super) fn progress(&self) -> Progress {
         let figures = self.figures();
+        let (peak_rss, said_at_peak) = *lock(&self.peak);
         Progress {
             elapsed_ms: self.before.elapsed_ms + u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             bytes_read: self.before.bytes_read + figures.read,
@@ -550,7 +556,8 @@ impl Hub {
             bytes_read_back: self.before.bytes_read_back + figures.read_back,
             requests: figures.requests,
             troubles: figures.troubles,
-            peak_rss: Bytes(self.peak_rss.load(Ordering::Relaxed)),
+            peak_rss,
+            said_at_peak,
         }
     }
 }
@@ -559,4 +566,25 @@ impl Hub {
 fn same_words(a: &str, b: &str) -> bool {
     let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     words(a) == words(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::window::Bounds;
+
+    #[test]
+    fn what_was_said_at_the_highest_sample_goes_with_it() {
+        let bounds = Bounds { start: 1, most: 1 };
+        let mib = Bytes::mib;
+        let hub = Hub::new(JobId(1), bounds, Lanes::Auto, Progress::default(), Vec::new(), None);
+        hub.sampled_rss(mib(60), None);
+        hub.sampled_rss(mib(90), Some(mib(120)));
+        hub.sampled_rss(mib(70), None);
+        let progress = hub.progress();
+        assert_eq!((progress.peak_rss, progress.said_at_peak), (mib(90), Some(mib(120))));
+        let again = Hub::new(JobId(1), bounds, Lanes::Auto, progress, Vec::new(), None);
+        again.sampled_rss(mib(95), None);
+        assert_eq!((again.progress().peak_rss, again.progress().said_at_peak), (mib(95), None), "alone this time");
+    }
 }

@@ -240,7 +240,8 @@ impl Blocks {
                 self.end.source.read(entry, &self.pool, &mut block).await?;
             }
             Some(routes) => {
-                let tries = self.caller.tries(&routes.get, self.caller.log(), NO_SEGMENT);
+                let tries =
+                    self.caller.tries(&routes.get, self.caller.log(), NO_SEGMENT).counted(self.end.source.asked());
                 retried!(tries, self.end.source.read(entry, &self.pool, &mut block))?;
             }
         }

@@ -139,7 +139,7 @@ async fn move_item(
     drop(reading);
     log.read(item.segment, Bytes(BLOCK_BYTES));
     let block = Block { data: Some(job.pool.lend(room)), again };
-    let written = write_all(job, board, puts, log, &item, todo, block, &mut digest).await;
+    let written = job.coming.away(write_all(job, board, puts, log, &item, todo, block, &mut digest)).await;
     drop(memory);
     drop(moving);
     job.hub.item_done(began.elapsed());
@@ -246,7 +246,8 @@ impl Drop for Reading<'_> {
 async fn read(job: &Job, routes: Option<&Routes>, log: &LaneLog, item: &Item, into: &mut Room) -> Result<Digest> {
     match routes {
         Some(routes) if item.entry.content != Content::Hole => {
-            retried!(job.caller.tries(&routes.get, log, item.segment), job.source.read(&item.entry, &job.pool, into))
+            let tries = job.caller.tries(&routes.get, log, item.segment).counted(job.source.asked());
+            retried!(tries, job.source.read(&item.entry, &job.pool, into))
         }
         _ => job.source.read(&item.entry, &job.pool, into).await,
     }
@@ -321,12 +322,15 @@ async fn write(
     digest: &mut Digest,
 ) -> Result<()> {
     let sink = &job.sinks[dest];
+    // A lane that writes comes on by itself, except where its block waits for those of others.
+    let comes = job.coming.comes();
     if sink.omits_zeros() && *digest == ZERO_BLOCK_SHA256 {
         return Ok(());
     }
     if sink.keeps() {
         job.bytes_may_go().await;
     }
+    let _comes = (!sink.waits_for_others()).then_some(comes);
     let _writing = log.writes(dest);
     match &puts.0[dest] {
         Some(route) => {

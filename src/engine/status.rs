@@ -84,6 +84,7 @@ pub(super) fn live(spec: &Spec, hub: &Hub, caller: &Caller, resumed: Blocks, hel
     row.get_ms = figures.get_ms;
     row.put_ms = figures.put_ms;
     row.peak_rss = progress.peak_rss;
+    row.said_at_peak = progress.said_at_peak;
     row.held = held.total();
     row.holds = Holds {
         parts: held.named(),
@@ -249,6 +250,7 @@ pub(super) fn resting(spec: &Spec, dir: &JobDir) -> Result<JobStatus> {
     row.spent = spent(spec, &row.destinations, &progress);
     row.troubles = progress.troubles;
     row.peak_rss = progress.peak_rss;
+    row.said_at_peak = progress.said_at_peak;
     row.lanes.setting = picture.lanes.unwrap_or(Lanes::Auto);
     if let Some(bandwidth) = &picture.bandwidth {
         row.bandwidth.clone_from(bandwidth);
@@ -393,6 +395,8 @@ fn empty(spec: &Spec) -> JobStatus {
         bandwidth: spec.plan.operation.options.bandwidth.clone(),
         predicted: Predicted {
             memory: spec.plan.memory.total,
+            base: spec.plan.memory.base(),
+            of_budget: spec.plan.memory.of_budget(),
             cost: spec.cost(),
             seconds_low: spec.plan.time.low_seconds * spec.share,
             seconds_high: spec.plan.time.high_seconds * spec.share,
@@ -443,6 +447,7 @@ pub(crate) fn blank(job: JobId, created: Timestamp) -> JobStatus {
         put_ms: None,
         predicted: Predicted::default(),
         peak_rss: Bytes::ZERO,
+        said_at_peak: None,
         held: Bytes::ZERO,
         holds: Holds::default(),
         stall: None,

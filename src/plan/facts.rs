@@ -39,7 +39,8 @@ pub(super) async fn gather(aws: &Aws, plan: &mut Plan, machine: &Machine, quotas
         None => {}
         Some(Ok(live)) => plan.facts.live = Some(live),
         Some(Err(why)) => plan.findings.push(Finding {
-            level: Level::Note,
+            // Who asked for them looks at figures that are not what was asked for.
+            level: Level::Warning,
             text: format!(
                 "prices are those of the table of {}, because AWS could not be asked: {}",
                 Prices::bundled().as_of,

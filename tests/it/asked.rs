@@ -5,10 +5,11 @@
 use floe::engine::Client;
 use floe::engine::protocol::JobState;
 use floe::plan::{Options, Pace, Plan, Verify};
+use floe::sandbox::faults::{Fault, Faults, Limit, LimitOf, Rule};
 use floe::sandbox::stats::Stats;
 use floe::units::{Bytes, Sure};
 
-use crate::archives::{BUCKET, replace};
+use crate::archives::{BUCKET, replace, segments};
 use crate::rig::{Rig, SMALL, end, start};
 use crate::support::{BLOCK, WEB_DATA, disk};
 
@@ -106,6 +107,14 @@ impl Asked {
         // The meter counted what the sandbox did, besides what a process that was late never heard of.
         assert_eq!(row.requests.store, counted(&stats, &CLASSES[3]), "{what}: writes to S3 on the meter");
         assert_eq!(row.requests.get - row.requests.fetch, counted(&stats, &CLASSES[0]), "{what}: Get on the meter");
+        // What comes from memory (the rows of a chunk, page by page) was not asked, and what no block needs is no matter
+        // of the meter: manifests, and an index that is compared with its manifest.
+        let fixed = plan.cost.parts.iter().filter(|part| part.name.starts_with("S3 index in "));
+        let fixed: f64 = fixed.map(|part| part.quantity).sum();
+        if trouble == 0 {
+            let read = counted(&stats, &CLASSES[5]) - fixed as u64;
+            assert_eq!(row.requests.fetch, read, "{what}: reads of S3 on the meter");
+        }
         plan
     }
 
@@ -208,4 +217,36 @@ async fn a_block_that_is_gathered_is_read_once() {
     asked.holds(SMALL, &[&format!("s3://{BUCKET}/small.img"), "us-east-1:"], verified(Verify::Full)).await;
     asked.holds(SMALL, &[&format!("s3://{BUCKET}/small.raw")], options()).await;
     assert!(asked.clean > 0, "no job of {} was without trouble", asked.runs);
+}
+
+/// Blocks that come seconds after the others are waited for: an object more would be a request that nobody spoke of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_source_makes_no_more_objects_than_said() {
+    let mut asked = Asked::new().await;
+    let blocks: Vec<(i32, u8)> = (0..41).map(|index| (index, 7)).collect();
+    let source = format!("us-east-1:{}", disk(&asked.rig.world, "us-east-1", &blocks).await);
+    let id = source.trim_start_matches("us-east-1:").to_owned();
+    asked.holds(&source, &[&format!("s3://{BUCKET}/a/")], verified(Verify::None)).await;
+    let archive = format!("s3://{BUCKET}/a/{id}/");
+
+    // A run of eight blocks, each fourth of them late.
+    let late = |api: &str| Rule::of(Fault::Delay { ms: 2_600, jitter: 400 }).on(api).chance(0.25);
+    let rules = vec![late("GetObject"), late("GetSnapshotBlock")];
+    asked.rig.world.running.sandbox.set_faults(Faults { rules, ..Faults::default() });
+    let options = || Options { concurrency: Some(8), ..verified(Verify::None) };
+    let plan = asked.holds(&archive, &[&format!("s3://{BUCKET}/b/")], options()).await;
+    assert!(Asked::is_exact(&plan, "S3 PUT"));
+    let before = asked.clean;
+    asked.holds(&source, &[&format!("s3://{BUCKET}/c/")], options()).await;
+    for prefix in ["b", "c"] {
+        let written = segments(&asked.rig.world, &format!("{prefix}/{id}/")).await;
+        assert!(before < 2 || written.len() == 1 + 40 / 8, "{prefix}: {written:?}");
+    }
+
+    // So few requests a second that a run takes seconds to fill.
+    let limit = Limit { api: "GetSnapshotBlock".to_owned(), of: LimitOf::Snapshot, per_second: 12.0, burst: Some(3.0) };
+    asked.rig.world.running.sandbox.set_faults(Faults { limits: vec![limit], ..Faults::default() });
+    asked.holds(&source, &[&format!("s3://{BUCKET}/d/")], verified(Verify::None)).await;
+    assert_eq!(segments(&asked.rig.world, &format!("d/{id}/")).await.len(), 1 + 2, "forty in runs of 32");
+    asked.over();
 }

@@ -346,7 +346,7 @@ async fn read(
     let digest = match &end.routes {
         None => end.source.read(entry, &shared.pool, into).await,
         Some(routes) => {
-            let tries = shared.caller.tries(&routes.get, log, NO_SEGMENT);
+            let tries = shared.caller.tries(&routes.get, log, NO_SEGMENT).counted(end.source.asked());
             retried!(tries, end.source.read(entry, &shared.pool, into))
         }
     }?;

@@ -314,6 +314,9 @@ pub struct Progress {
     pub troubles: Troubles,
     /// Highest resident size sampled while it ran.
     pub peak_rss: Bytes,
+    /// What was said of all jobs that ran then, when there were several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_at_peak: Option<Bytes>,
 }
 
 /// What a note is about, for filters.

@@ -173,7 +173,8 @@ async fn read(
     let mut buffer = Room::default();
     let outcome = match &routes {
         Some(routes) => {
-            retried!(work.caller.tries(&routes.get, log, READ_BACK), source.read(entry, &work.pool, &mut buffer))
+            let tries = work.caller.tries(&routes.get, log, READ_BACK).counted(source.asked());
+            retried!(tries, source.read(entry, &work.pool, &mut buffer))
         }
         None => source.read(entry, &work.pool, &mut buffer).await,
     };

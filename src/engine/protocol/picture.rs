@@ -301,8 +301,14 @@ pub struct Requests {
 /// What was said before and what it became.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Predicted {
-    /// Peak memory.
+    /// Peak memory of the process, when the job runs alone.
     pub memory: Bytes,
+    /// Of it, what the process takes whatever runs: with several jobs it is there once.
+    #[serde(default)]
+    pub base: Bytes,
+    /// Of it, what the budget gives: several jobs have no more than the budget together.
+    #[serde(default)]
+    pub of_budget: Bytes,
     /// Dollars once.
     pub cost: Usd,
     /// Seconds at best.
@@ -327,6 +333,46 @@ impl Predicted {
             _ if took > self.seconds_high => Ordering::Greater,
             _ => Ordering::Equal,
         }
+    }
+}
+
+/// What was said of the memory of a process, with all jobs that run in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Said {
+    /// How many jobs.
+    pub jobs: usize,
+    /// What the process takes whatever runs: once.
+    pub base: Bytes,
+    /// What each job keeps beside the budget, all together.
+    pub beside: Bytes,
+    /// What they hold of the budget: no more than its limit, however many they are.
+    pub of_budget: Bytes,
+}
+
+impl Said {
+    /// Of these jobs together, under that budget. None where there is no job, or nothing was said of one of them.
+    #[must_use]
+    pub fn of<'a>(predicted: impl IntoIterator<Item = &'a Predicted>, limit: Bytes) -> Option<Self> {
+        let mut all = Self::default();
+        for said in predicted {
+            if said.memory == Bytes::ZERO {
+                return None;
+            }
+            all.jobs += 1;
+            all.base = all.base.max(said.base);
+            all.of_budget += said.of_budget;
+            all.beside += said.memory.less(said.base).less(said.of_budget);
+        }
+        // One alone is held to what its plan said, also when the budget was cut since.
+        if all.jobs > 1 {
+            all.of_budget = all.of_budget.min(limit);
+        }
+        (all.jobs > 0).then_some(all)
+    }
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> Bytes {
+        self.base + self.beside + self.of_budget
     }
 }
 
@@ -400,8 +446,11 @@ pub struct JobStatus {
     pub put_ms: Option<(f32, f32)>,
     /// What was said before it ran.
     pub predicted: Predicted,
-    /// Highest resident size sampled while it ran.
+    /// Highest resident size of the process sampled while it ran.
     pub peak_rss: Bytes,
+    /// What was said of the process at that moment, when other jobs ran beside this one: of all of them.
+    #[serde(default)]
+    pub said_at_peak: Option<Bytes>,
     /// Budget held by it now: the sum of [`Holds::parts`].
     pub held: Bytes,
     /// What holds it, and what else of the process's memory is this job's.
@@ -423,6 +472,12 @@ pub struct JobStatus {
 }
 
 impl JobStatus {
+    /// What was said of the memory that [`JobStatus::peak_rss`] was measured of: that of the process, other jobs included.
+    #[must_use]
+    pub fn said_of_peak(&self) -> Bytes {
+        self.said_at_peak.unwrap_or(self.predicted.memory)
+    }
+
     /// How far the results that are being checked are, all together.
     #[must_use]
     pub fn checking(&self) -> Option<Checking> {
@@ -585,6 +640,9 @@ pub struct MachineStatus {
     pub rss: Bytes,
     /// Its highest sample.
     pub rss_peak: Bytes,
+    /// The most that was said of all jobs that ran in it at once: what it grew to for them it may keep when they are over.
+    #[serde(default)]
+    pub said_most: Bytes,
     /// Memory in use on the machine.
     pub machine_used: Bytes,
     /// Memory of the machine.
@@ -692,4 +750,13 @@ pub struct Status {
     pub jobs: Vec<JobStatus>,
     /// The watched job.
     pub detail: Option<JobDetail>,
+}
+
+impl Status {
+    /// What was said of the process with all jobs that run in it now.
+    #[must_use]
+    pub fn said(&self) -> Option<Said> {
+        let active = self.jobs.iter().filter(|job| job.state.is_active());
+        Said::of(active.map(|job| &job.predicted), self.budget.limit)
+    }
 }

@@ -122,6 +122,11 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether a write is answered only when other lanes brought blocks, too: then it counts itself while it works.
+    fn waits_for_others(&self) -> bool {
+        false
+    }
+
     /// Whether it has this block already, held or on its way: then it is not read for it again. Asked only where it
     /// gathers; whoever leaves a block out because of it calls [`Sink::settle`], as a write would have.
     fn holds(&self, index: BlockIndex) -> Result<bool> {

@@ -18,7 +18,7 @@ use crate::engine::call::Caller;
 use crate::engine::rate::Api;
 use crate::error::{Class, Error, Result};
 use crate::ids::BlockRange;
-use crate::inventory::archives::{self, Layer};
+use crate::inventory::archives::{self, Asked, Layer};
 use crate::plan::ArchiveLayer;
 use crate::units::{BLOCK_BYTES, Digest};
 
@@ -38,6 +38,7 @@ pub(in crate::engine) struct ArchiveSource {
     idle: Mutex<Vec<Decompressor>>,
     /// Blocks that came damaged, and how often.
     suspects: Mutex<BTreeMap<(u16, u32), u32>>,
+    asked: Arc<Asked>,
 }
 
 /// Decompressors that are kept between blocks.
@@ -52,14 +53,16 @@ impl ArchiveSource {
     /// A manifest is not the one that the plan saw; an index is damaged; or as classified.
     pub(in crate::engine) async fn open(session: Session, bucket: &str, pinned: &[ArchiveLayer]) -> Result<Self> {
         let mut layers = Vec::with_capacity(pinned.len());
+        let asked = Arc::<Asked>::default();
         for layer in pinned {
             let found = same(&session, bucket, layer).await?;
-            layers.push(Layer::open(session.s3().clone(), bucket, found).await?);
+            layers.push(Layer::open(session.s3().clone(), bucket, found).await?.counted(&asked));
         }
         if layers.is_empty() {
             return Err(Error::failed("the plan's source is no archive"));
         }
-        Ok(Self { session, layers, pinned: pinned.to_vec(), idle: Mutex::default(), suspects: Mutex::default() })
+        let (pinned, idle, suspects) = (pinned.to_vec(), Mutex::default(), Mutex::default());
+        Ok(Self { session, layers, pinned, idle, suspects, asked })
     }
 
     /// Whether the object of a row is not there. What an older archive has instead is not what was archived.
@@ -182,6 +185,11 @@ impl Source for ArchiveSource {
 
     fn is_mutable(&self) -> bool {
         false
+    }
+
+    /// A page that lies in the chunk that was read last is no request.
+    fn asked(&self) -> Option<&Asked> {
+        Some(&self.asked)
     }
 
     fn routes(&self, caller: &Caller) -> Option<Routes> {

@@ -18,7 +18,7 @@ use crate::engine::call::Caller;
 use crate::engine::rate::Api;
 use crate::error::{Error, Result};
 use crate::ids::BlockIndex;
-use crate::inventory::archives::{Fsp, FspSegment};
+use crate::inventory::archives::{Asked, Fsp, FspSegment};
 use crate::units::{BLOCK_BYTES, Bytes, Digest};
 
 use crate::plan::choices::{FSP_OPEN as OPEN, fsp_keeps};
@@ -33,6 +33,7 @@ pub(in crate::engine) struct FspSource {
     folder: String,
     found: Fsp,
     open: Mutex<VecDeque<(usize, Unpacked)>>,
+    asked: Asked,
 }
 
 const BLOCK: usize = BLOCK_BYTES as usize;
@@ -45,7 +46,7 @@ impl FspSource {
     pub(in crate::engine) async fn open(session: Session, bucket: &str, folder: &str, pinned: Digest) -> Result<Self> {
         let found = same(&session, bucket, folder, pinned).await?;
         let (bucket, folder) = (bucket.to_owned(), folder.to_owned());
-        Ok(Self { session, bucket, folder, found, open: Mutex::default() })
+        Ok(Self { session, bucket, folder, found, open: Mutex::default(), asked: Asked::default() })
     }
 
     /// The segment that holds a block.
@@ -72,6 +73,7 @@ impl FspSource {
 
     async fn fetch(&self, segment: FspSegment) -> Result<Arc<Vec<u8>>> {
         let key = format!("{}{}", self.folder, segment.name.key());
+        self.asked.one();
         let read = self.session.s3().read(&self.bucket, &key, 0, u64::from(segment.bytes), None).await?;
         let length = segment.name.range.len() as usize * BLOCK;
         let opened = tokio::task::spawn_blocking(move || {
@@ -153,6 +155,11 @@ impl Source for FspSource {
 
     fn is_mutable(&self) -> bool {
         false
+    }
+
+    /// A block of a segment that is unpacked is no request.
+    fn asked(&self) -> Option<&Asked> {
+        Some(&self.asked)
     }
 
     fn routes(&self, caller: &Caller) -> Option<Routes> {

@@ -32,6 +32,7 @@ use super::blocks::{Pool, Room};
 use super::call::{Caller, Route};
 use crate::error::Result;
 use crate::ids::BlockIndex;
+use crate::inventory::archives::Asked;
 use crate::units::{Bytes, Digest};
 
 /// One listed block.
@@ -116,6 +117,11 @@ pub(super) trait Source: std::fmt::Debug + Send + Sync {
     /// Whether a page of it is asked for from the service; else its pages are made here, and are no requests.
     fn is_listed_remotely(&self) -> bool {
         true
+    }
+
+    /// Where it counts its requests, when not each page and each block is one; the meter takes them from there.
+    fn asked(&self) -> Option<&Asked> {
+        None
     }
 
     /// The routes of its listings and of its gets. `None` for what is on this machine.

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::Supervisor;
 use crate::engine::blocks::lock;
-use crate::engine::protocol::{BudgetStatus, JobStatus, Status, Turned};
+use crate::engine::protocol::{BudgetStatus, JobStatus, MachineStatus, Said, Status, Turned};
 use crate::engine::status;
-use crate::units::{Blocks, Rate};
+use crate::units::{Blocks, Bytes, Rate};
 
 impl Supervisor {
     /// Who turned what of this job last, what holds for all jobs included; newest first.
@@ -27,13 +27,24 @@ impl Supervisor {
         turned
     }
 
+    /// What was said of the process with all jobs that run in it, when these are several.
+    fn said(&mut self, limit: Bytes) -> Option<Bytes> {
+        let said = {
+            let jobs = lock(&self.shelf.jobs);
+            let running = jobs.values().filter(|shelved| shelved.live.is_some());
+            Said::of(running.map(|shelved| &shelved.row.predicted), limit)?
+        };
+        self.machine.said_most = self.machine.said_most.max(said.total());
+        (said.jobs > 1).then(|| said.total())
+    }
+
     pub(super) fn publish(&mut self) {
         let now = Instant::now();
         let busy = !self.running.is_empty();
         if self.sampled.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1))
             && (busy || self.dirty)
         {
-            self.machine = self.process.sample();
+            self.machine = MachineStatus { said_most: self.machine.said_most, ..self.process.sample() };
             self.sampled = Some(now);
         }
         if !busy && !self.dirty {
@@ -43,10 +54,11 @@ impl Supervisor {
         self.share_lanes();
         let usage = self.budget.usage();
         let mut rows = Vec::new();
+        let said = self.said(usage.limit);
         for (job, shelved) in lock(&self.shelf.jobs).iter() {
             let mut row = match (&shelved.hub, &shelved.live, &shelved.spec) {
                 (Some(hub), Some(live), Some(spec)) => {
-                    hub.sampled_rss(self.machine.rss);
+                    hub.sampled_rss(self.machine.rss, said);
                     hub.look(&live.caller);
                     let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
                     status::live(spec, hub, &live.caller, resumed, usage.of(*job))

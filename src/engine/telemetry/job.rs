@@ -89,10 +89,12 @@ impl LaneLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request is sent: counted for the meter of dollars, whatever becomes of it.
+    /// A request is sent: counted for the meter of dollars, whatever becomes of it, where each is `paid` for.
     #[must_use]
-    pub fn take_off(&self, segment: u32, api: Api, now: Instant) -> Flight {
-        self.asked(api);
+    pub fn take_off(&self, segment: u32, api: Api, now: Instant, paid: bool) -> Flight {
+        if paid {
+            self.asked(api);
+        }
         let mut pad = self.pad();
         let id = pad.next;
         pad.next += 1;

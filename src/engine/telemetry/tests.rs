@@ -79,9 +79,9 @@ fn what_lanes_did_is_merged_once_and_adds_up() {
     let before = Requests { list: 1, get: 10, put: 10, ..Requests::default() };
     let mut job = JobTelemetry::new(before, Troubles::default(), begun);
     let (one, two) = (job.lane(), job.lane());
-    let flight = one.take_off(3, Api::Get, begun);
-    let slow = two.take_off(9, Api::Put, begun);
-    let beside = two.take_off(9, Api::Put, begun + TICK);
+    let flight = one.take_off(3, Api::Get, begun, true);
+    let slow = two.take_off(9, Api::Put, begun, true);
+    let beside = two.take_off(9, Api::Put, begun + TICK, true);
     flight.landed(begun + Duration::from_millis(80));
     one.read(3, Bytes::mib(1));
     one.written(Bytes::mib(2));

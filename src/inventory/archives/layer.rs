@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes as Buffer;
 
-use super::{Found, patiently};
+use super::{Asked, Found, patiently};
 use crate::archive::{Damaged, Directory, IndexFacts, Manifest, Row, rows_of};
 use crate::aws::S3;
 use crate::error::{Error, Result};
@@ -28,6 +28,7 @@ pub struct Layer {
     etag: String,
     /// The chunk that was read last: pages are often smaller.
     last: Mutex<Option<(usize, Arc<Vec<Row>>)>>,
+    asked: Arc<Asked>,
 }
 
 impl Layer {
@@ -64,7 +65,15 @@ impl Layer {
         }
         let tail = tail.split_off(tail.len().saturating_sub(keep));
         let directory = Directory::read(&tail).map_err(|why| named(why.to_string()))?;
-        Ok(Self { s3, bucket: bucket.to_owned(), root, manifest, directory, etag: head.etag, last: Mutex::default() })
+        let (bucket, etag) = (bucket.to_owned(), head.etag);
+        Ok(Self { s3, bucket, root, manifest, directory, etag, last: Mutex::default(), asked: Arc::default() })
+    }
+
+    /// Chunks and frames that are read from now on are counted there.
+    #[must_use]
+    pub fn counted(mut self, asked: &Arc<Asked>) -> Self {
+        self.asked = Arc::clone(asked);
+        self
     }
 
     /// What it is.
@@ -128,6 +137,7 @@ impl Layer {
         }
         let key = format!("{}{}/index.zst", self.root, self.manifest.index.run);
         let chunk = self.directory.chunks[nth];
+        self.asked.one();
         let read = self.s3.read(&self.bucket, &key, chunk.offset, u64::from(chunk.length), Some(&self.etag)).await?;
         let rows = rows_of(&read.data).and_then(|rows| self.check(rows, chunk.first, chunk.rows));
         let rows =
@@ -162,6 +172,7 @@ impl Layer {
     /// As classified.
     pub async fn frame(&self, row: &Row) -> Result<Buffer> {
         let key = self.key(row);
+        self.asked.one();
         let read = self.s3.read(&self.bucket, &key, u64::from(row.offset), u64::from(row.length), None);
         read.await.map(|read| read.data).map_err(|error| error.at_block(row.index))
     }

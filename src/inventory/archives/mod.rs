@@ -3,6 +3,7 @@
 //! Invariant: an archive is what has a manifest at exactly that place; nothing is merged from what merely begins alike
 //! (flexible-snapshot-proxy restored several snapshots as one that way). Called by `plan/`, `cli/` and the engine.
 
+mod asked;
 mod fsp;
 mod gaps;
 mod inspect;
@@ -14,6 +15,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use serde::Serialize;
 
+pub use self::asked::Asked;
 pub use self::fsp::{Fsp, FspSegment};
 pub use self::gaps::{Missing, RANGES_MOST, missing};
 pub use self::inspect::{Inspected, inspect};

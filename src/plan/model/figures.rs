@@ -48,6 +48,25 @@ pub struct MemoryEstimate {
     pub ebs_py: Quantity<Bytes>,
 }
 
+impl MemoryEstimate {
+    /// The part that is the process itself, whatever runs in it.
+    pub const PROCESS: &str = "process";
+
+    fn sum(&self, counts: impl Fn(&MemoryPart) -> bool) -> Bytes {
+        self.parts.iter().filter(|part| counts(part)).map(|part| part.bytes).sum()
+    }
+    /// What the process takes whatever runs: with several jobs it is there once.
+    #[must_use]
+    pub fn base(&self) -> Bytes {
+        self.sum(|part| part.name == Self::PROCESS)
+    }
+    /// What the budget gives.
+    #[must_use]
+    pub fn of_budget(&self) -> Bytes {
+        self.sum(|part| part.in_budget)
+    }
+}
+
 /// One line of the bill.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostPart {

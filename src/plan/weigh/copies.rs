@@ -23,7 +23,7 @@ pub fn memory(choices: &Choices, machine: &Machine) -> MemoryEstimate {
     let parts = vec![
         part("requests in flight", Bytes(u64::from(choices.lanes_max) * REQUEST.0), false),
         part("listings", LISTINGS, false),
-        part("process", PROCESS_BASE, false),
+        part(MemoryEstimate::PROCESS, PROCESS_BASE, false),
     ];
     let total: Bytes = parts.iter().map(|part| part.bytes).sum();
     let (limit, limit_name) = machine.limit();

@@ -49,7 +49,7 @@ pub fn memory(items: &[ItemPlan], options: &Options, choices: &Choices, machine:
     if let Some(pieces) = pieces.filter(|pieces| *pieces > 0) {
         parts.push(part("parts of objects", Bytes(pieces), true));
     }
-    parts.extend([part("ledger cache", LEDGER_CACHE, false), part("process", PROCESS_BASE, false)]);
+    parts.extend([part("ledger cache", LEDGER_CACHE, false), part(MemoryEstimate::PROCESS, PROCESS_BASE, false)]);
     let total: Bytes = parts.iter().map(|part| part.bytes).sum();
     let budgeted: Bytes = parts.iter().filter(|part| part.in_budget).map(|part| part.bytes).sum();
     let (limit, limit_name) = machine.limit();

@@ -92,11 +92,10 @@ fn index_puts(blocks: u64) -> Count {
     }
 }
 
-/// Requests that compare an index with its manifest and then read its rows.
-fn index_gets(blocks: u64) -> Count {
-    let (bytes, chunks) = (index_most(blocks), blocks.div_ceil(ROWS_A_CHUNK as u64));
-    let steps = Layer::steps(bytes);
-    if steps <= 1 { Count::exact(1 + chunks) } else { Count::most(steps + chunks) }
+/// Requests that compare an index with its manifest, and those that read its rows then.
+fn index_gets(blocks: u64) -> (Count, Count) {
+    let (steps, chunks) = (Layer::steps(index_most(blocks)), blocks.div_ceil(ROWS_A_CHUNK as u64));
+    (if steps <= 1 { Count::exact(1) } else { Count::most(steps) }, Count::exact(chunks))
 }
 
 /// What an archive costs. Its bytes are at most, because nothing says before how far blocks compress; its requests follow
@@ -128,15 +127,17 @@ pub(super) fn archive(
     keys(bill, at, keep, region, written);
     bill.transfer((here, Some(region)), most(size.gib), Charge::Written, Some(at));
     // Whether there is one: before, when it is committed, and whether it is there then.
-    let (mut gets, mut lists, mut heads) = (Count::exact(3 * READS_MANIFEST), 0, 0);
+    let (mut gets, mut rows, mut lists, mut heads) = (Count::exact(3 * READS_MANIFEST), Count::exact(0), 0, 0);
     if options.verify != Verify::None {
-        gets = gets.and(Count::exact(READS_MANIFEST)).and(index_gets(blocks));
+        let (compared, chunks) = index_gets(blocks);
+        (gets, rows) = (gets.and(Count::exact(READS_MANIFEST)).and(compared), chunks);
         lists = objects.div_ceil(u64::from(KEYS_A_PAGE)).max(1);
         heads = 1;
     }
     asked(bill, Some(at), ("S3 LIST", Charge::Fixed), region, sure(Count::exact(lists)));
     asked(bill, Some(at), ("S3 HEAD", Charge::Fixed), region, Count::exact(heads));
     asked(bill, Some(at), ("S3 index", Charge::Fixed), region, sure(gets));
+    asked(bill, Some(at), ("S3 index rows", Charge::Fetch), region, sure(rows));
     if options.verify == Verify::Full {
         let line = Line::once(format!("S3 GET back in {region}"), "requests", Charge::Fetch).to(at);
         bill.add(line, if known { size.blocks } else { most(size.blocks) }, price.get);
@@ -201,16 +202,18 @@ pub(super) fn object(
 pub(super) fn source(bill: &mut Bill<'_>, item: &ItemPlan, size: &Measure, here: Option<&Region>) {
     let Some(region) = &item.source.region else { return };
     // Blocks are read one by one; of what else is asked it is known how often.
-    let (blocks, gets, heads, lists) = match &item.source.kind {
-        SourceKind::Object { .. } => (size.blocks, Count::exact(0), LOOKS, 0),
+    let none = Count::exact(0);
+    let (blocks, gets, rows, heads, lists) = match &item.source.kind {
+        SourceKind::Object { .. } => (size.blocks, none, none, LOOKS, 0),
         SourceKind::Archive { layers, .. } => {
-            let gets = layers.iter().map(layer).fold(Count::exact(0), Count::and);
-            (size.blocks, gets, layers.len() as u64, 0)
+            let gets = layers.iter().map(layer).fold(none, Count::and);
+            let rows = layers.iter().map(|layer| u64::from(layer.chunks)).sum();
+            (size.blocks, gets, Count::exact(rows), layers.len() as u64, 0)
         }
         // Each segment once, as long as no more than two are read of at a time; never more often than once a block.
         SourceKind::Fsp { segments, .. } => {
             let pages = segments.div_ceil(u64::from(KEYS_A_PAGE)).max(1);
-            (most(size.blocks), Count::exact(0), 0, (LOOKS + 1) * pages)
+            (most(size.blocks), none, none, 0, (LOOKS + 1) * pages)
         }
         _ => return,
     };
@@ -218,18 +221,19 @@ pub(super) fn source(bill: &mut Bill<'_>, item: &ItemPlan, size: &Measure, here:
     let get = bill.prices.s3(class.unwrap_or("STANDARD"), region).get;
     bill.add(Line::once(format!("S3 GET in {region}"), "requests", Charge::Fetch), blocks, get);
     asked(bill, None, ("S3 index", Charge::Fixed), region, gets);
+    asked(bill, None, ("S3 index rows", Charge::Fetch), region, rows);
     asked(bill, None, ("S3 HEAD", Charge::Fixed), region, Count::exact(heads));
     asked(bill, None, ("S3 LIST", Charge::Fixed), region, Count::exact(lists));
     bill.retrieval(class, region, size.gib, Charge::Read, None);
     bill.transfer((Some(region), here), size.gib, Charge::Read, None);
 }
 
-/// The manifest when it is opened and each time it is looked at, its index compared once, and every chunk of it read.
+/// The manifest when it is opened and each time it is looked at, and its index compared once; its rows are read later.
 fn layer(layer: &ArchiveLayer) -> Count {
     let manifests = (1 + LOOKS) * READS_MANIFEST;
     match layer.index.0 {
         // Planned by an older version: nobody noted how large it is.
         0 => Count::most(manifests),
-        _ => Count::exact(manifests + Layer::steps(layer.index) + u64::from(layer.chunks)),
+        _ => Count::exact(manifests + Layer::steps(layer.index)),
     }
 }

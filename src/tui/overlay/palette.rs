@@ -256,8 +256,9 @@ fn obey(model: &mut Model, text: &str, doc: &str, now: Now) -> Vec<Effect> {
 
 /// Which prices plans calculate with from now on; the one that is open is made again with them.
 fn prices(model: &mut Model, live: bool, now: Now) -> Vec<Effect> {
-    let from = if live { "what AWS lists now" } else { "the table that floe ships" };
-    model.say(now, format!("plans calculate with {from}"));
+    // Whether AWS answers is known when a plan was made: its money says of which day and whose its prices are.
+    let from = if live { "ask AWS for its list prices" } else { "calculate with the table that floe ships" };
+    model.say(now, format!("plans {from} from now on"));
     let mut effects = vec![Effect::LivePrices(live)];
     let open = model.plan.operation.clone().filter(|_| model.screen == Screen::Plan && !model.plan.is_started());
     if let Some(operation) = open {

@@ -288,6 +288,64 @@ fn a_jobs_dollars_are_the_same_in_its_row_and_in_its_gauge() {
     assert!(row.contains(spent.trim_start_matches('$')) && gauge.contains(&spent), "{row}\n{gauge}");
 }
 
+/// What plans of these jobs say of the process together, from the parts of the plans: its base once, the rest of each,
+/// and of the budget no more than there is.
+fn said_together(plans: &[floe::plan::Plan], budget: f64) -> f64 {
+    let sum = |counts: &dyn Fn(&floe::plan::MemoryPart) -> bool| -> f64 {
+        let parts = plans.iter().flat_map(|plan| &plan.memory.parts).filter(|part| counts(part));
+        parts.map(|part| part.bytes.as_mib()).sum()
+    };
+    let process = sum(&|part| part.name == "process") / plans.len() as f64;
+    let budgeted = sum(&|part| part.in_budget);
+    let held = if plans.len() > 1 { budgeted.min(budget) } else { budgeted };
+    process + sum(&|part| !part.in_budget && part.name != "process") + held
+}
+
+#[test]
+fn what_was_said_of_the_process_is_that_of_all_jobs_that_run_in_it() {
+    let gauge = |drawn: &str| -> Vec<f64> {
+        let line = drawn.lines().find(|l| l.contains("PROCESS")).unwrap();
+        numbers(line.split("PROCESS").nth(1).unwrap())
+    };
+    let plans = [
+        example::plan(),
+        example::plan_of_file(11_264, "/root/web-root.img"),
+        example::plan_of_file(2_048_000, "/srv/nfs.img"),
+    ];
+    // Whatever is under the cursor: three are at work, one is queued, one is done.
+    for job in [13, 14, 15, 16] {
+        let drawn = text(&body(&selected(job), 120, 32, &Theme::default()));
+        assert_eq!(gauge(&drawn), [231.0, said_together(&plans, 256.0).round()], "{drawn}");
+    }
+    let sheet = text(&draw(&holders(3), 120, 60, &Theme::default(), example::now()));
+    let line = sheet.lines().find(|l| l.starts_with("│   said ≤")).unwrap();
+    let found = numbers(line);
+    let three = [example::plan(), example::plan(), example::plan()];
+    assert!((found[0] - said_together(&three, 256.0)).abs() < 0.051, "{line}");
+    assert!((found[2] + found[3] + found[4] - found[0]).abs() < 1.5, "{line}");
+
+    // One alone is held to its own plan.
+    let mut status = example::status();
+    status.jobs.retain(|job| ![13, 15].contains(&job.job.0));
+    let drawn = text(&body(&heard(status.clone()), 120, 32, &Theme::default()));
+    assert_eq!(gauge(&drawn), [231.0, said_together(&plans[..1], 256.0).round()], "{drawn}");
+    // Where nothing was said of one of them, nothing is said of all.
+    status.jobs[0].state = floe::engine::protocol::JobState::Running;
+    status.jobs[0].predicted = floe::engine::protocol::Predicted::default();
+    assert!(text(&body(&heard(status), 120, 32, &Theme::default())).contains("231 MiB · peak 244"));
+}
+
+#[test]
+fn a_job_that_was_not_alone_is_compared_with_what_was_said_of_all() {
+    let mut status = example::status();
+    let job = status.jobs.iter_mut().find(|job| job.job == JobId(12)).unwrap();
+    (job.peak_rss, job.said_at_peak) = (floe::units::Bytes::mib(230), Some(floe::units::Bytes::mib(260)));
+    let mut model = heard(status);
+    model.transfers.cursor = Some(JobId(12));
+    let drawn = text(&body(&model, 120, 36, &Theme::default()));
+    assert!(drawn.contains("230 MiB at the peak · said ≤ 260 ✓"), "{drawn}");
+}
+
 #[test]
 fn a_running_job_is_never_drawn_full() {
     let mut status = example::status();

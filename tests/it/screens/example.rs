@@ -231,6 +231,7 @@ fn job(row: Row<'_>) -> JobStatus {
         put_ms: None,
         predicted: Predicted::default(),
         peak_rss: Bytes::mib(96),
+        said_at_peak: None,
         held: Bytes::ZERO,
         holds: Holds::default(),
         stall: None,
@@ -284,16 +285,32 @@ pub fn watched() -> JobStatus {
     job.troubles = Troubles { retries: 212, snapshot_throttles: 41, timeouts: 3, relisted: 5, ..Troubles::default() };
     job.get_ms = Some((61.0, 188.0));
     job.put_ms = Some((74.0, 231.0));
-    job.predicted = Predicted {
+    job.predicted = predicted(&plan);
+    job.peak_rss = Bytes::mib(244);
+    hold(&mut job, [16, 54, 69], 54, vec![51]);
+    job
+}
+
+/// What a plan says before its job runs.
+fn predicted(plan: &Plan) -> Predicted {
+    Predicted {
         memory: plan.memory.total,
+        base: plan.memory.base(),
+        of_budget: plan.memory.of_budget(),
         cost: plan.cost.once.value,
         seconds_low: plan.time.low_seconds,
         seconds_high: plan.time.high_seconds,
         requests: 0,
-    };
-    job.peak_rss = Bytes::mib(244);
-    hold(&mut job, [16, 54, 69], 54, vec![51]);
-    job
+    }
+}
+
+/// The plan of a snapshot that becomes a file.
+pub fn plan_of_file(blocks: u64, path: &str) -> Plan {
+    let mut plan = plan_of(blocks, &machine());
+    let length = plan.items[0].source.volume;
+    plan.items[0].destinations[0].kind =
+        DestinationKind::File { path: path.into(), length, replaces: false, onto: None };
+    plan.reweighed(Knobs::default(), &machine())
 }
 
 /// MiB of listing pages, blocks and connections; blocks that are being read and written.
@@ -320,6 +337,7 @@ fn others() -> Vec<JobStatus> {
         spent: 6_421.0 * 0.000_003,
     });
     (small.lanes.now, small.lanes.target) = (34, 34);
+    small.predicted = predicted(&plan_of_file(11_264, "/root/web-root.img"));
     hold(&mut small, [3, 17, 25], 19, vec![15]);
     let queued = job(Row {
         id: 16,
@@ -351,6 +369,7 @@ fn others() -> Vec<JobStatus> {
         floe::error::Error::failed("the credentials of profile dr ended while job 13 ran")
             .todo("aws sso login --profile dr"),
     );
+    waiting.predicted = predicted(&plan_of_file(2_048_000, "/srv/nfs.img"));
     waiting.stall = Some(Stall {
         cause: Cause::Login,
         word: "login dr".to_owned(),
@@ -372,8 +391,13 @@ fn others() -> Vec<JobStatus> {
     });
     done.elapsed_seconds = 64.0;
     done.peak_rss = Bytes::mib(88);
-    done.predicted =
-        Predicted { memory: Bytes::mib(95), cost: Usd(0.21), seconds_low: 60.0, seconds_high: 71.0, requests: 0 };
+    done.predicted = Predicted {
+        memory: Bytes::mib(95),
+        cost: Usd(0.21),
+        seconds_low: 60.0,
+        seconds_high: 71.0,
+        ..Predicted::default()
+    };
     vec![small, queued, waiting, done]
 }
 
@@ -500,6 +524,8 @@ pub fn status() -> Status {
     jobs.sort_by_key(|job| job.job);
     let rate: Rate = jobs.iter().map(|j| j.rate).sum();
     let used: Bytes = jobs.iter().map(|j| j.held).sum();
+    let active = jobs.iter().filter(|j| j.state.is_active()).map(|j| &j.predicted);
+    let said_most = Said::of(active, Bytes::mib(256)).unwrap().total();
     Status {
         revision: 41,
         at: now().wall,
@@ -529,6 +555,7 @@ pub fn status() -> Status {
         machine: MachineStatus {
             rss: Bytes::mib(231),
             rss_peak: Bytes::mib(244),
+            said_most,
             machine_used: Bytes::mib(3174),
             machine_total: Bytes::gib(8),
             cgroup: None,

@@ -5,6 +5,10 @@
 //! nobody else can bring more, writes the object, and tells the others. Invariants: nobody waits for a lane that waits
 //! itself (a run ends when for a whole [`TICK`] nobody was coming on or compressing anything); an owner that is dropped
 //! leaves no run behind and nobody waiting.
+//!
+//! What bounds a run that is not full is memory, never time. Whoever needs memory of those that wait is not coming, so a
+//! run is closed when all others wait for it; a source that is slow, throttled or silent for a while is waited for, because
+//! a request more is paid for and the plan counted on none. A source that hangs has deadlines of its own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,8 +24,6 @@ use crate::error::{Class, Error, Result};
 
 /// How long nobody may have been on the way with a block before a run is closed that is not full.
 const TICK: Duration = Duration::from_millis(20);
-/// A run that got nothing for so long is closed though somebody is still reading: a source may hang.
-const MOST: Duration = Duration::from_secs(2);
 
 /// One block of a run, and who waits for it; the owner waits for nobody.
 #[derive(Debug)]
@@ -139,7 +141,6 @@ pub(super) struct Owner<'a> {
 impl Owner<'_> {
     /// Waits until nobody else brings anything to it, and takes it: in index order.
     pub(super) async fn close(self) -> Vec<Held> {
-        let mut quiet = Duration::ZERO;
         let mut before = self.run.arrived.load(Ordering::SeqCst);
         let mut nobody = self.gather.nobody_comes();
         loop {
@@ -149,9 +150,8 @@ impl Owner<'_> {
                 () = tokio::time::sleep(TICK) => {}
             }
             let now = self.run.arrived.load(Ordering::SeqCst);
-            quiet = if now == before { quiet + TICK } else { Duration::ZERO };
             let nobody_now = self.gather.nobody_comes();
-            if now == before && (nobody && nobody_now || quiet >= MOST) {
+            if now == before && nobody && nobody_now {
                 break;
             }
             (before, nobody) = (now, nobody_now);
@@ -244,21 +244,30 @@ mod tests {
             (held.len(), begun.elapsed())
         };
         let other = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            // However long it takes: a slow source makes no more objects.
+            tokio::time::sleep(Duration::from_secs(300)).await;
             let heard = waits(bring(&gather, 1, 8));
             drop(lane);
             drop(heard);
         };
         let ((held, took), ()) = tokio::join!(close, other);
         assert_eq!(held, 2, "the one that was being read came along");
-        assert!((Duration::from_millis(300)..Duration::from_millis(400)).contains(&took), "{took:?}");
+        assert!((Duration::from_secs(300)..Duration::from_secs(301)).contains(&took), "{took:?}");
 
-        // Somebody reads for ever: the run goes without that block.
-        let _lane = coming.comes();
+        // One that reads and then waits for memory, which those that wait here have, is not waited for.
+        let lane = coming.comes();
         let owner = owns(bring(&gather, 2, 8));
         let begun = tokio::time::Instant::now();
-        assert_eq!(owner.close().await.len(), 1);
-        assert!((MOST..MOST * 2).contains(&begun.elapsed()));
+        let waits_for_memory = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            coming.away(std::future::pending::<()>()).await;
+        };
+        tokio::select! {
+            held = owner.close() => assert_eq!(held.len(), 1),
+            () = waits_for_memory => {}
+        }
+        assert!((Duration::from_millis(500)..Duration::from_millis(600)).contains(&begun.elapsed()));
+        drop(lane);
     }
 
     #[tokio::test(start_paused = true)]

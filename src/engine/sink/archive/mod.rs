@@ -24,7 +24,6 @@ use crate::aws::{Keep, Root, S3, Session, is_precondition};
 use crate::engine::blocks::lock;
 use crate::engine::budget::{Part, Permit, Weight};
 use crate::engine::call::{Caller, Route, retried};
-use crate::engine::coming::Coming;
 use crate::engine::hub::Hub;
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
@@ -36,7 +35,7 @@ use crate::error::{Class, Error, Result};
 use crate::grant::Grant;
 use crate::ids::{BlockIndex, SnapshotId};
 use crate::inventory::archives;
-use crate::plan::choices::{COMPRESSOR, compressors, run_blocks};
+use crate::plan::choices::{COMPRESSOR, compressors};
 use crate::plan::{ArchiveLayer, Verify};
 use crate::store::copies::Spot;
 use crate::units::{Bytes, Digest};
@@ -80,7 +79,6 @@ pub(in crate::engine) struct Open {
     number: u16,
     places: Places,
     gather: Gather,
-    coming: Coming,
     caller: Arc<Caller>,
     hub: Arc<Hub>,
     route: Arc<Route>,
@@ -117,7 +115,6 @@ impl ArchiveSink {
             number: begun.run,
             places: begun.places,
             gather: Gather::new(desk.work.coming.clone()),
-            coming: desk.work.coming.clone(),
             caller: Arc::clone(&desk.caller),
             hub: Arc::clone(&desk.hub),
             route: desk.caller.route(Api::Store, &self.session, None),
@@ -209,7 +206,7 @@ impl Open {
     /// Blocks of a run that is opened now: as many as the plan counts on, or fewer where lanes were turned down below
     /// what would ever fill it.
     fn run_blocks(&self, planned: u32) -> usize {
-        (planned.min(run_blocks(self.hub.lanes_target()).max(self.hub.lanes_target() / 2)) as usize).min(SEGMENT_BLOCKS)
+        (planned.min(self.hub.lanes_target().max(1)) as usize).min(SEGMENT_BLOCKS)
     }
 }
 
@@ -278,14 +275,19 @@ impl Sink for ArchiveSink {
         let joined = open.gather.join(Piece { index, length, digest: *digest }, frame, open.run_blocks(self.run));
         drop(coming);
         match joined {
-            Joined::Waits(heard) => open.coming.away(heard).await.unwrap_or_else(|_| Err(given_up())),
+            Joined::Waits(heard) => heard.await.unwrap_or_else(|_| Err(given_up())),
             Joined::Owns(owner) => {
-                let held = open.coming.away(owner.close()).await;
+                let held = owner.close().await;
                 let outcome = self.store(&open, &held).await;
                 held.into_iter().for_each(|held| held.tell(&outcome));
                 outcome
             }
         }
+    }
+
+    /// A block waits for its run to be full.
+    fn waits_for_others(&self) -> bool {
+        true
     }
 
     /// Where a block is has to be on the disk before the ledger says that it is done.

@@ -203,7 +203,8 @@ fn estimate(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
     if area.height == 0 {
         return;
     }
-    let inner = panel("Estimate", "i formula and inputs", false, area, buf, theme);
+    let prices = format!("prices of {} · i formula and inputs", plan.cost.prices_as_of);
+    let inner = panel("Estimate", &prices, false, area, buf, theme);
     let bar = usize::from((inner.width / 4).clamp(6, 31));
     let room = usize::from(inner.width).saturating_sub(bar + 10);
     let label = |text: &str| span(theme, Role::Title, format!("{text:<8}"));

@@ -168,18 +168,15 @@ fn live(status: &Status, job: &JobStatus) -> Vec<Gauge> {
         Some((used, total)) => (used, total, "CGROUP"),
         None => (machine.machine_used, machine.machine_total, "MACHINE"),
     };
-    let said = job.predicted.memory;
-    let mut process = Gauge::new(
-        "PROCESS",
-        Some(gauge::share(machine.rss.0, total.0)),
-        if said > Bytes::ZERO {
-            format!("{} MiB · said ≤ {}", mib(machine.rss), mib(said))
-        } else {
-            format!("{} MiB · peak {}", mib(machine.rss), mib(machine.rss_peak))
-        },
-        3,
-    );
-    if said > Bytes::ZERO && machine.rss > said && status.jobs.iter().filter(|j| j.state.is_active()).count() == 1 {
+    // The process is that of all jobs, and so is what was said of it.
+    let said = status.said();
+    let text = match said {
+        Some(said) if said.jobs > 1 => format!("{} MiB · all said ≤ {}", mib(machine.rss), mib(said.total())),
+        Some(said) => format!("{} MiB · said ≤ {}", mib(machine.rss), mib(said.total())),
+        None => format!("{} MiB · peak {}", mib(machine.rss), mib(machine.rss_peak)),
+    };
+    let mut process = Gauge::new("PROCESS", Some(gauge::share(machine.rss.0, total.0)), text, 3);
+    if said.is_some_and(|said| machine.rss > said.total().max(machine.said_most)) {
         process.fill = Role::Warn;
     }
     let machine = Gauge::new(
@@ -278,16 +275,13 @@ fn errors(job: &JobStatus) -> Gauge {
 
 /// What was said beside what it became.
 fn measured(job: &JobStatus) -> Vec<Gauge> {
-    let said = &job.predicted;
+    let (said, memory) = (&job.predicted, job.said_of_peak());
+    let fits = job.peak_rss <= memory;
+    let several = if job.said_at_peak.is_some() { " · several jobs" } else { "" };
     let mut memory = Gauge::new(
         "MEMORY",
         None,
-        format!(
-            "{} MiB at the peak · said ≤ {} {}",
-            mib(job.peak_rss),
-            mib(said.memory),
-            verdict(job.peak_rss.0 <= said.memory.0)
-        ),
+        format!("{} MiB at the peak · said ≤ {} {}{several}", mib(job.peak_rss), mib(memory), verdict(fits)),
         9,
     );
     let mut money = Gauge::new(
@@ -308,11 +302,9 @@ fn measured(job: &JobStatus) -> Vec<Gauge> {
         ),
         7,
     );
-    for (gauge, good) in [
-        (&mut memory, job.peak_rss <= said.memory),
-        (&mut money, job.spent.0 <= said.cost.0 * 1.02),
-        (&mut time, said.beside(took).is_eq()),
-    ] {
+    for (gauge, good) in
+        [(&mut memory, fits), (&mut money, job.spent.0 <= said.cost.0 * 1.02), (&mut time, said.beside(took).is_eq())]
+    {
         gauge.fill = if good { Role::Gauge } else { Role::Warn };
     }
     let average = if took > 0.0 { job.bytes_read.as_mib() / took } else { 0.0 };

@@ -39,7 +39,7 @@ pub fn lines(status: &Status, room: usize, theme: &Theme) -> Vec<Line<'static>> 
     out.push(Line::default());
     for note in [
         "Measured: the process. Counted: blocks, listing pages, kept buffers, ledger.",
-        "A bound: connections, 408 KiB of read buffer each, what they may grow to.",
+        "A bound: connections, what they may grow to: 96 KiB each to EBS, 408 KiB to S3.",
     ] {
         out.push(Line::styled(format!(" {}", clauses(note, room.saturating_sub(2))), theme.style(Role::Dim)));
     }
@@ -139,7 +139,7 @@ fn process(status: &Status, room: usize, theme: &Theme) -> Vec<Line<'static>> {
             Span::styled(format!("  {}", clauses(how, room.saturating_sub(NAME + CELL + 4))), theme.style(Role::Dim)),
         ])
     };
-    vec![
+    let mut lines = vec![
         line("+ kept for next blocks", idle, Role::Text, "counted, beside the budget"),
         line("+ ledger cache", ledger, Role::Text, "counted, beside the budget"),
         if rss >= known {
@@ -148,5 +148,15 @@ fn process(status: &Status, room: usize, theme: &Theme) -> Vec<Line<'static>> {
             line("− not touched yet", known - rss, Role::Text, "estimate, the difference: held and never written to")
         },
         line("= process", rss, Role::Title, "measured: resident now"),
-    ]
+    ];
+    if let Some(said) = status.said() {
+        let (base, beside) = (said.base.as_mib(), said.beside.as_mib());
+        let how = format!(
+            "{}: base {base:.0} once, {beside:.0} beside the budget, {:.0} of it",
+            count(said.jobs as u64, "job"),
+            said.of_budget.as_mib()
+        );
+        lines.push(line("  said ≤", tenths(said.total()), Role::Text, &how));
+    }
+    lines
 }
