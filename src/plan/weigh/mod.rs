@@ -17,6 +17,7 @@ use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, Op
 use crate::units::{BLOCK_BYTES, Bytes};
 
 pub(super) use cost::cost;
+pub use memory::DESTINATION;
 pub(super) use memory::memory;
 pub(super) use time::{seconds_aside, time};
 

@@ -3,7 +3,7 @@
 use super::Figure;
 use super::parts::{figure, money_cells};
 use crate::plan::choices::LISTED_ENTRY;
-use crate::plan::{Plan, clock};
+use crate::plan::{DESTINATION, Plan, clock};
 use crate::units::{BLOCK_BYTES, Bytes, grouped};
 
 /// Title and lines of the sheet behind `i`.
@@ -37,6 +37,7 @@ fn memory(plan: &Plan) -> Vec<String> {
                     Bytes(part.bytes.0 / u64::from(choices.lanes_max.max(1)))
                 ),
                 "ledger cache" => "bits and digests in memory at most, whatever the size".to_owned(),
+                "more destinations" => format!("{DESTINATION} for each after the first, and for an archive: measured"),
                 "process" => "binary, runtime, TLS roots: measured on Linux x86-64".to_owned(),
                 _ => String::new(),
             };
