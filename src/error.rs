@@ -168,6 +168,12 @@ impl Error {
         }
     }
 
+    /// A disk of this machine has no room: waited for, where something can wait. (AWS's quotas are of the same class.)
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        self.class == Class::Quota && self.aws.is_none()
+    }
+
     /// Adds the next step.
     #[must_use]
     pub fn todo(mut self, todo: impl Into<String>) -> Self {

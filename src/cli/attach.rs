@@ -3,6 +3,7 @@
 //! Jobs of real AWS live in the background engine, which is started on demand and outlives the command;
 //! `--foreground` and the sandbox keep the engine, and with it the job, in this process.
 
+use super::engine::once_there_is_room;
 use super::resolve::{Resolved, World};
 use crate::engine::daemon::{self, Background};
 use crate::engine::{Client, Config, Engine};
@@ -47,7 +48,11 @@ pub async fn start(world: &World, resolved: &Resolved, memory: Option<Bytes>, fo
         daemon::find_or_start(&config, &daemon::this_front(), Some(aws)).await?
     } else {
         daemon::retire_idle(&state).await;
-        Engine::start(Config { state, aws, budget, bandwidth: resolved.config.bandwidth.clone() }).await?
+        let open = async || {
+            let (state, aws) = (state.clone(), aws.clone());
+            Engine::start(Config { state, aws, budget, bandwidth: resolved.config.bandwidth.clone() }).await
+        };
+        once_there_is_room(resolved, open).await?
     };
     Ok(Attached { engine, background, state: world.state.clone() })
 }

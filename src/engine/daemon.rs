@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -65,15 +65,36 @@ const TELLERS: usize = 8;
 /// The log of an engine starts anew above this.
 const LOG_MOST: u64 = 4 * 1024 * 1024;
 
+/// A directory that is held, and the socket on which its engine is reached.
+#[derive(Debug)]
+pub struct Door {
+    lock: Held,
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl Door {
+    /// Takes the directory and listens.
+    ///
+    /// # Errors
+    /// Another engine holds it, no socket can be made, or there is no room for either ([`Error::is_full_disk`]): then it
+    /// may be tried again.
+    pub fn open(state: &StateDir) -> Result<Self> {
+        let lock = Held::take(state)?;
+        state.jobs()?;
+        let path = socket::path(state)?;
+        let listener = socket::listen(&path)?;
+        Ok(Self { lock, path, listener })
+    }
+}
+
 /// Runs the engine until it is told to end, or has nothing to do for too long. What runs then is put down cleanly
 /// and goes on with the next engine. Its figures are read at `metrics`.
 ///
 /// # Errors
-/// Another engine holds the directory, or no socket can be made.
-pub async fn serve(config: Background, metrics: Option<Listening>) -> Result<()> {
-    let mut lock = Held::take(&config.state)?;
-    let path = socket::path(&config.state)?;
-    let mut listener = socket::listen(&path)?;
+/// Its jobs cannot be read, or nobody can be told where it listens.
+pub async fn serve(config: Background, door: Door, metrics: Option<Listening>) -> Result<()> {
+    let Door { mut lock, path, mut listener } = door;
     let mut identity = socket::identity(&path);
     let budget = config.budget.unwrap_or_else(|| Machine::read(RunsIn::Assumed, None).budget());
     let handle = Supervisor::start(config.state.clone(), Worlds::new(None), budget, config.bandwidth, false, None)?;
@@ -249,6 +270,8 @@ pub async fn find_or_start(config: &Background, who: &str, aws: Option<Aws>) -> 
             .todo("try it in this process: --foreground"));
         }
         if Instant::now() >= until {
+            // Without room it waits for some, and cannot even say so in its log.
+            config.state.has_room().map_err(|error| error.during("the background engine did not come up"))?;
             return Err(Error::failed(format!("the background engine did not come up: {}", last_words(config)))
                 .todo("try it in this process: --foreground"));
         }

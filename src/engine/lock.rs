@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::PROTOCOL;
 use crate::error::{Error, Result};
-use crate::store::StateDir;
+use crate::store::{StateDir, ailing};
 
 /// Who holds a state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,8 +78,8 @@ impl Held {
         };
         let text = serde_json::to_vec(&holder).map_err(|e| Error::failed(format!("could not write the lock: {e}")))?;
         // Written over and then cut: nobody ever finds it empty.
-        self.file
-            .write_all_at(&text, 0)
+        ailing::write("engine.lock")
+            .and_then(|()| self.file.write_all_at(&text, 0))
             .and_then(|()| self.file.set_len(text.len() as u64))
             .map_err(|e| Error::io(format!("could not write {}", self.path.display()), &e))
     }

@@ -21,7 +21,6 @@ pub mod telemetry;
 pub mod told;
 pub mod window;
 
-mod ailing;
 mod blocks;
 mod call;
 mod coming;

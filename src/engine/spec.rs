@@ -203,9 +203,9 @@ pub(super) fn create(
     background: bool,
 ) -> Result<Vec<Spec>> {
     let count = u32::try_from(plan.items.len()).unwrap_or(u32::MAX);
-    let first = reserve(state, count)?;
+    let first = reserve(state, count).map_err(begun_nothing)?;
     let whole: u64 = plan.items.iter().map(|item| item.source.blocks.value.0).sum();
-    let mut specs = Vec::with_capacity(plan.items.len());
+    let mut specs: Vec<Spec> = Vec::with_capacity(plan.items.len());
     for (nth, item) in (0..count).zip(&plan.items) {
         let mut own = Plan { items: Vec::new(), ..plan.clone() };
         own.items.push(item.clone());
@@ -227,10 +227,23 @@ pub(super) fn create(
             after: (plan.operation.options.chain && nth > 0).then(|| JobId(first + nth - 1)),
             background,
         };
-        write(state, &spec)?;
+        if let Err(error) = write(state, &spec) {
+            // All of a plan or nothing: the first half of one would be taken for jobs that were interrupted.
+            for made in &specs {
+                let _ = forget(&JobDir(state.job(made.job)));
+            }
+            return Err(begun_nothing(error));
+        }
         specs.push(spec);
     }
     Ok(specs)
+}
+
+fn begun_nothing(error: Error) -> Error {
+    match error.is_full_disk() {
+        true => error.todo("free some space, then start it again: nothing was begun"),
+        false => error,
+    }
 }
 
 fn write(state: &StateDir, spec: &Spec) -> Result<()> {
@@ -239,6 +252,11 @@ fn write(state: &StateDir, spec: &Spec) -> Result<()> {
         .mode(0o700)
         .create(&dir.0)
         .map_err(|e| Error::io(format!("could not make {}", dir.0.display()), &e))?;
+    fill(&dir, spec).inspect_err(|_| drop(fs::remove_dir_all(&dir.0)))
+}
+
+/// The journal of a new job, and its `job.json`.
+fn fill(dir: &JobDir, spec: &Spec) -> Result<()> {
     let mut journal = Journal::create(&dir.events(), journal::LIMIT)?;
     let destinations = u16::try_from(spec.item()?.destinations.len()).unwrap_or(u16::MAX);
     let created = Record::Created { job: spec.job, plan_hash: spec.grant.plan_hash.clone(), destinations };

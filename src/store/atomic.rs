@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::ailing;
 use crate::error::{Error, Result};
 
 /// Tells the temporary files of one process apart.
@@ -74,7 +75,9 @@ impl NewFile {
     pub fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
         let temporary = &self.temporary;
         match &mut self.file {
-            Some(file) => file.write_all(bytes).map_err(|c| Error::io(format!("writing {}", temporary.display()), &c)),
+            Some(file) => ailing::write(&self.target.to_string_lossy())
+                .and_then(|()| file.write_all(bytes))
+                .map_err(|c| Error::io(format!("writing {}", temporary.display()), &c)),
             None => Err(Error::failed(format!("{} was committed already", self.target.display()))),
         }
     }
@@ -83,21 +86,32 @@ impl NewFile {
     ///
     /// # Errors
     /// Names the step; the target is then the old file, or (when only the directory's sync failed) the new one.
-    pub fn commit(mut self) -> Result<File> {
+    pub fn commit(self) -> Result<File> {
+        let dir = self.target.parent().unwrap_or(Path::new(".")).to_owned();
+        let file = self.replace()?;
+        sync_dir(&dir)?;
+        Ok(file)
+    }
+
+    /// Syncs and renames over the target; the name is durable when [`sync_dir`] has returned for its directory. For
+    /// whoever goes on with the handle: the old file is gone once this has returned, whatever becomes of the directory.
+    ///
+    /// # Errors
+    /// Names the step; the target is then the old file.
+    pub fn replace(mut self) -> Result<File> {
         let target = self.target.clone();
         let during = |step: &str, cause: &std::io::Error| Error::io(format!("{step} {}", target.display()), cause);
         let Some(file) = self.file.take() else {
             return Err(Error::failed(format!("{} was committed already", target.display())));
         };
-        let renamed = file
-            .sync_all()
+        let renamed = ailing::sync(&target.to_string_lossy())
+            .and_then(|()| file.sync_all())
             .map_err(|c| during("syncing the new", &c))
             .and_then(|()| fs::rename(&self.temporary, &target).map_err(|c| during("replacing", &c)));
         if let Err(error) = renamed {
             self.file = Some(file); // dropped with self, which removes the temporary file
             return Err(error);
         }
-        sync_dir(target.parent().unwrap_or(Path::new(".")))?;
         Ok(file)
     }
 }

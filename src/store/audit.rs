@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{StateDir, atomic};
+use super::{StateDir, ailing, atomic};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, Region};
 
@@ -197,7 +197,7 @@ impl Audit {
         if torn(&mut file).map_err(|e| broken(&e))? {
             line.insert(0, b'\n');
         }
-        file.write_all(&line).and_then(|()| file.sync_data()).map_err(|e| broken(&e))?;
+        write(&mut file, &self.path, &line).map_err(|e| broken(&e))?;
         if new && let Some(dir) = self.path.parent() {
             atomic::sync_dir(dir)?;
         }
@@ -246,6 +246,20 @@ impl Audit {
     }
 }
 
+/// Adds a line and syncs it. After a sync that failed the kernel may call clean what it has lost: the line is written
+/// again where it lies, and synced once more; what fails twice was not said.
+fn write(file: &mut File, path: &Path, line: &[u8]) -> std::io::Result<()> {
+    ailing::write(&String::from_utf8_lossy(line))?;
+    file.write_all(line)?;
+    let sync = |file: &File| ailing::sync("audit").and_then(|()| file.sync_data());
+    let Err(cause) = sync(file) else { return Ok(()) };
+    tracing::warn!(%cause, "an audit line is written again");
+    // Whoever appends knows where its own line ended, also when others append meanwhile.
+    let at = file.stream_position()? - line.len() as u64;
+    OpenOptions::new().write(true).open(path)?.write_all_at(line, at)?;
+    sync(file)
+}
+
 /// A device would take every line and keep none, or never end.
 fn regular(file: File) -> std::io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is no regular file")) }
@@ -268,6 +282,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::store::ailing::in_tests::ail;
 
     fn log() -> (tempfile::TempDir, Audit) {
         let dir = tempfile::tempdir().unwrap();
@@ -298,5 +313,41 @@ mod tests {
         audit.append(&entry).unwrap();
         let told = audit.read(|_| true).unwrap();
         assert_eq!((told.entries.len(), told.unread), (2, 1));
+    }
+
+    /// What is on the disk, without a look through the log's own reader.
+    fn lines(audit: &Audit) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(audit.path()).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_line_whose_sync_fails_once_is_written_again_and_stands_there_once() {
+        let (_dir, audit) = log();
+        audit.append(&Entry::new(Event::Intent, "ops", "before")).unwrap();
+        for errno in [5, 28] {
+            ail(Some(&format!("once sync {errno} audit")));
+            audit.append(&Entry::new(Event::Done, "ops", format!("after {errno}"))).unwrap();
+            ail(None);
+        }
+        let texts: Vec<_> = lines(&audit).iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(texts, ["before", "after 5", "after 28"]);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_made_durable_was_not_said() {
+        let (_dir, audit) = log();
+        for illness in ["28", "sync 28", "sync 5", "30"] {
+            ail(Some(illness));
+            let error = audit.append(&Entry::new(Event::Intent, "ops", "about to")).unwrap_err();
+            ail(None);
+            assert!(error.what.contains("audit.ndjson"), "{illness}: {error}");
+            assert!(
+                error.todo.as_deref().is_some_and(|todo| todo.contains("nothing is removed without it")),
+                "{error:?}"
+            );
+        }
+        audit.append(&Entry::new(Event::Intent, "ops", "again")).unwrap();
+        assert_eq!(audit.read(|entry| entry.text == "again").unwrap().entries.len(), 1, "the log goes on");
     }
 }

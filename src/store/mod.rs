@@ -1,5 +1,6 @@
 //! Config, state directory, audit log, atomic files. No AWS, no decisions.
 
+pub(crate) mod ailing;
 pub mod atomic;
 pub mod audit;
 pub mod config;

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::ailing;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
 
@@ -32,6 +33,17 @@ impl StateDir {
         fs::write(&probe, b"").map_err(|e| unwritable(&root, &e))?;
         let _ = fs::remove_file(&probe);
         Ok(Self { root })
+    }
+
+    /// Whether there is room for a few lines: what an engine needs to come up.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be written for another reason.
+    pub fn has_room(&self) -> Result<()> {
+        let probe = self.root.join(format!(".probe-{}", std::process::id()));
+        let written = ailing::write(&probe.to_string_lossy()).and_then(|()| fs::write(&probe, [0; 4096]));
+        let _ = fs::remove_file(&probe);
+        written.map_err(|e| unwritable(&self.root, &e))
     }
 
     /// The same directory seen by the embedded AWS: jobs and caches of the sandbox never mix with real ones.
@@ -95,8 +107,11 @@ fn make_private(path: &Path) -> Result<()> {
 }
 
 fn unwritable(path: &Path, cause: &std::io::Error) -> Error {
-    Error::failed(format!("the state directory {} cannot be written: {cause}", path.display()))
-        .todo("name another with --state-dir DIR, or mend its owner and mode")
+    let error = Error::io(format!("the state directory {} cannot be written", path.display()), cause);
+    match error.is_full_disk() {
+        true => error.todo("free some space there, or name another with --state-dir DIR"),
+        false => error.todo("name another with --state-dir DIR, or mend its owner and mode"),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! The state directory refuses in the middle of a job: read-only from one moment on, or full around the completion of a
-//! result. Nothing is called completed that is not, what is said names the cause and what to do, and nothing is made twice.
+//! The state directory refuses in the middle of a job: read-only from one moment on, full around the completion of a
+//! result, or taking everything and failing to make it durable. Nothing is called completed that is not, what is said names
+//! the cause and what to do, and nothing is made twice.
 //!
-//! The engine is a process of its own whose journals and ledgers refuse from a chosen line on (`src/engine/ailing.rs`).
+//! The engine is a process of its own whose journals and ledgers refuse from a chosen line on (`src/store/ailing.rs`).
 
 use std::path::PathBuf;
 use std::process::Child;
@@ -31,9 +32,14 @@ fn switch(world: &World) -> (PathBuf, PathBuf) {
 
 /// From the line that holds `word` on, journal and ledger answer so.
 fn refuse(world: &World, errno: Errno, word: &str) {
+    ail(world, "", errno, word);
+}
+
+/// The same with words for how: `only`, `once`, `sync`.
+fn ail(world: &World, how: &str, errno: Errno, word: &str) {
     // In one step: half a number must not be read.
     let (path, half) = (switch(world).0, world.path("disk.half"));
-    std::fs::write(&half, format!("{} {word}", errno.raw_os_error())).expect("a switch");
+    std::fs::write(&half, format!("{how} {} {word}", errno.raw_os_error())).expect("a switch");
     std::fs::rename(half, path).expect("a switch");
 }
 
@@ -201,4 +207,136 @@ async fn a_kill_on_a_full_disk_makes_no_second_snapshot() {
         resumed(&world, &truth, what).await;
         assert_eq!(requests(&world, "StartSnapshot"), 1, "{what}");
     }
+}
+
+/// A sync that fails is no write that fails: what was taken before it may be lost, and the kernel does not tell which.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_cannot_be_synced_on_a_full_disk_are_waited_for() {
+    let truth = truth().await;
+    for (what, word) in MOMENTS.into_iter().filter_map(|(what, word)| Some((what, word?))) {
+        let world = World::calm().await;
+        ail(&world, "sync", Errno::NOSPC, word);
+        let mut child = copy(&world, &[]);
+        met(&world, &mut child).await;
+        assert!(child.try_wait().expect("looked at").is_none(), "{what}: it waits for room");
+        heal(&world);
+        let (code, json, stderr) = ended(child).await;
+        assert_eq!((code, json["state"].as_str()), (Some(0), Some("done")), "{what}: {stderr}");
+        for word in ["could not sync", "No space left on device"] {
+            assert!(stderr.contains(word), "{what}: \"{word}\" in {stderr}");
+        }
+        assert_whole(&world, &truth, what).await;
+        assert_eq!(requests(&world, "StartSnapshot"), 1, "{what}");
+    }
+}
+
+/// A copy that was killed when some of it had moved.
+async fn killed() -> World {
+    let world = World::with(delay(60, "GetSnapshotBlock")).await;
+    let child = copy(&world, &["--wait-timeout", "1h"]);
+    until("it moves", || requests(&world, "GetSnapshotBlock") >= 12).await;
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    let _ = kill_process(pid, Signal::KILL);
+    assert_eq!(ended(child).await.0, None, "killed");
+    world.running.sandbox.set_faults(Faults::default());
+    world
+}
+
+/// Where a resume finds no room: for its engine, for its first line, for its second, for its ledger.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_on_a_full_disk_waits_for_room_and_says_so() {
+    let truth = truth().await;
+    for (how, word) in
+        [("", "engine.lock"), ("", "\"engine\":{"), ("", "\"opening\""), ("only sync", "ledger"), ("", "ledger")]
+    {
+        let what = format!("{how} {word}");
+        let world = killed().await;
+        ail(&world, how, Errno::NOSPC, word);
+        let mut resume = world.floe(&["jobs", "resume", "1", "--foreground", "-o", "json"]);
+        let mut child = resume.env("FLOE_AILING_DISK", switch(&world).0).spawn().expect("floe runs");
+        met(&world, &mut child).await;
+        assert!(child.try_wait().expect("looked at").is_none(), "{what}: it waits for room");
+        heal(&world);
+        let (code, json, stderr) = ended(child).await;
+        assert_eq!((code, json["state"].as_str()), (Some(0), Some("done")), "{what}: {stderr}");
+        assert!(stderr.contains("No space left on device"), "{what}: {stderr}");
+        assert_whole(&world, &truth, &what).await;
+        assert_eq!(requests(&world, "StartSnapshot"), 1, "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_started_on_a_full_disk_comes_up_when_there_is_room() {
+    let world = World::calm().await;
+    let state = world.path("state");
+    refuse(&world, Errno::NOSPC, "");
+    let dir = state.display().to_string();
+    let mut engine = world.floe(&["engine", "--state-dir", &dir]);
+    let mut child = engine.env("FLOE_AILING_DISK", switch(&world).0).spawn().expect("floe runs");
+    met(&world, &mut child).await;
+    let held = || std::fs::read_to_string(state.join("engine.lock")).unwrap_or_default();
+    assert!(!held().contains("socket"), "{}", held());
+    heal(&world);
+    until("it listens", || held().contains("engine.sock")).await;
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    let _ = kill_process(pid, Signal::TERM);
+    let (code, _, stderr) = ended(child).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("waiting for room") && stderr.contains("No space left on device"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_begin_on_a_full_disk_leaves_no_half_job() {
+    for word in ["job.json", "\"created\":{", "jobs/last"] {
+        let world = World::calm().await;
+        refuse(&world, Errno::NOSPC, word);
+        let (code, _, stderr) = ended(copy(&world, &[])).await;
+        assert_eq!(code, Some(1), "{word}: {stderr}");
+        for said in ["No space left on device", "nothing was begun"] {
+            assert!(stderr.contains(said), "{word}: \"{said}\" in {stderr}");
+        }
+        heal(&world);
+        let (_, jobs, _) = world.json(&["jobs", "ls", "-o", "json"]).await;
+        assert_eq!(jobs, serde_json::json!([]), "{word}");
+        let left = std::fs::read_dir(world.path(".local/state/floe/jobs")).expect("listed").flatten();
+        let numbered = left.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok()).count();
+        assert_eq!((numbered, requests(&world, "StartSnapshot")), (0, 0), "{word}");
+    }
+}
+
+/// What is remembered to be quicker next time is never needed: without room for it, all answers are the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn memories_that_cannot_be_written_change_no_answer_and_no_copy() {
+    let truth = truth().await;
+    let source = format!("us-east-1:{BOOT}");
+    let asked: [&[&str]; 4] = [
+        &["ls", "snapshots", "--region", "us-east-1", "-o", "ids"],
+        &["size", &source, "-o", "json"],
+        &["ls", "volumes", "--region", "us-east-1", "-o", "ids"],
+        &["orphans", "--region", "us-east-1", "-o", "json"],
+    ];
+    let (well, ill) = (World::calm().await, World::calm().await);
+    for errno in [Errno::NOSPC, Errno::IO, Errno::ROFS] {
+        ail(&ill, "only", errno, "/cache/");
+        for args in asked {
+            let right = well.run(args).await;
+            let mut command = ill.floe(args);
+            command.env("FLOE_AILING_DISK", switch(&ill).0);
+            let found =
+                tokio::task::spawn_blocking(move || command.output().expect("floe runs")).await.expect("it ends");
+            assert_eq!(found.status.code(), right.status.code(), "{errno} {args:?}");
+            assert_eq!(ids(&found.stdout), ids(&right.stdout), "{errno} {args:?}");
+        }
+    }
+    assert!(switch(&ill).1.exists(), "something was to be remembered");
+    let (code, json, stderr) = ended(copy(&ill, &[])).await;
+    assert_eq!((code, json["state"].as_str()), (Some(0), Some("done")), "{stderr}");
+    assert_whole(&ill, &truth, "a copy").await;
+}
+
+/// The ids of an answer: figures of time and cost may differ from one moment to the next.
+fn ids(stdout: &[u8]) -> std::collections::BTreeSet<String> {
+    let text = String::from_utf8_lossy(stdout).into_owned();
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    words.filter(|word| word.starts_with("snap-") || word.starts_with("vol-")).map(str::to_owned).collect()
 }

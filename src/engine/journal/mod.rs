@@ -3,7 +3,8 @@
 //! Invariant: what [`Journal::append_sync`] returned from is on the disk, so an intent is there before the
 //! call that it announces. A last line that a crash tore is cut off on opening; a broken line anywhere else
 //! is an error, never skipped. The file is bounded: past its limit it is folded into one checkpoint line and
-//! the latest notes, so that a job throttled for a week cannot fill the disk. Called by the job that owns it.
+//! the latest notes, so that a job throttled for a week cannot fill the disk. After a sync that failed nothing of the
+//! file is trusted or added to: what it said is written to a new one first. Called by the job that owns it.
 
 mod follow;
 mod picture;
@@ -23,8 +24,8 @@ use serde::Deserialize;
 pub use self::follow::Follow;
 pub use self::picture::{DestinationPicture, Picture, SegmentPicture, UploadPicture};
 pub use self::record::{Checked, Credentials, Cut, Entry, Note, Progress, Record, Setting, Step, Topic, Uploading};
-use super::ailing;
 use crate::error::{Class, Error, Result};
+use crate::store::ailing;
 use crate::store::atomic::{self, NewFile};
 use crate::units::Bytes;
 
@@ -45,7 +46,9 @@ pub struct Journal {
     /// The length at which it is folded: the limit, or twice what the last folding left.
     fold_at: u64,
     unsynced: bool,
-    poisoned: bool,
+    /// What was written may not be on the disk, or ends in half a line: before anything is added or relied on, all of it
+    /// is written anew, to a new file, from what is held here.
+    suspect: bool,
     /// The file under its name is not this one any more.
     gone: bool,
     picture: Picture,
@@ -89,6 +92,7 @@ impl Journal {
         if length > whole {
             journal.file.set_len(whole).and_then(|()| journal.file.sync_data()).map_err(|c| doing(&c))?;
         }
+        rewrite(path, whole).map_err(|c| doing(&c))?;
         journal.len = whole;
         journal.fold_at = journal.limit.max(whole.min(2 * journal.limit));
         Ok(journal)
@@ -103,7 +107,7 @@ impl Journal {
             limit,
             fold_at: limit,
             unsynced: false,
-            poisoned: false,
+            suspect: false,
             gone: false,
             picture: Picture::default(),
             notes: VecDeque::new(),
@@ -131,8 +135,8 @@ impl Journal {
     /// # Errors
     /// It does not fit what came before (nothing is written then), or the disk refuses.
     pub fn append(&mut self, at: Timestamp, record: Record) -> Result<()> {
-        if self.poisoned {
-            return Err(self.poison_error());
+        if self.suspect {
+            self.mend()?;
         }
         let mut next = None;
         if !record.is_note() {
@@ -153,9 +157,6 @@ impl Journal {
         if self.len > self.fold_at
             && let Err(error) = self.fold(at)
         {
-            if self.poisoned {
-                return Err(error);
-            }
             // The line is written; a disk too full to fold says so at the next one that does not fit.
             tracing::warn!(%error, "could not fold the journal");
             self.fold_at = self.len + self.limit / 4;
@@ -167,33 +168,66 @@ impl Journal {
     /// with effects relies on.
     ///
     /// # Errors
-    /// As [`Journal::append`]; after a failed sync the journal refuses everything until it is opened again.
+    /// As [`Journal::append`] and [`Journal::sync`]; nothing is held to have been said then.
     pub fn append_sync(&mut self, at: Timestamp, record: Record) -> Result<()> {
+        let before = self.picture.clone();
         self.append(at, record)?;
-        self.sync()
+        self.sync().inspect_err(|_| self.picture = before)
     }
 
     /// Makes every line written so far durable.
     ///
     /// # Errors
-    /// The disk failed: final, the job goes on only after a resume.
+    /// The disk is full: call again when there is room, and what may be lost is written again. Or it failed twice: final.
     pub fn sync(&mut self) -> Result<()> {
-        if self.poisoned {
-            return Err(self.poison_error());
+        if self.suspect {
+            return self.mend();
         }
         if self.unsynced {
-            self.file.sync_data().map_err(|cause| {
-                self.poisoned = true;
-                records(format!("could not sync the journal {}", self.path.display()), &cause)
-            })?;
+            if let Err(cause) = ailing::sync("journal").and_then(|()| self.file.sync_data()) {
+                self.suspect = true;
+                let error = self.refused("sync", &cause);
+                if error.class == Class::Quota {
+                    return Err(error);
+                }
+                tracing::warn!(%error, "written anew");
+                self.mend()?;
+            }
             self.unsynced = false;
             // Lines that nobody will ever find prove nothing: a result without its record is no result.
-            if !self.is_there() {
-                (self.poisoned, self.gone) = (true, true);
-                return Err(self.poison_error());
-            }
+            self.must_be_there()?;
         }
         Ok(())
+    }
+
+    /// Writes to a new file what may have been lost of this one.
+    fn mend(&mut self) -> Result<()> {
+        self.must_be_there()?;
+        let at = self.picture.last.unwrap_or_else(Timestamp::now);
+        self.fold(at).map_err(|error| match error.class {
+            Class::Quota => error.todo(self.room()),
+            _ => error.todo(records_todo()),
+        })
+    }
+
+    fn must_be_there(&mut self) -> Result<()> {
+        self.gone = self.gone || !self.is_there();
+        if !self.gone {
+            return Ok(());
+        }
+        let what = format!("the journal {} was removed or moved while its job ran", self.path.display());
+        Err(Error::failed(what)
+            .todo("put the state directory back and `floe jobs resume`; without it, look at what the job made, and copy again"))
+    }
+
+    /// What could not be done with it, and what to do; with the room that it needs where the disk is full.
+    fn refused(&self, doing: &str, cause: &std::io::Error) -> Error {
+        records(format!("could not {doing} the journal {}", self.path.display()), cause, self.room())
+    }
+
+    /// A new file beside the old one, and what it grows by until it is folded.
+    fn room(&self) -> String {
+        room(Bytes(self.len.max(self.limit / 4)))
     }
 
     /// Whether the file is still the one under its name.
@@ -209,8 +243,8 @@ impl Journal {
     fn write(&mut self, line: &str) -> Result<()> {
         if let Err(cause) = ailing::write(line).and_then(|()| self.file.write_all(line.as_bytes())) {
             // Half a line must not stay in front of the next one.
-            self.poisoned = self.file.set_len(self.len).is_err();
-            return Err(records(format!("could not write the journal {}", self.path.display()), &cause));
+            self.suspect = self.file.set_len(self.len).is_err();
+            return Err(self.refused("write", &cause));
         }
         self.len += line.len() as u64;
         self.unsynced = true;
@@ -239,34 +273,51 @@ impl Journal {
             new.write_all(note.as_bytes())?;
             len += note.len() as u64;
         }
-        self.file = new.commit().inspect_err(|_| self.poisoned = true)?;
+        self.file = new.replace()?;
         self.len = len;
         self.fold_at = self.limit.max(2 * len);
         self.unsynced = false;
-        Ok(())
-    }
-
-    fn poison_error(&self) -> Error {
-        if self.gone {
-            let what = format!("the journal {} was removed or moved while its job ran", self.path.display());
-            return Error::failed(what)
-                .todo("put the state directory back and `floe jobs resume`; without it, look at what the job made, and copy again");
-        }
-        Error::failed(format!("the journal {} failed and must be opened again", self.path.display()))
-            .todo("`floe jobs resume` goes on from the last line that was saved")
+        // Whole, but its name may not be on the disk yet.
+        let named = ailing::sync("journal").map_err(|cause| self.refused("name", &cause));
+        let named = named.and_then(|()| atomic::sync_dir(self.path.parent().unwrap_or(Path::new("."))));
+        self.suspect = named.is_err();
+        named
     }
 }
 
 /// A job's own records cannot be written: another place does not help, this one has to be mended. A full disk is waited
-/// for and keeps its own advice.
-pub(super) fn records(what: impl Into<String>, cause: &std::io::Error) -> Error {
+/// for, with `room` for how much is needed.
+pub(super) fn records(what: impl Into<String>, cause: &std::io::Error, room: String) -> Error {
     let error = Error::io(what, cause);
     match error.class {
-        Class::Quota => error,
-        _ => error.todo(
-            "make the state directory writable again, then `floe jobs resume` goes on from the last line that was saved",
-        ),
+        Class::Quota => error.todo(room),
+        _ => error.todo(records_todo()),
     }
+}
+
+const fn records_todo() -> &'static str {
+    "make the state directory writable again, then `floe jobs resume` goes on from the last line that was saved"
+}
+
+/// What to do where so much more room is needed.
+pub(super) fn room(more: Bytes) -> String {
+    format!("free some space: up to {more} for this job's own records; what waits for it goes on by itself")
+}
+
+/// Writes the lines of an earlier process again, as they are: it may have ended after a sync that failed, and then the
+/// kernel shows what the disk has not.
+fn rewrite(path: &Path, whole: u64) -> std::io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut piece = vec![0; 64 * 1024];
+    let mut at = 0;
+    while at < whole {
+        let length = piece.len().min(usize::try_from(whole - at).unwrap_or(usize::MAX));
+        file.read_exact_at(&mut piece[..length], at)?;
+        file.write_all_at(&piece[..length], at)?;
+        at += length as u64;
+    }
+    ailing::sync("journal").and_then(|()| file.sync_data())
 }
 
 /// The latest entries of a journal that pass `keep`, oldest first, at most `max`: for the log view, also of a

@@ -202,3 +202,95 @@ fn a_week_of_throttles_stays_within_its_bound_and_loses_no_state() {
     assert!(journal.picture().notes_dropped > 10_000, "and what was dropped is counted");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no litter");
 }
+
+/// A journal with its story, and a disk of this thread that fails as told.
+fn ailing_journal(illness: &str) -> (tempfile::TempDir, PathBuf, Journal, Picture) {
+    use crate::store::ailing::in_tests::ail;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.ndjson");
+    let picture = write_story(&path);
+    let journal = Journal::open(&path, LIMIT).unwrap();
+    ail(Some(illness));
+    (dir, path, journal, picture)
+}
+
+fn inode(path: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap())
+}
+
+#[test]
+fn a_sync_that_fails_once_writes_everything_to_a_new_file() {
+    let (_dir, path, mut journal, before) = ailing_journal("once sync 5");
+    let old = inode(&path);
+    journal.append_sync(at(50), Record::OneCursor).unwrap();
+    assert_ne!(inode(&path), old, "what was in the old one may be lost, whatever it shows");
+    let told = replay(&path).unwrap();
+    assert!(told.one_cursor && told.destinations == before.destinations && told.segments == before.segments);
+    assert_eq!(tail(&path, 50, Record::is_note).unwrap().len(), 1, "notes are kept");
+    journal.append_sync(at(51), step(0, Step::Checking)).unwrap();
+    assert_eq!(replay(&path).unwrap(), *journal.picture());
+}
+
+#[test]
+fn a_sync_on_a_full_disk_is_tried_again_and_until_then_nothing_was_said() {
+    use crate::store::ailing::in_tests::ail;
+    let (dir, path, mut journal, before) = ailing_journal("sync 28");
+    for second in 50..53 {
+        let error = journal.append_sync(at(second), step(0, Step::Checking)).unwrap_err();
+        assert_eq!(error.class, Class::Quota, "{error}");
+        assert!(error.what.contains("events.ndjson") && error.what.contains("No space left"), "{error}");
+        assert!(error.todo.as_deref().is_some_and(|todo| todo.contains("free some space: up to 1 MiB")), "{error:?}");
+        assert_eq!(journal.picture().destinations, before.destinations, "not said, so not believed");
+    }
+    ail(None);
+    let old = inode(&path);
+    journal.append_sync(at(60), step(0, Step::Checking)).unwrap();
+    assert_ne!(inode(&path), old);
+    assert_eq!(replay(&path).unwrap(), *journal.picture());
+    assert_eq!(journal.picture().destinations[0].state, DestinationState::Checking);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no litter");
+}
+
+#[test]
+fn a_disk_that_fails_twice_ends_it_with_a_sentence_and_the_old_lines_stay() {
+    use crate::store::ailing::in_tests::ail;
+    let (_dir, path, mut journal, before) = ailing_journal("sync 5");
+    let whole = fs::read(&path).unwrap();
+    let error = journal.append_sync(at(50), Record::OneCursor).unwrap_err();
+    assert_eq!(error.class, Class::Permanent, "{error}");
+    assert!(error.todo.as_deref().is_some_and(|todo| todo.contains("state directory writable")), "{error:?}");
+    ail(None);
+    assert!(fs::read(&path).unwrap().starts_with(&whole));
+    assert_eq!(Journal::open(&path, LIMIT).unwrap().picture().destinations, before.destinations);
+}
+
+#[test]
+fn a_folding_that_fails_loses_no_line() {
+    use crate::store::ailing::in_tests::ail;
+    // Its content cannot be written, or not be made durable; or its name is not (the second sync of a folding).
+    for illness in
+        ["only 28 events.ndjson", "only sync 28 events.ndjson", "only 5 events.ndjson", "once sync 28 journal"]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.ndjson");
+        let mut journal = Journal::create(&path, Bytes::kib(16)).unwrap();
+        for record in story() {
+            journal.append(at(0), record).unwrap();
+        }
+        ail(Some(illness));
+        for nth in 0..600u32 {
+            journal.append(at(i64::from(nth)), note(&format!("note {nth}"))).unwrap();
+            journal.append(at(i64::from(nth)), Record::Listed { segment: 0, through: 600 + nth / 10 }).unwrap();
+        }
+        let told = replay(&path).unwrap();
+        assert_eq!((told.segments[&0].through, told.destinations.len()), (659, 2), "{illness}");
+        ail(None);
+        journal.append_sync(at(700), Record::OneCursor).unwrap();
+        drop(journal);
+        let journal = Journal::open(&path, Bytes::kib(16)).unwrap();
+        assert!(journal.picture().one_cursor && journal.picture().segments[&0].through == 659, "{illness}");
+        let notes = tail(&path, 1, Record::is_note).unwrap();
+        assert!(matches!(&notes[0].record, Record::Note(n) if n.text == "note 599"), "{illness}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{illness}: no litter");
+    }
+}

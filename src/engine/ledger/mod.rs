@@ -94,7 +94,8 @@ impl Ledger<File> {
         let begun = || {
             lock(&file, path)?;
             file.set_len(Self::file_len(&header)?.0).map_err(|c| doing(&c))?;
-            let ledger = Self::format(file, header, cache)?;
+            let mut ledger = Self::format(file, header, cache)?;
+            ledger.pages.name(path);
             ledger.pages.disk().sync_all().map_err(|c| doing(&c))?;
             atomic::sync_dir(path.parent().unwrap_or(Path::new(".")))?;
             Ok(ledger)
@@ -114,7 +115,10 @@ impl Ledger<File> {
             .open(path)
             .map_err(|cause| Error::io(format!("could not open the ledger {}", path.display()), &cause))?;
         lock(&file, path)?;
-        Self::load(file, cache).map_err(|e| e.during(path.display()))
+        let mut ledger = Self::load(file, cache).map_err(|e| e.during(path.display()))?;
+        ledger.pages.name(path);
+        ledger.write_bits_again()?;
+        Ok(ledger)
     }
 
     /// What a ledger that nobody writes counts: how many blocks are listed, and done at each destination. Takes no
@@ -173,6 +177,19 @@ impl<D: Disk> Ledger<D> {
         let mut ledger = Self::over(disk, header, base, cache);
         ledger.recount()?;
         Ok(ledger)
+    }
+
+    /// Writes all bits once more. An earlier process may have ended after a sync that failed: then the kernel shows what
+    /// the disk has not, and what was called listed here would be missing after a power cut. Digests need it not: a
+    /// done bit is written only when they are safe, and where there is none they are written again.
+    fn write_bits_again(&mut self) -> Result<()> {
+        let (_, digests, _) = layout(self.base, &self.header);
+        for page in self.base..digests {
+            if self.pages.get(page)?.iter().any(|byte| *byte != 0) {
+                self.pages.get_mut(page)?;
+            }
+        }
+        self.flush()
     }
 
     fn over(disk: D, header: Header, base: u64, cache: Bytes) -> Self {
@@ -331,8 +348,8 @@ impl<D: Disk> Ledger<D> {
     /// second, and before `listed_through` is journaled); it costs two syncs, or none when nothing changed.
     ///
     /// # Errors
-    /// A full disk (free some and call again), or a failed sync, after which this ledger refuses everything
-    /// and has to be opened again: what was not yet synced is then not done.
+    /// A full disk (free some and call again: what may be lost is written again), or a disk that failed twice in a row,
+    /// after which this ledger refuses everything and has to be opened again: what was not yet synced is then not done.
     pub fn flush(&mut self) -> Result<()> {
         self.pages.flush()
     }

@@ -2,17 +2,20 @@
 //!
 //! Invariant: a *late* page (done bits) is written only after every *early* page (digests, listed bits)
 //! that was dirty before it is synced. Early pages may leave at any time, because nothing trusts them
-//! without their done bit. A failed sync poisons the cache: after one the kernel forgets which pages it
-//! lost, so only a reopened file can be trusted.
+//! without their done bit. After a failed sync the kernel forgets which pages it lost, and shows what the disk
+//! has not: so every page is held here until it is synced, and after a failure all that were written are written
+//! again. A full disk may be tried again and again; any other failure is final when it comes twice in a row.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
-use crate::engine::ailing;
-use crate::engine::journal::records;
-use crate::error::{Error, Result};
+use crate::engine::journal::{records, room};
+use crate::error::{Class, Error, Result};
+use crate::store::ailing;
+use crate::units::Bytes;
 
 /// Bytes of one page. Whole digests (32) and whole sectors (512) fit, so a torn page is still a mixture of
 /// old and new digests, never of halves.
@@ -41,6 +44,8 @@ pub trait Disk: Send {
     /// # Errors
     /// As the disk says.
     fn len(&self) -> std::io::Result<u64>;
+    /// What it may still have to be given until all of it is written.
+    fn wants(&self) -> Bytes;
     /// Whether it holds nothing.
     ///
     /// # Errors
@@ -58,10 +63,14 @@ impl Disk for File {
         ailing::write("ledger").and_then(|()| self.write_all_at(from, offset))
     }
     fn sync(&mut self) -> std::io::Result<()> {
-        self.sync_data()
+        ailing::sync("ledger").and_then(|()| self.sync_data())
     }
     fn len(&self) -> std::io::Result<u64> {
         self.metadata().map(|m| m.len())
+    }
+    fn wants(&self) -> Bytes {
+        use std::os::unix::fs::MetadataExt as _;
+        self.metadata().map_or(Bytes::ZERO, |m| Bytes(m.len().saturating_sub(m.blocks() * 512)))
     }
 }
 
@@ -82,13 +91,27 @@ impl Disk for Shown {
     fn len(&self) -> std::io::Result<u64> {
         self.0.metadata().map(|m| m.len())
     }
+    fn wants(&self) -> Bytes {
+        Bytes::ZERO
+    }
+}
+
+/// How far a page is on its way to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// The disk has it.
+    Saved,
+    /// Written, and not yet synced.
+    Written,
+    /// To be written.
+    Changed,
 }
 
 #[derive(Debug)]
 struct Slot {
     number: u64,
     data: Box<Page>,
-    dirty: bool,
+    held: Held,
     /// Touched since the clock's hand last passed.
     used: bool,
 }
@@ -101,8 +124,8 @@ pub(super) struct Pages<D> {
     hand: usize,
     capacity: usize,
     late: Range<u64>,
-    /// Early pages were written since the last sync, so a late page has to wait for one.
-    unsynced: bool,
+    /// What it is called where something fails.
+    name: String,
     poisoned: bool,
 }
 
@@ -111,7 +134,12 @@ impl<D: Disk> Pages<D> {
     pub fn new(disk: D, late: Range<u64>, capacity: usize) -> Self {
         let capacity = capacity.max(16);
         let (slots, at) = (Vec::new(), HashMap::new());
-        Self { disk, slots, at, hand: 0, capacity, late, unsynced: false, poisoned: false }
+        Self { disk, slots, at, hand: 0, capacity, late, name: "the ledger".to_owned(), poisoned: false }
+    }
+
+    /// Tells where it is.
+    pub fn name(&mut self, path: &Path) {
+        self.name = format!("the ledger {}", path.display());
     }
 
     pub fn disk(&self) -> &D {
@@ -130,7 +158,7 @@ impl<D: Disk> Pages<D> {
 
     pub fn get_mut(&mut self, number: u64) -> Result<&mut Page> {
         let slot = self.load(number)?;
-        self.slots[slot].dirty = true;
+        self.slots[slot].held = Held::Changed;
         Ok(&mut self.slots[slot].data)
     }
 
@@ -148,55 +176,65 @@ impl<D: Disk> Pages<D> {
 
     /// Whether nothing waits to be written.
     pub fn is_clean(&self) -> bool {
-        !self.unsynced && self.slots.iter().all(|slot| !slot.dirty)
+        self.slots.iter().all(|slot| slot.held == Held::Saved)
     }
 
     /// Early pages, sync, late pages, sync; nothing at all when nothing changed.
     pub fn flush(&mut self) -> Result<()> {
+        self.twice(|pages| {
+            pages.save_early()?;
+            pages.write_changed(true)?;
+            pages.sync()
+        })
+    }
+
+    /// Does it again when it failed for anything but room: a disk may fail once.
+    fn twice(&mut self, save: impl Fn(&mut Self) -> Result<()>) -> Result<()> {
         self.check()?;
-        self.write_early()?;
-        if self.unsynced {
-            self.sync()?;
-            self.unsynced = false;
+        let Err(error) = save(self) else { return Ok(()) };
+        if error.class == Class::Quota {
+            return Err(error);
         }
-        if self.write_dirty(true)? {
-            self.sync()?;
-        }
-        Ok(())
+        tracing::warn!(%error, "written again");
+        save(self).inspect_err(|error| self.poisoned = error.class != Class::Quota)
+    }
+
+    fn save_early(&mut self) -> Result<()> {
+        self.write_changed(false)?;
+        self.sync()
     }
 
     /// Writes early pages without a sync, so that they can be read straight from the disk.
     pub fn write_early(&mut self) -> Result<()> {
         self.check()?;
-        self.write_dirty(false).map(|_| ())
+        self.write_changed(false)
     }
 
-    fn write_dirty(&mut self, late: bool) -> Result<bool> {
-        let mut dirty: Vec<usize> = (0..self.slots.len())
-            .filter(|&slot| self.slots[slot].dirty && self.late.contains(&self.slots[slot].number) == late)
-            .collect();
-        dirty.sort_unstable_by_key(|&slot| self.slots[slot].number);
-        for &slot in &dirty {
-            self.write_slot(slot)?;
+    fn write_changed(&mut self, late: bool) -> Result<()> {
+        let (slots, lates) = (&self.slots, &self.late);
+        let is_due = |slot: &usize| slots[*slot].held == Held::Changed && lates.contains(&slots[*slot].number) == late;
+        let mut due: Vec<usize> = (0..slots.len()).filter(is_due).collect();
+        due.sort_unstable_by_key(|&slot| self.slots[slot].number);
+        for slot in due {
+            let Slot { number, data, held, .. } = &mut self.slots[slot];
+            let written = self.disk.write_at(&data[..], *number * PAGE as u64);
+            written.map_err(|cause| refused(&self.disk, &self.name, "write", &cause))?;
+            *held = Held::Written;
         }
-        Ok(!dirty.is_empty())
-    }
-
-    fn write_slot(&mut self, slot: usize) -> Result<()> {
-        let Slot { number, data, dirty, .. } = &mut self.slots[slot];
-        self.disk
-            .write_at(&data[..], *number * PAGE as u64)
-            .map_err(|cause| records("could not write the ledger", &cause))?;
-        *dirty = false;
-        self.unsynced |= !self.late.contains(number);
         Ok(())
     }
 
+    /// Makes durable what was written, if anything was.
     fn sync(&mut self) -> Result<()> {
-        self.disk.sync().map_err(|cause| {
-            self.poisoned = true;
-            Error::io("could not sync the ledger", &cause).todo("`floe jobs resume` goes on from the last good sync")
-        })
+        if self.slots.iter().all(|slot| slot.held != Held::Written) {
+            return Ok(());
+        }
+        let outcome = self.disk.sync();
+        let then = if outcome.is_ok() { Held::Saved } else { Held::Changed };
+        for slot in self.slots.iter_mut().filter(|slot| slot.held == Held::Written) {
+            slot.held = then;
+        }
+        outcome.map_err(|cause| refused(&self.disk, &self.name, "sync", &cause))
     }
 
     fn check(&self) -> Result<()> {
@@ -216,7 +254,7 @@ impl<D: Disk> Pages<D> {
         if self.slots.len() < self.capacity {
             let mut data = Box::new([0; PAGE]);
             read(&self.disk, number, &mut data)?;
-            self.slots.push(Slot { number, data, dirty: false, used: true });
+            self.slots.push(Slot { number, data, held: Held::Saved, used: true });
             self.at.insert(number, self.slots.len() - 1);
             return Ok(self.slots.len() - 1);
         }
@@ -231,27 +269,35 @@ impl<D: Disk> Pages<D> {
         Ok(slot)
     }
 
-    /// A slot that holds nothing unwritten: the clock passes twice, then everything is flushed once.
+    /// A slot that the disk has: the clock passes twice; then early pages are saved, and if there are none, all.
     fn vacate(&mut self) -> Result<usize> {
-        for _ in 0..2 * self.slots.len() {
-            let slot = self.hand;
-            self.hand = (self.hand + 1) % self.slots.len();
-            if std::mem::take(&mut self.slots[slot].used) {
-                continue;
-            }
-            if !self.slots[slot].dirty {
-                return Ok(slot);
-            }
-            if !self.late.contains(&self.slots[slot].number) {
-                self.write_slot(slot)?;
-                return Ok(slot);
-            }
+        if let Some(slot) = self.pass() {
+            return Ok(slot);
+        }
+        self.twice(Self::save_early)?;
+        if let Some(slot) = self.pass() {
+            return Ok(slot);
         }
         self.flush()?;
         let slot = self.hand;
         self.hand = (self.hand + 1) % self.slots.len();
         Ok(slot)
     }
+
+    fn pass(&mut self) -> Option<usize> {
+        for _ in 0..2 * self.slots.len() {
+            let slot = self.hand;
+            self.hand = (self.hand + 1) % self.slots.len();
+            if !std::mem::take(&mut self.slots[slot].used) && self.slots[slot].held == Held::Saved {
+                return Some(slot);
+            }
+        }
+        None
+    }
+}
+
+fn refused<D: Disk>(disk: &D, name: &str, doing: &str, cause: &std::io::Error) -> Error {
+    records(format!("could not {doing} {name}"), cause, room(disk.wants().max(Bytes::mib(1))))
 }
 
 fn read<D: Disk>(disk: &D, number: u64, into: &mut Page) -> Result<()> {

@@ -34,7 +34,7 @@ struct Platter {
     durable: Vec<u8>,
     now: Vec<u8>,
     unsynced: Vec<(u64, Vec<u8>)>,
-    fail_sync: bool,
+    fail_sync: Option<(i32, u32)>,
     syncs: u32,
 }
 
@@ -59,7 +59,7 @@ impl Shaky {
             }
         }
         platter.now = platter.durable.clone();
-        platter.fail_sync = false;
+        platter.fail_sync = None;
     }
 }
 
@@ -78,16 +78,23 @@ impl Disk for Shaky {
     }
     fn sync(&mut self) -> io::Result<()> {
         let mut platter = self.0.lock().unwrap();
-        if platter.fail_sync {
-            return Err(io::Error::other("the disk is dying"));
+        if let Some((errno, times)) = platter.fail_sync {
+            platter.fail_sync = (times > 1).then_some((errno, times - 1));
+            // What the kernel had to write it calls clean: shown as long as it is cached, and never written again.
+            platter.unsynced.clear();
+            return Err(io::Error::from_raw_os_error(errno));
         }
-        platter.unsynced.clear();
-        platter.durable = platter.now.clone();
+        for (offset, data) in std::mem::take(&mut platter.unsynced) {
+            platter.durable[offset as usize..offset as usize + data.len()].copy_from_slice(&data);
+        }
         platter.syncs += 1;
         Ok(())
     }
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.lock().unwrap().now.len() as u64)
+    }
+    fn wants(&self) -> Bytes {
+        Bytes::ZERO
     }
 }
 
@@ -99,7 +106,12 @@ enum Op {
     Clear(u16, u32, u32),
     Kill,
     CutPower(u64),
-    FailSync(u64),
+    /// The disk fails so often, and is full or broken; then the power is cut.
+    FailSync {
+        seed: u64,
+        times: u32,
+        full: bool,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -111,7 +123,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..2u16, at, 1..5000u32).prop_map(|(dest, at, n)| Op::Clear(dest, at, n)),
         1 => Just(Op::Kill),
         1 => any::<u64>().prop_map(Op::CutPower),
-        1 => any::<u64>().prop_map(Op::FailSync),
+        2 => (any::<u64>(), 1..4u32, any::<bool>()).prop_map(|(seed, times, full)| Op::FailSync { seed, times, full }),
     ]
 }
 
@@ -177,6 +189,13 @@ fn check_survivor(ledger: &mut Ledger<Shaky>, must: &Model, may: &Model) -> Mode
     found
 }
 
+/// As a file is opened: what an earlier process left is made safe.
+fn opened_again(disk: &Shaky, cache: Bytes) -> Ledger<Shaky> {
+    let mut ledger = Ledger::load(disk.clone(), cache).unwrap();
+    ledger.write_bits_again().unwrap();
+    ledger
+}
+
 fn run_case(ops: &[Op]) {
     let disk = Shaky::of(&head(BLOCKS, 2));
     let tiny = Bytes(1);
@@ -216,8 +235,9 @@ fn run_case(ops: &[Op]) {
             Op::Kill => {
                 // kill -9: the page cache of the kernel survives, ours does not.
                 drop(ledger);
-                ledger = Ledger::load(disk.clone(), tiny).unwrap();
+                ledger = opened_again(&disk, tiny);
                 model = check_survivor(&mut ledger, &flushed, &model);
+                flushed = model.clone();
             }
             Op::CutPower(seed) => {
                 drop(ledger);
@@ -226,17 +246,41 @@ fn run_case(ops: &[Op]) {
                 model = check_survivor(&mut ledger, &flushed, &model);
                 flushed = model.clone();
             }
-            Op::FailSync(seed) => {
-                disk.0.lock().unwrap().fail_sync = true;
+            Op::FailSync { seed, times, full } => {
                 if ledger.is_flushed() {
-                    disk.0.lock().unwrap().fail_sync = false;
                     continue;
                 }
-                assert!(ledger.flush().is_err());
-                assert!(ledger.mark_listed(BlockIndex(0)).is_err(), "a failed sync is final");
-                disk.0.lock().unwrap().fail_sync = false;
-                assert!(ledger.flush().is_err(), "also when the disk says that all is well again");
+                disk.0.lock().unwrap().fail_sync = Some((if full { 28 } else { 5 }, times));
+                let mut tries = 0;
+                let saved = loop {
+                    let saved = ledger.flush();
+                    tries += 1;
+                    if saved.is_ok() || !full {
+                        break saved;
+                    }
+                    // Room is waited for, and meanwhile what fits is taken.
+                    if ledger.mark_listed(BlockIndex(0)).is_ok() {
+                        model.listed.insert(0);
+                    }
+                };
+                if full {
+                    assert!(saved.is_ok() && (2..=times + 1).contains(&tries), "{tries} for {times}");
+                } else if times > 1 {
+                    assert!(saved.is_err() && ledger.mark_listed(BlockIndex(0)).is_err(), "twice in a row is final");
+                    disk.0.lock().unwrap().fail_sync = None;
+                    assert!(ledger.flush().is_err(), "also when the disk says that all is well again");
+                }
+                if saved.is_ok() {
+                    flushed = model.clone();
+                }
                 drop(ledger);
+                if seed % 2 == 0 {
+                    // Killed first: the next process reads what only the kernel has.
+                    ledger = opened_again(&disk, tiny);
+                    model = check_survivor(&mut ledger, &flushed, &model);
+                    flushed = model.clone();
+                    drop(ledger);
+                }
                 disk.cut_power(&mut fastrand::Rng::with_seed(seed));
                 ledger = Ledger::load(disk.clone(), tiny).unwrap();
                 model = check_survivor(&mut ledger, &flushed, &model);

@@ -22,7 +22,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(super) use self::ready::{Ready, load_of};
-use self::wait::{WAIT_FIRST, WAIT_MOST, WAITED, but_full, ends, is_pending_quota, resting, told};
+use self::wait::{WAIT_FIRST, WAIT_MOST, ends, is_pending_quota, resting, told};
+pub(super) use self::wait::{WAITED, but_full};
 use super::blocks::{Pool, lock};
 use super::budget::{JobBudget, Part, Weight};
 use super::call::Caller;
@@ -69,6 +70,8 @@ pub(super) enum Ended {
     In(JobState),
     /// It waits for its turn (pending snapshots).
     Queue,
+    /// Its own records found no room: it begins again when there is some.
+    Full,
 }
 
 /// One run of one job.

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::wait::waits_for;
 use super::{Control, Ended, Given, start};
 use crate::engine::budget::{Budget, Part, Weight};
 use crate::engine::call::{Caller, Quotas};
@@ -99,6 +100,10 @@ impl Ready {
         let outcome = start(given, journal).await;
         drop(lock);
         outcome.unwrap_or_else(|error| {
+            if error.is_full_disk() {
+                hub.set_state(JobState::Waiting, waits_for(&error), Some(error));
+                return Ended::Full;
+            }
             hub.set_state(JobState::Failed, "failed", Some(error));
             Ended::In(JobState::Failed)
         })

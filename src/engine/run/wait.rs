@@ -39,6 +39,8 @@ pub(super) async fn ends(
         let opened = async { setup::ends(spec, &worlds.of(spec)?, dir).await };
         let error = match opened.await {
             Ok(ends) => return Ok(Ok(ends)),
+            // Nothing of this run has begun: it begins again when there is room.
+            Err(error) if error.is_full_disk() && told(&control).is_none() => return Err(error),
             Err(error) => error,
         };
         let waits =
@@ -79,7 +81,7 @@ pub(super) const fn resting(halt: &Halt) -> (JobState, &'static str) {
 }
 
 /// The why-column of a job that waits.
-fn waits_for(error: &Error) -> String {
+pub(super) fn waits_for(error: &Error) -> String {
     cause_of(error).1
 }
 
@@ -121,7 +123,7 @@ impl Run {
 }
 
 /// Why a job rests whose `--wait-timeout` has passed: nothing of it is deleted.
-pub(super) const WAITED: &str = "waited as long as it may";
+pub(in crate::engine) const WAITED: &str = "waited as long as it may";
 /// A first wait, doubled with each one that brought nothing …
 pub(super) const WAIT_FIRST: Duration = Duration::from_secs(2);
 /// … up to this.
@@ -142,9 +144,9 @@ pub(super) fn is_pending_quota(error: &Error) -> bool {
 }
 
 /// A full disk ends no run: what could not be saved is found again by the next one.
-pub(super) fn but_full(saved: Result<()>) -> Result<()> {
+pub(in crate::engine) fn but_full(saved: Result<()>) -> Result<()> {
     match saved {
-        Err(error) if error.class == Class::Quota => {
+        Err(error) if error.is_full_disk() => {
             tracing::warn!(%error, "not saved");
             Ok(())
         }

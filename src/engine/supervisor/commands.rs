@@ -7,9 +7,9 @@ use super::{Queued, Shelved, Supervisor, lanes_of};
 use crate::aws::Settings;
 use crate::bandwidth::Bandwidth;
 use crate::engine::blocks::lock;
-use crate::engine::journal::{self, Journal, Record, Setting};
+use crate::engine::journal::{self, Record, Setting};
 use crate::engine::protocol::{Answer, Command, Dial, JobState, Lanes, LeftOvers, Turned};
-use crate::engine::run::Control;
+use crate::engine::run::{Control, but_full};
 use crate::engine::spec::{self, JobDir};
 use crate::engine::{ended, setup, status};
 use crate::error::{Error, Result};
@@ -107,7 +107,9 @@ impl Supervisor {
     }
 
     fn resume(&mut self, job: JobId) -> Result<Answer> {
-        if self.is_queued(job) {
+        if let Some(queued) = self.queue.iter_mut().find(|queued| queued.job == job) {
+            // Whoever says so has mended what it waits for.
+            queued.not_before = None;
             return Ok(Answer::Done);
         }
         let running = self.with(job, |shelved| {
@@ -142,10 +144,10 @@ impl Supervisor {
             if !queued {
                 return Err(Error::usage(format!("job {job} is {}, not running", shelved.row.state.word())));
             }
-            let mut journal = Journal::open(&shelved.dir.events(), journal::LIMIT)?;
             let paused = Record::State { to: JobState::Paused, why: "paused".to_owned() };
-            journal.append_sync(Timestamp::now(), paused)?;
-            (shelved.row.state, shelved.row.why) = (JobState::Paused, "paused".to_owned());
+            // On a full disk it rests all the same: what its files say can be resumed, too.
+            but_full(shelved.note(paused))?;
+            shelved.stand(JobState::Paused, "paused");
             Ok(())
         })?;
         self.queue.retain(|queued| queued.job != job);
@@ -240,8 +242,7 @@ impl Supervisor {
                     hub.record(Record::Setting(Setting::Memory(share)));
                 }
                 _ => {
-                    let mut journal = Journal::open(&shelved.dir.events(), journal::LIMIT)?;
-                    journal.append_sync(Timestamp::now(), Record::Setting(Setting::Memory(share)))?;
+                    shelved.note(Record::Setting(Setting::Memory(share)))?;
                 }
             }
             Ok(())
@@ -266,8 +267,7 @@ impl Supervisor {
                     hub.record(record);
                 }
                 _ => {
-                    let mut journal = Journal::open(&shelved.dir.events(), journal::LIMIT)?;
-                    journal.append_sync(Timestamp::now(), record)?;
+                    shelved.note(record)?;
                     shelved.row.bandwidth.clone_from(&limit);
                 }
             }

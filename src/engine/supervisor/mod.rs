@@ -7,6 +7,7 @@
 mod commands;
 mod order;
 mod picture;
+mod room;
 mod share;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -134,6 +135,8 @@ struct Shelved {
     row: JobStatus,
     /// What of the budget it may use at most; as it was turned, or planned; unknown before its spec is read.
     share: Option<Bytes>,
+    /// Since when its records have found no room.
+    full_since: Option<Instant>,
     /// Of a running job, and of the latest that ended.
     hub: Option<Arc<Hub>>,
     live: Option<Live>,
@@ -141,7 +144,7 @@ struct Shelved {
 
 impl Shelved {
     fn resting(dir: JobDir, row: JobStatus) -> Self {
-        Self { spec: None, dir, row, share: None, hub: None, live: None }
+        Self { spec: None, dir, row, share: None, full_since: None, hub: None, live: None }
     }
 
     fn spec(&mut self) -> Result<Arc<Spec>> {
@@ -320,6 +323,10 @@ impl Supervisor {
     async fn rest(&mut self) {
         self.queue.clear();
         let how = if self.in_process { Control::Pause } else { Control::Stop };
+        match how {
+            Control::Pause => self.no_longer_for_room(JobState::Paused, "paused"),
+            _ => self.no_longer_for_room(JobState::Interrupted, "the engine was stopped"),
+        }
         for shelved in lock(&self.shelf.jobs).values() {
             if let Some(live) = &shelved.live {
                 // Who was paused or cancelled a moment ago stays so.
@@ -388,6 +395,10 @@ impl Supervisor {
         });
         let (ready, spec) = match opened {
             Ok(opened) => opened,
+            Err(error) if error.is_full_disk() => {
+                drop(jobs);
+                return self.wait_for_room(queued.job, queued.control, error);
+            }
             Err(error) => {
                 (shelved.row.state, shelved.row.why) = (JobState::Failed, "could not be opened".to_owned());
                 shelved.row.error = Some(error);
@@ -408,7 +419,9 @@ impl Supervisor {
     fn ended(&mut self, job: JobId, ended: Ended) {
         let mut jobs = lock(&self.shelf.jobs);
         let Some(shelved) = jobs.get_mut(&job) else { return };
+        let mut control = Control::Go;
         if let (Some(hub), Some(live), Some(spec)) = (&shelved.hub, shelved.live.take(), &shelved.spec) {
+            control = *live.control.borrow();
             let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
             shelved.row = status::live(spec, hub, &live.caller, resumed, Holding::default());
             match journal::replay(&shelved.dir.events()) {
@@ -421,9 +434,17 @@ impl Supervisor {
         if shelved.is_put_away() {
             shelved.spec = None;
         }
+        if ended != Ended::Full {
+            shelved.full_since = None;
+        }
+        let error = shelved.row.error.clone();
         drop(jobs);
         self.shelf.tidy();
         match ended {
+            Ended::Full => {
+                let unsaid = || Error::failed("the job's records found no room");
+                self.wait_for_room(job, control, error.unwrap_or_else(unsaid));
+            }
             Ended::Queue => {
                 let again = Instant::now() + QUOTA_AGAIN;
                 self.queue.push_back(Queued { job, not_before: Some(again), control: Control::Go });

@@ -1,14 +1,11 @@
 //! Jobs that need what another one makes: each waits for the one before it, and does not begin when that one stopped.
 
-use jiff::Timestamp;
-
-use super::{Shelved, Supervisor};
+use super::Supervisor;
 use crate::engine::blocks::lock;
-use crate::engine::journal::{self, Journal, Record};
+use crate::engine::journal::Record;
 use crate::engine::protocol::JobState;
 use crate::engine::spec::JobDir;
 use crate::engine::status;
-use crate::error::Result;
 use crate::ids::JobId;
 
 /// How far the job before is.
@@ -42,7 +39,7 @@ impl Supervisor {
         };
         match state {
             JobState::Done => Before::Done,
-            JobState::Queued if self.is_queued(job) => Before::Coming,
+            JobState::Queued | JobState::Waiting if self.is_queued(job) => Before::Coming,
             other => Before::Stopped(other.word()),
         }
     }
@@ -50,12 +47,8 @@ impl Supervisor {
     /// Puts a job down that cannot begin: it can be resumed once the one before it is done.
     pub(super) fn hold_back(&mut self, job: JobId, before: JobId, word: &str) {
         let why = format!("job {before} before it is {word}");
-        let rests = |shelved: &mut Shelved| -> Result<()> {
-            let mut journal = Journal::open(&shelved.dir.events(), journal::LIMIT)?;
-            journal.append_sync(Timestamp::now(), Record::State { to: JobState::Paused, why: why.clone() })
-        };
         if let Some(shelved) = lock(&self.shelf.jobs).get_mut(&job) {
-            if let Err(error) = rests(shelved) {
+            if let Err(error) = shelved.note(Record::State { to: JobState::Paused, why: why.clone() }) {
                 tracing::warn!(%error, %job, "it could not be written down that it rests");
             }
             (shelved.row.state, shelved.row.why) = (JobState::Paused, why);
