@@ -128,7 +128,7 @@ pub(crate) mod in_tests {
 
     /// What this thread writes is refused as the text says, until it is told otherwise.
     pub(crate) fn ail(text: Option<&str>) {
-        ILL.set(text.map(|text| (Illness::read(text).unwrap(), Course::Waits)));
+        ILL.set(text.map(|text| (Illness::read(text).expect("an illness"), Course::Waits)));
     }
 
     pub(super) fn refused(sync: bool, what: &str) -> io::Result<()> {
@@ -147,7 +147,7 @@ mod tests {
 
     /// Which of these are refused, one after another; a sync is written with a `~` in front.
     fn refused(illness: &str, asked: &[&str]) -> String {
-        let (illness, mut course) = (Illness::read(illness).unwrap(), Course::Waits);
+        let (illness, mut course) = (Illness::read(illness).expect("an illness"), Course::Waits);
         let mut told = String::new();
         for what in asked {
             let sync = what.starts_with('~');

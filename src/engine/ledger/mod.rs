@@ -147,15 +147,20 @@ impl<D: Disk> Ledger<D> {
     /// Writes the header onto a disk of zeros of the right length.
     fn format(mut disk: D, header: Header, cache: Bytes) -> Result<Self> {
         let bytes = header::encode(&header)?;
-        disk.write_at(&bytes, 0).map_err(|c| Error::io("could not write the ledger", &c))?;
-        disk.sync().map_err(|c| Error::io("could not sync the ledger", &c))?;
+        let mut save = || {
+            disk.write_at(&bytes, 0).map_err(|c| Error::io("could not write the ledger", &c))?;
+            disk.sync().map_err(|c| Error::io("could not sync the ledger", &c))
+        };
+        // A disk may fail once; room is waited for by whoever asked.
+        save().or_else(|error| if error.is_full_disk() { Err(error) } else { save() })?;
         Ok(Self::over(disk, header, (bytes.len() / PAGE) as u64, cache))
     }
 
     fn load(mut disk: D, cache: Bytes) -> Result<Self> {
         let unreadable = |c: std::io::Error| Error::io("could not read the ledger", &c);
         // A killed process may have left writes in the kernel only: what is read here must outlive a power cut.
-        disk.sync().map_err(|c| Error::io("could not sync the ledger", &c))?;
+        // One that fails is tried once more: no done bit leaves before its digest is safe, and bits are written again.
+        disk.sync().or_else(|_| disk.sync()).map_err(|c| Error::io("could not sync the ledger", &c))?;
         let len = disk.len().map_err(unreadable)?;
         let cut = || Error::failed("the ledger is cut off").todo("start the copy again, and check this disk");
         if len < PAGE as u64 {
