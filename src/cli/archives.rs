@@ -22,7 +22,7 @@ pub(super) async fn ls(args: &Ls, resolved: &Resolved) -> Result<Code> {
         Some(Address::Archive(profile, bucket, prefix)) => (profile, bucket, prefix),
         Some(object @ Address::Object(..)) => {
             return Err(Error::usage(format!("`{object}` is an object; a prefix ends with a slash"))
-                .todo(format!("floe ls archives {object}/")));
+                .todo(format!("did you mean `{object}/`? Then write floe ls archives {object}/")));
         }
         Some(other) => return wrong(format!("`{other}` is no prefix in S3")),
         None => return wrong("archives lie in a bucket, and none is named".to_owned()),

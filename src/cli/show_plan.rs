@@ -12,7 +12,7 @@ use crate::plan::{
     Alternative, Choices, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Pace, Parent, Plan,
     QuotaFact, SourceKind, Strategy, records,
 };
-use crate::units::{Bytes, Quantity, Sure, Usd, grouped};
+use crate::units::{Bytes, Quantity, Sure, Usd, counted, grouped};
 
 /// Items that are shown one by one; of the rest only how many there are.
 const SHOWN: usize = 10;
@@ -190,7 +190,7 @@ fn destination(to: &DestinationPlan) -> String {
                     format!("copied by S3 in about {count} parts of {}, {most} at most", parts.size)
                 }
                 Action::Copy { .. } => {
-                    format!("copied by S3 in {} parts of {}", grouped(parts.count.into()), parts.size)
+                    format!("copied by S3 in {} of {}", counted(parts.count.into(), "part"), parts.size)
                 }
                 Action::Set { .. } => "there already: only what differs beside its bytes is set".to_owned(),
                 Action::Skip { .. } => "there already: nothing is copied".to_owned(),

@@ -16,7 +16,7 @@ use crate::plan::model::{
     Basis, DestinationKind, DestinationPlan, Finding, Level, Parent, SourceKind, SourcePlan, Strategy,
 };
 use crate::plan::onto;
-use crate::units::{Bytes, Quantity, grouped};
+use crate::units::{Bytes, Quantity, grouped, plural};
 
 /// Snapshots of one chain at most: one job each.
 const CHAIN_MOST: usize = 1_000;
@@ -45,8 +45,11 @@ impl Maker<'_> {
         let most = (full(&a) + full(&b)).min(b.size.blocks());
         let blocks = if whole {
             let text = format!(
-                "exactly {} blocks added, {} changed, {} removed (written as zeros)",
-                counted.added, counted.changed, counted.removed
+                "exactly {} {} added, {} changed, {} removed (written as zeros)",
+                counted.added,
+                plural(counted.added.0, "block"),
+                counted.changed,
+                counted.removed
             );
             self.findings.push(passed(text));
             Quantity::exact(counted.blocks)

@@ -70,6 +70,18 @@ impl Service {
         }
     }
 
+    /// The permission that it needs beside the one of its name: to read a version of an object is not to read the object.
+    fn action(&self, request: &Request<Bytes>) -> Option<&'static str> {
+        let Self::S3(route, _) = self else { return None };
+        let of_source = || request.headers().get("x-amz-copy-source").and_then(|source| source.to_str().ok());
+        let is_versioned = match route.api {
+            "GetObject" | "HeadObject" => route.version().is_some(),
+            "CopyObject" | "UploadPartCopy" => of_source().is_some_and(|source| source.contains("?versionId=")),
+            _ => false,
+        };
+        is_versioned.then_some("GetObjectVersion")
+    }
+
     /// The snapshot that it names, or the key of the object.
     fn subject(&self) -> Option<&str> {
         match self {
@@ -285,7 +297,8 @@ impl Sandbox {
         let fate = {
             let region = claim.as_ref().map_or("", |claim| claim.region.as_str());
             let account = claim.as_ref().map_or("", |claim| claim.access_key.as_str());
-            let call = Call { api: service.api(), snapshot: service.subject(), account, region };
+            let (api, action) = (service.api(), service.action(&request));
+            let call = Call { api, action, snapshot: service.subject(), account, region };
             lock(&self.misfortune).fate(&call, Timestamp::now())
         };
         if fate.delay_ms > 0 {

@@ -89,7 +89,7 @@ pub enum Rotation {
 pub struct Rule {
     /// What.
     pub fault: Fault,
-    /// Only this operation (`GetSnapshotBlock`); all of them when absent.
+    /// Only this operation (`GetSnapshotBlock`), or what needs this permission (`GetObjectVersion`); all when absent.
     #[serde(default)]
     pub api: Option<String>,
     /// Only requests that name this snapshot, or this key of S3.
@@ -273,7 +273,8 @@ impl Rule {
 
     fn matches(&self, call: &Call<'_>) -> bool {
         let is = |want: &Option<String>, have: Option<&str>| want.as_deref().is_none_or(|want| have == Some(want));
-        is(&self.api, Some(call.api)) && is(&self.snapshot, call.snapshot) && is(&self.region, Some(call.region))
+        let asked = is(&self.api, Some(call.api)) || self.api.as_deref() == call.action;
+        asked && is(&self.snapshot, call.snapshot) && is(&self.region, Some(call.region))
     }
 }
 
@@ -353,6 +354,8 @@ impl FromStr for Rule {
 pub struct Call<'a> {
     /// The operation.
     pub api: &'a str,
+    /// The permission that it needs, where that has another name: a version of an object is read under one of its own.
+    pub action: Option<&'a str>,
     /// The snapshot that it names.
     pub snapshot: Option<&'a str>,
     /// The account in whose name it is made.

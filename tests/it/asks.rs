@@ -35,13 +35,13 @@ use crate::rig::{Rig, SMALL, end, only, rule, start};
 use crate::support::WEB_DATA;
 
 /// The side of the deck that does I/O, and what it answers.
-struct Asking {
+pub struct Asking {
     outside: Outside,
     told: mpsc::Receiver<Msg>,
 }
 
 impl Asking {
-    fn of(rig: &Rig) -> Self {
+    pub fn of(rig: &Rig) -> Self {
         let world = World { aws: rig.aws.clone(), state: rig.state.clone(), sandbox: true, config: None, keep: None };
         let (answers, told) = mpsc::channel(256);
         let (worlds, _) = mpsc::channel(1);
@@ -49,8 +49,13 @@ impl Asking {
         Self { outside, told }
     }
 
+    /// Performs what answers nothing.
+    pub fn perform(&mut self, effect: Effect) {
+        self.outside.perform(effect);
+    }
+
     /// Performs it and waits for the answer that is wanted.
-    async fn ask<T>(&mut self, effect: Effect, wanted: impl Fn(Msg) -> Option<T>) -> T {
+    pub async fn ask<T>(&mut self, effect: Effect, wanted: impl Fn(Msg) -> Option<T>) -> T {
         self.outside.perform(effect);
         loop {
             let told = tokio::time::timeout(Duration::from_secs(120), self.told.recv()).await;
@@ -353,7 +358,7 @@ async fn a_plan_has_a_preview_before_anything_is_answered() {
     assert!(model.plan.preview.is_none());
 }
 
-fn drawn(model: &Model, now: Now) -> String {
+pub fn drawn(model: &Model, now: Now) -> String {
     let area = Rect::new(0, 0, 120, 36);
     let mut buffer = Buffer::empty(area);
     floe::tui::view::view(model, area, &mut buffer, &Theme::default(), now);

@@ -208,6 +208,32 @@ async fn what_is_permanent_is_asked_once_and_names_the_permission() {
     assert!(json["elapsed_seconds"].as_f64().is_some_and(|seconds| seconds < 5.0), "{json}");
 }
 
+/// A prefix that is typed without its slash is offered with it, by the command and by the deck.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_without_its_slash_is_offered_with_it() {
+    let world = World::calm().await;
+    let output = world.run(&["ls", "archives", "s3://floe-vault-us-east-1/ebs"]).await;
+    refused(&output, 2, &["a prefix ends with a slash", "did you mean `s3://floe-vault-us-east-1/ebs/`?"]);
+    let typed = "s3://floe-vault-us-east-1/ebs".parse::<floe::tui::screen::archives::Prefix>();
+    let todo = typed.expect_err("an object").todo.unwrap_or_default();
+    assert_eq!(todo, "did you mean `s3://floe-vault-us-east-1/ebs/`?");
+}
+
+/// Every put after the first ten is denied, on many lanes at once: what is said is the error of one block.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_every_block_is_said_once_and_not_for_every_block() {
+    let late = Rule { skip: 10, ..Rule::of(Fault::Deny).on("PutSnapshotBlock") };
+    let world = World::with(Faults { rules: vec![late], ..Faults::default() }).await;
+    let source = format!("us-east-1:{BOOT}");
+    let (code, json, stderr) = world.json(&["copy", &source, "eu-west-1:", "--yes", "-o", "json"]).await;
+    assert_eq!((code, &json["state"]), (1, &"failed".into()), "{stderr}");
+    assert!(requests(&world, "PutSnapshotBlock") > 11, "several lanes were refused");
+    assert_eq!(stderr.matches("could not write").count(), 1, "{stderr}");
+    let error = json["error"].to_string();
+    assert_eq!(error.matches("block ").count(), 1, "{error}");
+    assert!(error.len() < 1_000, "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_cut_or_wrong_are_read_again_and_pages_may_be_empty() {
     let rules = vec![

@@ -2,10 +2,23 @@
 //! not to be reached, not to be understood, and kept for seven days. Whatever happens a plan is made, and says by which
 //! prices.
 
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use floe::address::Address;
+use floe::plan::{Operation, Options};
 use floe::sandbox::faults::{Fault, Faults, Rule};
+use floe::tui::clock::Now;
+use floe::tui::effect::Effect;
+use floe::tui::model::Model;
+use floe::tui::msg::Msg;
+use floe::tui::screen;
+use floe::tui::update::update;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::asks::{Asking, drawn};
+use crate::rig::Rig;
 use crate::support::{WEB_DATA, World};
 use crate::weighed::{plan, requests};
 
@@ -106,4 +119,84 @@ async fn prices_that_are_refused_unreachable_or_unreadable_leave_the_table_and_s
     // Nothing of it was kept: the next answer counts.
     trouble(&world, None);
     is_listed(&planned(&world).await);
+}
+
+/// A deck with a plan open, and its side that does I/O.
+struct Deck {
+    model: Model,
+    asking: Asking,
+    now: Now,
+}
+
+impl Deck {
+    async fn of(rig: &Rig) -> Self {
+        let source = Address::source(&rig.source()).expect("a source");
+        let to = Address::destination_of(&source, "eu-west-1:").expect("a destination");
+        let operation = Operation { sources: vec![source], destinations: vec![to], options: Options::default() };
+        let now = Now { mono: Duration::from_secs(100), wall: Timestamp::now() };
+        let mut deck = Self { model: Model::default(), asking: Asking::of(rig), now };
+        let effects = screen::plan::open(&mut deck.model, operation, now);
+        deck.perform(effects).await;
+        deck
+    }
+
+    /// Does what the loop does with effects, until the plan that they ask for is made.
+    async fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if !matches!(effect, Effect::MakePlan { .. }) {
+                self.asking.perform(effect);
+                continue;
+            }
+            let planned = |told| matches!(told, Msg::Planned(..)).then_some(told);
+            let told = self.asking.ask(effect, planned).await;
+            update(&mut self.model, told, self.now);
+        }
+    }
+
+    /// Types a command into the palette, and answers what is drawn once its plan is made.
+    async fn typed(&mut self, command: &str) -> String {
+        let keys = [':'].into_iter().chain(command.chars()).map(KeyCode::Char).chain([KeyCode::Enter]);
+        let mut effects = Vec::new();
+        for key in keys {
+            effects = update(&mut self.model, Msg::Key(KeyEvent::new(key, KeyModifiers::NONE)), self.now);
+        }
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::MakePlan { .. })), "{command}: {effects:?}");
+        self.perform(effects).await;
+        drawn(&self.model, self.now)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prices_live_typed_in_the_deck_makes_the_open_plan_anew_and_says_whose_prices_they_are() {
+    let rig = Rig::calm().await;
+    let asked = || requests(&rig.world, &["GetProducts"]);
+    let mut deck = Deck::of(&rig).await;
+    let table = drawn(&deck.model, deck.now);
+    assert!(table.contains("prices of 2") && !table.contains("(live)") && asked() < 0.5, "{table}");
+    // Refused, and not to be reached: the table's, and the plan says so on the screen that it is on.
+    for (fault, why) in [(Fault::Deny, "authorized"), (Fault::ResetBefore, "could not read the prices")] {
+        trouble(&rig.world, Some(fault));
+        let shown = deck.typed("prices live").await;
+        assert!(!shown.contains("(live)") && shown.contains("prices are those of the table of 2"), "{shown}");
+        let findings = &deck.model.plan.plan().expect("a plan").findings;
+        let said = findings.iter().find(|found| found.text.starts_with("prices are those of the table"));
+        assert!(said.is_some_and(|said| said.text.contains(why)), "{said:?}");
+    }
+    trouble(&rig.world, None);
+    let live = deck.typed("prices live").await;
+    assert!(live.contains("(live)") && !live.contains("prices are those of the table"), "{live}");
+    let cost = |deck: &Deck| {
+        let plan = deck.model.plan.plan().expect("a plan");
+        let put = plan.cost.parts.iter().find(|part| part.name == "Put in eu-west-1").expect("a line");
+        put.usd.value.0 / put.quantity
+    };
+    assert!((cost(&deck) - LISTED).abs() < 1e-12);
+    // Kept: nobody is asked again, and nobody need be there.
+    let first = asked();
+    trouble(&rig.world, Some(Fault::Deny));
+    let kept = deck.typed("prices live").await;
+    assert!(kept.contains("(live)") && (asked() - first).abs() < 0.5, "{kept}");
+    // And back.
+    let table = deck.typed("prices table").await;
+    assert!(!table.contains("(live)") && (cost(&deck) - SHIPPED).abs() < 1e-12, "{table}");
 }

@@ -42,7 +42,7 @@ fn rows(map: &str) -> Vec<(String, Vec<String>)> {
         .filter_map(|line| {
             let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
             let key = cells.first()?;
-            let mark = key.strip_prefix(['T', 'F']).or_else(|| key.strip_prefix("C6-"))?;
+            let mark = ["C6-", "C7-", "T", "F"].iter().find_map(|kind| key.strip_prefix(kind))?;
             mark.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
             let tests = cells.last()?.split('`').skip(1).step_by(2).map(str::to_owned).collect();
             Some(((*key).to_owned(), tests))
@@ -57,7 +57,8 @@ fn every_trap_has_a_guard_and_every_guard_a_test() {
     let functions = functions();
     let mut wrong = Vec::new();
     let keys = (1..=42).map(|n| format!("T{n}")).chain((1..=29).map(|n| format!("F{n}")));
-    for trap in keys.chain((1..=12).map(|n| format!("C6-{n}"))) {
+    let keys = keys.chain((1..=12).map(|n| format!("C6-{n}"))).chain((1..=13).map(|n| format!("C7-{n}")));
+    for trap in keys {
         match rows.iter().find(|(key, _)| *key == trap) {
             None => wrong.push(format!("{trap} is not in the map")),
             Some((_, tests)) if tests.is_empty() => wrong.push(format!("{trap} has no test")),

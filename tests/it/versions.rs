@@ -1,10 +1,11 @@
 //! Buckets that keep versions: what S3 copies is the version that its plan saw, whatever was written or removed since.
+#![expect(clippy::panic, reason = "helpers of tests fail the test")]
 
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use floe::engine::protocol::{Command, JobState};
-use floe::plan::Options;
-use floe::sandbox::faults::{Fault, Faults};
+use floe::plan::{Level, Options, Plan, SourceKind};
+use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::units::Bytes;
 
 use crate::archives::s3;
@@ -234,4 +235,69 @@ async fn a_version_of_an_image_that_is_removed_meanwhile_is_named() {
     let completed =
         |made: &aws_sdk_ec2::types::Snapshot| made.state() == Some(&aws_sdk_ec2::types::SnapshotState::Completed);
     assert!(!pending.iter().any(completed), "nothing is completed");
+}
+
+/// An image in a bucket that keeps versions, none of which may be read.
+async fn without_its_versions() -> (Rig, Vec<u8>) {
+    let rig = Rig::calm().await;
+    versioning(&rig.world, BucketVersioningStatus::Enabled).await;
+    let image = raw_image(&rig, "disk.img", 60, 1).await;
+    rig.world.running.sandbox.set_faults(denied(Vec::new()));
+    (rig, image)
+}
+
+fn denied(mut rules: Vec<Rule>) -> Faults {
+    rules.push(only("GetObjectVersion", rule(Fault::Deny, 1.0)));
+    Faults { rules, ..Faults::default() }
+}
+
+/// The plan reads what is there now, says by what that is pinned, and what would have to be allowed.
+fn is_pinned_by_its_etag(plan: &Plan) {
+    let SourceKind::Object { version, etag, .. } = &plan.items[0].source.kind else { panic!("an object") };
+    assert_eq!(*version, None);
+    let said = plan.findings.iter().find(|found| found.text.contains("is pinned by its ETag")).expect("it is said");
+    assert_eq!(said.level, Level::Warning);
+    assert!(said.text.contains(&**etag) && said.text.contains("its version may not be read"), "{said:?}");
+    assert!(said.todo.as_deref().is_some_and(|todo| todo.contains("s3:GetObjectVersion")), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_versions_may_not_be_read_an_image_is_pinned_by_its_etag() {
+    let (rig, image) = without_its_versions().await;
+    let told = head(&rig.world, "disk.img").await;
+    let version = told.version_id.expect("a version");
+    let by_version = s3(&rig.world).get_object().bucket(BUCKET).key("disk.img").version_id(version).send().await;
+    assert_eq!(by_version.expect_err("denied").code(), Some("AccessDenied"));
+    let back = rig.world.path("back.img");
+    let client = rig.engine(None).await;
+    let plan = rig.plan(&url("disk.img"), &[back.to_str().expect("text")], Options::default()).await;
+    is_pinned_by_its_etag(&plan);
+    let row = end(&client, start(&client, &plan).await).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    assert!(std::fs::read(&back).expect("the image") == image);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_without_its_version_that_is_replaced_ends_its_copy_and_is_named() {
+    let (rig, _) = without_its_versions().await;
+    let back = rig.world.path("back.img");
+    let options = Options { concurrency: Some(2), ..Options::default() };
+    let plan = rig.plan(&url("disk.img"), &["eu-west-1:", back.to_str().expect("text")], options).await;
+    is_pinned_by_its_etag(&plan);
+    let slow = only("GetObject", rule(Fault::Delay { ms: 500, jitter: 0 }, 1.0));
+    rig.world.running.sandbox.set_faults(denied(vec![slow]));
+    let client = rig.engine(None).await;
+    let job = start(&client, &plan).await;
+    row_when(&client, job, |row| row.blocks_done.0 > 4).await;
+    raw_image(&rig, "disk.img", 60, 77).await;
+    let row = row_when(&client, job, at_rest).await;
+    assert_eq!(row.state, JobState::Failed, "{row:?}");
+    let error = row.error.expect("why");
+    assert!(error.to_string().contains(&format!("s3://{BUCKET}/disk.img")), "{error}");
+    assert!(error.todo.as_deref().is_some_and(|todo| todo.contains("make a new plan")), "{error}");
+    assert!(!back.exists(), "no file of two images");
+    let made = rig.world.made_by_floe("prod", "eu-west-1").await;
+    let completed =
+        |made: &&aws_sdk_ec2::types::Snapshot| made.state() == Some(&aws_sdk_ec2::types::SnapshotState::Completed);
+    assert_eq!(made.iter().filter(completed).count(), 0, "nothing is completed");
 }

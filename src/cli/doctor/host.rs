@@ -12,7 +12,7 @@ use crate::engine::{self, Holder};
 use crate::plan::choices::pace_lanes;
 use crate::plan::{Pace, clock};
 use crate::store::StateDir;
-use crate::units::{Bytes, grouped};
+use crate::units::{Bytes, counted, grouped};
 
 /// Open files besides those of the lanes: jobs, ledgers, journals, sockets, the terminal.
 const OTHER_FILES: u64 = 128;
@@ -117,11 +117,8 @@ async fn the_engine(world: &World, holder: Option<Holder>) -> Check {
         Ok(Ok(Some(attached))) => {
             let status = attached.engine.status().borrow().clone();
             let up = crate::age::of(status.engine_started, jiff::Timestamp::now()).as_secs_f64();
-            let said = format!(
-                "{who}, up {}, {} jobs in hand",
-                clock(up),
-                status.jobs.iter().filter(|job| job.state.is_active()).count()
-            );
+            let jobs = status.jobs.iter().filter(|job| job.state.is_active()).count() as u64;
+            let said = format!("{who}, up {}, {} in hand", clock(up), counted(jobs, "job"));
             if holder.version == env!("CARGO_PKG_VERSION") {
                 Check::good(WHAT, said)
             } else {

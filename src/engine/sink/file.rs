@@ -66,12 +66,28 @@ impl Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
-        #[cfg(test)]
-        match self.fails.swap(0, std::sync::atomic::Ordering::Relaxed) {
-            0 => {}
-            errno => return Err(io::Error::from_raw_os_error(errno)),
-        }
+        self.may_sync()?;
         self.file.file().sync_data()
+    }
+
+    /// Its length too.
+    fn sync_all(&self) -> io::Result<()> {
+        self.may_sync()?;
+        self.file.file().sync_all()
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "only tests have a disk that fails")]
+    const fn may_sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn may_sync(&self) -> io::Result<()> {
+        match self.fails.swap(0, std::sync::atomic::Ordering::Relaxed) {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
     }
 }
 
@@ -124,7 +140,7 @@ impl Inner {
         if self.temporary.exists() {
             let handle = self.handle()?;
             handle.file.file().set_len(self.length.0).map_err(|e| failed("size", &e))?;
-            handle.file.file().sync_all().map_err(|e| failed("sync", &e))?;
+            handle.sync_all().map_err(|e| failed("sync", &e))?;
             self.refuse_overwriting()?;
             crash::here(Point::BeforeRename);
             fs::rename(&self.temporary, &self.target).map_err(|e| failed("rename", &e))?;
@@ -348,6 +364,21 @@ mod tests {
         let data = block(&pool, 9).freeze();
         sink.write(BlockIndex(0), data.clone(), &digest_of(&data)).await.unwrap();
         sink.sync().unwrap();
+        sink.0.rename().unwrap();
+        assert!(fs::read(dir.path().join("disk.img")).unwrap() == data);
+    }
+
+    /// A file has its name once the disk has all of it, and not before.
+    #[tokio::test]
+    async fn a_file_that_the_disk_does_not_have_yet_is_not_given_its_name() {
+        let (dir, pool) = (tempfile::tempdir().unwrap(), Pool::default());
+        let sink = made(dir.path(), BLOCK_BYTES);
+        let data = block(&pool, 9).freeze();
+        sink.write(BlockIndex(0), data.clone(), &digest_of(&data)).await.unwrap();
+        sink.fail_next_sync(5);
+        let error = sink.0.rename().unwrap_err();
+        assert!(error.what.contains("could not sync"), "{error}");
+        assert!(!dir.path().join("disk.img").exists());
         sink.0.rename().unwrap();
         assert!(fs::read(dir.path().join("disk.img")).unwrap() == data);
     }

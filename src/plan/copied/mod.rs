@@ -18,7 +18,7 @@ use crate::plan::model::{
     DestinationKind, DestinationPlan, Finding, Level, Operation, Options, SourceKind, SourcePlan, Strategy, Verify,
 };
 use crate::plan::parts::{self, COPY_MOST, Parts};
-use crate::units::{Bytes, Quantity};
+use crate::units::{Bytes, Quantity, plural};
 
 /// Pages of a listing that a plan looks at: 100,000 objects take it half a minute.
 const LOOKED_AT: usize = 100;
@@ -108,7 +108,10 @@ fn tree(source: &SourcePlan, bucket: &str, prefix: &str, findings: &mut Vec<Find
             .todo("copy to a prefix beside it: what is copied must not be found again below the source"));
     }
     findings.push(match counted {
-        true => passed(format!("{objects} objects below {} were counted", source.address)),
+        true => {
+            let (what, were) = (plural(*objects, "object"), if *objects == 1 { "was" } else { "were" });
+            passed(format!("{objects} {what} below {} {were} counted", source.address))
+        }
         false => Finding {
             level: Level::Note,
             text: format!("there are more than {objects} objects: how many, and what they cost, is not known before"),

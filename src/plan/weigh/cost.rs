@@ -12,7 +12,7 @@ use crate::plan::model::{
     Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, ItemPlan, Options, Strategy, Verify,
 };
 use crate::plan::prices::{Api, Prices, S3Price};
-use crate::units::{Quantity, Sure, Usd, grouped};
+use crate::units::{Quantity, Sure, Usd, counted, grouped};
 
 /// Blocks that EBS reads or writes under one answer of KMS, as far as a bill shows it: its data keys are cached. Nobody
 /// publishes the figure, so that the line is an estimate whatever the price is.
@@ -157,9 +157,9 @@ impl Bill<'_> {
         let line = Line { to, ..Line::once(format!("KMS to {verb} in {region}"), "requests", Charge::Fixed) };
         let line = line.assumes(format!(
             "one KMS request for {} blocks, because EBS keeps data keys; AWS publishes no figure, and at one for each \
-             block it would be {} requests",
+             block it would be {}",
             grouped(BLOCKS_A_KEY as u64),
-            grouped(blocks.value as u64)
+            counted(blocks.value as u64, "request")
         ));
         let price = self.prices.kms_request();
         self.add(line, asked, price);

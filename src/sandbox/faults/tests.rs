@@ -1,7 +1,7 @@
 use super::*;
 
 fn call<'a>(api: &'a str, snapshot: &'a str) -> Call<'a> {
-    Call { api, snapshot: Some(snapshot), account: "111122223333", region: "eu-west-1" }
+    Call { api, action: None, snapshot: Some(snapshot), account: "111122223333", region: "eu-west-1" }
 }
 
 fn misfortune(faults: Faults) -> Misfortune {

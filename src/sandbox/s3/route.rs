@@ -20,7 +20,7 @@ pub struct Route {
 
 impl Route {
     /// The version that is asked for.
-    pub(super) fn version(&self) -> Option<&str> {
+    pub(in crate::sandbox) fn version(&self) -> Option<&str> {
         self.get("versionId")
     }
 

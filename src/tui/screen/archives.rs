@@ -48,7 +48,7 @@ impl FromStr for Prefix {
             Address::Archive(profile, bucket, key) => Ok(Self { profile, bucket, key }),
             object @ Address::Object(..) => {
                 Err(Error::usage(format!("`{object}` is an object; a prefix ends with a slash"))
-                    .todo(format!("write {object}/")))
+                    .todo(format!("did you mean `{object}/`?")))
             }
             other => Err(Error::usage(format!("`{other}` is no prefix in S3")).todo("write s3://bucket/prefix/")),
         }

@@ -14,7 +14,7 @@ use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 use crate::tui::widget::table::{self, Cell, Head, Look};
-use crate::units::{Bytes, grouped};
+use crate::units::{Bytes, counted};
 
 /// Draws it.
 pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
@@ -159,9 +159,10 @@ fn close(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let mut out: Vec<DetailLine> = Vec::new();
     let mut say = |label: &str, what: String| out.push((format!("{label:<10} {what}"), Role::Text));
     say("SOURCE", row.source.clone().unwrap_or_else(|| "? not said".to_owned()));
-    let blocks = row
-        .blocks
-        .map_or_else(|| "?".to_owned(), |blocks| format!("= {blocks} blocks, {}", text::size(blocks.bytes())));
+    let blocks = row.blocks.map_or_else(
+        || "?".to_owned(),
+        |blocks| format!("= {}, {}", counted(blocks.0, "block"), text::size(blocks.bytes())),
+    );
     let made = row.made.map_or_else(|| "?".to_owned(), |made| made.strftime("%Y-%m-%d %H:%M UTC").to_string());
     say("HOLDS", format!("{blocks}, made {made}"));
     if let Some(why) = &row.trouble {
@@ -184,7 +185,9 @@ fn inspected(known: &Inspected, now: Now, out: &mut Vec<DetailLine>) {
         Some(missing) if missing.is_empty() => {
             say("GAPS", "✓ none: every object that the index names is there, at its length".to_owned(), Role::Good);
         }
-        Some(missing) => say("GAPS", format!("✗ {} blocks: {}", missing.blocks, missing.text()), Role::Bad),
+        Some(missing) => {
+            say("GAPS", format!("✗ {}: {}", counted(missing.blocks.0, "block"), missing.text()), Role::Bad)
+        }
         None => say("GAPS", "? s checks".to_owned(), Role::Dim),
     }
     say("CLASS", if known.classes.is_empty() { "?".to_owned() } else { known.classes.join(", ") }, Role::Text);
@@ -210,9 +213,9 @@ fn link(found: &Found, now: Now) -> String {
     let manifest = &found.manifest;
     let what = if manifest.base.is_some() { "+" } else { "" };
     format!(
-        "  {what}{}, {} blocks, {} old",
+        "  {what}{}, {}, {} old",
         manifest.archive,
-        grouped(manifest.blocks.0),
+        counted(manifest.blocks.0, "block"),
         text::age(manifest.made, now)
     )
 }

@@ -69,13 +69,9 @@ fn money(plan: &Plan) -> Vec<String> {
         .map(|(part, usd)| {
             let each = if part.quantity > 0.0 { part.usd.value.0 / part.quantity } else { 0.0 };
             let often = if part.monthly { " a month" } else { "" };
-            format!(
-                "{:<28} {:>16} {:<9} × ${each:.7}  {} ${usd}{often}",
-                part.name,
-                figure(part.quantity),
-                part.unit,
-                part.usd.sure.glyph()
-            )
+            let many = figure(part.quantity);
+            let unit = if many == "1" { part.unit.trim_end_matches('s') } else { &part.unit };
+            format!("{:<28} {many:>16} {unit:<9} × ${each:.7}  {} ${usd}{often}", part.name, part.usd.sure.glyph())
         })
         .collect();
     lines.extend(plan.cost.assumed());

@@ -17,7 +17,7 @@ use crate::tui::text::{clip, left, tail, width};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{centred, gauge, line, panel};
-use crate::units::{Bytes, Quantity};
+use crate::units::{Bytes, Quantity, counted, plural};
 
 /// Draws the screen.
 pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, _: Now) {
@@ -139,7 +139,12 @@ fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
     };
     let blocks = item.source.blocks;
     let size = Quantity { value: blocks.value.bytes(), sure: blocks.sure };
-    let facts = format!("{name}{} {kind} · {size} in {} blocks{more}", item.source.volume, blocks.value);
+    let facts = format!(
+        "{name}{} {kind} · {size} in {} {}{more}",
+        item.source.volume,
+        blocks.value,
+        plural(blocks.value.0, "block")
+    );
     let room = usize::from(inner.width.saturating_sub(8));
     let longest = plan
         .items
@@ -192,7 +197,7 @@ fn destination(kind: &DestinationKind) -> String {
             format!("new object · {} · encrypted {encryption}", layout.length)
         }
         DestinationKind::Copied { parts, encryption, .. } => {
-            format!("object, copied by S3 in {} requests · {encryption}", parts.count)
+            format!("object, copied by S3 in {} · {encryption}", counted(parts.count.into(), "request"))
         }
         DestinationKind::CopiedTree { .. } => "every object, copied by S3".to_owned(),
         DestinationKind::Null => "read and checked, kept nowhere".to_owned(),

@@ -13,7 +13,7 @@ use crate::tui::model::Model;
 use crate::tui::text::{clip, left, tail, width};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::{gauge, line, map, panel, segments, spark};
-use crate::units::{BLOCK_BYTES, Bytes, grouped};
+use crate::units::{BLOCK_BYTES, Bytes, counted, grouped};
 
 fn styled(theme: &Theme, role: Role, text: impl Into<String>) -> Span<'static> {
     Span::styled(text.into(), theme.style(role))
@@ -122,7 +122,7 @@ fn legend_line(theme: &Theme, each: u64, room: usize) -> Line<'static> {
         (Cell::Unknown, "not listed yet"),
     ];
     let size = Bytes(each.saturating_mul(BLOCK_BYTES));
-    let cell = format!("1 cell ≈ {} blocks, {size}", grouped(each));
+    let cell = format!("1 cell ≈ {}, {size}", counted(each, "block"));
     let mut spans = Vec::new();
     let mut used = 0;
     for (kind, words) in ALL {
