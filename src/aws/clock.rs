@@ -12,8 +12,12 @@ use aws_types::sdk_config::TimeSource;
 
 /// Corrections below this are noise: SigV4 tolerates five minutes.
 const WORTH_MILLIS: u64 = 1_000;
+/// Every signature is refused for as much: S3 lets a quarter of an hour pass, less a minute in which an answer may come.
+const REFUSED_MILLIS: u64 = 14 * 60_000;
 /// No signature is refused for less.
 const FELT_MILLIS: u64 = 60_000;
+/// A look takes no longer, and is tried for longer than this: what is denied for good is told as that by its last try.
+const JUST: Duration = Duration::from_secs(1);
 /// Refusals of what was signed before a correction come in for so long: requests have deadlines of about that.
 const LATE: Duration = Duration::from_secs(60);
 
@@ -50,6 +54,20 @@ impl Clock {
         changed
     }
 
+    /// Whether it is so far from the time of an answer that what was signed by it is refused for that: for refusals
+    /// that have no body to say so.
+    pub(super) fn is_off(&self, date: &str) -> bool {
+        let Ok(theirs) = jiff::fmt::rfc2822::parse(date) else { return false };
+        let ours = jiff::Timestamp::try_from(self.now()).unwrap_or_else(|_| jiff::Timestamp::now());
+        theirs.timestamp().as_millisecond().abs_diff(ours.as_millisecond()) >= REFUSED_MILLIS
+    }
+
+    /// Whether it was corrected while what is refused now was on its way: that was signed before.
+    pub(super) fn was_just_corrected(&self) -> bool {
+        let corrected = *self.corrected.lock().unwrap_or_else(PoisonError::into_inner);
+        corrected.is_some_and(|at| at.elapsed() < JUST)
+    }
+
     /// Whether it needs no correction that a signature would feel: who is refused as expired then has a session
     /// that ended (EC2 says `RequestExpired` of both). One that was corrected a moment ago was not right for what is
     /// refused now: our clock was set back to what it should be, say.
@@ -84,6 +102,21 @@ mod tests {
         assert!((1195..=1205).contains(&moved.as_secs()), "{moved:?}");
         assert!(!clock.learn(&date));
         assert!(!clock.learn("yesterday"));
+    }
+
+    #[test]
+    fn what_is_minutes_off_is_no_reason_for_a_refusal_and_what_is_corrected_is_right() {
+        let date = |minutes: i64| {
+            let then = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+            then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        };
+        let clock = Clock::default();
+        for (minutes, off) in [(0, false), (5, false), (-5, false), (20, true), (-20, true)] {
+            assert_eq!(clock.is_off(&date(minutes)), off, "{minutes}");
+        }
+        assert!(!clock.is_off("yesterday"));
+        clock.learn(&date(20));
+        assert!(!clock.is_off(&date(20)) && clock.is_off(&date(0)));
     }
 
     /// Ahead by a day and put right again in the middle of a job: lanes whose requests were signed in between have no

@@ -24,7 +24,7 @@ pub use self::objects::{S3Bytes, S3Head, is_conflict, is_precondition};
 pub use self::uploads::{PART_LEAST, PARTS_MAX, S3Part};
 use super::context::Context;
 use super::wire::SdkError;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::grant::{Call, Grant};
 use crate::ids::Region;
 use crate::units::Bytes;
@@ -148,6 +148,11 @@ impl S3 {
             match aws.status {
                 Some(404) if operation == "s3:ListBucket" => aws.code = "NoSuchBucket".to_owned(),
                 Some(404) => aws.code = "NoSuchKey".to_owned(),
+                Some(403) if self.is_off(error) => {
+                    aws.code = "RequestTimeTooSkewed".to_owned();
+                    failed.class = Class::ClockSkew;
+                    failed.todo = Some("set this machine's clock (timedatectl set-ntp true)".to_owned());
+                }
                 Some(403) => {
                     aws.code = "AccessDenied".to_owned();
                     failed.todo = Some(format!("allow {operation} and s3:ListBucket (floe iam copy)"));
@@ -156,6 +161,14 @@ impl S3 {
             }
         }
         failed
+    }
+
+    /// Whether our clock is the reason of a refusal that does not say its own, by the time of the answer; then it is
+    /// put right, and the next try works.
+    fn is_off<E>(&self, error: &SdkError<E>) -> bool {
+        let (clock, answer) = (self.inner.context.clock(), error.raw_response());
+        let off = answer.and_then(|raw| raw.headers().get("date")).filter(|date| clock.is_off(date));
+        off.is_some_and(|date| clock.learn(date)) || clock.was_just_corrected()
     }
 
     /// The region that a bucket is in. Asked from any region.

@@ -73,10 +73,12 @@ pub struct ArchiveRow {
 /// # Errors
 /// The last one.
 pub async fn patiently<T, F: Future<Output = Result<T>>>(mut ask: impl FnMut() -> F) -> Result<T> {
+    // A clock that is off is put right by the very refusal.
+    let passes = |class| matches!(class, Class::Transient | Class::Throttled(_) | Class::Congestion | Class::ClockSkew);
     let mut pause = Duration::from_millis(100);
     for _ in 1..TRIES {
         match ask().await {
-            Err(error) if matches!(error.class, Class::Transient | Class::Throttled(_) | Class::Congestion) => {
+            Err(error) if passes(error.class) => {
                 tokio::time::sleep(pause).await;
                 pause *= 3;
             }
