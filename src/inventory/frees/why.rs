@@ -150,6 +150,19 @@ impl Whys {
         let all: Vec<&str> = self.iter().map(Why::text).collect();
         (!all.is_empty()).then(|| format!("at most: {}", all.join("; ")))
     }
+
+    /// The same in so many columns: as many reasons as fit, and how many more there are; the first one alone, if need be.
+    #[must_use]
+    pub fn said_within(self, room: usize) -> Option<String> {
+        let all: Vec<&str> = self.iter().map(Why::text).collect();
+        let some = |n: usize| {
+            let more = all.len() - n;
+            let more = if more == 0 { String::new() } else { format!("; {more} more") };
+            format!("at most: {}{more}", all[..n].join("; "))
+        };
+        let fits = (1..=all.len()).rev().map(some).find(|said| said.chars().count() <= room);
+        fits.or_else(|| all.first().map(|first| (*first).to_owned()))
+    }
 }
 
 impl From<Why> for Whys {
@@ -198,5 +211,15 @@ mod tests {
         assert!(serde_json::from_str::<Whys>(r#"["moon"]"#).unwrap_err().to_string().contains("`moon`"));
         assert_eq!((both.keys().as_str(), Whys::NONE.said()), ("bin fork", None));
         assert!(both.said().unwrap().starts_with("at most: a snapshot in the Recycle Bin"));
+    }
+
+    #[test]
+    fn where_not_all_fit_the_others_are_counted() {
+        let both = Whys::from(Why::Fork).and(Why::Bin);
+        let first = "a snapshot in the Recycle Bin may hold its blocks";
+        assert_eq!(both.said_within(200), both.said());
+        assert_eq!(both.said_within(76).as_deref(), Some(&*format!("at most: {first}; 1 more")));
+        assert_eq!(both.said_within(60).as_deref(), Some(first), "cut by who draws it, with its words at the front");
+        assert_eq!(Whys::NONE.said_within(76), None);
     }
 }

@@ -103,7 +103,7 @@ fn foot(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     }
     let room = usize::from(area.width).saturating_sub(2);
     put(area.x + 1, &"─".repeat(room), theme.style(Role::Faint), area, buf);
-    for (n, (said, role)) in (1..area.height).zip(whatif::lines(model, now)) {
+    for (n, (said, role)) in (1..area.height).zip(whatif::lines(model, room, now)) {
         let line = Rect { y: area.y + n, height: 1, ..area };
         put(area.x + 1, &text::clauses(&said, room), theme.style(role), line, buf);
     }

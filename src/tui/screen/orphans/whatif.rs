@@ -188,8 +188,8 @@ pub fn has_reason(model: &Model) -> bool {
     marks.len() <= exact::MOST && marks.iter().filter_map(|at| exact::snapshot(model, *at)).any(counted)
 }
 
-/// What the marks would free, in lines; nothing without marks.
-pub fn lines(model: &Model, now: Now) -> Vec<(String, Role)> {
+/// What the marks would free, in lines of so many columns; nothing without marks.
+pub fn lines(model: &Model, room: usize, now: Now) -> Vec<(String, Role)> {
     let list = &model.orphans.list;
     if list.marks.is_empty() {
         return Vec::new();
@@ -213,7 +213,7 @@ pub fn lines(model: &Model, now: Now) -> Vec<(String, Role)> {
         (row(&what.head(list.hidden), "alone, summed", &text::size(what.alone), less), Role::Marked),
         (row("", "together", &together, &format!("{} a month", what.usd)), Role::Marked),
     ];
-    if let Some(why) = what.why.said() {
+    if let Some(why) = what.why.said_within(room.saturating_sub(2)) {
         out.push((format!("≤ {why}"), Role::Dim));
     }
     if what.unasked > 0 {
