@@ -147,8 +147,7 @@ impl Whys {
     /// `at most: a snapshot in the Recycle Bin may hold its blocks; …`, or nothing.
     #[must_use]
     pub fn said(self) -> Option<String> {
-        let all: Vec<&str> = self.iter().map(Why::text).collect();
-        (!all.is_empty()).then(|| format!("at most: {}", all.join("; ")))
+        self.said_within(usize::MAX)
     }
 
     /// The same in so many columns: as many reasons as fit, and how many more there are; the first one alone, if need be.

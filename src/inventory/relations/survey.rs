@@ -2,7 +2,8 @@
 //!
 //! One task owns everything that is under way; when the receiver is dropped it ends and takes the rest with it.
 //! Each region tells [`Update::Bulk`] when the bulk answers are in (verdicts stand, but for what is not checked yet),
-//! then [`Update::Done`], after the single answers where the [`Depth`] asks for them, or [`Update::Failed`] when none of its lists could be had.
+//! then [`Update::Done`], after the single answers where the [`Depth`] asks for them, or [`Update::Failed`] when none of
+//! its lists could be had.
 
 use std::path::PathBuf;
 use std::sync::Arc;

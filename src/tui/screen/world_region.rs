@@ -304,6 +304,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_another_world_stays() {
+        let mut model = deck(120, 40);
+        let here = model.world.current().cloned().unwrap();
+        update(&mut model, Msg::Setup(here.clone(), Box::new(setup())), now());
+        let (profiles, profile) = (model.profiles.clone(), here.profile.clone());
+        update(&mut model, Msg::World { profiles, profile, sandbox: true, memory: Default::default() }, now());
+        assert!(model.world.setups.of(&here).is_none() && model.world.setups.asking.is_none());
+    }
+
+    #[test]
     fn what_is_told_is_shown_and_what_is_denied_does_not_hide_the_rest() {
         let mut model = deck(120, 40);
         let here = model.world.current().cloned().unwrap();

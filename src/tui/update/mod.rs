@@ -259,6 +259,7 @@ fn enter_world(
     model.archives = screen::archives::State::default();
     model.elsewhere = screen::elsewhere::State::default();
     model.orphans = screen::orphans::State::default();
+    model.world.setups = screen::world_region::Setups::default();
     model.problems.clear();
     model.catalog = Catalog::default();
     model.back.clear();
