@@ -121,6 +121,10 @@ def main():
     parser.add_argument("--csv", help="write the rows to this file as well")
     args = parser.parse_args()
     floe = os.environ.get("FLOE_BIN", os.path.join(ROOT, "target/release/floe"))
+    # An image, a copy of it and what the server was given: a full disk would be waited for without an end.
+    need, free = 4 * max(args.gib) << 30, shutil.disk_usage(args.dir).free
+    if free < need:
+        sys.exit(f"{args.dir} has {free >> 30} GiB free, {need >> 30} GiB are needed: choose another one with --dir")
     work = tempfile.mkdtemp(prefix="floe-memory-", dir=args.dir)
     rows, bad = [], 0
     try:
