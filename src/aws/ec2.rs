@@ -280,8 +280,7 @@ impl Ec2 {
         let on = on.ebs_encryption_by_default.unwrap_or(false);
         let key = match key {
             Ok(answer) => answer.kms_key_id,
-            // Which key it is matters only where it is used.
-            Err(error) if on => return Err(self.context.sdk_error("ec2:GetEbsDefaultKmsKeyId", &error, what())),
+            // It is a name to be shown: without it they are encrypted all the same.
             Err(_) => None,
         };
         Ok(EncryptionDefault { on, key })

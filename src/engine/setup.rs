@@ -268,7 +268,10 @@ async fn sink(
 }
 
 /// What is asked for of AWS, whoever makes it; `encryption` as planned: what is asked, with which key, what comes of it.
-fn asked(spec: &Spec, (ask_encrypted, ask_key, encrypted): (Option<bool>, &Option<String>, bool)) -> Result<Asked> {
+fn asked(
+    spec: &Spec,
+    (ask_encrypted, ask_key, encrypted): (Option<bool>, &Option<String>, Option<bool>),
+) -> Result<Asked> {
     let (options, source) = (&spec.plan.operation.options, &spec.item()?.source);
     let mut tags = source.tags.clone();
     for tag in &options.tags {

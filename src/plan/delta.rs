@@ -11,6 +11,7 @@ use crate::ids::{Region, SnapshotId};
 use crate::inventory::{self, SnapshotRow, State, Tier};
 use crate::plan::compare::{self, full, is_unrelated};
 use crate::plan::count;
+use crate::plan::encryption::Encryption;
 use crate::plan::make::{Maker, elsewhere, passed};
 use crate::plan::model::{
     Basis, DestinationKind, DestinationPlan, Finding, Level, Parent, SourceKind, SourcePlan, Strategy,
@@ -123,7 +124,7 @@ impl Maker<'_> {
             ))
             .todo(format!("without a parent: {}:", session.region())));
         }
-        let (encrypted, encryption) = self.inherited(&session, &row, source).await?;
+        let Encryption { result: encrypted, words: encryption, .. } = self.inherited(&session, &row, source).await?;
         self.findings.push(passed(format!("{}: {encryption}", session.region())));
         let world = self.world();
         let known = onto::Known { copies: self.machine.copies.as_ref(), world: &world };
@@ -150,52 +151,12 @@ impl Maker<'_> {
         })
     }
 
-    /// On a parent: its key, or none. The user guide's table.
-    async fn inherited(&self, session: &Session, parent: &SnapshotRow, source: &SourcePlan) -> Result<(bool, String)> {
-        let options = &self.operation.options;
-        if let Some(key) = &options.kms_key {
-            return Err(Error::usage(format!("--kms-key {key}: a snapshot on a parent has its parent's key, or none"))
-                .todo("leave --kms-key out, or leave the parent out"));
-        }
-        if parent.encrypted {
-            let key = parent.kms_key.as_deref().unwrap_or("its parent's key");
-            return Ok((true, format!("encrypted with {key}, as its parent is")));
-        }
-        if source.kind.is_encrypted() && !options.allow_decrypt {
-            return Err(Error::refused(format!(
-                "{} is encrypted and its parent {} is not: the result would be in the clear",
-                source.address, parent.id
-            ))
-            .todo("name an encrypted parent, or none; --allow-decrypt goes on"));
-        }
-        if session.ec2().encryption_default().await?.on {
-            return Err(Error::refused(format!(
-                "{} is not encrypted, and {} encrypts by default: AWS refuses a snapshot on it",
-                parent.id,
-                session.region()
-            ))
-            .todo(format!(
-                "make an encrypted copy first: floe copy {}:{} {}:",
-                session.region(),
-                parent.id,
-                session.region()
-            )));
-        }
-        Ok((
-            false,
-            match source.kind.is_encrypted() {
-                true => "not encrypted, though the source is: allowed by --allow-decrypt".to_owned(),
-                false => "not encrypted, as its parent".to_owned(),
-            },
-        ))
-    }
-
     /// On what the job before this one makes: encrypted as that.
     pub(super) fn on_before(&self, before: &DestinationPlan, source: &SourcePlan) -> Result<DestinationPlan> {
         let DestinationKind::Snapshot { volume_gib, encrypted, encryption, .. } = &before.kind else {
             return Err(Error::failed("a chain goes to new snapshots only"));
         };
-        if source.kind.is_encrypted() && !encrypted && !self.operation.options.allow_decrypt {
+        if source.kind.is_encrypted() && *encrypted == Some(false) && !self.operation.options.allow_decrypt {
             return Err(Error::refused(format!(
                 "{} is encrypted and the oldest of its chain is not: the result would be in the clear",
                 source.address

@@ -10,7 +10,8 @@ use crate::aws::Session;
 use crate::error::{Error, Result};
 use crate::ids::ImageId;
 use crate::inventory;
-use crate::plan::make::{Maker, kms_key_arn, passed};
+use crate::plan::encryption::Encryption;
+use crate::plan::make::{Maker, passed};
 use crate::plan::model::{DestinationKind, DestinationPlan, Finding, Level, SourceKind, SourcePlan, Strategy, Verify};
 use crate::rows::{ImageDisk, ImageFacts};
 use crate::units::{Blocks, Bytes, Quantity};
@@ -237,7 +238,8 @@ impl Maker<'_> {
             self.findings.push(refused(why, Some("leave --verify out".to_owned())));
         }
         let name = self.image_name(&session, source).await?;
-        let (ask_encrypted, encrypted, encryption) = self.image_encryption(&session, disks).await?;
+        let Encryption { ask: ask_encrypted, result: encrypted, words: encryption } =
+            self.image_encryption(&session, disks).await?;
         self.findings.push(passed(format!("{}: {encryption}", session.region())));
         Ok(DestinationPlan {
             address,
@@ -311,32 +313,6 @@ impl Maker<'_> {
             self.findings.push(refused(text, Some("--name gives the copy another name".to_owned())));
         }
         Ok(name)
-    }
-
-    /// What CopyImage is asked, what becomes of disks that are not encrypted yet, and why. It never decrypts.
-    async fn image_encryption(
-        &mut self,
-        session: &Session,
-        disks: &[ImageDisk],
-    ) -> Result<(Option<bool>, bool, String)> {
-        if let Some(key) = &self.operation.options.kms_key {
-            kms_key_arn(key)?;
-            return Ok((Some(true), true, format!("encrypted with {key}, as asked")));
-        }
-        let default = session.ec2().encryption_default().await?;
-        let key = default.key.as_deref().unwrap_or("alias/aws/ebs");
-        let (some, all) = (disks.iter().any(|disk| disk.encrypted), disks.iter().all(|disk| disk.encrypted));
-        if some && self.operation.options.allow_decrypt {
-            self.findings.push(note("--allow-decrypt changes nothing: AWS never decrypts what it copies"));
-        }
-        Ok(match (default.on, some, all) {
-            (true, ..) => (None, true, format!("encrypted by default there, with {key}")),
-            (false, _, true) => (None, false, format!("encrypted with {key}, because the source is encrypted")),
-            (false, true, false) => {
-                (None, false, format!("its encrypted disks with {key}, the others not, like the source"))
-            }
-            (false, false, false) => (None, false, "not encrypted, like the source".to_owned()),
-        })
     }
 }
 

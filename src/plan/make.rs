@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AccountId, Region, SnapshotId};
 use crate::inventory::{self, SnapshotRow, State, Tag, Tier};
 use crate::plan::choices::{Quotas, choose};
+use crate::plan::encryption::Encryption;
 use crate::plan::machine::{Machine, RunsIn};
 use crate::plan::model::{
     Choices, CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, ItemPlan, Level, MemoryEstimate,
@@ -399,8 +400,9 @@ impl Maker<'_> {
         let volume_gib = volume_gib(source)?;
         let (quotas, encryption) = tokio::join!(quotas::of_writing(&session), self.encryption(&session, source));
         self.writes(quotas);
-        let (ask_encrypted, encrypted, encryption) = encryption?;
-        self.findings.push(passed(format!("{}: {encryption}", session.region())));
+        let (encryption, warning) = encryption?;
+        let Encryption { ask: ask_encrypted, result: encrypted, words: encryption } = encryption;
+        self.findings.push(warning.unwrap_or_else(|| passed(format!("{}: {encryption}", session.region()))));
         let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
         Ok(DestinationPlan {
             address: Address::NewSnapshot(place),
@@ -418,34 +420,6 @@ impl Maker<'_> {
             strategy: Strategy::Direct,
         })
     }
-
-    /// What StartSnapshot is asked, what comes of it, and why: the user guide's table, without a parent.
-    async fn encryption(&self, session: &Session, source: &SourcePlan) -> Result<(Option<bool>, bool, String)> {
-        if let Some(key) = &self.operation.options.kms_key {
-            kms_key_arn(key)?;
-            return Ok((Some(true), true, format!("encrypted with {key}, as asked")));
-        }
-        let default = session.ec2().encryption_default().await?;
-        let key = default.key.as_deref().unwrap_or("alias/aws/ebs");
-        let from_encrypted = source.kind.is_encrypted();
-        Ok(match (default.on, from_encrypted) {
-            (true, _) => (None, true, format!("encrypted by default there, with {key}")),
-            (false, true) if self.operation.options.allow_decrypt => {
-                (None, false, "not encrypted, though the source is: allowed by --allow-decrypt".to_owned())
-            }
-            (false, true) => (Some(true), true, format!("encrypted with {key}, because the source is encrypted")),
-            (false, false) => (None, false, "not encrypted, like the source".to_owned()),
-        })
-    }
-}
-
-/// Refuses what is no ARN of a key.
-pub(super) fn kms_key_arn(key: &str) -> Result<()> {
-    if key.starts_with("arn:") && key.contains(":key/") {
-        return Ok(());
-    }
-    Err(Error::usage(format!("`{key}` is not a key ARN"))
-        .todo("StartSnapshot takes only arn:aws:kms:REGION:ACCOUNT:key/…, no alias and no bare id"))
 }
 
 /// The size that a snapshot of it has.

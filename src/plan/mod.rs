@@ -13,6 +13,7 @@ pub mod copied;
 pub mod count;
 mod delta;
 pub mod devices;
+mod encryption;
 mod facts;
 mod files;
 pub mod frees;

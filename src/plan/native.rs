@@ -35,7 +35,7 @@ pub(super) fn refusal(source: &SourcePlan, to: &DestinationPlan, options: &Optio
     if from.partition() != region.partition() {
         return Some(format!("{from} and {region} are in different partitions, and AWS copies within one"));
     }
-    if *from_encrypted && !encrypted {
+    if *from_encrypted && *encrypted != Some(true) {
         return Some(format!("{id} is encrypted, and CopySnapshot never decrypts"));
     }
     if options.verify > Verify::Listing {

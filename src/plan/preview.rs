@@ -70,7 +70,7 @@ fn item(from: &Address, operation: &Operation, known: &[SnapshotRow]) -> Option<
 fn destination(to: &Address, source: &SourcePlan, operation: &Operation) -> Option<DestinationPlan> {
     let (profile, region, kind) = match to {
         Address::NewSnapshot(Place { profile, region: Some(region) }) => {
-            let encrypted = source.kind.is_encrypted() || operation.options.kms_key.is_some();
+            let encrypted = Some(source.kind.is_encrypted() || operation.options.kms_key.is_some());
             let kind = DestinationKind::Snapshot {
                 volume_gib: volume_gib(source).ok()?,
                 ask_encrypted: None,

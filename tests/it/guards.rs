@@ -163,6 +163,40 @@ async fn an_encrypted_source_is_copied_in_the_clear_only_when_that_was_said() {
     assert_eq!(encrypted(&["--allow-decrypt"]).await, Some(false));
 }
 
+/// An account that may not be asked what it encrypts by default: copies go on, and the plan does not guess.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_account_does_not_tell_of_its_encryption_is_told_by_the_start() {
+    let world = World::calm().await;
+    let plain = disk(&world, PLAIN, &[(3, 7), (900, 8)]).await;
+    let rules = ["GetEbsEncryptionByDefault", "GetEbsDefaultKmsKeyId"].map(|api| Rule::of(Fault::Deny).on(api));
+    world.running.sandbox.set_faults(Faults { rules: rules.into(), ..Faults::default() });
+    for on in [true, false] {
+        behind(&world, PLAIN, |state| state.settings.encrypt_by_default = on);
+        let of = |id: &str| {
+            behind(&world, PLAIN, |state| {
+                state.snapshots.get(&id.parse().expect("an id")).map(|s| s.encryption.is_some())
+            })
+        };
+        for (source, open, becomes) in
+            [(format!("{PLAIN}:{plain}"), true, on), (format!("us-east-1:{BOOT}"), false, true)]
+        {
+            let to = format!("{PLAIN}:");
+            let (code, plan, stderr) = world.json(&["plan", &source, &to, "-o", "json"]).await;
+            assert_eq!(code, 0, "{stderr}");
+            let warned = plan["findings"].as_array().expect("findings").iter().any(|found| {
+                found["level"] == "warning" && found["text"].as_str().is_some_and(|text| text.contains("by default"))
+            });
+            assert_eq!(warned, open, "{plan}");
+            let keys = plan["cost"].to_string().contains("KMS");
+            assert!(keys, "the most that it can cost: {}", plan["cost"]);
+
+            let (code, copied, stderr) = world.json(&["copy", &source, &to, "--yes", "-o", "json"]).await;
+            assert_eq!(code, 0, "{stderr}");
+            assert_eq!(of(&id_of(&copied["destinations"][0])), Some(becomes), "{source}, encrypted by default: {on}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_started_lives_three_days_has_a_token_and_says_where_it_came_from() {
     let world = World::calm().await;

@@ -139,7 +139,7 @@ async fn a_parent_gives_its_key_and_never_takes_one_away() {
     let DestinationKind::Snapshot { ask_encrypted, encrypted, .. } = &plan.items[0].destinations[0].kind else {
         panic!("a snapshot")
     };
-    assert_eq!((*ask_encrypted, *encrypted), (None, false));
+    assert_eq!((*ask_encrypted, *encrypted), (None, Some(false)));
 
     // Onto an encrypted parent: its key, and nothing is asked for beside the parent.
     let client = rig.engine(None).await;

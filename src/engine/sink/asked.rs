@@ -30,8 +30,8 @@ pub(in crate::engine) struct Provenance {
 pub(in crate::engine) struct Asked {
     pub ask_encrypted: Option<bool>,
     pub ask_key: Option<String>,
-    /// Whether the plan promised encryption.
-    pub encrypted: bool,
+    /// Whether the plan promised encryption; `None` where the account does not tell what it does by default.
+    pub encrypted: Option<bool>,
     pub tags: Vec<Tag>,
     pub description: String,
     pub provenance: Provenance,

@@ -164,7 +164,7 @@ impl ImageSink {
             |()| "the failed image was deregistered and its snapshots removed".to_owned(),
         );
         let error = Error::failed(format!("the copy {id} failed: {reason}; {rest}")).in_region(self.session.region());
-        match self.asked.encrypted || self.asked.ask_key.is_some() || reason.contains("key") {
+        match self.asked.encrypted != Some(false) || self.asked.ask_key.is_some() || reason.contains("key") {
             true => error.todo(
                 "CopyImage checks keys only after it has answered: the key's policy must let this account use it and \
                  create grants (kms:CreateGrant, kms:DescribeKey, kms:ReEncrypt*)",
@@ -251,8 +251,9 @@ impl ImageSink {
         {
             return Err(self.differs(copy, &format!("{device} holds {ours} of blocks instead of {theirs}")));
         }
-        let promised = known.encrypted || origin.is_some_and(|origin| origin.encrypted) || self.asked.encrypted;
-        if row.encrypted != promised {
+        let was = known.encrypted || origin.is_some_and(|origin| origin.encrypted);
+        let promised = if was { Some(true) } else { self.asked.encrypted };
+        if let Some(promised) = promised.filter(|promised| row.encrypted != *promised) {
             let word = |encrypted| if encrypted { "encrypted" } else { "not encrypted" };
             let what = format!("{device} is {}, and was to be {}", word(row.encrypted), word(promised));
             return Err(self.differs(copy, &what));

@@ -165,7 +165,7 @@ impl NativeSink {
         let said = if message.is_empty() { "without a word of AWS's".to_owned() } else { message };
         let error =
             Error::failed(format!("the copy {id} ended in error: {said}; {rest}")).in_region(self.session.region());
-        match self.asked.encrypted {
+        match self.asked.encrypted != Some(false) {
             true => error.todo(
                 "CopySnapshot checks keys only after it has answered: the key's policy must let this account use it \
                  and create grants (kms:CreateGrant, kms:DescribeKey, kms:ReEncrypt*)",
@@ -238,13 +238,9 @@ impl Sink for NativeSink {
         {
             return differs("the size of all blocks", ours.to_string(), theirs.to_string());
         }
-        if copy.encrypted != self.asked.encrypted {
+        if let Some(promised) = self.asked.encrypted.filter(|promised| copy.encrypted != *promised) {
             let word = |encrypted| if encrypted { "encrypted" } else { "not encrypted" };
-            let what = format!(
-                "the plan said that {id} would be {}, it is {}",
-                word(self.asked.encrypted),
-                word(copy.encrypted)
-            );
+            let what = format!("the plan said that {id} would be {}, it is {}", word(promised), word(copy.encrypted));
             return Err(Error::failed(what).in_region(self.session.region()));
         }
         let text = "compared with its source: volume size, size of all blocks, encryption; no block was read";

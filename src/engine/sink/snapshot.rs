@@ -102,13 +102,11 @@ impl SnapshotSink {
     /// The answer counts, not what was asked for.
     async fn compare_encryption(&self, desk: &Desk, started: &Started) -> Result<()> {
         let got = started.kms_key_arn.is_some();
-        if got == self.asked.encrypted {
-            return Ok(());
-        }
+        let Some(promised) = self.asked.encrypted.filter(|promised| *promised != got) else { return Ok(()) };
         let removed = self.discard(desk, &DestinationPicture::default()).await;
         let rest =
             removed.map_or_else(|e| format!("; it could not be removed: {e}"), |()| "; it was removed".to_owned());
-        let what = match self.asked.encrypted {
+        let what = match promised {
             true => "the plan promised an encrypted snapshot, AWS started one that is not encrypted",
             false => "the plan promised a snapshot without encryption, AWS started an encrypted one",
         };
@@ -232,11 +230,11 @@ impl Sink for SnapshotSink {
 
     fn omits_zeros(&self) -> bool {
         // On a parent, what is left out would be what the parent has.
-        self.omit_zeros && !self.asked.encrypted && self.parent.is_none()
+        self.omit_zeros && self.asked.encrypted == Some(false) && self.parent.is_none()
     }
 
     fn wants_holes(&self) -> bool {
-        self.asked.encrypted || self.write_holes || self.parent.is_some()
+        self.asked.encrypted != Some(false) || self.write_holes || self.parent.is_some()
     }
 
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {

@@ -65,8 +65,8 @@ pub enum DestinationKind {
         ask_encrypted: Option<bool>,
         /// The key ARN it is asked for.
         ask_key: Option<String>,
-        /// Whether the result will be encrypted.
-        encrypted: bool,
+        /// Whether the result will be encrypted; `None` where only its start tells.
+        encrypted: Option<bool>,
         /// With what and why, in words.
         encryption: String,
         /// What it lies on.
@@ -81,8 +81,8 @@ pub enum DestinationKind {
         ask_encrypted: Option<bool>,
         /// The key ARN it is asked for.
         ask_key: Option<String>,
-        /// Whether disks will be encrypted that are not yet; what is encrypted stays so.
-        encrypted: bool,
+        /// Whether disks will be encrypted that are not yet (`None`: not known); what is encrypted stays so.
+        encrypted: Option<bool>,
         /// With what and why, in words.
         encryption: String,
     },

@@ -273,7 +273,7 @@ fn snapshot(
 ) {
     let (on, encrypted) = match &to.kind {
         DestinationKind::Snapshot { on, encrypted, .. } => (on.as_ref(), *encrypted),
-        _ => (None, false),
+        _ => (None, Some(false)),
     };
     if to.strategy == Strategy::Native {
         bill.transfer((item.source.region.as_ref(), Some(region)), size.gib, Charge::Service, Some(at));
@@ -291,8 +291,10 @@ fn snapshot(
             Quantity { value: most.0 as f64, sure: source.blocks.sure.and(Sure::AtMost) }
         });
         direct(bill, (at, region), options, (puts, size), here, on.is_some());
-        if encrypted {
-            bill.keys("write", region, puts, Some(at));
+        // Where only the start tells, it is the most that it can be.
+        if encrypted != Some(false) {
+            let sure = if encrypted.is_none() { puts.sure.and(Sure::AtMost) } else { puts.sure };
+            bill.keys("write", region, Quantity { sure, ..puts }, Some(at));
         }
     }
     // Incremental storage cannot be known before: at most the whole.

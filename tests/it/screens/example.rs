@@ -82,7 +82,7 @@ pub fn plan_of(blocks: u64, machine: &Machine) -> Plan {
                 volume_gib: 16 * 1024,
                 ask_encrypted: Some(true),
                 ask_key: Some("alias/ebs-dr".to_owned()),
-                encrypted: true,
+                encrypted: Some(true),
                 encryption: "key alias/ebs-dr (source: alias/ebs-prod)".to_owned(),
                 on: None,
             },
