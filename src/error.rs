@@ -4,6 +4,7 @@
 //! above; a front prints [`Error`] as it is. [`Class`] says what the engine's one retry layer does with
 //! it, [`Kind`] what the process's exit code is. No secret is ever put into one.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,18 @@ pub struct AwsDetail {
     pub status: Option<u16>,
     /// The request id to quote to AWS Support.
     pub request_id: Option<String>,
+}
+
+impl AwsDetail {
+    /// What it is called in a sentence: its code, or the status of an answer that has none (a proxy's page).
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        match (self.code.as_str(), self.status) {
+            ("", Some(status)) => Cow::Owned(format!("HTTP {status}")),
+            ("", None) => Cow::Borrowed("no answer"),
+            (code, _) => Cow::Borrowed(code),
+        }
+    }
 }
 
 /// One failure, ready to be shown.
@@ -229,12 +242,12 @@ impl fmt::Display for Error {
             context.push(format!("block {block}"));
         }
         if let Some(aws) = &self.aws {
-            let mut text = format!("{} {}", aws.operation, aws.code);
+            let mut text = format!("{} {}", aws.operation, aws.name());
             if let Some(reason) = &aws.reason {
                 text.push('/');
                 text.push_str(reason);
             }
-            if let Some(status) = aws.status {
+            if let Some(status) = aws.status.filter(|_| !aws.code.is_empty()) {
                 text.push_str(&format!(" {status}"));
             }
             if let Some(id) = &aws.request_id {
@@ -254,6 +267,15 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_without_a_code_has_a_name() {
+        let page = AwsDetail { operation: "rbin:ListRules".into(), status: Some(404), ..AwsDetail::default() };
+        assert_eq!(page.name(), "HTTP 404");
+        assert_eq!(AwsDetail { status: None, ..page.clone() }.name(), "no answer");
+        assert_eq!(AwsDetail { code: "Blocked".into(), ..page.clone() }.name(), "Blocked");
+        assert_eq!(Error::failed("nothing").with_aws(page).to_string(), "nothing (rbin:ListRules HTTP 404)");
+    }
 
     #[test]
     fn an_error_speaks() {

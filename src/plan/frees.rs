@@ -73,7 +73,7 @@ pub async fn around(session: &Session) -> Result<Around> {
     let mut out = Around { snapshots, ..Around::default() };
     let mut note = |what: &str, error: &Error| {
         let why =
-            error.aws.as_ref().map_or_else(|| error.what.clone(), |aws| format!("{} ({})", aws.operation, aws.code));
+            error.aws.as_ref().map_or_else(|| error.what.clone(), |aws| format!("{} ({})", aws.operation, aws.name()));
         out.notes.push(format!("{what}: {why}"));
     };
     match pages(|token| async move { ec2.volumes(token.as_deref()).await }).await {

@@ -356,7 +356,7 @@ fn error_lines(model: &Model, room: usize, theme: &Theme, now: Now) -> Vec<Line<
         if let Some(aws) = &error.aws {
             let reason = aws.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
             let request = aws.request_id.as_ref().map(|id| format!(" · request {id}")).unwrap_or_default();
-            let text = format!("{}: {}{reason} {}{request}", aws.operation, aws.code, aws.message);
+            let text = format!("{}: {}{reason} {}{request}", aws.operation, aws.name(), aws.message);
             out.push(Line::from(styled(Role::Dim, format!("    {}", clip(&text, room.saturating_sub(4))))));
         }
         if let Some(todo) = &error.todo {

@@ -106,7 +106,7 @@ fn said<T>(answer: &Result<T>, say: impl FnOnce(&T) -> String, unknown: &str) ->
 fn why(error: &Error) -> String {
     match &error.aws {
         Some(told) if told.status == Some(403) => "denied".to_owned(),
-        Some(told) => told.code.to_string(),
+        Some(told) => told.name().into_owned(),
         None => "no answer".to_owned(),
     }
 }

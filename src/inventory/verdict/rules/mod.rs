@@ -161,7 +161,7 @@ fn refusal(error: Option<&Error>) -> String {
     match error {
         None => "AWS was not asked".to_owned(),
         Some(error) => match &error.aws {
-            Some(aws) => format!("{} did not answer ({})", aws.operation, aws.code),
+            Some(aws) => format!("{} did not answer ({})", aws.operation, aws.name()),
             None => error.what.clone(),
         },
     }

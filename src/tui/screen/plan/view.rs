@@ -60,7 +60,7 @@ fn failed(error: &Error, area: Rect, buf: &mut Buffer, theme: &Theme) {
     if let Some(aws) = &error.aws {
         let reason = aws.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
         let request = aws.request_id.as_ref().map(|id| format!(" · request {id}")).unwrap_or_default();
-        lines.push(vec![span(theme, Role::Dim, format!("  {}: {}{reason}{request}", aws.operation, aws.code))]);
+        lines.push(vec![span(theme, Role::Dim, format!("  {}: {}{reason}{request}", aws.operation, aws.name()))]);
     }
     lines.push(vec![span(theme, Role::Dim, "  Nothing was changed: a plan only reads.")]);
     if let Some(todo) = &error.todo {
