@@ -9,7 +9,7 @@ use ratatui::text::Span;
 use super::view::{put, span};
 use crate::plan::{CostPart, Plan};
 use crate::tui::screen::transfers::engine::wrapped;
-use crate::tui::text::{clip, left, right};
+use crate::tui::text::{left, right, words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 use crate::tui::widget::sums::apportioned;
@@ -240,7 +240,7 @@ pub(super) fn alternatives(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Th
             vec![span(
                 theme,
                 Role::Fresh,
-                clip(&format!("◆ {}: {}", advantage(plan.cost.once.value, way.once.value), way.name), room),
+                words(&format!("◆ {}: {}", advantage(plan.cost.once.value, way.once.value), way.name), room),
             )],
             buf,
         );
