@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::inventory::Origin;
 use crate::inventory::relations::{Anew, Depth, Region, Update};
 use crate::inventory::verdict::{Doubt, Judged, Thing, View, doubts};
-use crate::tui::catalog::{Load, Record, Table};
+use crate::tui::catalog::{Catalog, Load, Record, Table};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::list::{Column, List, Order, word_key};
@@ -320,6 +320,7 @@ fn take(model: &mut Model, region: &Arc<Region>, done: bool, now: Now) -> Option
         return Some(error);
     }
     let policy = Arc::clone(&model.rules.policy);
+    hold_once(&mut model.catalog, region);
     model.freed.forget_changed(origin, region.snapshots().iter());
     let mut rows = row::rows(region, &policy, now.wall);
     if !model.freed.is_empty() {
@@ -344,6 +345,20 @@ fn take(model: &mut Model, region: &Arc<Region>, done: bool, now: Now) -> Option
     state.doubts = state.of_region.values().flatten().cloned().collect();
     state.doubts.sort_by_key(|doubt| (doubt.actions.is_empty(), std::cmp::Reverse(doubt.count)));
     region.missing().next().cloned()
+}
+
+/// The lists take the rows of a region that was judged for theirs.
+fn hold_once(catalog: &mut Catalog, region: &Region) {
+    let facts = &region.facts;
+    if let Some(rows) = facts.snapshots.known() {
+        catalog.snapshots.share(&facts.origin, rows);
+    }
+    if let Some(rows) = facts.volumes.known() {
+        catalog.volumes.share(&facts.origin, rows);
+    }
+    if let Some(rows) = facts.images.known() {
+        catalog.images.share(&facts.origin, rows);
+    }
 }
 
 /// The right end of the tab line.
