@@ -9,6 +9,7 @@ use floe::tui::catalog::Record as _;
 use floe::tui::clock::Now;
 use floe::tui::model::Model;
 use floe::tui::msg::Msg;
+use floe::tui::screen::plan::Sheet;
 use floe::tui::update::update;
 use floe::tui::view::view;
 use ratatui::buffer::{Buffer, Cell};
@@ -51,10 +52,12 @@ fn names(model: &Model) -> Vec<String> {
 fn seen(model: &mut Model, now: Now) -> Vec<String> {
     let above = frame(model, now);
     let overlays = std::mem::take(&mut model.overlays);
-    if overlays.is_empty() {
+    let sheet = std::mem::take(&mut model.plan.sheet);
+    if overlays.is_empty() && sheet == Sheet::None {
         return above;
     }
     let below = frame(model, now);
+    (model.overlays, model.plan.sheet) = (overlays, sheet);
     let body = 2..above.len().saturating_sub(2);
     let rows: Vec<usize> = body.filter(|&row| above[row] != below[row]).collect();
     let differs = |row: usize| {

@@ -3,8 +3,6 @@
 #[path = "../../../src/tui/cut.rs"]
 mod cut;
 
-use floe::tui::catalog::Load;
-use floe::tui::model::Model;
 use floe::tui::screen::Screen;
 
 use super::{drawn, example, pictures};
@@ -27,11 +25,6 @@ fn no_picture_cuts_a_word() {
     none(&found.collect::<Vec<_>>());
 }
 
-fn is_looked(model: &Model) -> bool {
-    let done = model.catalog.snapshots.shards.iter().all(|shard| !matches!(shard.load, Load::Loading(_)));
-    done && !model.catalog.snapshots.shards.is_empty() && model.catalog.volumes.complete()
-}
-
 /// Each screen of a deck on a scenario, then what opens from it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_deck_on_a_scenario_cuts_a_word() {
@@ -41,7 +34,7 @@ async fn no_deck_on_a_scenario_cuts_a_word() {
         let mut deck = Deck::of(&rig);
         deck.model.chosen_regions.clear();
         deck.looked().await;
-        deck.until("the lists", is_looked).await;
+        deck.until("the lists", |model| model.catalog.finished).await;
         deck.press(&["5"]);
         deck.until("the verdicts", |model| model.orphans.finished && model.screen == Screen::Orphans).await;
         for keys in [&["1"][..], &["2"], &["3"], &["4"], &["5"], &["6"], &["7"], &["W"], &["E"]] {
