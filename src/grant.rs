@@ -139,6 +139,18 @@ pub fn short_hash(hex: &str) -> String {
     groups.join("-")
 }
 
+/// Hex digits of the short form that builds before this one wrote down.
+const SHORT_ONCE: &str = "7f3a-91c0";
+
+/// Whether a line that was written down names this plan, whose short form is `short`: by that, or by the eight digits
+/// that earlier builds used. What they began is gone on with; 32 bits are enough to find it again in one's own log, where
+/// nobody chooses the plans, and never to accept one.
+#[must_use]
+pub fn is_written(name: &str, short: &str) -> bool {
+    let once = name.len() == SHORT_ONCE.len() && short.len() > name.len() && short.starts_with(name);
+    name == short || once
+}
+
 /// Whether `typed` names the plan of that hash: its short form or more of it, dashes or none.
 #[must_use]
 pub fn names(typed: &str, hex: &str) -> bool {
@@ -171,6 +183,15 @@ mod tests {
         assert!(grant.check(Call::PutSnapshotBlock, &account, Some("snap-0abc1234")).is_ok());
         assert_eq!(grant.short_hash(), "7f3a-91c0-5e2d-0b17");
         Ok(())
+    }
+
+    #[test]
+    fn lines_of_earlier_builds_name_their_plan_and_no_other() {
+        let short = "7f3a-91c0-5e2d-0b17";
+        assert!(is_written(short, short) && is_written(SHORT_ONCE, short));
+        for other in ["", "7f3a", "7f3a-91c1", "7f3a-91c0-5e2d", "7f3a-91c0-5e2d-0b18", "7f3a91c0"] {
+            assert!(!is_written(other, short), "{other}");
+        }
     }
 
     #[test]

@@ -21,6 +21,10 @@
 //! Fronts and the engine exchange messages only ([`engine::protocol`]); everything from `engine/` down
 //! builds without a terminal library (`cargo check --lib --no-default-features`).
 
+// What tests of this library share with those beside it names it as those do.
+#[cfg(test)]
+extern crate self as floe;
+
 pub mod address;
 pub mod age;
 pub mod archive;

@@ -230,7 +230,8 @@ async fn sink(
                 pairs: Mutex::default(),
             })
         }
-        DestinationKind::Copied { bucket, key: root, .. } | DestinationKind::CopiedTree { bucket, prefix: root } => {
+        DestinationKind::Copied { bucket, key: root, .. }
+        | DestinationKind::CopiedTree { bucket, prefix: root, .. } => {
             let to = session(aws, plan.profile.as_ref(), plan.region.as_ref(), plan.account.as_ref()).await?;
             let from = session(aws, source.profile.as_ref(), source.region.as_ref(), source.account.as_ref()).await?;
             let root = Root { bucket: bucket.clone(), prefix: root.clone() };
@@ -299,8 +300,8 @@ fn copied_what(source: &SourcePlan, to: &DestinationKind) -> Result<What> {
             let from = CopyFrom { bucket, key, version, etag: etag.clone() };
             Ok(What::One { from, length: *length, parts: *parts, action: action.clone() })
         }
-        (SourceKind::Prefix { bucket, prefix, .. }, DestinationKind::CopiedTree { .. }) => {
-            Ok(What::Tree { bucket: bucket.clone(), prefix: prefix.clone() })
+        (SourceKind::Prefix { bucket, prefix, .. }, DestinationKind::CopiedTree { by_etag, .. }) => {
+            Ok(What::Tree { bucket: bucket.clone(), prefix: prefix.clone(), by_etag: *by_etag })
         }
         _ => Err(Error::failed("S3 copies objects to objects only")),
     }

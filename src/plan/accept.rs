@@ -76,7 +76,7 @@ impl Plan {
             DestinationKind::Archive { bucket, root, .. } => Some(format!("s3://{bucket}/{root}")),
             DestinationKind::Object { bucket, key, .. } => Some(format!("s3://{bucket}/{key}")),
             DestinationKind::Copied { bucket, key: root, .. }
-            | DestinationKind::CopiedTree { bucket, prefix: root } => Some(format!("s3://{bucket}/{root}")),
+            | DestinationKind::CopiedTree { bucket, prefix: root, .. } => Some(format!("s3://{bucket}/{root}")),
             _ => None,
         });
         let mut ids: Vec<String> = roots.collect();

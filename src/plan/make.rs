@@ -221,7 +221,7 @@ impl Maker<'_> {
             Address::Archive(profile, bucket, prefix) => {
                 copied::prefix(self.aws, (profile, bucket, prefix), &self.operation.options).await
             }
-            _ => copied::object(self.aws, source, &self.operation.options, &mut self.findings).await,
+            _ => copied::object(self.aws, source, &self.operation.options).await,
         }
     }
 

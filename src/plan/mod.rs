@@ -30,6 +30,7 @@ mod onto;
 pub mod pace;
 pub mod parts;
 mod peer;
+mod pins;
 mod preview;
 pub mod prices;
 mod quotas;

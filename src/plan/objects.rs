@@ -2,7 +2,7 @@
 //! by its version; as a destination the whole image, in as many parts as S3 takes.
 
 use crate::address::Address;
-use crate::aws::{Aws, S3Head, Session};
+use crate::aws::{Aws, Session};
 use crate::error::{Error, Result};
 use crate::inventory::archives::{last_folder, patiently};
 use crate::plan::archives::{can_be_read, encryption, keep, session};
@@ -12,6 +12,7 @@ use crate::plan::make::passed;
 use crate::plan::model::{
     DestinationKind, DestinationPlan, Finding, Level, OmitZeros, Options, SourceKind, SourcePlan, Strategy,
 };
+use crate::plan::pins::{Pin, Seen};
 use crate::units::{Bytes, Quantity};
 
 /// What is looked at in front and at the end: a fixed VHD says what it is only in its last 512 bytes.
@@ -47,7 +48,9 @@ pub(super) async fn source(
     } else {
         must_be_raw(&session, bucket, key, head.bytes, &head.etag).await?;
     }
-    let version = pinned(&session, bucket, key, &head, findings).await?;
+    let seen = Seen { bucket, key, etag: &head.etag, version: head.version.as_deref(), tagged: false };
+    let pin = Pin::of(&[&session], seen).await?;
+    findings.push(pin.finding(seen));
     Ok(SourcePlan {
         address: Address::Object(session.profile().cloned(), bucket.clone(), key.clone()),
         profile: session.profile().cloned(),
@@ -56,8 +59,8 @@ pub(super) async fn source(
         kind: SourceKind::Object {
             bucket: bucket.clone(),
             key: key.clone(),
+            version: pin.version(),
             etag: head.etag,
-            version,
             length: head.bytes,
         },
         name: Some(last_folder(key).to_owned()),
@@ -69,41 +72,6 @@ pub(super) async fn source(
             OmitZeros::Off | OmitZeros::Holes => Quantity::exact(head.bytes.blocks()),
         },
     })
-}
-
-/// The version that is read, where the bucket keeps versions and a version may be read: then the copy goes on whatever is
-/// written to the key meanwhile. Says by what the object is pinned.
-async fn pinned(
-    session: &Session,
-    bucket: &str,
-    key: &str,
-    head: &S3Head,
-    findings: &mut Vec<Finding>,
-) -> Result<Option<String>> {
-    let by_etag = format!("s3://{bucket}/{key} is pinned by its ETag {}", head.etag);
-    let Some(version) = &head.version else {
-        findings.push(passed(by_etag));
-        return Ok(None);
-    };
-    match patiently(|| session.s3().head_version(bucket, key, Some(version))).await {
-        Ok(Some(_)) => {
-            findings.push(passed(format!("{by_etag} and its version {version}")));
-            Ok(Some(version.clone()))
-        }
-        Ok(None) => Err(Error::failed(format!("version {version} of s3://{bucket}/{key} is not there any more"))
-            .todo("make the plan again")),
-        Err(error) if error.has_code("AccessDenied") => {
-            findings.push(Finding {
-                level: Level::Warning,
-                text: format!(
-                    "{by_etag} alone: its version may not be read, so a copy ends when the key is written to"
-                ),
-                todo: Some("allow s3:GetObjectVersion (floe iam copy)".to_owned()),
-            });
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Checks that an object can be made there.

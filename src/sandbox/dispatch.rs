@@ -76,6 +76,7 @@ impl Service {
         let of_source = || request.headers().get("x-amz-copy-source").and_then(|source| source.to_str().ok());
         let is_versioned = match route.api {
             "GetObject" | "HeadObject" => route.version().is_some(),
+            "GetObjectTagging" if route.version().is_some() => return Some("GetObjectVersionTagging"),
             "CopyObject" | "UploadPartCopy" => of_source().is_some_and(|source| source.contains("?versionId=")),
             _ => false,
         };

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{StateDir, ailing, atomic};
 use crate::error::{Error, Result};
+use crate::grant::is_written;
 use crate::ids::{AccountId, Region};
 
 /// The version of a line.
@@ -236,12 +237,13 @@ impl Audit {
         Ok(told)
     }
 
-    /// What an earlier run of this plan knows of each id: the latest line of each.
+    /// What an earlier run of this plan knows of each id, of this build or of one that named plans shorter: the latest
+    /// line of each.
     ///
     /// # Errors
     /// As [`Audit::read`].
     pub fn of_plan(&self, plan: &str) -> Result<BTreeMap<String, Entry>> {
-        let told = self.read(|entry| entry.plan == plan && !entry.id.is_empty())?;
+        let told = self.read(|entry| is_written(&entry.plan, plan) && !entry.id.is_empty())?;
         Ok(told.entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect())
     }
 }

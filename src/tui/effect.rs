@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::protocol::Command;
 use crate::ids::{Profile, Region, SnapshotId};
 use crate::inventory::archives::ArchiveRow;
-use crate::inventory::relations::Depth;
+use crate::inventory::relations::{Anew, Depth};
 use crate::inventory::verdict::Policy;
 use crate::inventory::{Origin, SnapshotRow};
 use crate::plan::Operation;
@@ -34,8 +34,8 @@ pub enum Effect {
         regions: Vec<Region>,
         /// By this policy.
         policy: Box<Policy>,
-        /// Ask everything anew, whatever was answered within ten minutes.
-        anew: bool,
+        /// What is asked again although it was answered within ten minutes.
+        anew: Anew,
         /// How far.
         depth: Depth,
     },

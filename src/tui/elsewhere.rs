@@ -168,7 +168,7 @@ mod tests {
     fn a_copy_knows_what_it_was_copied_from_as_its_source_knows_the_copy() {
         let mut model = deck(120, 36);
         let source = model.catalog.snapshots.shards[0].rows[0].row.clone();
-        let copy = &mut model.catalog.snapshots.shards[1].rows[0].row;
+        let copy = model.catalog.snapshots.shards[1].rows[0].row.make_own().unwrap();
         copy.tags.push(("floe:job".to_owned(), "job-u".to_owned()));
         let copy = copy.clone();
         assert_eq!(origin_of(&model, &copy), None);
@@ -214,8 +214,8 @@ mod tests {
         model.copies = vec![record(&of, &there, "job-u")];
         assert_eq!(copies_of(&model, &of)[0].proof, Proof::Claimed, "no tag of that job");
         assert!(bases(&model, &of).is_empty());
-        let tags = &mut model.catalog.snapshots.shards[1].rows[0].row.tags;
-        tags.push(("floe:job".to_owned(), "job-u".to_owned()));
+        let tagged = model.catalog.snapshots.shards[1].rows[0].row.make_own().unwrap();
+        tagged.tags.push(("floe:job".to_owned(), "job-u".to_owned()));
         assert_eq!(copies_of(&model, &of)[0].proof, Proof::Copied(JobId(7)));
         assert_eq!(bases(&model, &of)[0].word, format!("prod@eu-west-1:{}+", there.id));
         there.id = "snap-0feedfeedfeed0001".parse().unwrap();

@@ -8,6 +8,8 @@
 pub mod action;
 pub mod catalog;
 pub mod clock;
+#[cfg(test)]
+mod cut;
 pub mod effect;
 pub mod elsewhere;
 pub mod figures;
@@ -27,6 +29,8 @@ pub mod rules;
 pub mod run;
 pub mod screen;
 pub mod svg;
+#[cfg(test)]
+mod swept;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

@@ -34,8 +34,77 @@ pub fn clip(text: &str, max: usize) -> String {
     out
 }
 
-/// Leaves out the last clauses until it fits: what is in brackets, after a dot, a colon, a comma. Only a
-/// clause that is too long by itself is cut.
+/// The whole words of a sentence that fit, and an ellipsis for the others. Only a word that is too long by itself is
+/// cut in its middle; a date stays whole or goes.
+#[must_use]
+pub fn words(text: &str, max: usize) -> String {
+    if width(text) <= max {
+        return text.to_owned();
+    }
+    let fits = |at: &usize| width(text[..*at].trim_end()) + 2 <= max;
+    let ends = text.char_indices().filter(|(_, c)| *c == ' ').map(|(at, _)| at).take_while(fits);
+    let whole = ends.filter(|&at| !ends_in_a_day(&text[..at])).last().map_or("", |at| text[..at].trim_end());
+    if whole.is_empty() { clip(text, max) } else { format!("{whole} …") }
+}
+
+/// Whether it ends in a day, or a day and a month: what follows belongs to it.
+fn ends_in_a_day(text: &str) -> bool {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let last = text.rsplit(' ').next().unwrap_or_default();
+    MONTHS.contains(&last) || last.parse::<u8>().is_ok_and(|day| (1..=31).contains(&day))
+}
+
+/// As many of the parts as fit, which two or more blanks set apart: legends, examples.
+#[must_use]
+pub fn parts(text: &str, max: usize) -> String {
+    let mut out = text;
+    while width(out) > max {
+        let Some(at) = out.rfind("  ") else { return words(out, max) };
+        out = out[..at].trim_end();
+    }
+    out.to_owned()
+}
+
+/// A sentence in lines of a width: clauses apart at ` · ` stay whole where they fit a line, else words do. All lines but
+/// the first are indented.
+#[must_use]
+pub fn wrap(text: &str, max: usize, indent: usize) -> Vec<String> {
+    if width(text) <= max {
+        return vec![text.to_owned()];
+    }
+    let indent = if indent * 2 < max { indent } else { 0 };
+    let mut out: Vec<String> = Vec::new();
+    let mut line = String::new();
+    let blank = " ".repeat(indent);
+    for clause in text.split(" · ") {
+        let joint = if line.trim_start().is_empty() { "" } else { " · " };
+        if width(&line) + width(joint) + width(clause) <= max {
+            line.push_str(joint);
+            line.push_str(clause);
+            continue;
+        }
+        // What fits a line of its own begins one.
+        if !joint.is_empty() && indent + width(clause) <= max {
+            out.push(std::mem::replace(&mut line, format!("{blank}{clause}")));
+            continue;
+        }
+        line.push_str(joint);
+        for (n, word) in clause.split(' ').enumerate() {
+            let gap = usize::from(n > 0);
+            if !line.trim_start().is_empty() && width(&line) + gap + width(word) > max {
+                out.push(std::mem::replace(&mut line, blank.clone()));
+            } else if gap > 0 && line != blank {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    out.push(line);
+    out.iter().map(|line| clip(line.trim_end(), max)).collect()
+}
+
+/// Leaves out the last clauses until it fits: what is in brackets, after a dot, a colon, a comma. A clause that is too
+/// long by itself loses words.
 #[must_use]
 pub fn clauses(text: &str, max: usize) -> String {
     let mut rest = text;
@@ -44,7 +113,7 @@ pub fn clauses(text: &str, max: usize) -> String {
         let cut = bracket.or_else(|| [" · ", ": ", ", "].iter().filter_map(|mark| rest.rfind(mark)).max());
         match cut {
             Some(at) => rest = &rest[..at],
-            None => return clip(rest, max),
+            None => return words(rest, max),
         }
     }
     rest.to_owned()
@@ -210,5 +279,26 @@ mod tests {
         assert_eq!(clauses(said, 60), "verify at full: same memory, + $93.96, + 8 h 41 m");
         assert_eq!(clauses("lanes at 64: same time: the quota binds", 20), "lanes at 64");
         assert_eq!(clauses("unbreakable", 5), "unbr…");
+        assert_eq!(words("none known: nothing to restore from", 30), "none known: nothing to …");
+        assert_eq!(words("web-root made on 28 Aug 2025 by hand", 27), "web-root made on …");
+        for max in 0..40 {
+            assert!(width(&words("web-root · 28 Aug 2025 · 界界界 and more", max)) <= max, "{max}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_goes_on_below_its_text_and_breaks_between_clauses_first() {
+        assert_eq!(wrap("db-data · 128 GiB · 28 Aug 2025", 24, 2), ["db-data · 128 GiB", "  28 Aug 2025"]);
+        let long = wrap("SNAPSHOTS  none known: nothing to restore from", 36, 11);
+        assert_eq!(long, ["SNAPSHOTS  none known: nothing to", "           restore from"]);
+        assert_eq!(wrap("short", 20, 2), ["short"]);
+        assert_eq!(wrap("abcdefghijkl", 5, 2), ["abcd…"]);
+        let said = "one · two words that are long · three";
+        for max in 8..40 {
+            let lines = wrap(said, max, 2);
+            assert!(lines.iter().all(|line| width(line) <= max), "{lines:?}");
+            let all: String = lines.join(" ").split_whitespace().filter(|word| *word != "·").collect();
+            assert_eq!(all, "onetwowordsthatarelongthree", "{max}");
+        }
     }
 }

@@ -279,7 +279,7 @@ pub fn tab_at(model: &Model, width: u16, column: u16) -> Option<Screen> {
 fn command_line(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
     if let Some(toast) = &model.toast {
         let (glyph, role) = if toast.bad { ("!", Role::Warn) } else { ("·", Role::Fresh) };
-        let said = text::clip(&format!("{glyph} {}", toast.text), usize::from(area.width).saturating_sub(2));
+        let said = text::clauses(&format!("{glyph} {}", toast.text), usize::from(area.width).saturating_sub(2));
         put(area.x + 1, &said, theme.style(role), area, buf);
         return;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use floe::engine::protocol::JobState;
 use floe::inventory::elsewhere::{Proof, Where};
-use floe::inventory::relations::{Depth, Region, Update};
+use floe::inventory::relations::{Anew, Depth, Region, Update};
 use floe::inventory::verdict::{Policy, Verdict, View};
 use floe::inventory::{self, Origin, archives};
 use floe::plan::compare::{Tally, is_unrelated};
@@ -281,7 +281,7 @@ async fn the_survey_judges_a_region_and_what_a_job_of_floe_reads_is_in_use() {
         judged.expect("it is judged")
     };
     let mut asking = Asking::of(&rig);
-    let region = asking.ask(judge(1, false), done).await;
+    let region = asking.ask(judge(1, Anew::Nothing), done).await;
     assert_eq!(verdict(&region).verdict, Verdict::Orphan);
 
     // A job that reads it and never gets there: its own record keeps the snapshot.
@@ -290,7 +290,7 @@ async fn the_survey_judges_a_region_and_what_a_job_of_floe_reads_is_in_use() {
     rig.world.running.sandbox.set_faults(hang);
     let client = rig.engine(None).await;
     let job = start(&client, &plan).await;
-    let region = asking.ask(judge(2, false), done).await;
+    let region = asking.ask(judge(2, Anew::Nothing), done).await;
     let judged = verdict(&region);
     assert_eq!(judged.verdict, Verdict::InUse);
     let said = judged.evidence.iter().find(|evidence| evidence.rule == "jobs").expect("a rule of jobs");

@@ -35,15 +35,15 @@ const BOOT: &str = "snap-0feed000000b00701";
 const ALIAS: &str = "acme-prod";
 
 /// A deck on a sandbox, with a hand that is never too quick.
-struct Deck {
-    model: Model,
-    now: Now,
+pub struct Deck {
+    pub model: Model,
+    pub now: Now,
     outside: Outside,
     told: mpsc::Receiver<Msg>,
 }
 
 impl Deck {
-    fn of(rig: &Rig) -> Self {
+    pub fn of(rig: &Rig) -> Self {
         let world = World { aws: rig.aws.clone(), state: rig.state.clone(), sandbox: true, config: None, keep: None };
         let (answers, told) = mpsc::channel(256);
         let (worlds, _) = mpsc::channel(1);
@@ -63,7 +63,7 @@ impl Deck {
     }
 
     /// Each key most of a second after the one before, so that no gate minds.
-    fn press(&mut self, keys: &[&str]) {
+    pub fn press(&mut self, keys: &[&str]) {
         for key in keys {
             let code = match *key {
                 "enter" => KeyCode::Enter,
@@ -81,7 +81,7 @@ impl Deck {
     }
 
     /// Hears what the world answers until the deck is as wanted.
-    async fn until(&mut self, what: &str, when: impl Fn(&Model) -> bool) {
+    pub async fn until(&mut self, what: &str, when: impl Fn(&Model) -> bool) {
         loop {
             while wants(&self.model, self.now).work {
                 update(&mut self.model, Msg::Work, self.now);
@@ -98,7 +98,7 @@ impl Deck {
         }
     }
 
-    async fn looked(&mut self) {
+    pub async fn looked(&mut self) {
         let (profiles, regions) = (self.model.chosen_profiles.clone(), self.model.chosen_regions.clone());
         let effects = look(&mut self.model, profiles, regions);
         self.perform(effects);

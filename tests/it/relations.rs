@@ -27,7 +27,7 @@ fn ask(region: &str) -> Ask {
     Ask {
         profiles: vec![Some("prod".parse().expect("a profile"))],
         regions: Regions::Only(vec![region.parse().expect("a region")]),
-        anew: false,
+        anew: relations::Anew::Nothing,
         depth: Depth::Single,
         policy: Policy::default(),
         jobs: Told::of(Ok(Vec::new())),
@@ -343,7 +343,7 @@ async fn nothing_is_asked_twice_within_ten_minutes_unless_it_was_refused() {
         judged(region, &Policy::default()).into_iter().map(|(id, judged)| (id, judged.verdict)).collect()
     };
     assert!(verdicts(&first) == verdicts(&second), "and says the same");
-    let third = Ask { anew: true, ..ask("us-east-1") };
+    let third = Ask { anew: relations::Anew::All, ..ask("us-east-1") };
     surveyed(&aws, third, Some(&state)).await;
     assert!(asked(&running)["DescribeVolumes"] > calls["DescribeVolumes"], "asked anew where that is wanted");
 }

@@ -308,6 +308,29 @@ async fn killed_between_the_call_and_the_log_the_next_run_says_what_is_known() {
     }
 }
 
+/// Builds before this one named a plan by the first eight digits of its hash.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_an_older_build_began_goes_on_where_that_ended() {
+    let world = World::calm().await;
+    let hash = planned(&world, &[EMPTY, OLD, BOOT]).await;
+    let mut run = world.floe(&["delete", "--plan", "plan.json", "--confirm", &hash]);
+    run.env("FLOE_CRASH_AT", "removal-answered:2");
+    let status = tokio::task::spawn_blocking(move || run.status().expect("runs")).await.expect("ends");
+    assert!(!status.success(), "it was killed");
+    let names: BTreeSet<String> =
+        audit(&world).await.iter().filter_map(|line| line["plan"].as_str().map(str::to_owned)).collect();
+    let [name] = Vec::from_iter(names).try_into().expect("one plan");
+    assert_eq!(name.len(), "7f3a-91c0-5e2d-0b17".len());
+    let path = world.path(".local/state/floe/audit.ndjson");
+    let lines = std::fs::read_to_string(&path).expect("the log");
+    std::fs::write(&path, lines.replace(&name, &name[.."7f3a-91c0".len()])).expect("as an older build wrote it");
+    let (code, report, said) = confirm(&world, &hash).await;
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(report["removed"], 3, "{report}");
+    assert!(report.to_string().contains("by an earlier run"), "{report}");
+    assert_eq!(requests(&world, "DeleteSnapshot"), 3, "nothing is asked for twice");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn read_only_limits_age_and_an_edited_file_are_refused_and_written_down() {
     let world = World::calm().await;

@@ -4,7 +4,7 @@
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use floe::engine::protocol::{Command, JobState};
-use floe::plan::{Level, Options, Plan, SourceKind};
+use floe::plan::{DestinationKind, Level, Options, Plan, SourceKind};
 use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::units::Bytes;
 
@@ -300,4 +300,110 @@ async fn an_image_without_its_version_that_is_replaced_ends_its_copy_and_is_name
     let completed =
         |made: &&aws_sdk_ec2::types::Snapshot| made.state() == Some(&aws_sdk_ec2::types::SnapshotState::Completed);
     assert_eq!(made.iter().filter(completed).count(), 0, "nothing is completed");
+}
+
+/// Of what S3 copies itself: the plan pins no version, says so, and what would have to be allowed.
+fn is_copied_by_its_etag(plan: &Plan, action: &str) {
+    let version = match &plan.items[0].destinations[0].kind {
+        DestinationKind::Copied { version, .. } => version.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(version, None);
+    let said: Vec<_> = plan.findings.iter().filter(|found| found.text.contains("is pinned by its ETag")).collect();
+    let [said] = said.as_slice() else { panic!("{said:?}") };
+    assert!(said.level == Level::Warning && said.text.contains("its version may not be read"), "{said:?}");
+    assert!(said.todo.as_deref().is_some_and(|todo| todo.contains(action)), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_versions_may_not_be_read_s3_copies_what_has_the_etag_of_the_plan() {
+    let (rig, first) = versioned().await;
+    large(&rig.world, "six.raw", 6).await;
+    rig.world.running.sandbox.set_faults(denied(Vec::new()));
+    let from = format!("{BUCKET}/a.raw?versionId={first}");
+    let by_version = s3(&rig.world).copy_object().bucket(BUCKET).key("b.raw").copy_source(from).send().await;
+    assert_eq!(by_version.expect_err("denied").code(), Some("AccessDenied"));
+    let client = rig.engine(None).await;
+    for (from, to) in [("a.raw", "b.raw"), ("six.raw", "copy.raw")] {
+        let plan = rig.plan(&url(from), &[&url(to)], Options::default()).await;
+        is_copied_by_its_etag(&plan, "s3:GetObjectVersion ");
+        let row = end(&client, start(&client, &plan).await).await;
+        assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+        assert_eq!(
+            head(&rig.world, to).await.checksum_crc64_nvme(),
+            head(&rig.world, from).await.checksum_crc64_nvme()
+        );
+    }
+    assert_eq!(bytes(&rig.world, "b.raw").await, b"the first");
+    // Tags of a version are a permission of their own, which counts where there are tags.
+    let tag = aws_sdk_s3::types::Tag::builder().key("k").value("v").build().expect("a tag");
+    let tags = aws_sdk_s3::types::Tagging::builder().tag_set(tag).build().expect("tags");
+    s3(&rig.world).put_object_tagging().bucket(BUCKET).key("a.raw").tagging(tags).send().await.expect("tagged");
+    let rules = vec![only("GetObjectVersionTagging", rule(Fault::Deny, 1.0))];
+    rig.world.running.sandbox.set_faults(Faults { rules, ..Faults::default() });
+    let plan = rig.plan(&url("a.raw"), &[&url("c.raw")], Options::default()).await;
+    is_copied_by_its_etag(&plan, "s3:GetObjectVersionTagging");
+    let row = end(&client, start(&client, &plan).await).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    let tags = s3(&rig.world).get_object_tagging().bucket(BUCKET).key("c.raw").send().await.expect("tags");
+    assert_eq!(tags.tag_set().len(), 1, "tags come along");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_without_its_version_that_is_replaced_ends_its_copy_inside_s3() {
+    let (rig, _) = versioned().await;
+    large(&rig.world, "six.raw", 6).await;
+    let client = rig.engine(None).await;
+    let ends = |error: &floe::error::Error, key: &str| {
+        let said = error.to_string();
+        assert!(said.contains(&format!("s3://{BUCKET}/{key} changed while it was copied")), "{said}");
+        assert!(error.todo.as_deref().is_some_and(|todo| todo.contains("make a new plan")), "{error:?}");
+    };
+    // Between plan and run, …
+    rig.world.running.sandbox.set_faults(denied(Vec::new()));
+    let plan = rig.plan(&url("a.raw"), &[&url("b.raw")], Options::default()).await;
+    put(&rig.world, "a.raw", b"another one").await;
+    let row = end(&client, start(&client, &plan).await).await;
+    assert_eq!(row.state, JobState::Failed);
+    ends(&row.error.expect("why"), "a.raw");
+    // … and in the middle of a copy of parts.
+    let slow = only("UploadPartCopy", rule(Fault::Delay { ms: 1_000, jitter: 0 }, 1.0));
+    rig.world.running.sandbox.set_faults(denied(vec![slow]));
+    let options = Options { concurrency: Some(2), ..Options::default() };
+    let plan = rig.plan(&url("six.raw"), &[&url("copy.raw")], options).await;
+    let job = start(&client, &plan).await;
+    row_when(&client, job, |row| row.destinations[0].bytes > Bytes::ZERO).await;
+    put(&rig.world, "six.raw", b"another one").await;
+    let row = row_when(&client, job, at_rest).await;
+    assert_eq!(row.state, JobState::Failed);
+    ends(&row.error.expect("why"), "six.raw");
+    assert_eq!(uploads(&rig.world).await, 0, "nothing is left of it");
+    for key in ["b.raw", "copy.raw"] {
+        let found = s3(&rig.world).head_object().bucket(BUCKET).key(key).send().await;
+        assert!(found.is_err(), "{key} is not there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_below_a_prefix_are_copied_by_their_etags_where_versions_may_not_be_read() {
+    let rig = Rig::calm().await;
+    versioning(&rig.world, BucketVersioningStatus::Enabled).await;
+    for n in 0..5 {
+        put(&rig.world, &format!("tree/{n}"), format!("object {n}").as_bytes()).await;
+    }
+    rig.world.running.sandbox.set_faults(denied(Vec::new()));
+    let options = Options { recursive: true, ..Options::default() };
+    let plan = rig.plan(&url("tree/"), &[&url("there/")], options).await;
+    let kind = &plan.items[0].destinations[0].kind;
+    assert!(matches!(kind, DestinationKind::CopiedTree { by_etag: true, .. }), "{kind:?}");
+    let said = plan.findings.iter().find(|found| found.text.contains("by their ETags alone")).expect("it is said");
+    assert!(
+        said.level == Level::Warning && said.todo.as_deref().is_some_and(|todo| todo.contains("s3:GetObjectVersion"))
+    );
+    let client = rig.engine(None).await;
+    let row = end(&client, start(&client, &plan).await).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    for n in 0..5 {
+        assert_eq!(bytes(&rig.world, &format!("there/{n}")).await, format!("object {n}").as_bytes());
+    }
 }

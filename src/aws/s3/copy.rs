@@ -186,7 +186,8 @@ impl S3 {
         let answer = match asked.set_version_id(version.map(str::to_owned)).send().await {
             Ok(answer) => answer,
             Err(error) => {
-                let failed = self.failed("s3:GetObject", &error, format!("could not look at s3://{bucket}/{key}"));
+                let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+                let failed = self.failed(action, &error, format!("could not look at s3://{bucket}/{key}"));
                 return if failed.has_code("NoSuchKey") { Ok(None) } else { Err(failed) };
             }
         };
@@ -241,7 +242,8 @@ impl S3 {
         let what = || format!("could not read the tags of s3://{bucket}/{key}");
         let answer = self.inner.client.get_object_tagging().bucket(bucket).key(key);
         let answer = answer.set_version_id(version.map(str::to_owned)).send().await;
-        let answer = answer.map_err(|error| self.failed("s3:GetObjectTagging", &error, what()))?;
+        let action = if version.is_some() { "s3:GetObjectVersionTagging" } else { "s3:GetObjectTagging" };
+        let answer = answer.map_err(|error| self.failed(action, &error, what()))?;
         let mut tags: Vec<_> = answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect();
         tags.sort();
         Ok(tags)

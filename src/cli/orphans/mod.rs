@@ -19,7 +19,7 @@ use super::{Code, say, table};
 use crate::address::Place;
 use crate::engine;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::relations::{Ask, Depth, Region, Told, Update, survey};
+use crate::inventory::relations::{Anew, Ask, Depth, Region, Told, Update, survey};
 use crate::inventory::verdict::{Doubt, Policy, Thing, Verdict, View, doubts};
 use crate::inventory::{Filter, Regions};
 use crate::units::grouped;
@@ -41,7 +41,7 @@ pub async fn run(args: Orphans, resolved: &Resolved) -> Result<Code> {
     let ask = Ask {
         profiles: vec![session.profile().cloned()],
         regions: if args.all_regions { Regions::All } else { Regions::Only(vec![session.region().clone()]) },
-        anew: args.fresh,
+        anew: if args.fresh { Anew::All } else { Anew::Nothing },
         depth: Depth::Single,
         policy: policy.clone(),
         jobs: Told::of(engine::uses(&world.state)),

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{FRESH, Outcome, Run, Told};
 use crate::error::Result;
-use crate::grant::Call;
+use crate::grant::{Call, is_written};
 use crate::plan::removal::{Item, Rejudge, Skip, Target, Would};
 use crate::store::audit::{Audit, Event};
 
@@ -48,7 +48,7 @@ fn counts(passed: Duration, by_the_clock: SignedDuration) -> bool {
 pub(super) fn removed(audit: &Audit, plan: &str) -> Result<BTreeSet<String>> {
     let calls = [Call::DeleteSnapshot, Call::DeleteVolume, Call::DeregisterImage].map(Call::action);
     let done = |call: &str| calls.contains(&call);
-    let told = audit.read(|entry| entry.plan == plan && entry.event == Event::Done && done(&entry.call))?;
+    let told = audit.read(|entry| is_written(&entry.plan, plan) && entry.event == Event::Done && done(&entry.call))?;
     Ok(told.entries.into_iter().map(|entry| entry.id).collect())
 }
 

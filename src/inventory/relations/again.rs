@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::narrow::{Subjects, about};
 use super::single::{Candidates, ask};
-use super::{JobUse, Region, Told};
+use super::{Anew, JobUse, Region, Told};
 use crate::aws::Session;
 use crate::error::Result;
 use crate::ids::{ImageId, SnapshotId};
@@ -56,7 +56,7 @@ pub async fn again(
     let snapshots = of.snapshots.iter().filter(there).cloned().collect();
     let here = |id: &&ImageId| facts.images.known().is_none_or(|rows| rows.iter().any(|row| row.id == **id));
     let images = of.images.iter().filter(here).cloned().collect();
-    ask(session, &mut facts, &Candidates { snapshots, images }, true, |_, _| {}).await;
+    ask(session, &mut facts, &Candidates { snapshots, images }, Anew::All, |_, _| {}).await;
     let region = Arc::new(Region::new(facts));
     let view = View { region: &region, policy, now: Timestamp::now() };
     let judged: Vec<Judged> =

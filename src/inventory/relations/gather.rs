@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
-use super::{Answers, Facts, JobUse, Told};
+use super::{Anew, Answers, Facts, JobUse, Told};
 use crate::aws::{Page, Session};
 use crate::error::{Error, Result};
 use crate::inventory::look::{page, save};
@@ -18,7 +18,7 @@ use crate::store::copies::Copied;
 pub(super) async fn bulk(
     session: &Session,
     memory: &Memory,
-    anew: bool,
+    anew: Anew,
     before: Answers,
     jobs: Told<Vec<JobUse>>,
     copies: Arc<Vec<Copied>>,
@@ -49,9 +49,9 @@ pub(super) async fn bulk(
 }
 
 /// One list: as it is remembered where that is fresh, else page by page, and then remembered.
-async fn list(session: &Session, memory: &Memory, kind: Kind, anew: bool) -> Told<Rows> {
+async fn list(session: &Session, memory: &Memory, kind: Kind, anew: Anew) -> Told<Rows> {
     let origin = session.origin();
-    if !anew {
+    if anew != Anew::All {
         let (memory, of) = (memory.clone(), Arc::clone(origin));
         let known = spawn_blocking(move || memory.load(&of, kind)).await.ok().flatten();
         if let Some((value, at)) = known
@@ -110,13 +110,13 @@ where
 }
 
 /// The other bulk questions; each refusal is that question's own.
-async fn answers(session: &Session, anew: bool, before: Answers) -> Answers {
+async fn answers(session: &Session, anew: Anew, before: Answers) -> Answers {
     let (ec2, now) = (session.ec2(), Timestamp::now());
     macro_rules! ask {
         ($field:ident, $call:expr) => {{
             let before = before.$field;
             async move {
-                if before.is_fresh(now) && !anew {
+                if before.is_fresh(now) && anew == Anew::Nothing {
                     return before;
                 }
                 Told::of(pages(session, $call).await)

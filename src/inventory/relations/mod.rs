@@ -30,7 +30,7 @@ use crate::store::copies::{Copied, Held};
 pub use again::{Again, again};
 pub(in crate::inventory) use cached::remembered_bin;
 pub use index::{Index, TemplateUse, images_named};
-pub use survey::{Ask, Depth, Update, survey};
+pub use survey::{Anew, Ask, Depth, Update, survey};
 
 /// How long an answer counts without being asked for again.
 pub const FRESH: SignedDuration = SignedDuration::from_mins(10);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::gather::pages;
 use super::pace::Pace;
-use super::{Answers, Facts, Told};
+use super::{Anew, Answers, Facts, Told};
 use crate::aws::Session;
 use crate::error::Class;
 use crate::ids::{ImageId, SnapshotId};
@@ -81,7 +81,8 @@ fn stale<K: Hash + Eq, T>(known: &HashMap<K, Told<T>>, key: &K, now: Timestamp) 
 
 /// The questions that nobody has answered lately. Templates come first: an old version that names a candidate makes
 /// its other questions needless only for the next time, but it is the rarest surprise.
-fn questions(facts: &Facts, candidates: &Candidates, anew: bool) -> Vec<Question> {
+fn questions(facts: &Facts, candidates: &Candidates, anew: Anew) -> Vec<Question> {
+    let anew = anew != Anew::Nothing;
     let (answers, now) = (&facts.answers, Timestamp::now());
     let mut all = Vec::new();
     for template in answers.templates.known().into_iter().flatten().filter(|template| template.has_others()) {
@@ -107,7 +108,7 @@ pub(super) async fn ask(
     session: &Session,
     facts: &mut Facts,
     candidates: &Candidates,
-    anew: bool,
+    anew: Anew,
     mut told: impl FnMut(usize, usize),
 ) {
     let questions = questions(facts, candidates, anew);

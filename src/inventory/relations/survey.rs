@@ -39,6 +39,18 @@ pub enum Depth {
     Single,
 }
 
+/// What is asked again although it was answered within ten minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Anew {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Everything but the lists: those were read a moment ago by a look of their own.
+    Answers,
+    /// Everything.
+    All,
+}
+
 /// What to judge.
 #[derive(Debug, Clone)]
 pub struct Ask {
@@ -46,8 +58,8 @@ pub struct Ask {
     pub profiles: Vec<Option<Profile>>,
     /// Where.
     pub regions: Regions,
-    /// Ask everything anew, whatever was answered within ten minutes.
-    pub anew: bool,
+    /// What is asked anew.
+    pub anew: Anew,
     /// How far.
     pub depth: Depth,
     /// By what policy: decides who is a candidate.

@@ -7,7 +7,7 @@ mod decide;
 
 pub use self::decide::{Action, Known, Near, Rules, decide, encryption, same_bytes, wanted};
 use crate::address::Address;
-use crate::aws::{Aws, Session, needs_restore};
+use crate::aws::{Aws, S3Facts, Session, needs_restore};
 use crate::error::{Error, Result};
 use crate::ids::Profile;
 use crate::inventory::archives::{last_folder, patiently};
@@ -18,6 +18,7 @@ use crate::plan::model::{
     DestinationKind, DestinationPlan, Finding, Level, Operation, Options, SourceKind, SourcePlan, Strategy, Verify,
 };
 use crate::plan::parts::{self, COPY_MOST, Parts};
+use crate::plan::pins::{Pin, Seen};
 use crate::units::{Bytes, Quantity, plural};
 
 /// Pages of a listing that a plan looks at: 100,000 objects take it half a minute.
@@ -75,7 +76,7 @@ pub(super) async fn destination(
             .todo("--verify listing or checksum, or --storage-class GLACIER_IR"));
     }
     let kind = match &source.kind {
-        SourceKind::Prefix { .. } => tree(source, bucket, key, findings)?,
+        SourceKind::Prefix { .. } => tree(aws, (&from, &to), source, (bucket, key), options, findings).await?,
         _ => one(aws, &from, &to, source, (bucket, key), options, findings).await?,
     };
     Ok(DestinationPlan {
@@ -98,12 +99,19 @@ fn bucket_of(source: &SourcePlan) -> &str {
     }
 }
 
-/// Checks that a prefix does not take itself in.
-fn tree(source: &SourcePlan, bucket: &str, prefix: &str, findings: &mut Vec<Finding>) -> Result<DestinationKind> {
-    let SourceKind::Prefix { bucket: from, prefix: below, objects, counted, .. } = &source.kind else {
+/// Checks that a prefix does not take itself in, and by what its objects are pinned.
+async fn tree(
+    aws: &Aws,
+    (from, to): (&Session, &Session),
+    source: &SourcePlan,
+    (bucket, prefix): (&str, &str),
+    options: &Options,
+    findings: &mut Vec<Finding>,
+) -> Result<DestinationKind> {
+    let SourceKind::Prefix { bucket: of, prefix: below, objects, counted, .. } = &source.kind else {
         return Err(Error::failed("the source is no prefix"));
     };
-    if from == bucket && (prefix.starts_with(below.as_str()) || below.starts_with(prefix)) {
+    if of == bucket && (prefix.starts_with(below.as_str()) || below.starts_with(prefix)) {
         return Err(Error::usage(format!("s3://{bucket}/{prefix} and {} lie in one another", source.address))
             .todo("copy to a prefix beside it: what is copied must not be found again below the source"));
     }
@@ -118,7 +126,39 @@ fn tree(source: &SourcePlan, bucket: &str, prefix: &str, findings: &mut Vec<Find
             todo: None,
         },
     });
-    Ok(DestinationKind::CopiedTree { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
+    let pin = first_pin(aws, (from, to), (of, below), options).await?;
+    findings.extend(pin.finding_of_many(&source.address.to_string()));
+    let by_etag = matches!(pin, Pin::Denied(_));
+    Ok(DestinationKind::CopiedTree { bucket: bucket.to_owned(), prefix: prefix.to_owned(), by_etag })
+}
+
+/// By what the first object below a prefix is pinned: what may be read of one is taken to be what may be read of all.
+async fn first_pin(
+    aws: &Aws,
+    (from, to): (&Session, &Session),
+    (bucket, prefix): (&str, &str),
+    options: &Options,
+) -> Result<Pin> {
+    let globs = Globs::new(&options.include, &options.exclude);
+    let page = patiently(|| from.s3().list(bucket, prefix, false, None, None)).await?;
+    let mut meant = page.objects.iter().filter(|one| globs.take(one.key.strip_prefix(prefix).unwrap_or(&one.key)));
+    let Some(first) = meant.next() else { return Ok(Pin::Etag) };
+    let Some(facts) = patiently(|| from.s3().facts(bucket, &first.key, None)).await? else { return Ok(Pin::Etag) };
+    pin(aws, (from, to), (bucket, &first.key), &facts).await
+}
+
+/// By what an object is pinned: the account that it goes to reads it too, in the region where it is.
+async fn pin(aws: &Aws, (from, to): (&Session, &Session), (bucket, key): (&str, &str), facts: &S3Facts) -> Result<Pin> {
+    let seen = seen_as((bucket, key), facts);
+    if from.account() == to.account() {
+        return Pin::of(&[from], seen).await;
+    }
+    let there = aws.session(to.profile(), Some(from.region())).await?;
+    Pin::of(&[from, &there], seen).await
+}
+
+fn seen_as<'a>((bucket, key): (&'a str, &'a str), facts: &'a S3Facts) -> Seen<'a> {
+    Seen { bucket, key, etag: &facts.etag, version: facts.version.as_deref(), tagged: facts.tag_count > 0 }
 }
 
 /// What happens to one object.
@@ -139,6 +179,12 @@ async fn one(
     let known = known(from, from_bucket, from_key).await?.filter(|known| known.facts.etag == *etag);
     let known = known.ok_or_else(|| Error::failed(format!("{} changed while it was looked at", source.address)))?;
     seen(aws, from, to, source).await?;
+    let pin = pin(aws, (from, to), (from_bucket, from_key), &known.facts).await?;
+    let said = pin.finding(seen_as((from_bucket, from_key), &known.facts));
+    // Several destinations have one source.
+    if !findings.iter().any(|found| found.text == said.text) {
+        findings.push(said);
+    }
     let is_itself = from_bucket == bucket && from_key == key;
     let there = if is_itself { Some(known.clone()) } else { self::known(to, bucket, key).await? };
     let action = match decide(&known, there.as_ref(), &rules, near) {
@@ -155,7 +201,7 @@ async fn one(
     Ok(DestinationKind::Copied {
         bucket: bucket.to_owned(),
         key: key.to_owned(),
-        version: known.facts.version,
+        version: pin.version(),
         parts,
         action,
         encryption,
@@ -215,12 +261,7 @@ pub async fn known(session: &Session, bucket: &str, key: &str) -> Result<Option<
 }
 
 /// Reads what an object is that S3 will copy: any key, in whatever form.
-pub(super) async fn object(
-    aws: &Aws,
-    address: &Address,
-    options: &Options,
-    findings: &mut Vec<Finding>,
-) -> Result<SourcePlan> {
+pub(super) async fn object(aws: &Aws, address: &Address, options: &Options) -> Result<SourcePlan> {
     let Address::Object(profile, bucket, key) = address else {
         return Err(Error::failed(format!("`{address}` is no object")));
     };
@@ -229,14 +270,12 @@ pub(super) async fn object(
         Error::usage(format!("there is no object s3://{bucket}/{key}"))
             .todo(format!("all objects below a prefix: floe copy --recursive s3://{bucket}/{key}/ s3://…/"))
     })?;
-    let version = head.version.map_or_else(String::new, |version| format!(" and its version {version}"));
-    findings.push(passed(format!("s3://{bucket}/{key} is pinned by its ETag {}{version}", head.etag)));
     Ok(SourcePlan {
         address: Address::Object(session.profile().cloned(), bucket.clone(), key.clone()),
         profile: session.profile().cloned(),
         region: Some(session.region().clone()),
         account: Some(session.account().clone()),
-        // What S3 copies by itself names its version where the copy is planned.
+        // What S3 copies by itself names its version where the copy is planned: who copies has to be able to read it.
         kind: SourceKind::Object {
             bucket: bucket.clone(),
             key: key.clone(),

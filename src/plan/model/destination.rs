@@ -162,6 +162,9 @@ pub enum DestinationKind {
         bucket: String,
         /// What every key begins with instead.
         prefix: String,
+        /// Whether sources are pinned by their ETags alone, because their versions may not be read.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_etag: bool,
     },
     /// Nowhere.
     Null,

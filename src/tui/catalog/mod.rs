@@ -3,6 +3,7 @@
 //! Fed by [`inventory::Update`]s only. Relations (who uses a snapshot, which snapshots share a volume) are
 //! kept as rows come, so that a detail is looked up, never searched for.
 
+mod held;
 mod record;
 mod table;
 
@@ -150,13 +151,13 @@ impl Catalog {
     /// Snapshots whose tags say that they are copies of one of that id.
     pub fn tagged_copies<'a>(&'a self, of: &SnapshotId) -> impl Iterator<Item = &'a SnapshotRow> + use<'a> {
         let refs = self.tagged.get(of).map(Vec::as_slice).unwrap_or_default();
-        refs.iter().filter_map(|at| self.snapshots.slot(*at)).filter(|s| s.seen != Seen::Gone).map(|s| &s.row)
+        refs.iter().filter_map(|at| self.snapshots.slot(*at)).filter(|s| s.seen != Seen::Gone).map(|s| &*s.row)
     }
 
     /// The images that are made of a snapshot.
     pub fn images_of<'a>(&'a self, snapshot: &SnapshotId) -> impl Iterator<Item = &'a ImageRow> + use<'a> {
         let refs = self.users.get(snapshot).map(Vec::as_slice).unwrap_or_default();
-        refs.iter().filter_map(|at| self.images.slot(*at)).filter(|s| s.seen != Seen::Gone).map(|s| &s.row)
+        refs.iter().filter_map(|at| self.images.slot(*at)).filter(|s| s.seen != Seen::Gone).map(|s| &*s.row)
     }
 
     /// Whether an image is made of it.
@@ -178,13 +179,13 @@ impl Catalog {
 
     /// Every volume that snapshots name, and those of it that are known.
     pub fn families(&self) -> impl Iterator<Item = (&VolumeId, impl Iterator<Item = &SnapshotRow>)> {
-        let live = |at: &Ref| self.snapshots.slot(*at).filter(|s| s.seen != Seen::Gone).map(|s| &s.row);
+        let live = |at: &Ref| self.snapshots.slot(*at).filter(|s| s.seen != Seen::Gone).map(|s| &*s.row);
         self.siblings.iter().map(move |(volume, refs)| (volume, refs.iter().filter_map(live)))
     }
 
     /// What floe made on what, from the oldest parent that is known on: copies name no volume that would tie them.
     fn kin<'a>(&'a self, row: &SnapshotRow) -> Vec<&'a SnapshotRow> {
-        let live = |at: Ref| self.snapshots.slot(at).filter(|s| s.seen != Seen::Gone).map(|s| &s.row);
+        let live = |at: Ref| self.snapshots.slot(at).filter(|s| s.seen != Seen::Gone).map(|s| &*s.row);
         let Some(mut root) = self.snapshots.find_in(&row.origin, &row.id).and_then(live) else { return Vec::new() };
         let up = |row: &SnapshotRow| parent(row).and_then(|id| self.snapshots.find_in(&row.origin, &id)).and_then(live);
         // Tags are what somebody wrote: a circle of them must end.
@@ -212,7 +213,7 @@ impl Catalog {
     #[must_use]
     pub fn snapshots_of(&self, origin: &Origin, volume: &VolumeId) -> Vec<&SnapshotRow> {
         let refs = self.siblings.get(volume).map(Vec::as_slice).unwrap_or_default();
-        let live = |at: &Ref| self.snapshots.slot(*at).filter(|s| s.seen != Seen::Gone).map(|s| &s.row);
+        let live = |at: &Ref| self.snapshots.slot(*at).filter(|s| s.seen != Seen::Gone).map(|s| &*s.row);
         refs.iter().filter_map(live).filter(|s| *s.origin == *origin).collect()
     }
 

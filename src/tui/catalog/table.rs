@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::held::Held;
 use crate::error::Error;
 use crate::inventory::{Kind, Origin};
 use crate::units::{Bytes, Quantity, Sure, Usd};
@@ -76,7 +77,7 @@ pub enum Seen {
 #[derive(Debug)]
 pub struct Slot<T> {
     /// The row.
-    pub row: T,
+    pub row: Held<T>,
     /// How it got here.
     pub seen: Seen,
     round: u32,
@@ -242,7 +243,7 @@ impl<T: Record> Table<T> {
     /// A row.
     #[must_use]
     pub fn get(&self, at: Ref) -> Option<&T> {
-        self.slot(at).map(|slot| &slot.row)
+        self.slot(at).map(|slot| &*slot.row)
     }
 
     /// Where an id is, in any origin.
@@ -300,15 +301,15 @@ impl<T: Record> Table<T> {
             if let Some(place) = known {
                 let slot = &mut shard.rows[place as usize];
                 if slot.seen != Seen::Gone {
-                    shard.sums.take(&slot.row);
-                    untally(&mut shard.tally, &slot.row);
+                    shard.sums.take(&*slot.row);
+                    untally(&mut shard.tally, &*slot.row);
                 }
                 // A row that was new stays new until the deck is closed: the second page of news must not hide the first.
                 let seen = if slot.seen == Seen::New { Seen::New } else { seen };
-                *slot = Slot { row, seen, round: shard.round };
+                *slot = Slot { row: Held::own(row), seen, round: shard.round };
             } else if let Ok(place) = u32::try_from(shard.rows.len()) {
                 shard.places.insert(row.id().clone(), place);
-                shard.rows.push(Slot { row, seen, round: shard.round });
+                shard.rows.push(Slot { row: Held::own(row), seen, round: shard.round });
                 added.push(Ref { shard: shard_number, row: place });
             }
         }
@@ -317,17 +318,22 @@ impl<T: Record> Table<T> {
     }
 
     /// Changes a row in its place; the sums follow.
-    pub fn change(&mut self, at: Ref, how: impl FnOnce(&mut T)) {
+    pub fn change(&mut self, at: Ref, how: impl FnOnce(&mut T))
+    where
+        T: Clone,
+    {
         let Some(shard) = self.shards.get_mut(usize::from(at.shard)) else { return };
         let Some(slot) = shard.rows.get_mut(at.row as usize) else { return };
         let counts = slot.seen != Seen::Gone;
         if counts {
-            shard.sums.take(&slot.row);
-            untally(&mut shard.tally, &slot.row);
+            shard.sums.take(&*slot.row);
+            untally(&mut shard.tally, &*slot.row);
         }
-        how(&mut slot.row);
+        if let Some(row) = slot.row.make_own() {
+            how(row);
+        }
         if counts {
-            shard.sums.count(&slot.row);
+            shard.sums.count(&*slot.row);
             for (sum, n) in shard.tally.iter_mut().zip(slot.row.tally()) {
                 *sum += n;
             }
@@ -335,12 +341,27 @@ impl<T: Record> Table<T> {
         self.revision += 1;
     }
 
+    /// A region was judged by these rows: where they are the same they are held once.
+    pub fn share(&mut self, origin: &Origin, rows: &Arc<Vec<T>>)
+    where
+        T: Clone + PartialEq,
+    {
+        let Some(shard) = self.shards.iter_mut().find(|shard| *shard.origin == *origin) else { return };
+        let mut at: Vec<Option<u32>> = vec![None; shard.rows.len()];
+        for (n, row) in (0u32..).zip(rows.iter()) {
+            if let Some(place) = shard.places.get(row.id()) {
+                at[*place as usize] = Some(n);
+            }
+        }
+        shard.rows.iter_mut().zip(at).for_each(|(slot, at)| slot.row.share(rows, at));
+    }
+
     /// A row is known to be gone before the next listing says so.
     pub fn drop_row(&mut self, at: Ref) {
         let Some(shard) = self.shards.get_mut(usize::from(at.shard)) else { return };
         let Some(slot) = shard.rows.get_mut(at.row as usize).filter(|slot| slot.seen != Seen::Gone) else { return };
-        shard.sums.take(&slot.row);
-        untally(&mut shard.tally, &slot.row);
+        shard.sums.take(&*slot.row);
+        untally(&mut shard.tally, &*slot.row);
         slot.seen = Seen::Gone;
         self.revision += 1;
     }
@@ -351,8 +372,8 @@ impl<T: Record> Table<T> {
         let shard = &mut self.shards[at];
         for slot in &mut shard.rows {
             if slot.round != shard.round && slot.seen != Seen::Gone {
-                shard.sums.take(&slot.row);
-                untally(&mut shard.tally, &slot.row);
+                shard.sums.take(&*slot.row);
+                untally(&mut shard.tally, &*slot.row);
                 slot.seen = Seen::Gone;
                 self.gone += 1;
             }
@@ -400,6 +421,7 @@ fn untally<T: Record>(tally: &mut [u64; TALLIES], row: &T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::SnapshotRow;
     use crate::tui::testing::{origin, snapshot, when};
 
     #[test]
@@ -419,6 +441,32 @@ mod tests {
         assert_eq!(seen(&table), [Seen::Gone, Seen::Live, Seen::New]);
         assert_eq!((table.sums().rows, table.new, table.gone), (2, 1, 1));
         assert!(table.complete());
+    }
+
+    #[test]
+    fn rows_that_a_region_was_judged_by_are_held_once_and_change_apart() {
+        let (mut table, here) = (Table::default(), origin("us-east-1"));
+        table.started(&here);
+        table.page(&here, (0..10).map(|n| snapshot(&here, n)).collect(), None);
+        table.done(&here, when(1));
+        let before = table.sums();
+        let renamed = SnapshotRow { name: Some("since".to_owned()), ..snapshot(&here, 3) };
+        let judged = (1..8).rev().map(|n| if n == 3 { renamed.clone() } else { snapshot(&here, n) });
+        let judged = Arc::new(judged.collect::<Vec<_>>());
+        table.share(&here, &judged);
+        let of =
+            |table: &Table<SnapshotRow>, list| table.shards[0].rows.iter().filter(|slot| slot.row.is_of(list)).count();
+        assert_eq!((of(&table, &judged), table.sums()), (6, before), "seven, but for the one that differs");
+        for n in 0..10 {
+            let at = table.find(&snapshot(&here, n).id).unwrap();
+            assert_eq!(*table.get(at).unwrap(), snapshot(&here, n), "what is shown stays");
+        }
+        let at = table.find(&snapshot(&here, 5).id).unwrap();
+        table.change(at, |row| row.name = Some("mine".to_owned()));
+        assert_eq!(of(&table, &judged), 5);
+        assert!(judged.iter().all(|row| row.name.as_deref() != Some("mine")));
+        table.share(&here, &Arc::new(Vec::new()));
+        assert_eq!(Arc::strong_count(&judged), 1, "no row keeps an older list");
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Index {
                     continue;
                 }
                 if let (Ok(shard), Ok(row)) = (u16::try_from(shard), u32::try_from(row + n)) {
-                    run.push(((over.order.key)(&slot.row), Ref { shard, row }));
+                    run.push(((over.order.key)(&*slot.row), Ref { shard, row }));
                 }
             }
             (shard, row) = if end == s.rows.len() { (shard + 1, 0) } else { (shard, end) };
@@ -297,7 +297,7 @@ mod tests {
                 index.sort();
                 finish(&mut index, &over, &|row| row.encrypted);
                 let mut wanted: Vec<&SnapshotRow> =
-                    table.shards.iter().flat_map(|s| s.rows.iter().map(|r| &r.row)).filter(|r| r.encrypted).collect();
+                    table.shards.iter().flat_map(|s| s.rows.iter().map(|r| &*r.row)).filter(|r| r.encrypted).collect();
                 wanted.sort_by(|a, b| (a.size, &a.id).cmp(&(b.size, &b.id)));
                 if descending {
                     wanted.reverse();
@@ -344,7 +344,7 @@ mod tests {
         }
         let shown: Vec<&SnapshotRow> = index.shown.iter().filter_map(|r| table.get(*r)).collect();
         let mut wanted: Vec<&SnapshotRow> =
-            table.shards.iter().flat_map(|s| s.rows.iter().map(|r| &r.row)).filter(|r| rank(r).is_some()).collect();
+            table.shards.iter().flat_map(|s| s.rows.iter().map(|r| &*r.row)).filter(|r| rank(r).is_some()).collect();
         wanted.sort_by(|a, b| rank(a).cmp(&rank(b)).then((b.size, &b.id).cmp(&(a.size, &a.id))));
         assert_eq!(shown, wanted);
     }

@@ -360,12 +360,12 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
     match &state.error {
         Some(error) => {
             let todo = error.todo.as_ref().map(|t| format!(" · {t}")).unwrap_or_default();
-            let said = text::clip(&format!("✗ {}{todo}", error.what), usize::from(inner.width).saturating_sub(2));
+            let said = text::words(&format!("✗ {}{todo}", error.what), usize::from(inner.width).saturating_sub(2));
             put(last.x + 1, &said, theme.style(Role::Bad), last, buf);
         }
         None => put(
             last.x + 1,
-            &text::clip(
+            &text::parts(
                 match state.purpose {
                     Purpose::Copy => {
                         "REGION:  PROFILE@REGION:  ./file.img  s3://bucket/prefix/  null:   nothing happens before the plan is accepted"

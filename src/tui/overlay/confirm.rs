@@ -133,7 +133,9 @@ fn fits(wanted: &str, c: char) -> bool {
 
 /// Draws it in the middle.
 pub fn view(state: &State, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
-    let mut lines: Vec<String> = state.lines.clone();
+    // A frame and a blank on each side.
+    let room = usize::from(area.width).saturating_sub(4);
+    let mut lines: Vec<String> = state.lines.iter().flat_map(|line| crate::tui::text::wrap(line, room, 0)).collect();
     lines.push(String::new());
     let listens = if state.gate.listens(now) { "" } else { "  (in a moment)" };
     match &state.accept {

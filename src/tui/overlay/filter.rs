@@ -73,7 +73,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
         None => (format!("{found} · key:value, size:>500GiB age:>90d !state:error"), Role::Dim),
     };
     let width = usize::from(line.width).saturating_sub(2);
-    let right = text::clip(&right, width.saturating_sub(text::width(&typed).min(width / 2) + 2));
+    let right = text::words(&right, width.saturating_sub(text::width(&typed).min(width / 2) + 2));
     put(line.x + 1, &text::clip(&typed, width), theme.style(Role::Accent), line, buf);
     let at = line.right().saturating_sub(u16::try_from(text::width(&right) + 1).unwrap_or(line.width));
     put(at.max(line.x), &right, theme.style(role), line, buf);

@@ -43,7 +43,9 @@ pub fn view(model: &Model, state: State, area: Rect, buf: &mut Buffer, theme: &T
     let inner = panel(&title, "esc closes · : finds any of them by a few letters", true, area, buf, theme);
     let mut lines: Vec<Line> = Vec::new();
     let mut scope = None;
-    for action in action::in_scope(model) {
+    let actions: Vec<_> = action::in_scope(model).collect();
+    let titles = actions.iter().map(|action| text::width(action.title)).max().unwrap_or(0);
+    for action in actions {
         if scope != Some(action.scope) {
             scope = Some(action.scope);
             let head = match action.scope {
@@ -56,23 +58,31 @@ pub fn view(model: &Model, state: State, area: Rect, buf: &mut Buffer, theme: &T
             }
             lines.push(Line::from(Span::styled(format!(" {head}"), theme.style(Role::Title))));
         }
-        lines.push(line(model, action, usize::from(inner.width), theme));
+        lines.extend(line(model, action, titles, usize::from(inner.width), theme));
     }
     let most = lines.len().saturating_sub(usize::from(inner.height));
     let top = state.top.min(u16::try_from(most).unwrap_or(u16::MAX));
     Paragraph::new(lines).scroll((top, 0)).render(inner, buf);
 }
 
-fn line(model: &Model, action: &'static Action, width: usize, theme: &Theme) -> Line<'static> {
+/// Columns of the keys.
+const KEYS: usize = 12;
+
+/// The keys, the name, and what it does: in as many lines as that takes.
+fn line(model: &Model, action: &'static Action, titles: usize, width: usize, theme: &Theme) -> Vec<Line<'static>> {
     let why = (action.disabled)(model);
     let role = if why.is_some() { Role::Dim } else { Role::Text };
     let doc = match &why {
         Some(why) => format!("{} Not now: {why}.", action.doc),
         None => action.doc.to_owned(),
     };
-    Line::from(vec![
-        Span::styled(format!("   {}", text::left(&action.keys.join(" "), 12)), theme.style(Role::Key)),
-        Span::styled(format!(" {}", text::left(action.title, 14)), theme.style(role)),
-        Span::styled(text::clip(&doc, width.saturating_sub(31)), theme.style(Role::Dim)),
-    ])
+    let before = 3 + KEYS + 1 + titles + 1;
+    let mut said = text::wrap(&doc, width.saturating_sub(before + 1), 0).into_iter();
+    let first = Line::from(vec![
+        Span::styled(format!("   {}", text::left(&action.keys.join(" "), KEYS)), theme.style(Role::Key)),
+        Span::styled(format!(" {} ", text::left(action.title, titles)), theme.style(role)),
+        Span::styled(said.next().unwrap_or_default(), theme.style(Role::Dim)),
+    ]);
+    let more = said.map(|line| Line::from(Span::styled(format!("{:before$}{line}", ""), theme.style(Role::Dim))));
+    std::iter::once(first).chain(more).collect()
 }

@@ -343,7 +343,7 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
         put(line.x + 9, &text::left(&title, title_width), theme.style(Role::Text), line, buf);
         let at = line.x + 10 + u16::try_from(title_width).unwrap_or(16);
         let room = usize::from(line.right().saturating_sub(at + 1));
-        put(at, &text::clip(&doc, room), theme.style(Role::Dim), line, buf);
+        put(at, &text::words(&doc, room), theme.style(Role::Dim), line, buf);
         if n == cursor {
             buf.set_style(line, theme.style(Role::Cursor));
         }

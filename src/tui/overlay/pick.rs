@@ -190,11 +190,12 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
     let inner = panel(title, &right, true, area, buf, theme);
     let columns: Vec<Head> = match state.what {
         What::Profiles => vec![
-            Head::left("PROFILE", 20, None),
-            Head::left("KIND", 12, None),
+            // As wide as the frame allows: how it is signed in is not cut before the name is.
+            Head::left("PROFILE", if inner.width < 98 { 14 } else { 20 }, None),
+            Head::left("KIND", if inner.width < 98 { 7 } else { 12 }, None),
             Head::left("ACCOUNT", 14, None),
             Head::left("REGION", 14, None),
-            Head::left("STATE", 30, None),
+            Head::left("STATE", inner.width.saturating_sub(if inner.width < 98 { 57 } else { 68 }).min(30), None),
         ],
         What::Regions => {
             vec![Head::left("REGION", 20, None), Head::left("CODE", 8, None), Head::right("SNAPSHOTS", 10, None)]

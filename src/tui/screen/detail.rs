@@ -19,14 +19,27 @@ use crate::units::{Quantity, Usd};
 /// One line and its role.
 pub type DetailLine = (String, Role);
 
-/// Writes them, one under the other.
+/// Writes them, one under the other; what is too long for a line goes on in the next.
 pub fn draw(lines: &[DetailLine], area: Rect, buf: &mut Buffer, theme: &Theme) {
     let room = usize::from(area.width).saturating_sub(2);
-    for (n, (line, role)) in (0u16..area.height).zip(lines) {
+    for (n, (line, role)) in (0u16..area.height).zip(laid(lines, room)) {
         let at = Rect { y: area.y + n, height: 1, ..area };
-        put(at.x + 1, &text::clip(line, room), theme.style(*role), at, buf);
+        put(at.x + 1, &line, theme.style(role), at, buf);
     }
 }
+
+/// The lines as they fit a width: a label's text goes on below the text.
+pub fn laid(lines: &[DetailLine], width: usize) -> impl Iterator<Item = DetailLine> {
+    lines.iter().flat_map(move |(line, role)| {
+        let indent = line.len() - line.trim_start().len();
+        let label = line.starts_with(|c: char| c.is_ascii_uppercase()) && line.as_bytes().get(10) == Some(&b' ');
+        let indent = if label { LABEL } else { indent + 2 };
+        text::wrap(line, width, indent).into_iter().map(|line| (line, *role))
+    })
+}
+
+/// Columns of a label and the blank behind it.
+const LABEL: usize = 11;
 
 /// Who makes and removes it, by its tags: the letter of the flag and the word.
 #[must_use]

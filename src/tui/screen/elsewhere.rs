@@ -217,7 +217,7 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
         let said = "✓ proved by floe  ? only a tag says so  ! claimed  ✗ none, or gone   an age is that of what the copy shows";
         put(
             inner.x + 1,
-            &text::clip(said, usize::from(inner.width).saturating_sub(2)),
+            &text::parts(said, usize::from(inner.width).saturating_sub(2)),
             theme.style(Role::Dim),
             inner,
             buf,

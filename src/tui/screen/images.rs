@@ -208,7 +208,7 @@ fn heads(width: u16) -> Vec<Head> {
     let inner = width.saturating_sub(2 + 3);
     let wide = inner >= 67;
     let id = if wide { 21 } else { 10 };
-    let fixed = id + 1 + 6 + 9 + 6 + 12 + if wide { 6 } else { 0 };
+    let fixed = id + 1 + 6 + 9 + 6 + 13 + if wide { 6 } else { 0 };
     let name = inner.saturating_sub(fixed + 1).clamp(4, 60);
     let mut out =
         vec![Head::left("IMAGE", id, Some(0)), Head::left("NAME", name, Some(1)), Head::left("REG", 5, Some(2))];
@@ -217,7 +217,7 @@ fn heads(width: u16) -> Vec<Head> {
     }
     out.push(Head::right("SIZE", 8, Some(4)));
     out.push(Head::right("AGE", 5, Some(5)));
-    out.push(Head::left("STATE", 12, Some(7)));
+    out.push(Head::left("STATE", 13, Some(7)));
     out
 }
 

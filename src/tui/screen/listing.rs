@@ -74,7 +74,7 @@ pub fn draw<T: Record>(
     if list.is_empty() {
         let said = nothing(list, table);
         let room = usize::from(layout.rows.width).saturating_sub(4);
-        put(layout.rows.x + 3, &text::clip(&said, room), theme.style(Role::Dim), layout.rows, buf);
+        put(layout.rows.x + 3, &text::words(&said, room), theme.style(Role::Dim), layout.rows, buf);
     }
     totals(list, table, layout.foot, buf, theme);
 }
@@ -150,7 +150,7 @@ fn totals<T: Record>(list: &List, table: &Table<T>, area: Rect, buf: &mut Buffer
     );
     let room = usize::from(area.width).saturating_sub(2);
     let second = Rect { y: area.y + 1, height: 1, ..area };
-    put(area.x + 1, &text::clip(&said, room), theme.style(Role::Marked), second, buf);
+    put(area.x + 1, &text::words(&said, room), theme.style(Role::Marked), second, buf);
     let third = Rect { y: area.y + 2, height: 1, ..area };
     if area.height > 2 {
         let what = if T::KIND == crate::inventory::Kind::Volumes { "" } else { "c copy   " };

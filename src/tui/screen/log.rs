@@ -19,7 +19,7 @@ use crate::tui::msg::Msg;
 use crate::tui::screen::transfers::engine::wrapped;
 use crate::tui::screen::transfers::panels::event_line;
 use crate::tui::screen::{Page, Screen};
-use crate::tui::text::{age, clip};
+use crate::tui::text::{age, clauses, words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{line, panel};
@@ -323,7 +323,7 @@ fn events_panel(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
         } else {
             "no line has all of these words: esc shows all"
         };
-        line(inner.x + 1, inner.y, &Line::styled(clip(text, room), theme.style(Role::Dim)), inner, buf);
+        line(inner.x + 1, inner.y, &Line::styled(clauses(text, room), theme.style(Role::Dim)), inner, buf);
     }
     let first = log.back.min(count.saturating_sub(usize::from(inner.height)));
     for (n, event) in (0..inner.height).zip(matching(model).skip(first)) {
@@ -346,7 +346,7 @@ fn error_lines(model: &Model, room: usize, theme: &Theme, now: Now) -> Vec<Line<
         let ago = if ago == "now" { ago } else { format!("{ago} ago") };
         let place = error.region.as_ref().map(|r| format!("{r}: ")).unwrap_or_default();
         let when = format!("{often}{ago}");
-        let text = clip(&format!("{place}{}", error.what), room.saturating_sub(4 + when.chars().count()));
+        let text = words(&format!("{place}{}", error.what), room.saturating_sub(4 + when.chars().count()));
         out.push(Line::from(vec![
             styled(Role::Accent, mark.to_owned()),
             styled(Role::Bad, "✗ ".to_owned()),
@@ -357,7 +357,7 @@ fn error_lines(model: &Model, room: usize, theme: &Theme, now: Now) -> Vec<Line<
             let reason = aws.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
             let request = aws.request_id.as_ref().map(|id| format!(" · request {id}")).unwrap_or_default();
             let text = format!("{}: {}{reason} {}{request}", aws.operation, aws.name(), aws.message);
-            out.push(Line::from(styled(Role::Dim, format!("    {}", clip(&text, room.saturating_sub(4))))));
+            out.push(Line::from(styled(Role::Dim, format!("    {}", words(&text, room.saturating_sub(4))))));
         }
         if let Some(todo) = &error.todo {
             for text in wrapped(todo, room.saturating_sub(6)) {

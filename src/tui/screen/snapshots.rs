@@ -411,6 +411,6 @@ fn legend(area: Rect, buf: &mut Buffer, theme: &Theme) {
     ];
     for (n, line) in (0u16..).zip(lines) {
         let at = Rect { y: inner.y + n, height: 1, ..inner }.intersection(inner);
-        put(at.x + 1, &text::clip(line, usize::from(inner.width).saturating_sub(2)), theme.style(Role::Dim), at, buf);
+        put(at.x + 1, &text::parts(line, usize::from(inner.width).saturating_sub(2)), theme.style(Role::Dim), at, buf);
     }
 }

@@ -215,7 +215,7 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, _: Now) {
         let inner = panel("What was looked at", "it looks again when ~/.aws changes", false, area, buf, theme);
         for (n, line) in (0u16..inner.height).zip(&notes) {
             let at = Rect { y: inner.y + n, height: 1, ..inner };
-            put(at.x + 1, &text::clip(line, usize::from(at.width).saturating_sub(2)), theme.style(Role::Dim), at, buf);
+            put(at.x + 1, &text::words(line, usize::from(at.width).saturating_sub(2)), theme.style(Role::Dim), at, buf);
         }
     }
 }
@@ -223,7 +223,7 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, _: Now) {
 fn write(lines: &[&str], area: Rect, buf: &mut Buffer, theme: &Theme) {
     for (n, line) in (0u16..area.height).zip(lines) {
         let at = Rect { y: area.y + n, height: 1, ..area };
-        put(at.x + 2, &text::clip(line, usize::from(at.width).saturating_sub(3)), theme.style(Role::Text), at, buf);
+        put(at.x + 2, &text::words(line, usize::from(at.width).saturating_sub(3)), theme.style(Role::Text), at, buf);
     }
 }
 

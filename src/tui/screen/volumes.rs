@@ -161,7 +161,7 @@ fn heads(width: u16) -> Vec<Head> {
     let id = if inner >= 67 { 21 } else { 10 };
     let kind = if inner >= 84 { 5 } else { 0 };
     let cost = if inner >= 74 || (60..67).contains(&inner) { 9 } else { 0 };
-    let fixed = id + 1 + 8 + kind + 9 + cost + 6 + 12;
+    let fixed = id + 1 + 8 + kind + 9 + cost + 6 + 13;
     let name = inner.saturating_sub(fixed + 1).clamp(4, 40);
     let mut out =
         vec![Head::left("VOLUME", id, Some(0)), Head::left("NAME", name, Some(1)), Head::left("ZONE", 7, Some(2))];
@@ -173,7 +173,7 @@ fn heads(width: u16) -> Vec<Head> {
         out.push(Head::right("$/MO", cost - 1, Some(5)));
     }
     out.push(Head::right("AGE", 5, Some(6)));
-    out.push(Head::left("STATE", 12, Some(7)));
+    out.push(Head::left("STATE", 13, Some(7)));
     out
 }
 

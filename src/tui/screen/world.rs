@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -13,7 +14,7 @@ use crate::aws::{BILL_REQUEST, Billed};
 use crate::error::Result;
 use crate::inventory::Origin;
 use crate::tui::action::{Action, Danger, Scope};
-use crate::tui::catalog::Ref;
+use crate::tui::catalog::{Load, Ref};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::gate::Gate;
@@ -247,7 +248,11 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     let list = &model.world.list;
     let sort = COLUMNS.get(list.sort).map_or("", |c| c.0);
     let arrow = if list.descending { "▼" } else { "▲" };
-    panel("World", &format!("sort: {sort} {arrow} · ≤ at most  = exact"), true, layout.list, buf, theme);
+    let right = match older(model) {
+        Some(judged) => format!("orphans as of {} ago: r · sort: {sort} {arrow}", text::data_age(judged, now)),
+        None => format!("sort: {sort} {arrow} · ≤ at most  = exact"),
+    };
+    panel("World", &right, true, layout.list, buf, theme);
     table::heads(&layout.columns, None, layout.heads, buf, theme);
     let height = usize::from(layout.rows.height);
     let top = list.top_for(height);
@@ -267,6 +272,15 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     world_panels::draw_attention(model, *attention, buf, theme);
     world_panels::draw_transfers(model, *transfers, buf, theme);
     world_region::draw(model, *region, buf, theme);
+}
+
+/// Since when the orphans stand as they are shown, where any region was listed since.
+fn older(model: &Model) -> Option<Timestamp> {
+    let of = |origin: &Arc<Origin>| match model.catalog.snapshots.of(origin)?.load {
+        Load::Done(listed) => model.orphans.older_than(origin, listed),
+        _ => None,
+    };
+    model.catalog.origins.iter().filter_map(of).min()
 }
 
 fn cell(row: &Row, head: &str, greatest: f64, now: Now) -> Cell {

@@ -104,31 +104,19 @@ fn things(model: &Model, out: &mut Vec<Attention>) {
     let failed: u64 = c.snapshots.shards.iter().map(|s| s.tally[TALLY_ERROR]).sum();
     if failed > 0 {
         let head = format!("{} failed", text::count(failed, "snapshot"));
-        out.push(one(
-            "✗",
-            Role::Bad,
-            head,
-            "on AWS's side: they hold nothing that can be read".into(),
-            "2 /state:error",
-        ));
+        out.push(one("✗", Role::Bad, head, "on AWS's side, nothing can be read of them".into(), "2 /state:error"));
     }
     let loose: u64 = c.volumes.shards.iter().map(|s| s.tally[TALLY_LOOSE]).sum();
     if loose > 0 {
         let gib: u64 = c.volumes.shards.iter().map(|s| s.tally[TALLY_LOOSE_GIB]).sum();
         let head = format!("{} unattached", text::count(loose, "volume"));
         let size = crate::units::grouped(gib);
-        out.push(one("·", Role::Dim, head, format!("{size} GiB are paid for and used by no instance"), "3 see"));
+        out.push(one("·", Role::Dim, head, format!("{size} GiB, paid for and used by no instance"), "3 see"));
     }
     let pending: u64 = c.snapshots.shards.iter().map(|s| s.tally[TALLY_PENDING]).sum();
     if pending > 0 {
         let head = format!("{} pending", text::count(pending, "snapshot"));
-        out.push(one(
-            "◐",
-            Role::Fresh,
-            head,
-            "being written: they can be read when completed".into(),
-            "2 /state:pending",
-        ));
+        out.push(one("◐", Role::Fresh, head, "being written, readable when completed".into(), "2 /state:pending"));
     }
 }
 
@@ -148,10 +136,10 @@ pub fn draw_attention(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme
     for (line, item) in (0u16..inner.height).zip(&all) {
         let at = Rect { y: inner.y + line, height: 1, ..inner };
         put(at.x + 1, item.glyph, theme.style(item.role), at, buf);
-        put(at.x + 3, &text::left(&item.head, 27), theme.style(Role::Text), at, buf);
+        put(at.x + 3, &text::left(&text::words(&item.head, 27), 27), theme.style(Role::Text), at, buf);
         let key = u16::try_from(text::width(item.key)).unwrap_or(0) + 1;
         let room = usize::from(at.width.saturating_sub(31 + key + 1));
-        put(at.x + 31, &text::clip(&item.text, room), theme.style(Role::Dim), at, buf);
+        put(at.x + 31, &text::clauses(&item.text, room), theme.style(Role::Dim), at, buf);
         put(at.right().saturating_sub(key), item.key, theme.style(Role::Key), at, buf);
     }
 }

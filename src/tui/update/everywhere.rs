@@ -107,6 +107,7 @@ pub const ACTIONS: &[Action] = &[
         needs_profile,
         |m, now| {
             m.say(now, "looking again");
+            crate::tui::screen::orphans::will_look(m);
             let (profiles, regions) = (m.chosen_profiles.clone(), m.chosen_regions.clone());
             crate::tui::update::look(m, profiles, regions)
         },

@@ -67,7 +67,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
                 && let Some(shard) = model.catalog.snapshots.of(origin)
             {
                 let there = shard.rows.iter().filter(|slot| slot.seen != super::catalog::Seen::Gone);
-                model.freed.forget_changed(origin, there.map(|slot| &slot.row));
+                model.freed.forget_changed(origin, there.map(|slot| &*slot.row));
             }
             if matches!(told, crate::inventory::Update::Finished) {
                 effects.extend(screen::orphans::looked(model, now));

@@ -127,7 +127,7 @@ pub fn row(heads: &[Head], cells: &[Cell], look: Look, area: Rect, buf: &mut Buf
     let mut x = area.x.saturating_add(GUTTER);
     for (head, cell) in heads.iter().zip(cells) {
         let width = usize::from(head.width);
-        let cut = if cell.tail { text::tail(&cell.text, width) } else { text::clip(&cell.text, width) };
+        let cut = if cell.tail { text::tail(&cell.text, width) } else { text::words(&cell.text, width) };
         let shown = if head.right { text::right(&cut, width) } else { text::left(&cut, width) };
         let role = if look.old && cell.role.is_none_or(|r| r == Role::Text) { base } else { cell.role.unwrap_or(base) };
         put(x, &shown, theme.style(role), area, buf);

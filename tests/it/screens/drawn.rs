@@ -150,7 +150,7 @@ fn job() -> Model {
     model
 }
 
-fn all() -> Vec<(&'static str, Model)> {
+pub(super) fn all() -> Vec<(&'static str, Model)> {
     vec![
         ("plan", planned()),
         ("plan_refused", refused()),

@@ -6,6 +6,7 @@ mod drawn;
 mod example;
 mod keys;
 mod pictures;
+mod swept;
 mod ties;
 mod world;
 

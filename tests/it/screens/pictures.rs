@@ -20,7 +20,7 @@ fn theme() -> Theme {
     Theme { palette: theme::Palette::Dark, depth: Depth::True, ascii: false }
 }
 
-fn all() -> Vec<(&'static str, &'static str, Model)> {
+pub(super) fn all() -> Vec<(&'static str, &'static str, Model)> {
     vec![
         ("start", "floe: the first page of a first run", dressed(world::start())),
         ("world", "floe: all regions at a glance", dressed(world::world())),

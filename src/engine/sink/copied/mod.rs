@@ -44,7 +44,12 @@ pub(in crate::engine) enum What {
     /// One object, as the plan decided.
     One { from: CopyFrom, length: Bytes, parts: Parts, action: Action },
     /// Every object below a prefix that is meant.
-    Tree { bucket: String, prefix: String },
+    Tree {
+        bucket: String,
+        prefix: String,
+        /// Whether sources are pinned by their ETags alone.
+        by_etag: bool,
+    },
 }
 
 /// A destination that S3 fills itself.
@@ -140,7 +145,7 @@ impl Sink for CopySink {
         let work = Work::new(self, desk, known.copied.clone().unwrap_or_default());
         if let Some((item, parts, action)) = self.item() {
             work.one(&item, parts, action, written.blocks).await?;
-        } else if let What::Tree { bucket, prefix } = &self.what {
+        } else if let What::Tree { bucket, prefix, .. } = &self.what {
             let again = known.failed_in.is_some() || known.copied.as_ref().is_some_and(|copied| copied.failed > 0);
             work.tree(bucket, prefix, again).await?;
             desk.step(Step::Completing { blocks: written.blocks, checksum: None }).await?;

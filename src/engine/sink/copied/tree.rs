@@ -13,6 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Semaphore;
 
+use super::What;
 use super::object::Item;
 use super::work::{Way, Work};
 use crate::aws::{CopyFrom, S3, S3Object};
@@ -242,7 +243,7 @@ impl Work<'_> {
         let from = CopyFrom {
             bucket: bucket.to_owned(),
             key: object.key.clone(),
-            version: facts.version.clone(),
+            version: facts.version.clone().filter(|_| !matches!(sink.what, What::Tree { by_etag: true, .. })),
             etag: facts.etag.clone(),
         };
         let item = Item { from, key, length: facts.bytes };

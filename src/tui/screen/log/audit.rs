@@ -10,7 +10,7 @@ use crate::store::audit::{Entry, Event};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::model::{Mode, Model};
-use crate::tui::text::{clip, left};
+use crate::tui::text::{left, words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::{line, panel as bordered};
 
@@ -92,7 +92,7 @@ pub(super) fn panel(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) 
         };
         let when = entry.at.strftime("%m-%d %H:%M:%S");
         let text = format!("{when} {} {}", left(entry.event.name(), 8), sentence(entry));
-        let text = Line::from(Span::styled(clip(&text, room), theme.style(role)));
+        let text = Line::from(Span::styled(words(&text, room), theme.style(role)));
         line(inner.x + 1, inner.y + n, &text, Rect { width: inner.width.saturating_sub(1), ..inner }, buf);
     }
 }

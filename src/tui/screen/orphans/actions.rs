@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::engine::keep::Kept;
 use crate::error::Error;
 use crate::inventory::SnapshotRow;
-use crate::inventory::relations::Depth;
+use crate::inventory::relations::{Anew, Depth};
 use crate::inventory::verdict::{Judged, KEEP, statement};
 use crate::plan::removal::{Target, Wishes};
 use crate::tui::action::{Action, Danger, Scope};
@@ -148,7 +148,7 @@ pub const ACTIONS: &[Action] = &[
         |_| None,
         |m, now| {
             m.say(now, "judging again");
-            start(m, true, Depth::Single, now)
+            start(m, Anew::All, Depth::Single, now)
         },
     ),
 ];
@@ -281,5 +281,5 @@ pub(super) fn kept(model: &mut Model, told: &Result<Vec<Kept>, Error>, now: Now)
         return Vec::new();
     }
     model.orphans.list.unmark();
-    start(model, true, Depth::Single, now)
+    start(model, Anew::All, Depth::Single, now)
 }

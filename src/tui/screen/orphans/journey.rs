@@ -413,7 +413,7 @@ fn z_asks_with_s_and_tags_exactly_the_marks() {
     assert_eq!(of.iter().map(|(_, target)| target.id().to_owned()).collect::<BTreeSet<_>>(), marked);
     let kept = of.iter().map(|(_, id)| crate::engine::keep::Kept { id: id.clone(), error: None }).collect();
     let effects = update(&mut model, Msg::Kept(Box::new(Ok(kept))), now);
-    assert!(matches!(effects.as_slice(), [Effect::Judge { anew: true, .. }]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Judge { anew: Anew::All, .. }]), "{effects:?}");
     // In a read-only deck it says why not.
     judged(&mut model, &region, now);
     settle(&mut model, &mut now);

@@ -1,7 +1,7 @@
 //! Orphans: what nothing refers to, why we think so, and what keeps us from being sure.
 //!
 //! What bulk describes decide is asked when World's lists are complete; what is answered one by one when the screen is
-//! opened, and all of it again with `r`. `X` lists chains, so that FREES is a figure. Marks are handed to the deletion plan as [`marked`]; nothing is deleted from here.
+//! opened, and all of it again with `r`, here or where its counts are shown. `X` lists chains, so that FREES is a figure. Marks are handed to the deletion plan as [`marked`]; nothing is deleted from here.
 
 mod actions;
 mod chain;
@@ -20,12 +20,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::error::Error;
 use crate::inventory::Origin;
-use crate::inventory::relations::{Depth, Region, Update};
+use crate::inventory::relations::{Anew, Depth, Region, Update};
 use crate::inventory::verdict::{Doubt, Judged, Thing, View, doubts};
-use crate::tui::catalog::{Load, Record, Table};
+use crate::tui::catalog::{Catalog, Load, Record, Table};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::list::{Column, List, Order, word_key};
@@ -40,6 +41,9 @@ pub use view::{layout, why};
 
 /// The filter that the list opens with; `esc` drops it.
 const FIRST: &str = "verdict:orphan|unknown";
+
+/// Lists that are so much younger than a verdict are other lists than it was drawn from.
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 /// What the screen keeps.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub struct State {
     depth: Depth,
     /// The screen was opened while bulk answers came in: what is left is asked after them.
     goes_on: bool,
+    /// Lists were asked for again with `r`: what is judged by the ones before them is judged again after them.
+    again: Option<Anew>,
     of_region: BTreeMap<String, Vec<Doubt>>,
     families: HashMap<Arc<Origin>, exact::Families>,
 }
@@ -79,6 +85,7 @@ impl Default for State {
             finished: false,
             depth: Depth::Bulk,
             goes_on: false,
+            again: None,
             of_region: BTreeMap::new(),
             families: HashMap::new(),
         }
@@ -105,6 +112,16 @@ impl State {
     pub fn all(&self) -> Orphaned {
         let of = |tally| self.count(tally).0;
         Orphaned { found: of(TALLY_ORPHAN), open: of(TALLY_OPEN), more: !self.finished }
+    }
+
+    /// Whether a region was judged by lists that are older than those at hand; since when it stands as it is shown.
+    #[must_use]
+    pub fn older_than(&self, origin: &Origin, listed: Timestamp) -> Option<Timestamp> {
+        let judged = match self.table.of(origin)?.load {
+            Load::Done(judged) => judged,
+            _ => return None,
+        };
+        (crate::age::of(judged, listed) >= MINUTE).then_some(judged)
     }
 
     /// Drops what was judged of other profiles or regions.
@@ -173,9 +190,9 @@ pub fn open(model: &mut Model, now: Now) -> Vec<Effect> {
     model.go(Screen::Orphans);
     let state = &mut model.orphans;
     match (state.number, state.depth) {
-        (0, _) => start(model, false, Depth::Single, now),
+        (0, _) => start(model, Anew::Nothing, Depth::Single, now),
         (_, Depth::Single) => Vec::new(),
-        (_, Depth::Bulk) if state.finished => start(model, false, Depth::Single, now),
+        (_, Depth::Bulk) if state.finished => start(model, Anew::Nothing, Depth::Single, now),
         (_, Depth::Bulk) => {
             state.goes_on = true;
             Vec::new()
@@ -183,16 +200,32 @@ pub fn open(model: &mut Model, now: Now) -> Vec<Effect> {
     }
 }
 
-/// World's lists are complete: what bulk describes decide is asked, unless a survey runs or asked more than that.
+/// The lists are complete: what bulk describes decide is asked, and what was asked before is asked again as far as it was,
+/// where these lists were asked for again.
 pub fn looked(model: &mut Model, now: Now) -> Vec<Effect> {
-    let state = &model.orphans;
-    let is_first = state.number == 0;
-    let again = state.depth == Depth::Bulk && state.finished;
-    if is_first || again { start(model, false, Depth::Bulk, now) } else { Vec::new() }
+    let state = &mut model.orphans;
+    if state.number == 0 {
+        return start(model, Anew::Nothing, Depth::Bulk, now);
+    }
+    match state.again.take_if(|_| state.finished) {
+        Some(anew) => {
+            let depth = state.depth;
+            start(model, anew, depth, now)
+        }
+        None if state.depth == Depth::Bulk && state.finished => start(model, Anew::Nothing, Depth::Bulk, now),
+        None => Vec::new(),
+    }
+}
+
+/// `r`: the lists are asked for again, and the screen it was pressed on shows how many orphans there are. World shows them
+/// by region, so there everything is asked; elsewhere they are a figure in a tab, and answers of the last minutes do.
+pub const fn will_look(model: &mut Model) {
+    let on_world = matches!(model.screen, Screen::World);
+    model.orphans.again = Some(if on_world { Anew::Answers } else { Anew::Nothing });
 }
 
 /// Starts the survey, anew or with what was answered within ten minutes.
-pub fn start(model: &mut Model, anew: bool, depth: Depth, now: Now) -> Vec<Effect> {
+pub fn start(model: &mut Model, anew: Anew, depth: Depth, now: Now) -> Vec<Effect> {
     let number = model.number();
     let state = &mut model.orphans;
     if state.number == 0 {
@@ -231,7 +264,7 @@ pub fn changed<'i>(model: &mut Model, gone: impl Iterator<Item = (&'i Origin, &'
         }
     }
     let depth = model.orphans.depth;
-    start(model, true, depth, now)
+    start(model, Anew::All, depth, now)
 }
 
 fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
@@ -262,8 +295,14 @@ fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
         Update::Finished => {
             model.orphans.finished = true;
             model.orphans.asking.clear();
+            // Newer lists came while it ran.
+            let again = model.orphans.again.take_if(|_| model.catalog.finished);
             if model.orphans.goes_on {
-                return start(model, false, Depth::Single, now);
+                return start(model, again.unwrap_or_default(), Depth::Single, now);
+            }
+            if let Some(anew) = again {
+                let depth = model.orphans.depth;
+                return start(model, anew, depth, now);
             }
             None
         }
@@ -281,6 +320,7 @@ fn take(model: &mut Model, region: &Arc<Region>, done: bool, now: Now) -> Option
         return Some(error);
     }
     let policy = Arc::clone(&model.rules.policy);
+    hold_once(&mut model.catalog, region);
     model.freed.forget_changed(origin, region.snapshots().iter());
     let mut rows = row::rows(region, &policy, now.wall);
     if !model.freed.is_empty() {
@@ -305,6 +345,20 @@ fn take(model: &mut Model, region: &Arc<Region>, done: bool, now: Now) -> Option
     state.doubts = state.of_region.values().flatten().cloned().collect();
     state.doubts.sort_by_key(|doubt| (doubt.actions.is_empty(), std::cmp::Reverse(doubt.count)));
     region.missing().next().cloned()
+}
+
+/// The lists take the rows of a region that was judged for theirs.
+fn hold_once(catalog: &mut Catalog, region: &Region) {
+    let facts = &region.facts;
+    if let Some(rows) = facts.snapshots.known() {
+        catalog.snapshots.share(&facts.origin, rows);
+    }
+    if let Some(rows) = facts.volumes.known() {
+        catalog.volumes.share(&facts.origin, rows);
+    }
+    if let Some(rows) = facts.images.known() {
+        catalog.images.share(&facts.origin, rows);
+    }
 }
 
 /// The right end of the tab line.

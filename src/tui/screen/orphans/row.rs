@@ -16,6 +16,7 @@ use crate::tui::catalog::Record;
 use crate::units::{Bytes, Quantity, Sure, Usd};
 
 /// One row.
+#[derive(Clone)]
 pub struct OrphanRow {
     region: Arc<Region>,
     policy: Arc<Policy>,

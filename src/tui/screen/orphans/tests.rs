@@ -69,7 +69,7 @@ pub fn region(refused: bool) -> Arc<Region> {
 pub fn judged_deck(width: u16, height: u16, refused: bool) -> (Model, Now) {
     let (mut model, mut now) = (deck(width, height), now());
     let effects = press(&mut model, &["5"], &mut now);
-    assert!(matches!(effects.as_slice(), [.., Effect::Judge { anew: false, .. }]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [.., Effect::Judge { anew: Anew::Nothing, .. }]), "{effects:?}");
     let number = model.orphans.number;
     let region = region(refused);
     for told in [Update::Regions(1), Update::Bulk(Arc::clone(&region)), Update::Done(region), Update::Finished] {
@@ -161,8 +161,64 @@ fn older_surveys_are_dropped_and_r_asks_anew() {
     update(&mut model, Msg::Judged(0, Box::new(Update::Done(region(true)))), now);
     assert_eq!(model.orphans.count(TALLY_ORPHAN), before);
     let effects = press(&mut model, &["r"], &mut now);
-    assert!(matches!(effects.as_slice(), [Effect::Judge { anew: true, .. }]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Judge { anew: Anew::All, .. }]), "{effects:?}");
     assert!(!model.orphans.finished, "what is shown stays");
     press(&mut model, &["1"], &mut now);
     assert!(frame(&model, now).join("\n").contains("ORPHANS"), "World has the column now");
+}
+
+/// What a look of that number tells in the end.
+fn listed(model: &mut Model, now: Now) -> Vec<Effect> {
+    use crate::inventory::{Kind, Update as Told};
+    let (look, here) = (model.look, origin("us-east-1"));
+    update(model, Msg::Inventory(look, Told::Done(here, Kind::Snapshots, now.wall)), now);
+    update(model, Msg::Inventory(look, Told::Finished), now)
+}
+
+#[test]
+fn r_on_world_judges_again_as_far_as_it_was_judged() {
+    let (mut model, mut now) = sure(120, 36);
+    for (key, wanted) in [("1", Anew::Answers), ("2", Anew::Nothing)] {
+        let effects = press(&mut model, &[key, "r"], &mut now);
+        assert!(matches!(effects.as_slice(), [.., Effect::Look { .. }]), "{effects:?}");
+        let before = model.orphans.number;
+        let effects = listed(&mut model, now);
+        let asked = effects.iter().find_map(|effect| match effect {
+            Effect::Judge { anew, depth, number, .. } => Some((*anew, *depth, *number)),
+            _ => None,
+        });
+        let (anew, depth, number) = asked.expect("it is judged again");
+        assert_eq!((anew, depth), (wanted, Depth::Single), "{key}: what 5 asked one by one is asked again");
+        assert!(number > before && !model.orphans.finished);
+        assert!(listed(&mut model, now).is_empty(), "once");
+        update(&mut model, Msg::Judged(number, Box::new(Update::Finished)), now);
+    }
+    // A look that nobody asked for (the first of a session) leaves what was judged.
+    assert!(!listed(&mut model, now).iter().any(|effect| matches!(effect, Effect::Judge { .. })));
+}
+
+#[test]
+fn r_while_it_judges_judges_again_when_that_is_over() {
+    let (mut model, mut now) = sure(120, 36);
+    press(&mut model, &["r", "1", "r"], &mut now);
+    assert!(!listed(&mut model, now).iter().any(|effect| matches!(effect, Effect::Judge { .. })), "one at a time");
+    let number = model.orphans.number;
+    let effects = update(&mut model, Msg::Judged(number, Box::new(Update::Finished)), now);
+    assert!(matches!(effects.as_slice(), [.., Effect::Judge { anew: Anew::Answers, .. }]), "{effects:?}");
+}
+
+#[test]
+fn orphans_that_are_older_than_the_lists_say_their_age() {
+    let (mut model, mut now) = sure(120, 36);
+    press(&mut model, &["1", "r"], &mut now);
+    assert!(!frame(&model, now).join("\n").contains("orphans as of"), "as old as the lists");
+    now = now.later(std::time::Duration::from_secs(12 * 60));
+    listed(&mut model, now);
+    let shown = frame(&model, now).join("\n");
+    assert!(shown.contains("orphans as of 12 m ago: r"), "{shown}");
+    let number = model.orphans.number;
+    for told in [Update::Regions(1), Update::Bulk(region(false)), Update::Done(region(false)), Update::Finished] {
+        update(&mut model, Msg::Judged(number, Box::new(told)), now);
+    }
+    assert!(!frame(&model, now).join("\n").contains("orphans as of"));
 }

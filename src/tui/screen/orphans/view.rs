@@ -83,7 +83,8 @@ pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         let inner = panel("Why", "enter all of it", false, side, buf, theme);
         let row = state.list.current().and_then(|at| state.table.get(at));
         let width = usize::from(inner.width).saturating_sub(2);
-        let mut lines = row.map(|row| beside(row, width, now)).unwrap_or_default();
+        let lines = row.map(|row| beside(row, width, now)).unwrap_or_default();
+        let mut lines: Vec<DetailLine> = detail::laid(&lines, width).collect();
         fit(&mut lines, usize::from(inner.height));
         detail::draw(&lines, inner, buf, theme);
     }
@@ -121,7 +122,7 @@ fn not_sure(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
         let line = Rect { y: inner.y + n, height: 1, ..inner };
         let room = usize::from(inner.width).saturating_sub(2);
         let said = Some(doubt.to_string()).filter(|said| text::width(said) <= room).unwrap_or_else(|| doubt.short());
-        put(line.x + 1, &text::clip(&said, room), theme.style(role), line, buf);
+        put(line.x + 1, &text::words(&said, room), theme.style(role), line, buf);
     }
 }
 
@@ -210,7 +211,7 @@ fn beside(row: &OrphanRow, width: usize, now: Now) -> Vec<DetailLine> {
         let summary = rule_info(&evidence.rule).map_or("", |info| info.summary);
         let age = evidence.when.map_or_else(String::new, |when| text::data_age(when, now));
         let room = width.saturating_sub(4 + text::width(&age) + 1);
-        out.push((format!("{glyph} {} {age}", text::left(&text::clip(summary, room), room)), role));
+        out.push((format!("{glyph} {} {age}", text::left(&text::words(summary, room), room)), role));
         if evidence.answer != Answer::No {
             let mut lines = Vec::new();
             wrapped(&evidence.text, width.saturating_sub(4), Role::Text, &mut lines);

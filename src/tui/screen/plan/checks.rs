@@ -8,7 +8,7 @@ use super::view::{put, span};
 use super::{Knob, knobs, tally};
 use crate::plan::{Level, Plan};
 use crate::tui::screen::transfers::engine::wrapped;
-use crate::tui::text::{clauses, clip, width};
+use crate::tui::text::{clauses, width, words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 
@@ -48,7 +48,7 @@ pub(super) fn check_lines(plan: &Plan, room: usize, theme: &Theme) -> Vec<Vec<Sp
 }
 
 fn passed(theme: &Theme, text: &str, room: usize) -> Vec<Span<'static>> {
-    vec![span(theme, Role::Good, "✓ "), span(theme, Role::Text, clip(text, room.saturating_sub(2)))]
+    vec![span(theme, Role::Good, "✓ "), span(theme, Role::Text, words(text, room.saturating_sub(2)))]
 }
 
 pub(super) fn checks_panel(plan: &Plan, lines: &[Vec<Span<'static>>], area: Rect, buf: &mut Buffer, theme: &Theme) {

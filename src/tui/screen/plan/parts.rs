@@ -9,7 +9,7 @@ use ratatui::text::Span;
 use super::view::{put, span};
 use crate::plan::{CostPart, Plan};
 use crate::tui::screen::transfers::engine::wrapped;
-use crate::tui::text::{clip, left, right};
+use crate::tui::text::{left, right, words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 use crate::tui::widget::sums::apportioned;
@@ -185,13 +185,22 @@ pub(super) fn alternatives(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Th
     let inner = panel("Alternatives", "1-5 choose", false, area, buf, theme);
     let room = usize::from(inner.width.saturating_sub(2));
     let name = room.saturating_sub(4 + 10 + 10 + 14 + 6);
+    // Where it is narrow the month goes: what each way is called tells more, and ESTIMATE says it of the one chosen.
+    let (name, month) = if name < 10 { (name + 10, 0) } else { (name, 10) };
     put(
         inner,
         0,
         vec![span(
             theme,
             Role::Title,
-            format!("#   {}{:>10}{:>10}  {:<12} {:<6}", left("STRATEGY", name), "USD ONCE", "A MONTH", "TIME", "KEEPS"),
+            format!(
+                "#   {}{:>10}{}  {:<12} {:<6}",
+                left("STRATEGY", name),
+                "USD ONCE",
+                right("A MONTH", month),
+                "TIME",
+                "KEEPS"
+            ),
         )],
         buf,
     );
@@ -217,8 +226,8 @@ pub(super) fn alternatives(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Th
             vec![
                 span(theme, text_role, format!("{} ", n + 1)),
                 span(theme, role, format!("{mark} ")),
-                span(theme, text_role, left(&way.name, name)),
-                span(theme, text_role, format!("{:>10}{:>10}  ", bare(way.once), bare(way.monthly))),
+                span(theme, text_role, left(&words(&way.name, name), name)),
+                span(theme, text_role, format!("{:>10}{}  ", bare(way.once), right(&bare(way.monthly), month))),
                 span(theme, text_role, left(&short_time(&way.time), 12)),
                 span(theme, text_role, format!(" {}", left(&way.keeps, 6))),
             ],
@@ -240,7 +249,7 @@ pub(super) fn alternatives(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Th
             vec![span(
                 theme,
                 Role::Fresh,
-                clip(&format!("◆ {}: {}", advantage(plan.cost.once.value, way.once.value), way.name), room),
+                words(&format!("◆ {}: {}", advantage(plan.cost.once.value, way.once.value), way.name), room),
             )],
             buf,
         );

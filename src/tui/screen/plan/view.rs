@@ -13,7 +13,7 @@ use crate::plan::{DestinationKind, Fit, Level, Parent, Plan, SourceKind};
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
 use crate::tui::screen::transfers::engine::clip_parts;
-use crate::tui::text::{clip, left, tail, width};
+use crate::tui::text::{left, tail, width, words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{centred, gauge, line, panel};
@@ -351,7 +351,7 @@ fn notes(plan: &Plan, early: bool, area: Rect, buf: &mut Buffer, theme: &Theme) 
     for (n, spans) in (0..area.height).zip(rows) {
         let text: String = spans.iter().map(|s| s.content.as_ref()).collect();
         let style = spans.first().map(|s| s.style).unwrap_or_default();
-        let cut = clip(&text, usize::from(area.width.saturating_sub(2)));
+        let cut = words(&text, usize::from(area.width.saturating_sub(2)));
         line(area.x + 1, area.y + n, &Line::styled(cut, style), area, buf);
     }
 }

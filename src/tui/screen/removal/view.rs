@@ -14,7 +14,7 @@ use crate::plan::span;
 use crate::tui::clock::Now;
 use crate::tui::model::{Mode, Model};
 use crate::tui::screen::detail::wrapped;
-use crate::tui::text::{clip, left, right};
+use crate::tui::text::{clip, left, right, words as sentence};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{line, panel};
@@ -88,7 +88,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
 fn write(inner: Rect, lines: &[(Role, String)], buf: &mut Buffer, theme: &Theme) {
     let room = usize::from(inner.width.saturating_sub(2));
     for (n, (role, text)) in (0..inner.height).zip(lines) {
-        let text = Line::from(Span::styled(clip(text, room), theme.style(*role)));
+        let text = Line::from(Span::styled(sentence(text, room), theme.style(*role)));
         line(inner.x + 1, inner.y + n, &text, Rect { width: inner.width.saturating_sub(1), ..inner }, buf);
     }
 }
@@ -135,13 +135,14 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
     }
     let room = usize::from(inner.width.saturating_sub(2));
     let narrow = room < 74;
-    let id = if narrow { 12 } else { 22 };
     let outcome = |at: usize| state.outcomes.get(at).and_then(Option::as_ref);
     let word =
         |at: usize, item: &Item| outcome(at).map_or_else(|| item.would.word(), |outcome| outcome.word(&item.target));
     // As wide as the longest word that is there.
     let words = plan.items.iter().enumerate().map(|(at, item)| crate::tui::text::width(word(at, item)));
     let words = words.chain([5]).max().unwrap_or(5) + 1;
+    // A date keeps its year: where an outcome's word is longer the id gives way.
+    let id = if narrow { 12 - words.saturating_sub(7).min(3) } else { 22 };
     let name = room.saturating_sub(4 + words + id + 1 + 6 + 12 + 16).clamp(4, 24);
     let cells = |would: &str, what: &str, called: &str, at: &str, frees: &str, back: &str| {
         format!(
@@ -151,7 +152,7 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
             left(&clip(called, name), name),
             left(at, 5),
             right(frees, 11),
-            clip(back, room.saturating_sub(4 + words + id + name + 5 + 11 + 4))
+            sentence(back, room.saturating_sub(2 + words + id + name + 5 + 11 + 4))
         )
     };
     let heads = cells("WOULD", "ID", "NAME", "REG", "FREES", "BACK UNTIL");
@@ -176,7 +177,7 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
         let region = item.judged.origin.region.short();
         let text = format!("{mark} {}", cells(word, &what, &item.judged.name, &region, &frees(item), &back));
         // The bar of the cursor is as long as the row, whatever it says.
-        let text = left(&clip(&text, room), room);
+        let text = left(&text, room);
         let role = if at == state.cursor { Role::Cursor } else { role };
         let text = Line::from(Span::styled(text, theme.style(role)));
         line(inner.x + 1, inner.y + n, &text, Rect { width: inner.width.saturating_sub(1), ..inner }, buf);

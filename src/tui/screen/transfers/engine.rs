@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 
 use crate::engine::protocol::{Dial, JobState, JobStatus, LaneReason, Lanes, Status, Turned};
 use crate::plan::{clock, span as time_span};
-use crate::tui::text::{clip, left, width};
+use crate::tui::text::{clip, left, width, words as clip_words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::{gauge, line, panel, spark};
 use crate::units::Bytes;
@@ -112,21 +112,10 @@ pub fn clip_parts(text: &str, room: usize) -> String {
     while width(rest) > room {
         match rest.rsplit_once(" · ") {
             Some((shorter, _)) => rest = shorter,
-            None => return clip(rest, room),
+            None => return clip_words(rest, room),
         }
     }
     rest.to_owned()
-}
-
-/// Cuts between words, with an ellipsis.
-pub fn clip_words(text: &str, room: usize) -> String {
-    if width(text) <= room {
-        return text.to_owned();
-    }
-    match wrapped(text, room.saturating_sub(2)).into_iter().next() {
-        Some(first) if !first.ends_with('…') => format!("{first} …"),
-        _ => clip(text, room),
-    }
 }
 
 /// Breaks at spaces; a word that is too long is cut with an ellipsis.

@@ -4,13 +4,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::engine::{clip_words, wrapped};
+use super::engine::wrapped;
 use super::{Sample, list};
 use crate::engine::protocol::{Cell, Event, JobDetail, JobState, JobStatus, Status, Tone};
 use crate::plan::clock;
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
-use crate::tui::text::{clip, left, tail, width};
+use crate::tui::text::{clip, left, tail, width, words as clip_words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::{gauge, line, map, panel, segments, spark};
 use crate::units::{BLOCK_BYTES, Bytes, counted, grouped};

@@ -8,7 +8,7 @@ use super::{engine, list, panels, selected, shown};
 use crate::engine::protocol::{JobStatus, Status};
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
-use crate::tui::text::{clauses, clip, width};
+use crate::tui::text::{clauses, width};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{line, panel};
@@ -19,9 +19,9 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         let inner = panel("Transfers", "esc back", true, area, buf, theme);
         for (n, (role, text)) in (0u16..).zip([
             (Role::Text, "No job to show: no engine runs for this deck, nothing here costs anything."),
-            (Role::Dim, "2 snapshots · c on one plans a copy: memory, money and time before anything moves"),
+            (Role::Dim, "2 snapshots · c on one plans a copy: its memory, money and time come first"),
         ]) {
-            let text = clip(text, usize::from(inner.width.saturating_sub(2)));
+            let text = clauses(text, usize::from(inner.width.saturating_sub(2)));
             if n < inner.height {
                 line(inner.x + 1, inner.y + n, &Line::styled(text, theme.style(role)), inner, buf);
             }
