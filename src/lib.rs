@@ -31,6 +31,7 @@ pub mod grant;
 pub mod ids;
 pub mod rows;
 pub mod units;
+pub mod wall;
 pub mod within;
 
 pub mod aws;

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -161,11 +160,11 @@ pub async fn serve(config: Background, door: Door, metrics: Option<Listening>) -
 /// Tells the user's command what becomes of jobs; what they were at the start is no news.
 async fn tell(mut pictures: watch::Receiver<Arc<Status>>, command: String) {
     let mut told = Told::default();
-    told.fresh(&pictures.borrow_and_update().jobs, Timestamp::now());
+    told.fresh(&pictures.borrow_and_update().jobs, crate::wall::now());
     let places = Arc::new(Semaphore::new(TELLERS));
     while pictures.changed().await.is_ok() {
         let picture = Arc::clone(&pictures.borrow_and_update());
-        for event in told.fresh(&picture.jobs, Timestamp::now()) {
+        for event in told.fresh(&picture.jobs, crate::wall::now()) {
             let (command, places) = (command.clone(), Arc::clone(&places));
             tokio::spawn(async move {
                 let _place = places.acquire_owned().await;

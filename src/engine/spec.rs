@@ -219,7 +219,7 @@ pub(super) fn create(
             job: JobId(first + nth),
             unique: unique[..16].to_owned(),
             group: (count > 1).then_some((JobId(first), count)),
-            created: Timestamp::now(),
+            created: crate::wall::now(),
             plan: own,
             grant: grant.clone(),
             share,

@@ -35,6 +35,7 @@ mod hunted;
 mod images;
 mod inspect;
 mod inventory;
+mod jumps;
 mod live_prices;
 mod lying;
 mod matrix;

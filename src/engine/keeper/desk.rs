@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{Ask, Board, Counts, MapCell, OnTrouble, PUBLISH_EVERY, SegmentCount, Todo};
@@ -145,7 +144,7 @@ impl Desk {
     }
 
     fn write(&mut self, record: Record, sync: bool) -> Result<()> {
-        let now = Timestamp::now();
+        let now = crate::wall::now();
         if sync { self.journal.append_sync(now, record) } else { self.journal.append(now, record) }
     }
 

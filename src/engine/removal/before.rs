@@ -30,12 +30,12 @@ pub(super) struct Checked {
 
 impl Checked {
     pub(super) fn now() -> Self {
-        Self { at: Instant::now(), wall: Timestamp::now() }
+        Self { at: Instant::now(), wall: crate::wall::now() }
     }
 
     /// Whether it counts still.
     pub(super) fn is_fresh(&self) -> bool {
-        counts(self.at.elapsed(), Timestamp::now().duration_since(self.wall))
+        counts(self.at.elapsed(), crate::wall::now().duration_since(self.wall))
     }
 }
 

@@ -21,7 +21,6 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -115,7 +114,7 @@ impl<J: Rejudge> Remover<J> {
         if hash != grant.plan_hash {
             return Err(Error::refused("this is not the plan that was accepted"));
         }
-        plan.check_age(Timestamp::now())?;
+        plan.check_age(crate::wall::now())?;
         if plan.world != self.aws.world() {
             return Err(Error::refused(format!(
                 "the plan is of {}, this is {}",

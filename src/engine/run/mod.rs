@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -106,7 +105,7 @@ struct Given {
 /// Finds the two ends of the job and runs between them.
 async fn start(given: Given, mut journal: Journal) -> Result<Ended> {
     given.hub.set_state(JobState::Starting, "opening", None);
-    journal.append_sync(Timestamp::now(), Record::State { to: JobState::Starting, why: "opening".to_owned() })?;
+    journal.append_sync(crate::wall::now(), Record::State { to: JobState::Starting, why: "opening".to_owned() })?;
     let Given { spec, worlds, dir, hub, control, .. } = &given;
     match ends(spec, worlds, dir, hub, &mut journal, control.clone()).await? {
         Ok(ends) => between(given, journal, ends).await,
@@ -129,7 +128,7 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
     let ledger = open_ledger(&dir, header)?;
     if ledger.listed() == Blocks::ZERO && !before.segments.is_empty() {
         // What the journal calls listed is only listed as long as the ledger knows it.
-        journal.append_sync(Timestamp::now(), Record::Segments(Vec::new()))?;
+        journal.append_sync(crate::wall::now(), Record::Segments(Vec::new()))?;
     }
     let open: Vec<usize> = (0..ends.sinks.len())
         .filter(|dest| before.destinations.get(*dest).is_none_or(|d| d.state != DestinationState::Completed))
@@ -443,7 +442,7 @@ impl Run {
         but_full(self.job.keeper.journal(Record::State { to: state, why: why.to_owned() }).await)?;
         self.job.hub.set_state(state, why, error);
         if self.has_pending_snapshot() {
-            self.job.hub.set_expires(dies_at(Timestamp::now()));
+            self.job.hub.set_expires(dies_at(crate::wall::now()));
         }
         Ok(Ended::In(state))
     }

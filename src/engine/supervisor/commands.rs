@@ -1,8 +1,6 @@
 //! What fronts can ask of the supervisor, command by command. None of it waits: what takes time is begun here and
 //! seen in the pictures.
 
-use jiff::Timestamp;
-
 use super::{Queued, Shelved, Supervisor, lanes_of};
 use crate::aws::Settings;
 use crate::bandwidth::Bandwidth;
@@ -24,7 +22,7 @@ impl Supervisor {
         let what = turned(&command);
         let outcome = self.carry_out(command, settings.as_ref());
         if let (Some((setting, job, what)), Ok(_)) = (what, &outcome) {
-            let turned = Turned { setting, job, at: Timestamp::now(), who: who.to_owned(), what };
+            let turned = Turned { setting, job, at: crate::wall::now(), who: who.to_owned(), what };
             self.turned.insert((job, setting), turned);
             // Of jobs that are put away nobody asks any more.
             let jobs = lock(&self.shelf.jobs);

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -215,7 +214,7 @@ impl Supervisor {
             lock(&shelf.jobs).insert(job, Shelved::resting(JobDir(state.job(job)), row));
         }
         shelf.tidy();
-        let now = Timestamp::now();
+        let now = crate::wall::now();
         let first = Status {
             revision: 0,
             at: now,

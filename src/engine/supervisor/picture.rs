@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Supervisor;
@@ -80,7 +79,7 @@ impl Supervisor {
         let parts = usage.parts.iter().filter(|(_, held)| held.0 > 0);
         self.pictures.send_replace(Arc::new(Status {
             revision: last.revision + 1,
-            at: Timestamp::now(),
+            at: crate::wall::now(),
             engine_started: last.engine_started,
             in_process: last.in_process,
             rate,
