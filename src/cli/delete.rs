@@ -205,6 +205,9 @@ async fn carry_out(plan: RemovalPlan, who: &str, world: &World, resolved: &Resol
         Err(error) => return Err(error),
     };
     print(&report, resolved)?;
+    if let Some(error) = &report.unwritten {
+        say::error(error);
+    }
     Ok(report.exit_code())
 }
 

@@ -68,6 +68,7 @@ mod transport;
 mod traps;
 mod unreadable;
 mod unsinkable;
+mod unwritten;
 mod users;
 mod verify;
 mod versions;

@@ -23,10 +23,13 @@ impl Supervisor {
         let outcome = self.carry_out(command, settings.as_ref());
         if let (Some((setting, job, what)), Ok(_)) = (what, &outcome) {
             let turned = Turned { setting, job, at: crate::wall::now(), who: who.to_owned(), what };
-            self.turned.insert((job, setting), turned);
             // Of jobs that are put away nobody asks any more.
             let jobs = lock(&self.shelf.jobs);
-            self.turned.retain(|(job, _), _| job.is_none_or(|job| jobs.contains_key(&job)));
+            self.turned.retain(|earlier| {
+                (earlier.job, earlier.setting) != (job, setting)
+                    && earlier.job.is_none_or(|job| jobs.contains_key(&job))
+            });
+            self.turned.push(turned);
         }
         outcome
     }

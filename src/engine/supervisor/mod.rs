@@ -27,9 +27,7 @@ use super::ended;
 use super::hub::Hub;
 use super::journal;
 use super::lock::Held;
-use super::protocol::{
-    Answer, BudgetStatus, Command, Dial, JobDetail, JobState, JobStatus, MachineStatus, Status, Turned,
-};
+use super::protocol::{Answer, BudgetStatus, Command, JobDetail, JobState, JobStatus, MachineStatus, Status, Turned};
 use super::rate::Limiters;
 use super::run::{Control, Ended, Ready, load_of};
 use super::spec::{JobDir, Spec};
@@ -192,8 +190,8 @@ pub(super) struct Supervisor {
     sampled: Option<Instant>,
     rate_history: Ring<120>,
     budget_history: Ring<120>,
-    /// The last writer of each setting, of a job or of all.
-    turned: BTreeMap<(Option<JobId>, Dial), Turned>,
+    /// The last writer of each setting, of a job or of all, in the order in which they wrote: the clock may be set between.
+    turned: Vec<Turned>,
     dirty: bool,
     /// Held as long as this engine lives, where nobody else holds it.
     _held: Option<Held>,
@@ -248,7 +246,7 @@ impl Supervisor {
             sampled: None,
             rate_history: Ring::new(Duration::from_secs(5), started),
             budget_history: Ring::new(Duration::from_secs(5), started),
-            turned: BTreeMap::new(),
+            turned: Vec::new(),
             dirty: true,
             _held: held,
         };

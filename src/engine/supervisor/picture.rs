@@ -20,10 +20,7 @@ impl Supervisor {
         if row.state.is_over() {
             return Vec::new();
         }
-        let ours = self.turned.iter().filter(|((job, _), _)| job.is_none_or(|job| job == row.job));
-        let mut turned: Vec<Turned> = ours.map(|(_, turned)| turned.clone()).collect();
-        turned.sort_by_key(|turned| std::cmp::Reverse(turned.at));
-        turned
+        self.turned.iter().rev().filter(|turned| turned.job.is_none_or(|job| job == row.job)).cloned().collect()
     }
 
     /// What was said of the process with all jobs that run in it, when these are several.
@@ -93,7 +90,7 @@ impl Supervisor {
             },
             machine: self.machine.clone(),
             bandwidth: self.throttle.setting(),
-            turned: self.turned.values().max_by_key(|turned| turned.at).cloned(),
+            turned: self.turned.last().cloned(),
             jobs: rows,
             detail: None,
         }));
