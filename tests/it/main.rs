@@ -66,6 +66,7 @@ mod tampered;
 mod telemetry;
 mod transport;
 mod traps;
+mod twice;
 mod unreadable;
 mod unsinkable;
 mod unwritten;

@@ -231,6 +231,8 @@ impl Desk {
             }
         }
         self.ledger.flush()?;
+        let done = (0..self.sinks.len()).map(|dest| self.ledger.done(dest_of(dest)).0).sum();
+        self.board.saved.store(done, Ordering::Relaxed);
         for (segment, through) in std::mem::take(&mut self.listed_ahead) {
             self.write(Record::Listed { segment, through }, false)?;
         }

@@ -82,6 +82,8 @@ struct Run {
     fresh: watch::Receiver<u64>,
     resumed: Blocks,
     wait: Option<Duration>,
+    /// What the disk had of it when it found that full last.
+    saved: AtomicU64,
     /// What floe knows of copies.
     copies: Copies,
     /// What jobs took, by their route.
@@ -125,7 +127,7 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
         blocks: source.blocks(),
         destinations: spec.item()?.destinations.iter().map(|d| d.address.to_string()).collect(),
     };
-    let ledger = open_ledger(&dir, header)?;
+    let ledger = open_ledger(&dir, &spec, header)?;
     if ledger.listed() == Blocks::ZERO && !before.segments.is_empty() {
         // What the journal calls listed is only listed as long as the ledger knows it.
         journal.append_sync(crate::wall::now(), Record::Segments(Vec::new()))?;
@@ -181,7 +183,17 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
     *lock(&trouble) = Some(Arc::downgrade(&job));
     let wait = spec.plan.operation.options.wait_timeout_seconds.map(Duration::from_secs);
     let (fresh, copies, routes) = (worlds.fresh(), dir.copies(), dir.routes());
-    let run = Run { spec, job: Arc::clone(&job), control, fresh, resumed: done_before, wait, copies, routes };
+    let run = Run {
+        spec,
+        job: Arc::clone(&job),
+        control,
+        fresh,
+        resumed: done_before,
+        wait,
+        saved: AtomicU64::new(0),
+        copies,
+        routes,
+    };
     let ended = run.to_the_end().await;
     drop(run);
     drop(job);
@@ -220,7 +232,7 @@ impl Run {
                 Err(Halt::Fail(error)) => return self.conclude(Some(error)).await,
                 Err(Halt::Wait(error)) if is_pending_quota(&error) => return self.queue(error).await,
                 Err(Halt::Wait(error)) => {
-                    if self.made_progress() {
+                    if self.made_progress(&error) {
                         (pause, waits) = (WAIT_FIRST, None);
                     }
                     let since = *waits.get_or_insert_with(Instant::now);
@@ -426,8 +438,15 @@ impl Run {
         self.job.keeper.journal(record).await.map_err(halt_of)
     }
 
-    fn made_progress(&self) -> bool {
-        self.job.hub.take_progress()
+    /// Whether anything came of the last attempt. On a full disk only what was saved counts: what goes through and is
+    /// not saved goes through again with every attempt, and the wait would never end.
+    fn made_progress(&self, error: &Error) -> bool {
+        let moved = self.job.hub.take_progress();
+        if !error.is_full_disk() {
+            return moved;
+        }
+        let saved = self.job.keeper.board().saved.load(Ordering::Relaxed);
+        moved && self.saved.swap(saved, Ordering::Relaxed) != saved
     }
 
     async fn save(&self) -> Result<()> {

@@ -109,6 +109,9 @@ impl Supervisor {
 
     fn resume(&mut self, job: JobId) -> Result<Answer> {
         if let Some(queued) = self.queue.iter_mut().find(|queued| queued.job == job) {
+            if matches!(queued.control, Control::Cancel(_)) {
+                return Err(is_cancelled(job));
+            }
             // Whoever says so has mended what it waits for.
             queued.not_before = None;
             return Ok(Answer::Done);
@@ -116,8 +119,16 @@ impl Supervisor {
         let running = self.with(job, |shelved| {
             let spec = shelved.spec()?;
             self.worlds.check(&spec)?;
-            if shelved.live.is_some() {
-                return Ok(true);
+            if let Some(live) = &mut shelved.live {
+                return match *live.control.borrow() {
+                    Control::Cancel(LeftOvers::CleanUp) => Err(is_cancelled(job)),
+                    // It comes to rest as it was told, and then goes on: the last word counts.
+                    Control::Pause | Control::Stop | Control::Cancel(LeftOvers::Keep) => {
+                        live.again = true;
+                        Ok(true)
+                    }
+                    Control::Go => Ok(true),
+                };
             }
             if !shelved.row.state.is_resumable() && shelved.row.state != JobState::Queued {
                 return Err(Error::usage(format!(
@@ -138,8 +149,8 @@ impl Supervisor {
     fn pause(&mut self, job: JobId) -> Result<Answer> {
         let queued = self.is_queued(job);
         self.with(job, |shelved| {
-            if let Some(live) = &shelved.live {
-                live.control.send_replace(Control::Pause);
+            if let Some(live) = &mut shelved.live {
+                live.turn(Control::Pause);
                 return Ok(());
             }
             if !queued {
@@ -157,8 +168,8 @@ impl Supervisor {
 
     fn cancel(&mut self, job: JobId, left_overs: LeftOvers) -> Result<Answer> {
         let start = self.with(job, |shelved| {
-            if let Some(live) = &shelved.live {
-                live.control.send_replace(Control::Cancel(left_overs));
+            if let Some(live) = &mut shelved.live {
+                live.turn(Control::Cancel(left_overs));
                 return Ok(false);
             }
             if shelved.row.state.is_over() && shelved.row.left_overs.is_empty() {
@@ -300,6 +311,12 @@ impl Supervisor {
         self.queue.insert(to, queued);
         Ok(Answer::Effective { value: to as u64 + 1, why: None })
     }
+}
+
+/// A clean-up takes back what a resume would go on with, and is not called off.
+fn is_cancelled(job: JobId) -> Error {
+    Error::usage(format!("job {job} is being cancelled: what it made is removed"))
+        .todo("make a new plan to copy it again")
 }
 
 /// What a command turns, whose it is, and to what, in words.

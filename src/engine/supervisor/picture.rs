@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Supervisor;
 use crate::engine::blocks::lock;
-use crate::engine::protocol::{BudgetStatus, JobStatus, MachineStatus, Said, Status, Turned};
+use crate::engine::protocol::{BudgetStatus, JobState, JobStatus, MachineStatus, Said, Status, Turned};
 use crate::engine::status;
 use crate::units::{Blocks, Bytes, Rate};
 
@@ -57,7 +57,12 @@ impl Supervisor {
                     hub.sampled_rss(self.machine.rss, said);
                     hub.look(&live.caller);
                     let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
-                    status::live(spec, hub, &live.caller, resumed, usage.of(*job))
+                    let mut row = status::live(spec, hub, &live.caller, resumed, usage.of(*job));
+                    if live.again && row.state.is_resumable() {
+                        // It has come to rest only to go on: no front is to take that for its end.
+                        (row.state, row.why) = (JobState::Queued, "goes on".to_owned());
+                    }
+                    row
                 }
                 _ => shelved.row.clone(),
             };
