@@ -86,7 +86,7 @@ pub struct Ledger<D = File> {
 /// What the page cache of one of so many ledgers may grow to while blocks far apart are done: what plans say, less its
 /// counters.
 pub fn most(destinations: usize, ledgers: usize) -> Bytes {
-    let counters = (destinations + 1) * CHUNKS as usize * size_of::<u32>();
+    let counters = (destinations + 1) * (CHUNKS as usize + 1) * size_of::<u32>();
     Bytes(ALL.0 / ledgers.max(1) as u64).less(Bytes(counters as u64)).max(CACHE)
 }
 

@@ -448,7 +448,7 @@ fn blocks_far_apart_cost_no_more_syncs_than_blocks_side_by_side() {
 fn ledgers_together_hold_no_more_than_plans_say() {
     let said = crate::plan::LEDGER_CACHE;
     for (destinations, together) in [(1, 1), (2, 1), (8, 1), (1, 4), (1, 8), (3, 8)] {
-        let counters = Bytes((destinations as u64 + 1) * u64::from(CHUNKS) * 4);
+        let counters = Bytes((destinations as u64 + 1) * u64::from(CHUNKS + 1) * 4);
         let one = most(destinations, together);
         assert!(one >= CACHE, "{destinations} destinations, {together} ledgers: {one}");
         let all = Bytes((one.0 + if one > CACHE { counters.0 } else { 0 }) * together as u64);
