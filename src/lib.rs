@@ -35,6 +35,7 @@ pub mod grant;
 pub mod ids;
 pub mod rows;
 pub mod units;
+pub mod wall;
 pub mod within;
 
 pub mod aws;

@@ -1,7 +1,8 @@
 //! The clock that signatures are made with: ours, corrected by what an endpoint said of its own.
 //!
 //! AWS refuses signatures that are minutes off. A refusal carries the server's `Date`; the difference is
-//! kept here and applied to every later signature of that session, by our own signer and by the SDK's.
+//! kept here and applied to every later signature with the same keys, by our own signer and by the SDK's, to STS, to whoever
+//! gives the keys, and to every service in every region: they all have the right time, and it is ours that is off.
 //! Learned only from a refusal: the `Date` of a good answer is a second or two late under load.
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,7 +22,7 @@ const JUST: Duration = Duration::from_secs(1);
 /// Refusals of what was signed before a correction come in for so long: requests have deadlines of about that.
 const LATE: Duration = Duration::from_secs(60);
 
-/// One endpoint's clock. Cheap to clone; clones share the correction.
+/// The clock of one profile's keys. Cheap to clone; clones share the correction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Clock {
     offset_millis: Arc<AtomicI64>,
@@ -34,7 +35,7 @@ impl Clock {
     pub(super) fn now(&self) -> SystemTime {
         let offset = self.offset_millis.load(Ordering::Relaxed);
         let by = Duration::from_millis(offset.unsigned_abs());
-        let now = SystemTime::now();
+        let now = crate::wall::system();
         let corrected = if offset < 0 { now.checked_sub(by) } else { now.checked_add(by) };
         corrected.unwrap_or(now)
     }
@@ -43,8 +44,16 @@ impl Clock {
     /// anything: an unchanged clock means that the refusal had another cause.
     pub(super) fn learn(&self, date: &str) -> bool {
         let Ok(theirs) = jiff::fmt::rfc2822::parse(date) else { return false };
-        let ours = jiff::Timestamp::now().as_millisecond();
-        let offset = theirs.timestamp().as_millisecond() - ours;
+        self.take(theirs.timestamp().as_millisecond() - crate::wall::now().as_millisecond())
+    }
+
+    /// The same by how far whoever refused was ahead of us, in milliseconds: where the answer itself is out of reach. What
+    /// no signature feels is not taken for the cause.
+    pub(super) fn is_ahead_by(&self, millis: i64) -> bool {
+        self.offset_millis.load(Ordering::Relaxed).abs_diff(millis) >= FELT_MILLIS && self.take(millis)
+    }
+
+    fn take(&self, offset: i64) -> bool {
         let before = self.offset_millis.swap(offset, Ordering::Relaxed);
         let changed = before.abs_diff(offset) >= WORTH_MILLIS;
         if changed {
@@ -58,7 +67,7 @@ impl Clock {
     /// that have no body to say so.
     pub(super) fn is_off(&self, date: &str) -> bool {
         let Ok(theirs) = jiff::fmt::rfc2822::parse(date) else { return false };
-        let ours = jiff::Timestamp::try_from(self.now()).unwrap_or_else(|_| jiff::Timestamp::now());
+        let ours = jiff::Timestamp::try_from(self.now()).unwrap_or_else(|_| crate::wall::now());
         theirs.timestamp().as_millisecond().abs_diff(ours.as_millisecond()) >= REFUSED_MILLIS
     }
 
@@ -95,10 +104,10 @@ mod tests {
     #[test]
     fn a_refusal_moves_the_clock_and_a_second_one_says_it_was_not_the_clock() {
         let clock = Clock::default();
-        let ahead = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(20);
+        let ahead = crate::wall::now() + jiff::SignedDuration::from_mins(20);
         let date = ahead.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         assert!(clock.learn(&date));
-        let moved = clock.now().duration_since(SystemTime::now()).expect("it went ahead");
+        let moved = clock.now().duration_since(crate::wall::system()).expect("it went ahead");
         assert!((1195..=1205).contains(&moved.as_secs()), "{moved:?}");
         assert!(!clock.learn(&date));
         assert!(!clock.learn("yesterday"));
@@ -107,7 +116,7 @@ mod tests {
     #[test]
     fn what_is_minutes_off_is_no_reason_for_a_refusal_and_what_is_corrected_is_right() {
         let date = |minutes: i64| {
-            let then = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+            let then = crate::wall::now() + jiff::SignedDuration::from_mins(minutes);
             then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
         };
         let clock = Clock::default();
@@ -124,7 +133,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_put_right_a_moment_ago_was_wrong_for_what_is_refused_now() {
         let date = |by: i64| {
-            let then = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(by);
+            let then = crate::wall::now() + jiff::SignedDuration::from_hours(by);
             then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
         };
         let clock = Clock::default();

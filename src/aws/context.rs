@@ -42,14 +42,13 @@ pub(super) struct Own {
 #[derive(Debug)]
 struct ContextInner {
     own: Own,
-    clock: Clock,
     quotas: Mutex<HashMap<String, Option<f64>>>,
 }
 
 impl Context {
     /// Nothing was asked yet.
     pub(super) fn new(own: Own) -> Self {
-        Self { inner: Arc::new(ContextInner { own, clock: Clock::default(), quotas: Mutex::default() }) }
+        Self { inner: Arc::new(ContextInner { own, quotas: Mutex::default() }) }
     }
 
     pub(super) fn region(&self) -> &Region {
@@ -62,7 +61,7 @@ impl Context {
         &self.inner.own.keys
     }
     pub(super) fn clock(&self) -> &Clock {
-        &self.inner.clock
+        self.inner.own.keys.clock()
     }
     pub(super) fn http(&self) -> &Http {
         &self.inner.own.http
@@ -76,7 +75,7 @@ impl Context {
             self.inner.own.keys.clone(),
         )));
         builder.set_identity_cache(Some(aws_sdk_ebs::config::IdentityCache::no_cache()));
-        builder.set_time_source(Some(aws_types::sdk_config::SharedTimeSource::new(self.inner.clock.clone())));
+        builder.set_time_source(Some(aws_types::sdk_config::SharedTimeSource::new(self.clock().clone())));
         builder.build()
     }
 
@@ -163,7 +162,7 @@ impl Context {
     pub(super) fn refused(&self, said: Said, date: Option<&str>, what: String) -> Error {
         let skewed = classify::classify(&said) == Class::ClockSkew;
         let mut error = self.inner.own.keys.error(said, what, self.region());
-        if skewed && !date.is_some_and(|date| self.inner.clock.learn(date)) {
+        if skewed && !date.is_some_and(|date| self.clock().learn(date)) {
             error.todo = Some("set this machine's clock (timedatectl set-ntp true), then try again".to_owned());
         }
         self.ended(error)
@@ -178,14 +177,14 @@ impl Context {
         if classed.class == Class::ClockSkew
             && let Some(date) = error.raw_response().and_then(|raw| raw.headers().get("date"))
         {
-            self.inner.clock.learn(date);
+            self.clock().learn(date);
         }
         self.ended(classed)
     }
 
     /// EC2 has one word for a clock that is off and a session that ended: the clocks tell which.
     fn ended(&self, error: Error) -> Error {
-        if error.class != Class::ClockSkew || !error.has_code("RequestExpired") || !self.inner.clock.is_right() {
+        if error.class != Class::ClockSkew || !error.has_code("RequestExpired") || !self.clock().is_right() {
             return error;
         }
         self.inner.own.keys.refused();

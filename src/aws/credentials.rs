@@ -3,6 +3,9 @@
 //! A *named* profile is resolved by itself, never by the default chain, which would prefer keys that happen to
 //! be in the environment. Files are read again at every renewal, so that a fresh sign-in is found without a
 //! restart; keys that turn out to belong to another account are refused, whoever signed in meanwhile.
+//!
+//! Whether keys have ended is for AWS to say: by our clock, which may be set while a job runs, they only *seem* to, and
+//! then newer ones are asked for. When there are none, those in hand are used until they are refused.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +21,7 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::SdkConfig;
 
 use super::classify::{self, Said};
+use super::clock::Clock;
 use super::http::Http;
 use super::profiles::Files;
 use super::settings::{FixedProfile, ShellKeys};
@@ -90,6 +94,8 @@ struct Inner {
     /// Without credentials: what STS is asked with.
     base: SdkConfig,
     surroundings: Surroundings,
+    /// The clock that everything with these keys is signed by.
+    clock: Clock,
     held: RwLock<Option<Held>>,
     /// One renewal at a time.
     renewing: tokio::sync::Mutex<()>,
@@ -111,10 +117,6 @@ impl Held {
         Self { credentials, since: Instant::now(), refused: false, ended }
     }
 
-    fn is_good(&self) -> bool {
-        self.is_good_at(SystemTime::now(), self.since.elapsed())
-    }
-
     /// `now` by a clock that may be set, `passed` by one that nobody sets.
     fn is_good_at(&self, now: SystemTime, passed: Duration) -> bool {
         let lives = lives(&self.credentials, now) || (self.ended && passed < ENDED_PAUSE);
@@ -134,6 +136,7 @@ impl Keys {
             http,
             base,
             surroundings,
+            clock: Clock::default(),
             held: RwLock::new(None),
             renewing: tokio::sync::Mutex::new(()),
             pinned: OnceLock::new(),
@@ -153,16 +156,33 @@ impl Keys {
         if let Some(credentials) = self.good() {
             return Ok(credentials);
         }
-        let credentials = self.resolve().await?;
+        let credentials = match Box::pin(self.resolve_by_right_clock()).await {
+            Ok(credentials) => credentials,
+            Err(error) => return self.still().ok_or(error),
+        };
         self.check_account(&credentials).await?;
-        let held = Held::new(credentials.clone(), SystemTime::now());
+        let held = Held::new(credentials.clone(), self.inner.clock.now());
         *self.inner.held.write().unwrap_or_else(PoisonError::into_inner) = Some(held);
         Ok(credentials)
     }
 
     fn good(&self) -> Option<Credentials> {
         let held = self.inner.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref().filter(|held| held.is_good()).map(|held| held.credentials.clone())
+        let (held, now) = (held.as_ref()?, self.inner.clock.now());
+        held.is_good_at(now, held.since.elapsed()).then(|| held.credentials.clone())
+    }
+
+    /// Those in hand, for another while, where nobody but our clock says that they have ended: it may have been set.
+    fn still(&self) -> Option<Credentials> {
+        let mut held = self.inner.held.write().unwrap_or_else(PoisonError::into_inner);
+        let held = held.as_mut().filter(|held| !held.refused)?;
+        (held.ended, held.since) = (true, Instant::now());
+        Some(held.credentials.clone())
+    }
+
+    /// The clock that everything with these keys is signed by: clones share what it learns.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.inner.clock
     }
 
     /// AWS refused them: the next [`Keys::get`] reads the files again.
@@ -220,10 +240,23 @@ impl Keys {
     }
 
     async fn identify(&self, credentials: Credentials) -> Result<Caller> {
+        match Box::pin(self.ask_who(credentials.clone())).await {
+            Err(error) if error.class == Class::ClockSkew && self.learn() => Box::pin(self.ask_who(credentials)).await,
+            told => told,
+        }
+    }
+
+    /// Puts our clock right by the answer that came last, which was refused.
+    fn learn(&self) -> bool {
+        self.inner.http.skew_ms().is_some_and(|ahead| self.inner.clock.is_ahead_by(ahead))
+    }
+
+    async fn ask_who(&self, credentials: Credentials) -> Result<Caller> {
         let config = aws_sdk_sts::config::Builder::from(&self.inner.base)
             .region(aws_sdk_sts::config::Region::new(self.inner.seed.to_string()))
             .identity_cache(aws_sdk_sts::config::IdentityCache::no_cache())
             .credentials_provider(credentials)
+            .time_source(self.inner.clock.clone())
             .build();
         let what = || format!("could not learn which account {} belongs to", self.name());
         let answer = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await.map_err(|error| {
@@ -232,6 +265,14 @@ impl Keys {
         let account = answer.account().and_then(|account| account.parse().ok()).ok_or_else(|| Error::failed(what()))?;
         let partition = answer.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
         Ok(Caller { account, partition })
+    }
+
+    /// As [`Keys::resolve`]; when a role could not be assumed because our clock is off, it is put right and tried again.
+    async fn resolve_by_right_clock(&self) -> Result<Credentials> {
+        match self.resolve().await {
+            Err(_) if self.learn() => self.resolve().await,
+            resolved => resolved,
+        }
     }
 
     async fn resolve(&self) -> Result<Credentials> {
@@ -299,6 +340,7 @@ impl Keys {
     fn provider_config(&self) -> ProviderConfig {
         ProviderConfig::without_region()
             .with_http_client(self.inner.http.sdk())
+            .with_time_source(self.inner.clock.clone())
             .with_region(Some(aws_types::region::Region::new(self.inner.seed.to_string())))
     }
 
@@ -399,7 +441,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_off_neither_ends_keys_for_good_nor_asks_for_them_without_end() {
         let (hour, day, seconds) = (Duration::from_secs(3_600), Duration::from_secs(86_400), Duration::from_secs);
-        let real = SystemTime::now();
+        let real = crate::wall::system();
         let keys = || Credentials::new("a", "b", None, Some(real + hour), "test");
         let right = Held::new(keys(), real);
         assert!(right.is_good_at(real + seconds(1_800), seconds(1_800)));

@@ -347,7 +347,7 @@ impl PageHead {
         let gib = gib.ok_or_else(|| Error::transient("the page does not tell the volume's size"))?;
         // Without an end the shortest life that AWS gives any token counts.
         let expires = expires.and_then(|end| Timestamp::from_second(end.secs()).ok());
-        let soon = || Timestamp::now() + jiff::SignedDuration::from_mins(60);
+        let soon = || crate::wall::now() + jiff::SignedDuration::from_mins(60);
         Ok(Self { volume: Bytes::gib(gib), expires: expires.unwrap_or_else(soon) })
     }
 

@@ -57,7 +57,7 @@ impl Skew {
 
     fn note(&self, date: Option<&str>) {
         if let Some(Ok(theirs)) = date.map(jiff::fmt::rfc2822::parse) {
-            let ours = jiff::Timestamp::now().as_millisecond();
+            let ours = crate::wall::now().as_millisecond();
             self.0.store(theirs.timestamp().as_millisecond() - ours, Ordering::Relaxed);
         }
     }

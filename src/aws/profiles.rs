@@ -242,7 +242,7 @@ impl SsoToken {
         let registered: Option<Timestamp> = cached.registration_expires_at.and_then(|at| at.parse().ok());
         Some(Self {
             expires: cached.expires_at?.parse().ok()?,
-            renewable: cached.refresh_token.is_some() && registered.is_some_and(|until| until > Timestamp::now()),
+            renewable: cached.refresh_token.is_some() && registered.is_some_and(|until| until > crate::wall::now()),
         })
     }
 }

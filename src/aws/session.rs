@@ -158,7 +158,7 @@ impl Aws {
     #[must_use]
     pub fn profiles(&self) -> Vec<ProfileInfo> {
         match &self.inner.settings.profiles {
-            Profiles::Shared => self.files().infos(Timestamp::now(), self.surroundings()),
+            Profiles::Shared => self.files().infos(crate::wall::now(), self.surroundings()),
             Profiles::Fixed(fixed) => fixed.iter().map(FixedProfile::info).collect(),
         }
     }
@@ -417,7 +417,7 @@ impl Session {
     /// The time as AWS has it, as far as this machine's clock was ever refused: what is held against times that AWS tells.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        Timestamp::try_from(self.inner.context.clock().now()).unwrap_or_else(|_| Timestamp::now())
+        Timestamp::try_from(self.inner.context.clock().now()).unwrap_or_else(|_| crate::wall::now())
     }
     /// The EBS direct APIs here.
     #[must_use]

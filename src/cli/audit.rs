@@ -54,7 +54,7 @@ impl Fields for Line<'_> {
 /// # Errors
 /// Usage for a filter that cannot be; the log cannot be read.
 pub async fn run(args: AuditArgs, resolved: &Resolved) -> Result<Code> {
-    let filter = Filter::parse(args.filter.as_deref().unwrap_or_default(), Timestamp::now())?;
+    let filter = Filter::parse(args.filter.as_deref().unwrap_or_default(), crate::wall::now())?;
     let state = StateDir::open(resolved.state_dir.as_deref())?;
     let state = if resolved.sandbox.is_some() { state.sandbox()? } else { state };
     let audit = Audit::of(&state);

@@ -36,7 +36,7 @@ pub async fn run(args: &Prices, resolved: &Resolved) -> Result<Code> {
     let world = resolved.open().await?;
     let region = world.aws.home_region(None);
     let session = resolved.session(&world, &Place { profile: None, region }).await?;
-    let told = session.billed(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()).await?;
+    let told = session.billed(crate::wall::now().to_zoned(jiff::tz::TimeZone::UTC).date()).await?;
     resolved.say.note(&format!("{} to ask", told.asked));
     let rows: Vec<Row> = told
         .regions

@@ -1,7 +1,5 @@
 //! `floe copy`: plan, show, confirm, run exactly that plan.
 
-use jiff::Timestamp;
-
 use super::args::Copy;
 use super::resolve::Resolved;
 use super::signals::Ends;
@@ -48,7 +46,7 @@ pub async fn run(args: Copy, resolved: &Resolved) -> Result<Code> {
         return Err(Error::refused("the plan was not accepted"));
     }
     let how = if args.yes { "--yes" } else { "y at the prompt" };
-    let grant = plan.grant(format!("{} ({how})", crate::engine::daemon::user()), Timestamp::now())?;
+    let grant = plan.grant(format!("{} ({how})", crate::engine::daemon::user()), crate::wall::now())?;
     // From here on Ctrl-C pauses; before, it just ends.
     let ends = Ends::listen()?;
     let attached = attach::start(&world, resolved, args.operation.memory, args.foreground).await?;

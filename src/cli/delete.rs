@@ -7,7 +7,6 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Delete, Format};
@@ -157,7 +156,7 @@ async fn carry_out(plan: RemovalPlan, who: &str, world: &World, resolved: &Resol
     }
     let mut clamps = Vec::new();
     let limit = resolved.limits.clamp_delete(resolved.config.max_delete, &mut clamps);
-    let grant = match plan.grant(who, Timestamp::now()) {
+    let grant = match plan.grant(who, crate::wall::now()) {
         Ok(grant) if grant.ids.len() <= limit as usize => grant,
         Ok(grant) => {
             let error = Error::refused(format!(
@@ -206,6 +205,9 @@ async fn carry_out(plan: RemovalPlan, who: &str, world: &World, resolved: &Resol
         Err(error) => return Err(error),
     };
     print(&report, resolved)?;
+    if let Some(error) = &report.unwritten {
+        say::error(error);
+    }
     Ok(report.exit_code())
 }
 

@@ -170,7 +170,7 @@ impl Events {
     /// Nothing is told yet; of jobs that ran before, only what comes from now on.
     #[must_use]
     pub fn new(state: StateDir) -> Self {
-        Self { state, since: Timestamp::now(), told: BTreeMap::new() }
+        Self { state, since: crate::wall::now(), told: BTreeMap::new() }
     }
 
     /// Prints what is new of these jobs.

@@ -139,7 +139,7 @@ struct Hooks {
 
 impl Hooks {
     fn tell(&mut self, command: &str, jobs: &[JobStatus]) {
-        for event in self.told.fresh(jobs, jiff::Timestamp::now()) {
+        for event in self.told.fresh(jobs, crate::wall::now()) {
             let command = command.to_owned();
             let (done, ended) = tokio::sync::oneshot::channel();
             // A thread and no task: one that never ends must not hold up the end of this command.

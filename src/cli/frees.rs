@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::Format;
@@ -131,7 +130,7 @@ async fn ask(
         frees::settled(session, chain, &kept).await;
     }
     let mut rows = Vec::with_capacity(ids.len());
-    let now = Timestamp::now();
+    let now = crate::wall::now();
     let mut total = shown(freed(session, &together(&chains), &kept), resolved).await?;
     // Each tier has its own price.
     let mut archived = Frees::exact(Bytes::ZERO);

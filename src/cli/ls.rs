@@ -3,8 +3,6 @@
 //! A region that fails is a line on stderr; the rows of the others are printed, and the exit code is 3. A region
 //! that a policy closes is a line too, but no failure of the command: it is so every day.
 
-use jiff::Timestamp;
-
 use super::args::{Format, Ls, What};
 use super::progress::Line;
 use super::resolve::{Resolved, World};
@@ -59,7 +57,7 @@ pub async fn run(args: Ls, resolved: &Resolved) -> Result<Code> {
 }
 
 fn scope(args: &Ls) -> Result<Scope> {
-    let filter = Filter::parse(args.filter.as_deref().unwrap_or_default(), Timestamp::now())?;
+    let filter = Filter::parse(args.filter.as_deref().unwrap_or_default(), crate::wall::now())?;
     let refused = |other: &Address| {
         Error::usage(format!("`{other}` is no place to list"))
             .todo("write [PROFILE@]REGION:, or [PROFILE@][REGION:]snap-…; --profile names a profile alone")
@@ -164,7 +162,7 @@ fn print<T: Row>(mut all: Vec<T>, scope: &Scope, output: Format) -> Result<()> {
             Ok(())
         }
         Format::Table | Format::Html => {
-            let now = Timestamp::now();
+            let now = crate::wall::now();
             table::print(T::COLUMNS, all.iter().map(|row| row.cells(now)))
         }
     }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{Format, Prices};
@@ -141,7 +140,7 @@ async fn ask(regions: &[&Region], args: &Prices, resolved: &Resolved) -> Result<
     let mut all = Live::default();
     let mut failed = None;
     for region in regions {
-        match update::live(&session, &name, std::slice::from_ref(*region), &spot, Timestamp::now()).await {
+        match update::live(&session, &name, std::slice::from_ref(*region), &spot, crate::wall::now()).await {
             Ok(one) => all.merge(one),
             // Without the permission nothing more is to be had of the others.
             Err(error) if error.aws.is_some() || regions.len() == 1 => return Err(error),

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -161,11 +160,11 @@ pub async fn serve(config: Background, door: Door, metrics: Option<Listening>) -
 /// Tells the user's command what becomes of jobs; what they were at the start is no news.
 async fn tell(mut pictures: watch::Receiver<Arc<Status>>, command: String) {
     let mut told = Told::default();
-    told.fresh(&pictures.borrow_and_update().jobs, Timestamp::now());
+    told.fresh(&pictures.borrow_and_update().jobs, crate::wall::now());
     let places = Arc::new(Semaphore::new(TELLERS));
     while pictures.changed().await.is_ok() {
         let picture = Arc::clone(&pictures.borrow_and_update());
-        for event in told.fresh(&picture.jobs, Timestamp::now()) {
+        for event in told.fresh(&picture.jobs, crate::wall::now()) {
             let (command, places) = (command.clone(), Arc::clone(&places));
             tokio::spawn(async move {
                 let _place = places.acquire_owned().await;
@@ -206,12 +205,12 @@ fn greet(stream: UnixStream, handle: &Handle, fronts: &Arc<AtomicUsize>) {
 /// listens where it should: nothing is said to that.
 pub async fn find(state: &StateDir, who: &str, aws: Option<Aws>) -> Result<Option<Client>> {
     let until = Instant::now() + REMADE;
-    let stream = loop {
+    let (stream, pid) = loop {
         let Some(Holder { socket, pid, .. }) = holder(state) else { return Ok(None) };
         let Some(path) = socket else { return Err(in_the_foreground(state, pid)) };
         let there = match UnixStream::connect(&path).await {
             Ok(stream) => match socket::peer(&stream, pid) {
-                Ok(Peer::Engine) => break stream,
+                Ok(Peer::Engine) => break (stream, pid),
                 Ok(Peer::Process(other)) => format!("process {other} listens there"),
                 Ok(Peer::User(uid)) => format!("a process of another user (uid {uid}) listens there"),
                 Err(e) => format!("who listens there is not told: {e}"),
@@ -224,7 +223,15 @@ pub async fn find(state: &StateDir, who: &str, aws: Option<Aws>) -> Result<Optio
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    Client::connect(stream, who, aws).await.map(Some)
+    let connected = Client::connect(stream, who, aws).await;
+    connected.map(Some).map_err(|error| if error.what == pipe::SILENT { silent(pid) } else { error })
+}
+
+/// An engine that was stopped, or hangs in a disk: its jobs are its own, and another is not started beside it.
+fn silent(pid: u32) -> Error {
+    Error::failed(format!("{}: process {pid} lives and says nothing", pipe::SILENT)).todo(format!(
+        "if it was stopped, `kill -CONT {pid}` lets it go on; if it hangs, `kill -9 {pid}`: its jobs go on with the next one"
+    ))
 }
 
 /// An engine that lives and cannot be reached: another one must not be started beside it, nor anybody else be spoken to.

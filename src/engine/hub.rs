@@ -410,7 +410,7 @@ impl Hub {
 
     pub(super) fn lanes(&self) -> LanesStatus {
         let pacing = lock(&self.pacing);
-        pacing.window.status(Instant::now(), Timestamp::now(), self.gate.in_flight())
+        pacing.window.status(Instant::now(), crate::wall::now(), self.gate.in_flight())
     }
 
     /// Says something to whoever watches, and to the journal.
@@ -419,7 +419,7 @@ impl Hub {
     }
 
     pub(super) fn note(&self, topic: Topic, subject: impl Into<String>, text: impl Into<String>, tone: Tone) {
-        let (subject, text, at) = (subject.into(), text.into(), Timestamp::now());
+        let (subject, text, at) = (subject.into(), text.into(), crate::wall::now());
         tracing::info!(job = %self.job, subject, text);
         let mut events = lock(&self.events);
         let alike = events.iter_mut().rev().take(8).find(|event| {
@@ -467,7 +467,7 @@ impl Hub {
         view.state = state;
         view.why = why.into();
         view.error = error;
-        view.ended = (!state.is_active() && state != JobState::Queued).then(Timestamp::now);
+        view.ended = (!state.is_active() && state != JobState::Queued).then(crate::wall::now);
     }
 
     /// The job ended in this state.
@@ -541,7 +541,7 @@ impl Hub {
             get_ms: figures.get_ms.map_or(0.0, |(median, _)| median),
             put_ms: figures.put_ms.map_or(0.0, |(median, _)| median),
             lanes: self.lanes().target,
-            at: Timestamp::now(),
+            at: crate::wall::now(),
         }
     }
 

@@ -1,8 +1,6 @@
 //! The tag that keeps a thing from ever being an orphan. Nothing is taken away by it, so nothing is armed for it; each
 //! call has its lines in the audit log, before and after.
 
-use jiff::Timestamp;
-
 use crate::address::Place;
 use crate::aws::{Aws, Session};
 use crate::error::{Error, Kind, Result};
@@ -64,7 +62,7 @@ fn allows(ids: Vec<String>, accounts: Vec<AccountId>, endpoint: Option<String>, 
         calls: vec![Call::CreateTags],
         ids,
         who: who.to_owned(),
-        when: Timestamp::now(),
+        when: crate::wall::now(),
     }
 }
 

@@ -32,6 +32,8 @@ pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 const OPEN_COMMANDS: usize = 64;
 /// A front that does not say hello within this is not a peer of ours.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// An engine that listens and says nothing.
+pub(super) const SILENT: &str = "the engine did not answer within 10 s";
 
 /// Characters of a front's name that are shown.
 const WHO_MOST: usize = 64;
@@ -172,7 +174,7 @@ impl Client {
             }
         })
         .await
-        .map_err(|_| Error::failed("the engine did not answer within 10 s"))??;
+        .map_err(|_| Error::failed(SILENT))??;
         let (commands, asked) = mpsc::channel(OPEN_COMMANDS);
         let (pictures, status) = watch::channel(Arc::new(*first));
         tokio::spawn(talk(io, asked, pictures));

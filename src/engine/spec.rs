@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::{self, Journal, Record};
 use super::ledger;
+use super::supervisor::RUNNING_MOST;
 use crate::aws::{Settings, WorldId};
 use crate::error::{Error, Result};
 use crate::grant::Grant;
@@ -219,7 +220,7 @@ pub(super) fn create(
             job: JobId(first + nth),
             unique: unique[..16].to_owned(),
             group: (count > 1).then_some((JobId(first), count)),
-            created: Timestamp::now(),
+            created: crate::wall::now(),
             plan: own,
             grant: grant.clone(),
             share,
@@ -290,12 +291,14 @@ pub(super) fn forget(dir: &JobDir) -> Result<()> {
 }
 
 /// Opens what an earlier run left of the ledger, or makes it.
-pub(super) fn open_ledger(dir: &JobDir, header: ledger::Header) -> Result<ledger::Ledger> {
+pub(super) fn open_ledger(dir: &JobDir, spec: &Spec, header: ledger::Header) -> Result<ledger::Ledger> {
     let path = dir.ledger();
+    let together = spec.group.map_or(1, |(_, count)| usize::try_from(count).unwrap_or(RUNNING_MOST).min(RUNNING_MOST));
+    let cache = ledger::most(header.destinations.len(), together);
     if !path.exists() {
-        return ledger::Ledger::create(&path, header, ledger::CACHE);
+        return ledger::Ledger::create(&path, header, cache);
     }
-    let ledger = ledger::Ledger::open(&path, ledger::CACHE)?;
+    let ledger = ledger::Ledger::open(&path, cache)?;
     ledger.header().must_equal(&header)?;
     Ok(ledger)
 }

@@ -7,7 +7,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jiff::Zoned;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
@@ -50,7 +49,7 @@ impl Throttle {
 
     /// Bytes a second now.
     pub(super) fn now(&self) -> Option<Bytes> {
-        self.setting.borrow().as_ref().and_then(|setting| setting.at(Zoned::now().datetime()))
+        self.setting.borrow().as_ref().and_then(|setting| setting.at(crate::wall::here().datetime()))
     }
 
     /// Whether anybody waits, or has waited since this was asked last.

@@ -35,7 +35,7 @@ pub async fn known(state: &StateDir, world: &WorldId, origin: &Arc<Origin>) -> O
 }
 
 fn read(memory: &Memory, origin: &Arc<Origin>) -> Option<Known> {
-    let fresh = |at: Timestamp| age::is_within(at, Timestamp::now(), FRESH);
+    let fresh = |at: Timestamp| age::is_within(at, crate::wall::now(), FRESH);
     let (Rows::Snapshots(snapshots), first) = memory.load(origin, Kind::Snapshots)? else { return None };
     let (Rows::Volumes(volumes), second) = memory.load(origin, Kind::Volumes)? else { return None };
     let at = first.min(second);

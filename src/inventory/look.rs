@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -88,7 +87,7 @@ impl Look {
             // The profile means another account today: what was remembered of the old one is taken back.
             for (origin, kind) in told {
                 self.tell(Update::Started(Arc::clone(&origin), kind)).await?;
-                self.tell(Update::Done(origin, kind, Timestamp::now())).await?;
+                self.tell(Update::Done(origin, kind, crate::wall::now())).await?;
             }
             if self.wanted.remembered {
                 self.remembered(&profile, account).await?;
@@ -182,7 +181,7 @@ impl Look {
         let origin = Arc::clone(session.origin());
         let Ok(_permit) = self.gate.acquire().await else { return Err(Gone) };
         let closed = match self.wanted.regions {
-            Regions::All => denied.lock().await.of(&origin.region, kind, Timestamp::now()),
+            Regions::All => denied.lock().await.of(&origin.region, kind, crate::wall::now()),
             Regions::Only(_) => None,
         };
         if let Some(error) = closed {
@@ -192,12 +191,12 @@ impl Look {
         match self.pages(&session, kind).await? {
             Ok(()) => {
                 denied.lock().await.remove(&origin.region, kind);
-                self.tell(Update::Done(origin, kind, Timestamp::now())).await
+                self.tell(Update::Done(origin, kind, crate::wall::now())).await
             }
             Err(error) => {
                 let is_denied = is_denial(&error);
                 if is_denied {
-                    denied.lock().await.add(&origin.region, kind, &error, Timestamp::now());
+                    denied.lock().await.add(&origin.region, kind, &error, crate::wall::now());
                 }
                 self.tell(Update::Failed { origin, kind, error, denied: is_denied }).await
             }
@@ -208,7 +207,7 @@ impl Look {
     async fn pages(&self, session: &Session, kind: Kind) -> std::result::Result<Result<()>, Gone> {
         let origin = session.origin();
         let (memory, of) = (self.memory.clone(), Arc::clone(origin));
-        let mut saver = spawn_blocking(move || memory.save(&of, kind, Timestamp::now())).await.unwrap_or_default();
+        let mut saver = spawn_blocking(move || memory.save(&of, kind, crate::wall::now())).await.unwrap_or_default();
         let mut token: Option<String> = None;
         loop {
             let page = match page(session, kind, token.as_deref()).await {

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
 use crate::address::{self, Address};
 use crate::aws::{Aws, Session};
 use crate::error::Error;
@@ -156,7 +154,7 @@ fn regions(plan: &Plan, machine: &Machine) -> Vec<Region> {
 async fn prices(aws: &Aws, plan: &Plan, machine: &Machine, session: Option<&Session>) -> Option<Result<Live, Error>> {
     let (spot, session): (&Spot, _) = (machine.prices.as_ref()?, session?);
     let regions = regions(plan, machine);
-    Some(update::live(session, &aws.world().text(), &regions, spot, Timestamp::now()).await)
+    Some(update::live(session, &aws.world().text(), &regions, spot, crate::wall::now()).await)
 }
 
 /// The machine, with what EC2 says of its network where it is an instance.

@@ -3,8 +3,6 @@
 //! Invariant: an image is never rebuilt. What is billed by its codes (Windows, RHEL, SUSE, the Marketplace) is kept by
 //! CopyImage alone, and nothing here registers anything; where AWS cannot copy an image, the plan is refused.
 
-use jiff::Timestamp;
-
 use crate::address::{Address, Place};
 use crate::aws::Session;
 use crate::error::{Error, Result};
@@ -212,7 +210,7 @@ impl Maker<'_> {
             state => refused(format!("{id} is {state}, and AWS copies only images that can be launched"), None),
         });
         if let Some(at) = facts.row.deprecated {
-            let when = if at <= Timestamp::now() { "is deprecated since" } else { "will be deprecated on" };
+            let when = if at <= crate::wall::now() { "is deprecated since" } else { "will be deprecated on" };
             let day = at.to_zoned(jiff::tz::TimeZone::UTC).date();
             self.findings.push(note(format!("{id} {when} {day}; its copy is not")));
         }

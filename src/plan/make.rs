@@ -3,8 +3,6 @@
 //! Called by both fronts; what comes back is shown, accepted, and run by the engine as it is. Questions that
 //! are wrong are errors here; what is right but must not run is a finding of level `Refused`.
 
-use jiff::Timestamp;
-
 use crate::address::{Address, Place};
 use crate::aws::{Aws, Session, WorldId};
 use crate::error::{Error, Result};
@@ -88,7 +86,7 @@ pub(super) fn empty(
 ) -> Plan {
     Plan {
         version: 1,
-        made: Timestamp::now(),
+        made: crate::wall::now(),
         world,
         operation,
         items,

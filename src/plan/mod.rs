@@ -56,6 +56,6 @@ pub use preview::preview;
 pub use prices::{Api, Prices};
 pub use quotas::{codes as quota_codes, of_region as region_quotas};
 pub use weigh::{
-    DESTINATION, PLACE_BYTES, Records, connections_weight, frames_weight, gathered, item_weight, least, load, moved,
-    records,
+    DESTINATION, LEDGER_CACHE, PLACE_BYTES, Records, connections_weight, frames_weight, gathered, item_weight, least,
+    load, moved, records,
 };

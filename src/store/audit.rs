@@ -123,7 +123,7 @@ impl Entry {
     pub fn new(event: Event, who: &str, text: impl Into<String>) -> Self {
         Self {
             v: VERSION,
-            at: Timestamp::now(),
+            at: crate::wall::now(),
             event,
             who: who.to_owned(),
             plan: String::new(),

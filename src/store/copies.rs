@@ -149,7 +149,7 @@ impl Copied {
     /// A record of now.
     #[must_use]
     pub fn new(world: String, spot: Spot, holds: Holds, witness: Witness) -> Self {
-        Self { version: VERSION, world, spot, holds, witness, at: Timestamp::now() }
+        Self { version: VERSION, world, spot, holds, witness, at: crate::wall::now() }
     }
 }
 

@@ -172,7 +172,7 @@ pub(super) async fn billed(aws: Aws, profile: Option<Profile>) -> Msg {
     let asked = async {
         let region = aws.home_region(profile.as_ref());
         let session = aws.session(profile.as_ref(), region.as_ref()).await?;
-        session.billed(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()).await
+        session.billed(crate::wall::now().to_zoned(jiff::tz::TimeZone::UTC).date()).await
     };
     Msg::Billed(Box::new(asked.await))
 }

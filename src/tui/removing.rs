@@ -76,6 +76,8 @@ pub(super) async fn remove(
         }
     });
     let report = remover.run(&plan, &grant, |one| drop(tell.send(one.clone()))).await;
+    // Each item was told as it ended; what is left to say is why the others did not.
+    let report = report.and_then(|report| report.unwritten.clone().map_or(Ok(report), Err));
     if let Err(error) = &report
         && error.kind == crate::error::Kind::Refused
     {

@@ -229,7 +229,7 @@ impl Deck {
     }
 
     fn now(&self) -> Now {
-        Now { wall: jiff::Timestamp::now(), mono: self.started.elapsed() }
+        Now { wall: crate::wall::now(), mono: self.started.elapsed() }
     }
 
     /// The first frame: from files alone. A profile that can be used is opened, else the start page asks.

@@ -402,23 +402,29 @@ async fn an_archive_of_an_encrypted_snapshot_comes_back_encrypted() {
     assert_eq!(made.len(), 1);
 }
 
-/// As flexible-snapshot-proxy 1.x writes it: runs of adjacent blocks, one frame each, everything in the name.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_folder_of_another_tool_is_read_and_its_gaps_are_told() {
-    let rig = Rig::calm().await;
-    let folder = "fsp/snap-0abc1234.1/";
+/// A folder as flexible-snapshot-proxy 1.x writes it: runs of adjacent blocks (the first of each, and how many), one frame
+/// each, everything in the name.
+pub async fn of_another_tool(world: &World, folder: &str, runs: &[(u32, u32)]) -> Contents {
     let mut truth = Contents::new();
-    for (first, count) in [(0u32, 3u32), (64, 2), (1000, 1)] {
-        let blocks: Vec<u8> = (first..first + count)
+    for (first, count) in runs {
+        let blocks: Vec<u8> = (*first..first + count)
             .flat_map(|index| vec![u8::try_from(index % 200).expect("small") + 1; BLOCK])
             .collect();
-        for (index, block) in (first..).zip(blocks.chunks(BLOCK)) {
+        for (index, block) in (*first..).zip(blocks.chunks(BLOCK)) {
             truth.insert(index, sha256(block));
         }
         let digest = base64_simd::URL_SAFE.encode_to_string(sha256(&blocks));
         let frame = zstd::bulk::compress(&blocks, 1).expect("compressed");
-        replace(&rig.world, &format!("{folder}{first}.{digest}.{count}.zstd"), frame).await;
+        replace(world, &format!("{folder}{first}.{digest}.{count}.zstd"), frame).await;
     }
+    truth
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_another_tool_is_read_and_its_gaps_are_told() {
+    let rig = Rig::calm().await;
+    let folder = "fsp/snap-0abc1234.1/";
+    let truth = of_another_tool(&rig.world, folder, &[(0, 3), (64, 2), (1000, 1)]).await;
     let from = format!("s3://{BUCKET}/{folder}");
     let image = rig.world.path("back.img");
     let to = [image.to_str().expect("text")];

@@ -9,7 +9,7 @@ use floe::sandbox::faults::{Fault, Faults, Limit, LimitOf, Rule};
 use floe::sandbox::stats::Stats;
 use floe::units::{Bytes, Sure};
 
-use crate::archives::{BUCKET, replace, segments};
+use crate::archives::{BUCKET, of_another_tool, replace, segments};
 use crate::rig::{Rig, SMALL, end, start};
 use crate::support::{BLOCK, WEB_DATA, disk};
 
@@ -199,6 +199,38 @@ async fn requests_of_objects_are_said_exactly() {
     // Not made by floe.
     replace(&asked.rig.world, "theirs.raw", vec![3; 5 * BLOCK]).await;
     asked.holds(&format!("s3://{BUCKET}/theirs.raw"), &["us-west-2:", "null:"], Options::default()).await;
+    asked.over();
+}
+
+/// A folder of flexible-snapshot-proxy: each segment is read once where blocks come in order, and never more often than it
+/// has blocks; its names are listed when it is opened and at each look. The meter counts both as they happen.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_a_folder_of_another_tool_are_said_and_metered() {
+    let mut asked = Asked::new().await;
+    let folder = "fsp/snap-0abc1234.1/";
+    // Segments of one block, of some, and of as many as the tool puts into one; with gaps and without.
+    let runs: Vec<(u32, u32)> = [(0, 3), (3, 1), (4, 8), (64, 2), (200, 64), (1_000, 1), (2_047, 1)].to_vec();
+    of_another_tool(&asked.rig.world, folder, &runs).await;
+    let (segments, blocks) = (runs.len() as u64, runs.iter().map(|(_, count)| u64::from(*count)).sum::<u64>());
+    let source = format!("s3://{BUCKET}/{folder}");
+    for (nth, verify) in LEVELS.into_iter().enumerate() {
+        for to in ["null:", "us-east-1:", &format!("s3://{BUCKET}/of{nth}/"), &format!("s3://{BUCKET}/of{nth}.img")] {
+            let options = Options { allow_gaps: true, ..verified(verify) };
+            let plan = asked.holds(&source, &[to], options).await;
+            if to == "null:" {
+                assert!(Asked::is_exact(&plan, "S3 LIST"), "{verify:?}: {:#?}", plan.cost.parts);
+            }
+            assert!(!Asked::is_exact(&plan, "S3 GET"), "a segment may be read once a block");
+        }
+    }
+    let options = Options { allow_gaps: true, concurrency: Some(1), ..verified(Verify::None) };
+    let before = asked.clean;
+    let plan = asked.holds(&source, &["null:"], options).await;
+    if asked.clean > before {
+        let read = counted(&asked.rig.world.running.sandbox.counters().picture(), &CLASSES[5]);
+        assert_eq!(read, segments, "one after another, each segment is read once");
+    }
+    assert_eq!(said(&plan, &CLASSES[5]).0, blocks);
     asked.over();
 }
 

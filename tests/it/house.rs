@@ -78,3 +78,21 @@ fn only_aws_names_an_sdk_crate() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// One place says what time it is, so that one place can be wrong about it in a test. The sandbox is another machine.
+#[test]
+fn only_the_wall_reads_the_machines_clock() {
+    let mut files = Vec::new();
+    sources(&house(), &mut files);
+    let mut wrong = Vec::new();
+    let exempt = [house().join("sandbox"), house().join("wall.rs")];
+    for file in files.iter().filter(|file| !exempt.iter().any(|exempt| file.starts_with(exempt))) {
+        let text = fs::read_to_string(file).expect("a source file");
+        for (at, line) in code(&text) {
+            if ["Timestamp::now", "SystemTime::now", "Zoned::now"].iter().any(|clock| line.contains(clock)) {
+                wrong.push(format!("{}:{}: crate::wall says it: {}", file.display(), at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

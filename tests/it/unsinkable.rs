@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use floe::engine::protocol::{Command, JobState, JobStatus};
+use floe::engine::protocol::{Command, JobState, JobStatus, LeftOvers};
 use floe::plan::Options;
 use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::store::StateDir;
@@ -265,4 +266,98 @@ async fn an_endpoint_of_ipv6_alone_is_as_good_as_any() {
     assert_eq!((code, json["state"].as_str()), (0, Some("done")), "{stderr}");
     let truth = world.contents("prod", "us-east-1", "snap-0feed000000b00701").await;
     assert_image(&world.path("copy.img"), 1, &truth);
+}
+
+/// The directory of a job in its middle, copied to another place and started there: both would write to one file. Who has it
+/// holds it, and the other neither writes to it nor cleans it up.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_engines_with_copies_of_one_job_do_not_write_to_one_file() {
+    let rig = Rig::with(slow()).await;
+    let client = rig.engine(None).await;
+    let image = rig.world.path("copy.img").display().to_string();
+    let options = || Options { concurrency: Some(2), ..Options::default() };
+    let job = start(&client, &rig.plan(SMALL, &[&image], options()).await).await;
+    row_when(&client, job, |row| row.blocks_done.0 > 8).await;
+    let other = rig.world.path("other");
+    copied(&rig.world.path("state"), &other);
+    let other = StateDir::open(Some(&other)).expect("a state directory");
+    let second = engine(&other, &rig.aws, None).await.expect("an engine");
+    second.send(Command::Resume(job)).await.expect("it tries");
+    let row = row_when(&second, job, |row| at_rest(row) && row.error.is_some()).await;
+    assert_eq!(row.state, JobState::Failed, "{row:?}");
+    let said = format!("{:?} {:?}", row.error, row.destinations);
+    assert!(said.contains("is being written by another engine") && said.contains("state directory"), "{said}");
+    // Told to clean up it leaves alone what is not its own.
+    second.send(Command::Cancel(job, LeftOvers::CleanUp)).await.expect("it tries");
+    row_when(&second, job, at_rest).await;
+    let first = row_when(&client, job, |row| row.blocks_done.0 > 24).await;
+    assert_eq!(first.state, JobState::Running, "{first:?}");
+    rig.heal();
+    let row = end(&client, job).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+    assert_image(Path::new(&image), 1, &truth(&rig).await);
+}
+
+/// What is written beside its name is taken away, replaced by another file, or cut off, in the middle: it is never called
+/// done unless it is whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partial_file_that_somebody_meddles_with_is_no_result() {
+    for meddle in ["removed", "replaced", "cut off", "emptied"] {
+        let rig = Rig::with(slow()).await;
+        let client = rig.engine(None).await;
+        let image = rig.world.path("copy.img");
+        // An older image of the same length has the name.
+        fs::File::create(&image).and_then(|old| old.set_len(1 << 30)).expect("an old image");
+        let options = Options { concurrency: Some(2), force: true, ..Options::default() };
+        let job = start(&client, &rig.plan(SMALL, &[&image.display().to_string()], options).await).await;
+        row_when(&client, job, |row| row.blocks_done.0 > 16).await;
+        let parts = fs::read_dir(rig.world.dir.path()).expect("a directory").flatten().map(|entry| entry.path());
+        let part = parts.into_iter().find(|path| path.extension().is_some_and(|end| end == "part")).expect("a part");
+        match meddle {
+            "removed" => fs::remove_file(&part).expect("removed"),
+            "replaced" => {
+                fs::remove_file(&part).expect("removed");
+                fs::File::create(&part).and_then(|other| other.set_len(1 << 30)).expect("another");
+            }
+            "cut off" => {
+                let part = fs::OpenOptions::new().write(true).open(&part).expect("the part");
+                part.set_len(4 * 524_288).expect("cut off");
+            }
+            _ => drop(fs::File::create(&part).expect("emptied")),
+        }
+        rig.heal();
+        let row = end(&client, job).await;
+        if row.state == JobState::Done {
+            assert_image(&image, 1, &truth(&rig).await);
+            continue;
+        }
+        let said = format!("{:?} {:?}", row.error, row.destinations);
+        if !matches!(meddle, "removed" | "replaced") {
+            // Blocks that came later may have made it as long as it was: reading it back finds what is missing.
+            assert!(
+                said.contains("does not hold what was written to it") || said.contains("cut off"),
+                "{meddle}: {said}"
+            );
+            continue;
+        }
+        assert!(said.contains("was removed or replaced while the job wrote to it"), "{meddle}: {said}");
+        let old = fs::metadata(&image).expect("the old image");
+        assert_eq!((old.len(), old.blocks()), (1 << 30, 0), "{meddle}: what has the name is as it was");
+        client.send(Command::Resume(job)).await.expect("it goes on");
+        let over = |row: &JobStatus| at_rest(row) && row.ended.is_some();
+        let mut row = row_when(&client, job, over).await;
+        if meddle == "replaced" {
+            // Of the right length, but not what was written: found when it is compared, and never called done.
+            let said = format!("{:?} {:?}", row.error, row.destinations);
+            assert!(row.state == JobState::Failed && said.contains("does not hold what was written to it"), "{said}");
+            continue;
+        }
+        if row.state != JobState::Done {
+            // What was found to be wrong is written again.
+            client.send(Command::Resume(job)).await.expect("it goes on");
+            row = row_when(&client, job, over).await;
+        }
+        assert_eq!((row.state, &row.error), (JobState::Done, &None), "{meddle}");
+        assert_image(&image, 1, &truth(&rig).await);
+    }
 }

@@ -116,7 +116,7 @@ async fn the_engine(world: &World, holder: Option<Holder>) -> Check {
     match tokio::time::timeout(ANSWER, attach::running(world)).await {
         Ok(Ok(Some(attached))) => {
             let status = attached.engine.status().borrow().clone();
-            let up = crate::age::of(status.engine_started, jiff::Timestamp::now()).as_secs_f64();
+            let up = crate::age::of(status.engine_started, crate::wall::now()).as_secs_f64();
             let jobs = status.jobs.iter().filter(|job| job.state.is_active()).count() as u64;
             let said = format!("{who}, up {}, {} in hand", clock(up), counted(jobs, "job"));
             if holder.version == env!("CARGO_PKG_VERSION") {

@@ -32,7 +32,7 @@ const DEFAULT: &str = "verdict:orphan|unknown";
 /// # Errors
 /// Usage for an address or a filter that cannot be; the region's own error when none answered.
 pub async fn run(args: Orphans, resolved: &Resolved) -> Result<Code> {
-    let filter = Filter::parse(args.filter.as_deref().unwrap_or(DEFAULT), Timestamp::now())?;
+    let filter = Filter::parse(args.filter.as_deref().unwrap_or(DEFAULT), crate::wall::now())?;
     let (place, id) = place(&args)?;
     let world = resolved.open().await?;
     let session = resolved.session(&world, &place).await?;
@@ -50,8 +50,13 @@ pub async fn run(args: Orphans, resolved: &Resolved) -> Result<Code> {
         Ok(found) => found,
         Err(error) => return Err(world.explain(&place, error).await),
     };
-    let report =
-        Report { regions: &found.regions, policy: &policy, filter: &filter, id: id.as_deref(), now: Timestamp::now() };
+    let report = Report {
+        regions: &found.regions,
+        policy: &policy,
+        filter: &filter,
+        id: id.as_deref(),
+        now: crate::wall::now(),
+    };
     let refused = tell(&report, resolved);
     report.print(resolved.output)?;
     if args.filter.is_none() && resolved.output == Format::Table {

@@ -203,7 +203,7 @@ impl Journal {
     /// Writes to a new file what may have been lost of this one.
     fn mend(&mut self) -> Result<()> {
         self.must_be_there()?;
-        let at = self.picture.last.unwrap_or_else(Timestamp::now);
+        let at = self.picture.last.unwrap_or_else(crate::wall::now);
         self.fold(at).map_err(|error| match error.class {
             Class::Quota => error.todo(self.room()),
             _ => error.todo(records_todo()),

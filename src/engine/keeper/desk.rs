@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{Ask, Board, Counts, MapCell, OnTrouble, PUBLISH_EVERY, SegmentCount, Todo};
@@ -145,7 +144,7 @@ impl Desk {
     }
 
     fn write(&mut self, record: Record, sync: bool) -> Result<()> {
-        let now = Timestamp::now();
+        let now = crate::wall::now();
         if sync { self.journal.append_sync(now, record) } else { self.journal.append(now, record) }
     }
 
@@ -232,6 +231,8 @@ impl Desk {
             }
         }
         self.ledger.flush()?;
+        let done = (0..self.sinks.len()).map(|dest| self.ledger.done(dest_of(dest)).0).sum();
+        self.board.saved.store(done, Ordering::Relaxed);
         for (segment, through) in std::mem::take(&mut self.listed_ahead) {
             self.write(Record::Listed { segment, through }, false)?;
         }

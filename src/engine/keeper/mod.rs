@@ -7,7 +7,7 @@
 
 mod desk;
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -98,6 +98,8 @@ pub(super) struct MapCell {
 #[derive(Debug, Default)]
 pub(super) struct Board {
     pub counts: Mutex<Counts>,
+    /// Blocks by destination, summed, as the disk has them since the last commit that was good.
+    pub saved: AtomicU64,
     /// For so many publications somebody wants segments and the map.
     watched: AtomicU8,
 }

@@ -36,8 +36,10 @@ use crate::units::{Blocks, Bytes, Digest};
 pub(super) const BITS: u32 = PAGE as u32 * 8;
 /// Digests of one page.
 pub(super) const DIGESTS: u32 = PAGE as u32 / 32;
-/// What the page cache holds unless told: enough for 8 segments of 8 destinations between two flushes.
+/// What the page cache holds at rest: enough for 8 segments of 8 destinations between two flushes.
 pub const CACHE: Bytes = Bytes::kib(512);
+/// What all ledgers together may hold, as plans say it.
+const ALL: Bytes = crate::plan::LEDGER_CACHE;
 /// Counters a bitmap has at most.
 const CHUNKS: u32 = 8192;
 
@@ -79,6 +81,13 @@ pub struct Ledger<D = File> {
     base: u64,
     listed: Tally,
     done: Vec<Tally>,
+}
+
+/// What the page cache of one of so many ledgers may grow to while blocks far apart are done: what plans say, less its
+/// counters.
+pub fn most(destinations: usize, ledgers: usize) -> Bytes {
+    let counters = (destinations + 1) * (CHUNKS as usize + 1) * size_of::<u32>();
+    Bytes(ALL.0 / ledgers.max(1) as u64).less(Bytes(counters as u64)).max(CACHE)
 }
 
 impl Ledger<File> {

@@ -21,6 +21,8 @@ use crate::units::Bytes;
 /// old and new digests, never of halves.
 pub(super) const PAGE: usize = 4096;
 pub(super) type Page = [u8; PAGE];
+/// Pages held before any is held because it is not saved: with blocks side by side no more are ever needed.
+const AT_REST: usize = 128;
 
 /// Where pages live: a file, or in tests a disk that loses what was not synced.
 pub trait Disk: Send {
@@ -130,7 +132,8 @@ pub(super) struct Pages<D> {
 }
 
 impl<D: Disk> Pages<D> {
-    /// `late` are the numbers of the pages of done bits; `capacity` is in pages and at least 16.
+    /// `late` are the numbers of the pages of done bits; `capacity` is in pages and at least 16. Above [`AT_REST`] a page is
+    /// held only until it is saved: blocks far apart change a page each, and would want a sync for every hundred.
     pub fn new(disk: D, late: Range<u64>, capacity: usize) -> Self {
         let capacity = capacity.max(16);
         let (slots, at) = (Vec::new(), HashMap::new());
@@ -251,14 +254,18 @@ impl<D: Disk> Pages<D> {
             self.slots[slot].used = true;
             return Ok(slot);
         }
-        if self.slots.len() < self.capacity {
+        let vacant = if self.slots.len() < self.capacity.min(AT_REST) { None } else { self.pass() };
+        if vacant.is_none() && self.slots.len() < self.capacity {
             let mut data = Box::new([0; PAGE]);
             read(&self.disk, number, &mut data)?;
             self.slots.push(Slot { number, data, held: Held::Saved, used: true });
             self.at.insert(number, self.slots.len() - 1);
             return Ok(self.slots.len() - 1);
         }
-        let slot = self.vacate()?;
+        let slot = match vacant {
+            Some(slot) => slot,
+            None => self.vacate()?,
+        };
         // The slot leaves the map before it is overwritten: a failed read must not leave it under its old name.
         self.at.remove(&self.slots[slot].number);
         self.slots[slot].number = u64::MAX;
@@ -269,11 +276,8 @@ impl<D: Disk> Pages<D> {
         Ok(slot)
     }
 
-    /// A slot that the disk has: the clock passes twice; then early pages are saved, and if there are none, all.
+    /// A slot that the disk has when there was none: early pages are saved, and if that gives none, all.
     fn vacate(&mut self) -> Result<usize> {
-        if let Some(slot) = self.pass() {
-            return Ok(slot);
-        }
         self.twice(Self::save_early)?;
         if let Some(slot) = self.pass() {
             return Ok(slot);
@@ -284,6 +288,7 @@ impl<D: Disk> Pages<D> {
         Ok(slot)
     }
 
+    /// A slot that the disk has already: the clock passes twice.
     fn pass(&mut self) -> Option<usize> {
         for _ in 0..2 * self.slots.len() {
             let slot = self.hand;

@@ -371,6 +371,91 @@ fn a_16_tib_ledger_is_sparse_and_held_in_two_mebibytes() {
     assert!(ledger.memory() <= CACHE + Bytes::kib(128), "{}", ledger.memory());
 }
 
+/// A disk that counts what it is asked for.
+struct Counted {
+    file: File,
+    syncs: u64,
+    written: u64,
+}
+
+impl Disk for Counted {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+        Disk::read_at(&self.file, into, offset)
+    }
+    fn write_at(&mut self, from: &[u8], offset: u64) -> io::Result<()> {
+        self.written += from.len() as u64;
+        Disk::write_at(&mut self.file, from, offset)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        // Only counted: whether it is durable is the other tests' matter.
+        self.syncs += 1;
+        Ok(())
+    }
+    fn len(&self) -> io::Result<u64> {
+        Disk::len(&self.file)
+    }
+    fn wants(&self) -> Bytes {
+        Bytes::ZERO
+    }
+}
+
+/// What 32,768 blocks of 16 TiB cost, a thousand of them between two flushes, told in the order in which four cursors list
+/// them and lanes get done: syncs, bytes written, and what was held at most.
+fn cost(cache: Bytes, apart: u32) -> (u64, u64, Bytes) {
+    const VOLUME: u32 = 33_554_432;
+    const MARKED: u32 = 32_768;
+    let header = head(VOLUME, 2);
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(Ledger::file_len(&header).unwrap().0).unwrap();
+    let mut ledger = Ledger::format(Counted { file, syncs: 0, written: 0 }, header, cache).unwrap();
+    let (mut rng, mut held) = (fastrand::Rng::with_seed(4), Bytes::ZERO);
+    let order: Vec<u32> =
+        (0..MARKED / 4).flat_map(|nth| (0..4).map(move |cursor| cursor * (MARKED / 4) + nth)).collect();
+    for some in order.chunks(1_000) {
+        let mut some = some.to_vec();
+        for nth in &some {
+            ledger.mark_listed(BlockIndex(nth * apart)).unwrap();
+        }
+        rng.shuffle(&mut some);
+        for nth in &some {
+            for dest in 0..2 {
+                ledger.mark_done(Dest(dest), BlockIndex(nth * apart), &digest_of(*nth)).unwrap();
+            }
+        }
+        ledger.flush().unwrap();
+        held = held.max(ledger.memory());
+    }
+    assert_eq!(ledger.done(Dest(1)), Blocks(u64::from(MARKED)));
+    (ledger.pages.disk().syncs, ledger.pages.disk().written, held)
+}
+
+#[test]
+fn blocks_far_apart_cost_no_more_syncs_than_blocks_side_by_side() {
+    let said = crate::plan::LEDGER_CACHE;
+    let (dense, dense_bytes, dense_held) = cost(most(2, 1), 1);
+    let (apart, apart_bytes, apart_held) = cost(most(2, 1), 1_023);
+    println!("side by side: {dense} syncs, {dense_bytes} bytes, {dense_held}");
+    println!("far apart: {apart} syncs, {apart_bytes} bytes, {apart_held}");
+    let (small, _, small_held) = cost(CACHE, 1_023);
+    println!("far apart within {CACHE}: {small} syncs, {small_held}");
+    assert!(apart <= 2 * dense, "{apart} syncs far apart, {dense} side by side");
+    assert!(apart_held <= said && dense_held <= CACHE + Bytes::kib(256), "{apart_held}, {dense_held}");
+    // A page of digests for every block, and little beside it.
+    assert!(apart_bytes <= 32_768 * 2 * PAGE as u64, "{apart_bytes} bytes");
+}
+
+#[test]
+fn ledgers_together_hold_no_more_than_plans_say() {
+    let said = crate::plan::LEDGER_CACHE;
+    for (destinations, together) in [(1, 1), (2, 1), (8, 1), (1, 4), (1, 8), (3, 8)] {
+        let counters = Bytes((destinations as u64 + 1) * u64::from(CHUNKS + 1) * 4);
+        let one = most(destinations, together);
+        assert!(one >= CACHE, "{destinations} destinations, {together} ledgers: {one}");
+        let all = Bytes((one.0 + if one > CACHE { counters.0 } else { 0 }) * together as u64);
+        assert!(all <= said, "{destinations} destinations, {together} ledgers: {all}");
+    }
+}
+
 #[test]
 fn a_header_that_is_damaged_foreign_or_of_the_future_is_refused() {
     let disk = Shaky::of(&head(1000, 2));

@@ -10,7 +10,7 @@ use super::{FRESH, Outcome, Run, Told};
 use crate::error::Result;
 use crate::grant::{Call, is_written};
 use crate::plan::removal::{Item, Rejudge, Skip, Target, Would};
-use crate::store::audit::{Audit, Event};
+use crate::store::audit::{Audit, Entry, Event};
 
 /// The call that removes a thing.
 pub(super) const fn removing(target: &Target) -> Call {
@@ -30,12 +30,12 @@ pub(super) struct Checked {
 
 impl Checked {
     pub(super) fn now() -> Self {
-        Self { at: Instant::now(), wall: Timestamp::now() }
+        Self { at: Instant::now(), wall: crate::wall::now() }
     }
 
     /// Whether it counts still.
     pub(super) fn is_fresh(&self) -> bool {
-        counts(self.at.elapsed(), Timestamp::now().duration_since(self.wall))
+        counts(self.at.elapsed(), crate::wall::now().duration_since(self.wall))
     }
 }
 
@@ -44,12 +44,28 @@ fn counts(passed: Duration, by_the_clock: SignedDuration) -> bool {
     passed <= FRESH && by_the_clock.unsigned_abs() <= FRESH
 }
 
-/// What runs of this plan removed, by their own lines: each id once.
+/// What runs of this plan removed: each id once. By their own lines; where the line of the answer is missing, because the
+/// run was killed or its log could not be written, a later line that brought it back says that it was gone.
 pub(super) fn removed(audit: &Audit, plan: &str) -> Result<BTreeSet<String>> {
-    let calls = [Call::DeleteSnapshot, Call::DeleteVolume, Call::DeregisterImage].map(Call::action);
-    let done = |call: &str| calls.contains(&call);
-    let told = audit.read(|entry| is_written(&entry.plan, plan) && entry.event == Event::Done && done(&entry.call))?;
-    Ok(told.entries.into_iter().map(|entry| entry.id).collect())
+    let is = |entry: &Entry, calls: &[Call]| calls.iter().any(|call| call.action() == entry.call);
+    let removes = |entry: &Entry| {
+        is_written(&entry.plan, plan) && is(entry, &[Call::DeleteSnapshot, Call::DeleteVolume, Call::DeregisterImage])
+    };
+    let brings_back = |entry: &Entry| is(entry, &[Call::RestoreSnapshot, Call::RestoreImage]);
+    let told = audit.read(|entry| match entry.event {
+        Event::Done => removes(entry) || brings_back(entry),
+        Event::Intent => removes(entry),
+        _ => false,
+    })?;
+    let (mut meant, mut removed) = (BTreeSet::new(), BTreeSet::new());
+    for entry in told.entries {
+        if entry.event == Event::Intent {
+            meant.insert(entry.id);
+        } else if removes(&entry) || meant.contains(&entry.id) {
+            removed.insert(entry.id);
+        }
+    }
+    Ok(removed)
 }
 
 impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {

@@ -38,7 +38,7 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
         crash::here(Point::RemovalAnswered);
         let entry = match outcome {
             Ok(Some(ref receipt)) => {
-                let back_until = now.back.until(jiff::Timestamp::now());
+                let back_until = now.back.until(crate::wall::now());
                 let request_id = receipt.request_id.clone().unwrap_or_default();
                 Entry { back_until, request_id, ..self.entry(Event::Done, now, call.action(), "") }
             }

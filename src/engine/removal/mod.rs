@@ -21,7 +21,6 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -109,13 +108,14 @@ impl<J: Rejudge> Remover<J> {
     ///
     /// # Errors
     /// Refused before anything is done: a plan that is too old, of another world or account, not the granted one, or
-    /// while another removal runs. Later only when the audit log cannot be written: nothing is removed without it.
+    /// while another removal runs, or an audit log that cannot be written: nothing is removed without it. When it fails
+    /// later, the run ends there and its report says so ([`Report::unwritten`]).
     pub async fn run(&self, plan: &RemovalPlan, grant: &Grant, told: impl FnMut(&Told)) -> Result<Report> {
         let hash = plan.hash()?;
         if hash != grant.plan_hash {
             return Err(Error::refused("this is not the plan that was accepted"));
         }
-        plan.check_age(Timestamp::now())?;
+        plan.check_age(crate::wall::now())?;
         if plan.world != self.aws.world() {
             return Err(Error::refused(format!(
                 "the plan is of {}, this is {}",
@@ -148,9 +148,11 @@ impl<J: Rejudge> Remover<J> {
         }
         run.archives().await;
         for group in &groups {
-            run.group(group).await?;
+            if let Err(error) = run.group(group).await {
+                return Ok(run.ended(Some(error)));
+            }
         }
-        run.ended()
+        Ok(run.ended(None))
     }
 
     /// Sessions of everything, each of the account that the plan names.
@@ -197,15 +199,17 @@ impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
         self.audit.append(&Entry { plan: self.hash.clone(), account: self.grant.accounts.first().cloned(), ..entry })
     }
 
-    fn ended(self) -> Result<Report> {
-        let report = Report::of(self.plan, self.hash.clone(), self.outcomes);
+    /// What became of all of it; `unwritten` is what the audit log said that ended it.
+    fn ended(self, unwritten: Option<Error>) -> Report {
+        let mut report = Report::of(self.plan, self.hash.clone(), self.outcomes);
         let text = format!(
             "{} removed, {} skipped, {} failed, {} not tried",
             report.removed, report.skipped, report.failed, report.not_tried
         );
         let entry = Entry::new(Event::Ended, &self.grant.who, text);
-        self.audit.append(&Entry { plan: self.hash, account: self.grant.accounts.first().cloned(), ..entry })?;
-        Ok(report)
+        let entry = Entry { plan: self.hash, account: self.grant.accounts.first().cloned(), ..entry };
+        report.unwritten = unwritten.or(self.audit.append(&entry).err());
+        report
     }
 
     fn end(&mut self, at: usize, outcome: Outcome) {

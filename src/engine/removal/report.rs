@@ -127,12 +127,23 @@ pub struct Report {
     pub not_tried: u32,
     /// Each of them, in the plan's order.
     pub items: Vec<Row>,
+    /// Why the run ended there, or its end is not written down: the audit log could not be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwritten: Option<Error>,
 }
 
 impl Report {
     pub(super) fn of(plan: &RemovalPlan, hash: String, outcomes: Vec<Option<Outcome>>) -> Self {
-        let mut report =
-            Self { plan: hash, removed: 0, skipped: 0, skipped_since: 0, failed: 0, not_tried: 0, items: Vec::new() };
+        let mut report = Self {
+            plan: hash,
+            removed: 0,
+            skipped: 0,
+            skipped_since: 0,
+            failed: 0,
+            not_tried: 0,
+            items: Vec::new(),
+            unwritten: None,
+        };
         for (item, outcome) in plan.items.iter().zip(outcomes) {
             let outcome = outcome.unwrap_or(Outcome::NotTried { note: None });
             match &outcome {
@@ -158,7 +169,9 @@ impl Report {
     /// What the command says to its caller: 0 when everything that the plan would remove is gone.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
-        if self.not_tried > 0 {
+        if self.unwritten.is_some() {
+            Kind::Failed.exit_code()
+        } else if self.not_tried > 0 {
             Kind::Stopped.exit_code()
         } else if self.failed + self.skipped_since == 0 {
             0

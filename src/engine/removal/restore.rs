@@ -1,6 +1,5 @@
 //! Bringing back what the Recycle Bin keeps. It makes something that is not there, so nothing is armed or typed for it.
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::address::Place;
@@ -86,7 +85,7 @@ pub async fn restore(aws: &Aws, state: &StateDir, targets: &[(Place, Target)], w
         calls: vec![Call::RestoreSnapshot, Call::RestoreImage],
         ids,
         who: who.to_owned(),
-        when: Timestamp::now(),
+        when: crate::wall::now(),
     };
     let audit = Audit::of(state);
     let mut out = Vec::new();

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jiff::Timestamp;
 
 use super::wait::but_full;
 use super::{Ended, Run};
@@ -162,7 +161,7 @@ impl Run {
             self.remember_route();
         }
         if state != JobState::Done && state != JobState::Cancelled && self.has_pending_snapshot() {
-            self.job.hub.set_expires(dies_at(Timestamp::now()));
+            self.job.hub.set_expires(dies_at(crate::wall::now()));
         }
         Ok(Ended::In(state))
     }

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -83,6 +82,8 @@ struct Run {
     fresh: watch::Receiver<u64>,
     resumed: Blocks,
     wait: Option<Duration>,
+    /// What the disk had of it when it found that full last.
+    saved: AtomicU64,
     /// What floe knows of copies.
     copies: Copies,
     /// What jobs took, by their route.
@@ -106,7 +107,7 @@ struct Given {
 /// Finds the two ends of the job and runs between them.
 async fn start(given: Given, mut journal: Journal) -> Result<Ended> {
     given.hub.set_state(JobState::Starting, "opening", None);
-    journal.append_sync(Timestamp::now(), Record::State { to: JobState::Starting, why: "opening".to_owned() })?;
+    journal.append_sync(crate::wall::now(), Record::State { to: JobState::Starting, why: "opening".to_owned() })?;
     let Given { spec, worlds, dir, hub, control, .. } = &given;
     match ends(spec, worlds, dir, hub, &mut journal, control.clone()).await? {
         Ok(ends) => between(given, journal, ends).await,
@@ -126,10 +127,10 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
         blocks: source.blocks(),
         destinations: spec.item()?.destinations.iter().map(|d| d.address.to_string()).collect(),
     };
-    let ledger = open_ledger(&dir, header)?;
+    let ledger = open_ledger(&dir, &spec, header)?;
     if ledger.listed() == Blocks::ZERO && !before.segments.is_empty() {
         // What the journal calls listed is only listed as long as the ledger knows it.
-        journal.append_sync(Timestamp::now(), Record::Segments(Vec::new()))?;
+        journal.append_sync(crate::wall::now(), Record::Segments(Vec::new()))?;
     }
     let open: Vec<usize> = (0..ends.sinks.len())
         .filter(|dest| before.destinations.get(*dest).is_none_or(|d| d.state != DestinationState::Completed))
@@ -182,7 +183,17 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
     *lock(&trouble) = Some(Arc::downgrade(&job));
     let wait = spec.plan.operation.options.wait_timeout_seconds.map(Duration::from_secs);
     let (fresh, copies, routes) = (worlds.fresh(), dir.copies(), dir.routes());
-    let run = Run { spec, job: Arc::clone(&job), control, fresh, resumed: done_before, wait, copies, routes };
+    let run = Run {
+        spec,
+        job: Arc::clone(&job),
+        control,
+        fresh,
+        resumed: done_before,
+        wait,
+        saved: AtomicU64::new(0),
+        copies,
+        routes,
+    };
     let ended = run.to_the_end().await;
     drop(run);
     drop(job);
@@ -221,7 +232,7 @@ impl Run {
                 Err(Halt::Fail(error)) => return self.conclude(Some(error)).await,
                 Err(Halt::Wait(error)) if is_pending_quota(&error) => return self.queue(error).await,
                 Err(Halt::Wait(error)) => {
-                    if self.made_progress() {
+                    if self.made_progress(&error) {
                         (pause, waits) = (WAIT_FIRST, None);
                     }
                     let since = *waits.get_or_insert_with(Instant::now);
@@ -427,8 +438,15 @@ impl Run {
         self.job.keeper.journal(record).await.map_err(halt_of)
     }
 
-    fn made_progress(&self) -> bool {
-        self.job.hub.take_progress()
+    /// Whether anything came of the last attempt. On a full disk only what was saved counts: what goes through and is
+    /// not saved goes through again with every attempt, and the wait would never end.
+    fn made_progress(&self, error: &Error) -> bool {
+        let moved = self.job.hub.take_progress();
+        if !error.is_full_disk() {
+            return moved;
+        }
+        let saved = self.job.keeper.board().saved.load(Ordering::Relaxed);
+        moved && self.saved.swap(saved, Ordering::Relaxed) != saved
     }
 
     async fn save(&self) -> Result<()> {
@@ -443,7 +461,7 @@ impl Run {
         but_full(self.job.keeper.journal(Record::State { to: state, why: why.to_owned() }).await)?;
         self.job.hub.set_state(state, why, error);
         if self.has_pending_snapshot() {
-            self.job.hub.set_expires(dies_at(Timestamp::now()));
+            self.job.hub.set_expires(dies_at(crate::wall::now()));
         }
         Ok(Ended::In(state))
     }

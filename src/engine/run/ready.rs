@@ -4,7 +4,6 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::wait::waits_for;
@@ -53,7 +52,7 @@ impl Ready {
         let mut journal = Journal::open(&dir.events(), journal::LIMIT)?;
         must_be_of(&spec, journal.picture())?;
         let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
-        journal.append_sync(Timestamp::now(), Record::Engine { pid, version, background })?;
+        journal.append_sync(crate::wall::now(), Record::Engine { pid, version, background })?;
         let picture = journal.picture();
         let choices = &spec.plan.choices;
         let bandwidth = picture.bandwidth.clone().unwrap_or_else(|| spec.plan.operation.options.bandwidth.clone());

@@ -77,7 +77,7 @@ impl Bench {
         };
         let machine = Machine { budget: Some(Bytes::mib(64)), ..Machine::read(RunsIn::Outside, None) };
         let plan = plan::make(&aws, operation, &machine).await.unwrap();
-        let grant = plan.grant("test", Timestamp::now()).unwrap();
+        let grant = plan.grant("test", crate::wall::now()).unwrap();
         let state = StateDir::open(Some(&self.dir.path().join("state"))).unwrap();
         let spec = Arc::new(spec::create(&state, &plan, &grant, None, false).unwrap().remove(0));
         let dir = JobDir(state.job(spec.job));

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -58,7 +57,7 @@ pub(super) async fn ends(
             JobState::Failed => Record::Result { state, error: Some(error.clone()) },
             to => Record::State { to, why },
         };
-        journal.append_sync(Timestamp::now(), record)?;
+        journal.append_sync(crate::wall::now(), record)?;
         if state != JobState::Waiting {
             return Ok(Err(Ended::In(state)));
         }

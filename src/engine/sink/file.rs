@@ -2,11 +2,13 @@
 //!
 //! Invariants: the target's name never shows a part of a copy; the temporary file has its exact length from
 //! the first moment and reads as zeros wherever nothing was written; a block counts as done only after a sync
-//! that came after its write. A failed sync is final for its batch: the file is opened anew.
+//! that came after its write. A failed sync is final for its batch: the file is opened anew. Nobody else's job writes to
+//! it meanwhile, nor a copy of this one under another engine: who has it holds its lock.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -42,6 +44,11 @@ struct Inner {
     length: Bytes,
     force: bool,
     open: Mutex<Option<Arc<Handle>>>,
+    /// Keeps everybody else out, as long as the job has the file.
+    held: Mutex<Option<File>>,
+    /// Whether what has the target's name is only taken for ours: a run ended while it completed, nothing has the temporary
+    /// name, and nothing says that it was renamed but what the file holds.
+    unsure: AtomicBool,
     writers: Semaphore,
 }
 
@@ -115,19 +122,60 @@ impl Inner {
             .read(true)
             .write(true)
             .create(true)
-            .truncate(true)
+            .truncate(false)
             .open(&self.temporary)
             .map_err(|e| failed("make", &e))?;
+        self.hold()?;
+        file.set_len(0).map_err(|e| failed("empty", &e))?;
         file.set_len(self.length.0).map_err(|e| failed("size", &e))?;
         file.sync_all().map_err(|e| failed("sync", &e))?;
         sync_dir(self.temporary.parent().unwrap_or(Path::new(".")))?;
         Ok(Handle::new(file, true))
     }
 
+    /// Holds the file that has its temporary name now.
+    ///
+    /// # Errors
+    /// A copy of this job writes to it: one of a state directory that was copied while it was in use.
+    fn hold(&self) -> Result<()> {
+        let failed = |what: &str, e: &io::Error| disk(format!("could not {what} {}", self.temporary.display()), e);
+        let now = File::open(&self.temporary).map_err(|e| failed("open", &e))?;
+        let mut held = lock(&self.held);
+        if held.as_ref().is_some_and(|held| is_at(held, &self.temporary)) {
+            return Ok(());
+        }
+        match now.try_lock() {
+            Ok(()) => *held = Some(now),
+            Err(TryLockError::WouldBlock) => {
+                let what = format!("{} is being written by another engine", self.temporary.display());
+                return Err(Error::refused(what)
+                    .todo("one of the two has a copy of the other's state directory: leave the job to one of them"));
+            }
+            // Not every file system knows locks.
+            Err(TryLockError::Error(cause)) => tracing::warn!(%cause, "{} is not locked", self.temporary.display()),
+        }
+        Ok(())
+    }
+
+    /// The file that was written to has its name still, and nobody cut it off.
+    fn must_be_there(&self, ours: &File) -> Result<()> {
+        let shown = self.temporary.display();
+        let what = if !is_at(ours, &self.temporary) {
+            format!("{shown} was removed or replaced while the job wrote to it")
+        } else if ours.metadata().is_ok_and(|meta| meta.len() < self.length.0) {
+            format!("{shown} was cut off while the job wrote to it")
+        } else {
+            return Ok(());
+        };
+        Err(Error::failed(what).todo("leave it alone until it has its name; `floe jobs resume` writes it again"))
+    }
+
     /// What an earlier run left, when it is whole.
-    fn reopen(&self) -> Option<Handle> {
-        let file = OpenOptions::new().read(true).write(true).open(&self.temporary).ok()?;
-        (file.metadata().ok()?.len() == self.length.0).then(|| Handle::new(file, false))
+    fn reopen(&self) -> Result<Option<Handle>> {
+        let Ok(file) = OpenOptions::new().read(true).write(true).open(&self.temporary) else { return Ok(None) };
+        self.hold()?;
+        let is_whole = file.metadata().is_ok_and(|meta| meta.len() == self.length.0);
+        Ok(is_whole.then(|| Handle::new(file, false)))
     }
 
     fn keep(&self, handle: Handle) {
@@ -137,14 +185,20 @@ impl Inner {
     /// Syncs the whole file, renames it and syncs the directory. May be repeated.
     fn rename(&self) -> Result<()> {
         let failed = |what: &str, e: &io::Error| disk(format!("could not {what} {}", self.target.display()), e);
-        if self.temporary.exists() {
+        // What this run wrote has one of the two names, or somebody took it away; without a handle nothing was written.
+        let ours = lock(&self.open).clone();
+        let renamed = ours.as_ref().is_some_and(|ours| is_at(ours.file.file(), &self.target));
+        if self.temporary.exists() && !renamed {
             let handle = self.handle()?;
+            self.must_be_there(handle.file.file())?;
             handle.file.file().set_len(self.length.0).map_err(|e| failed("size", &e))?;
             handle.sync_all().map_err(|e| failed("sync", &e))?;
             self.refuse_overwriting()?;
             crash::here(Point::BeforeRename);
             fs::rename(&self.temporary, &self.target).map_err(|e| failed("rename", &e))?;
             crash::here(Point::AfterRename);
+        } else if let Some(ours) = ours.filter(|_| !renamed) {
+            self.must_be_there(ours.file.file())?;
         }
         let length = fs::metadata(&self.target).map_err(|e| failed("find", &e))?.len();
         if length != self.length.0 {
@@ -153,6 +207,13 @@ impl Inner {
         }
         sync_dir(self.target.parent().unwrap_or(Path::new(".")))
     }
+}
+
+/// Whether a file that is open is the one of that name.
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    matches!((file.metadata().map(id), fs::metadata(path).map(id)), (Ok(ours), Ok(there)) if ours == there)
 }
 
 /// Where a destination's file is while it is not whole. `unique` names the job in any state directory: jobs of two of
@@ -166,7 +227,8 @@ impl FileSink {
     pub(in crate::engine) fn new(unique: &str, dest: usize, target: &Path, length: Bytes, force: bool) -> Self {
         let temporary = partial(target, unique, dest);
         let (target, writers) = (target.to_owned(), Semaphore::new(WRITERS));
-        Self(Arc::new(Inner { target, temporary, length, force, open: Mutex::new(None), writers }))
+        let (open, held, unsure) = (Mutex::new(None), Mutex::new(None), AtomicBool::new(false));
+        Self(Arc::new(Inner { target, temporary, length, force, open, held, unsure, writers }))
     }
 
     /// Runs `work` where blocking is allowed.
@@ -182,6 +244,20 @@ impl FileSink {
     pub(in crate::engine) fn fail_next_sync(&self, errno: i32) {
         if let Some(handle) = &*lock(&self.0.open) {
             handle.fails.store(errno, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what has the target's name is what an earlier run renamed; if not, a resume writes all of it again.
+    async fn is_ours(&self, desk: &Desk) -> Result<()> {
+        match self.whole(desk, self.0.target.clone()).compare().await {
+            Err(error) if error.block.is_some() => {
+                let attempt = desk.known().await?.attempt + 1;
+                desk.step(Step::Starting { attempt, client_token: desk.client_token("file", attempt) }).await?;
+                let (gone, there) = (self.0.temporary.display(), self.0.target.display());
+                Err(Error::failed(format!("{gone} is gone, and {there} is another file"))
+                    .todo("`floe jobs resume` writes it again"))
+            }
+            compared => compared.inspect(|()| self.0.unsure.store(false, Ordering::Relaxed)),
         }
     }
 
@@ -210,15 +286,16 @@ impl Sink for FileSink {
     async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened> {
         let stood = known.failed_in.unwrap_or(known.state);
         if matches!(stood, DestinationState::Completing | DestinationState::Checking) {
-            if let Some(handle) = self.0.reopen() {
+            if let Some(handle) = self.0.reopen()? {
                 self.0.keep(handle);
                 return Ok(Opened::Completing);
             }
             if fs::metadata(&self.0.target).is_ok_and(|meta| meta.len() == self.0.length.0) {
+                self.0.unsure.store(stood == DestinationState::Completing, Ordering::Relaxed);
                 return Ok(Opened::Completing);
             }
         }
-        let earlier = if known.id.is_some() { self.0.reopen() } else { None };
+        let earlier = if known.id.is_some() { self.0.reopen()? } else { None };
         if let Some(handle) = earlier {
             self.0.keep(handle);
             desk.step(Step::Writing).await?;
@@ -260,7 +337,7 @@ impl Sink for FileSink {
         let handle = self.0.handle()?;
         handle.sync().map_err(|e| {
             // The kernel may have dropped the pages and their error: only a new handle tells the truth again.
-            *lock(&self.0.open) = self.0.reopen().map(Arc::new);
+            *lock(&self.0.open) = self.0.reopen().ok().flatten().map(Arc::new);
             let mut error = disk(format!("could not sync {}", self.0.temporary.display()), &e);
             if error.class == Class::Permanent {
                 error.class = Class::Transient;
@@ -270,6 +347,9 @@ impl Sink for FileSink {
     }
 
     async fn recheck(&self, desk: &Desk) -> Result<()> {
+        if self.0.unsure.load(Ordering::Relaxed) {
+            return Ok(()); // compared before it is called complete
+        }
         // A run that ended after the rename left it under its own name.
         let is_renamed = !self.0.temporary.exists();
         let path = if is_renamed { self.0.target.clone() } else { self.0.temporary.clone() };
@@ -278,6 +358,9 @@ impl Sink for FileSink {
 
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
         desk.step(Step::Completing { blocks: written.blocks, checksum: Some(written.checksum) }).await?;
+        if self.0.unsure.load(Ordering::Relaxed) {
+            self.is_ours(desk).await?;
+        }
         self.off(Inner::rename).await
     }
 
@@ -298,6 +381,9 @@ impl Sink for FileSink {
 
     async fn discard(&self, _desk: &Desk, _known: &DestinationPicture) -> Result<()> {
         *lock(&self.0.open) = None;
+        if self.0.temporary.exists() {
+            self.0.hold()?;
+        }
         match fs::remove_file(&self.0.temporary) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 Err(disk(format!("could not remove {}", self.0.temporary.display()), &e))

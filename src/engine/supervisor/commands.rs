@@ -1,8 +1,6 @@
 //! What fronts can ask of the supervisor, command by command. None of it waits: what takes time is begun here and
 //! seen in the pictures.
 
-use jiff::Timestamp;
-
 use super::{Queued, Shelved, Supervisor, lanes_of};
 use crate::aws::Settings;
 use crate::bandwidth::Bandwidth;
@@ -24,11 +22,14 @@ impl Supervisor {
         let what = turned(&command);
         let outcome = self.carry_out(command, settings.as_ref());
         if let (Some((setting, job, what)), Ok(_)) = (what, &outcome) {
-            let turned = Turned { setting, job, at: Timestamp::now(), who: who.to_owned(), what };
-            self.turned.insert((job, setting), turned);
+            let turned = Turned { setting, job, at: crate::wall::now(), who: who.to_owned(), what };
             // Of jobs that are put away nobody asks any more.
             let jobs = lock(&self.shelf.jobs);
-            self.turned.retain(|(job, _), _| job.is_none_or(|job| jobs.contains_key(&job)));
+            self.turned.retain(|earlier| {
+                (earlier.job, earlier.setting) != (job, setting)
+                    && earlier.job.is_none_or(|job| jobs.contains_key(&job))
+            });
+            self.turned.push(turned);
         }
         outcome
     }
@@ -108,6 +109,9 @@ impl Supervisor {
 
     fn resume(&mut self, job: JobId) -> Result<Answer> {
         if let Some(queued) = self.queue.iter_mut().find(|queued| queued.job == job) {
+            if matches!(queued.control, Control::Cancel(_)) {
+                return Err(is_cancelled(job));
+            }
             // Whoever says so has mended what it waits for.
             queued.not_before = None;
             return Ok(Answer::Done);
@@ -115,8 +119,16 @@ impl Supervisor {
         let running = self.with(job, |shelved| {
             let spec = shelved.spec()?;
             self.worlds.check(&spec)?;
-            if shelved.live.is_some() {
-                return Ok(true);
+            if let Some(live) = &mut shelved.live {
+                return match *live.control.borrow() {
+                    Control::Cancel(LeftOvers::CleanUp) => Err(is_cancelled(job)),
+                    // It comes to rest as it was told, and then goes on: the last word counts.
+                    Control::Pause | Control::Stop | Control::Cancel(LeftOvers::Keep) => {
+                        live.again = true;
+                        Ok(true)
+                    }
+                    Control::Go => Ok(true),
+                };
             }
             if !shelved.row.state.is_resumable() && shelved.row.state != JobState::Queued {
                 return Err(Error::usage(format!(
@@ -137,8 +149,8 @@ impl Supervisor {
     fn pause(&mut self, job: JobId) -> Result<Answer> {
         let queued = self.is_queued(job);
         self.with(job, |shelved| {
-            if let Some(live) = &shelved.live {
-                live.control.send_replace(Control::Pause);
+            if let Some(live) = &mut shelved.live {
+                live.turn(Control::Pause);
                 return Ok(());
             }
             if !queued {
@@ -156,8 +168,8 @@ impl Supervisor {
 
     fn cancel(&mut self, job: JobId, left_overs: LeftOvers) -> Result<Answer> {
         let start = self.with(job, |shelved| {
-            if let Some(live) = &shelved.live {
-                live.control.send_replace(Control::Cancel(left_overs));
+            if let Some(live) = &mut shelved.live {
+                live.turn(Control::Cancel(left_overs));
                 return Ok(false);
             }
             if shelved.row.state.is_over() && shelved.row.left_overs.is_empty() {
@@ -299,6 +311,12 @@ impl Supervisor {
         self.queue.insert(to, queued);
         Ok(Answer::Effective { value: to as u64 + 1, why: None })
     }
+}
+
+/// A clean-up takes back what a resume would go on with, and is not called off.
+fn is_cancelled(job: JobId) -> Error {
+    Error::usage(format!("job {job} is being cancelled: what it made is removed"))
+        .todo("make a new plan to copy it again")
 }
 
 /// What a command turns, whose it is, and to what, in words.

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -29,7 +28,7 @@ use super::hub::Hub;
 use super::journal;
 use super::lock::Held;
 use super::protocol::{
-    Answer, BudgetStatus, Command, Dial, JobDetail, JobState, JobStatus, MachineStatus, Status, Turned,
+    Answer, BudgetStatus, Command, JobDetail, JobState, JobStatus, LeftOvers, MachineStatus, Status, Turned,
 };
 use super::rate::Limiters;
 use super::run::{Control, Ended, Ready, load_of};
@@ -47,7 +46,7 @@ use crate::store::StateDir;
 use crate::units::{Blocks, Bytes, Rate};
 
 /// Jobs that run at once, at most.
-const RUNNING_MOST: usize = 8;
+pub(super) const RUNNING_MOST: usize = 8;
 /// A job below this may take the place that is kept free.
 const SMALL: Blocks = Blocks(131_072);
 /// How often the picture is taken.
@@ -167,6 +166,22 @@ struct Live {
     caller: Arc<Caller>,
     resumed: Arc<AtomicU64>,
     control: watch::Sender<Control>,
+    /// Whether it was resumed while it comes to rest.
+    again: bool,
+}
+
+impl Live {
+    /// Tells it what it is to do: the last word counts. Only a clean-up that has begun is not called off by a pause.
+    fn turn(&mut self, control: Control) {
+        self.again = false;
+        self.control.send_if_modified(|now| {
+            let turns = *now != Control::Cancel(LeftOvers::CleanUp);
+            if turns {
+                *now = control;
+            }
+            turns
+        });
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -193,8 +208,8 @@ pub(super) struct Supervisor {
     sampled: Option<Instant>,
     rate_history: Ring<120>,
     budget_history: Ring<120>,
-    /// The last writer of each setting, of a job or of all.
-    turned: BTreeMap<(Option<JobId>, Dial), Turned>,
+    /// The last writer of each setting, of a job or of all, in the order in which they wrote: the clock may be set between.
+    turned: Vec<Turned>,
     dirty: bool,
     /// Held as long as this engine lives, where nobody else holds it.
     _held: Option<Held>,
@@ -215,7 +230,7 @@ impl Supervisor {
             lock(&shelf.jobs).insert(job, Shelved::resting(JobDir(state.job(job)), row));
         }
         shelf.tidy();
-        let now = Timestamp::now();
+        let now = crate::wall::now();
         let first = Status {
             revision: 0,
             at: now,
@@ -249,7 +264,7 @@ impl Supervisor {
             sampled: None,
             rate_history: Ring::new(Duration::from_secs(5), started),
             budget_history: Ring::new(Duration::from_secs(5), started),
-            turned: BTreeMap::new(),
+            turned: Vec::new(),
             dirty: true,
             _held: held,
         };
@@ -327,8 +342,9 @@ impl Supervisor {
             Control::Pause => self.no_longer_for_room(JobState::Paused, "paused"),
             _ => self.no_longer_for_room(JobState::Interrupted, "the engine was stopped"),
         }
-        for shelved in lock(&self.shelf.jobs).values() {
-            if let Some(live) = &shelved.live {
+        for shelved in lock(&self.shelf.jobs).values_mut() {
+            if let Some(live) = &mut shelved.live {
+                live.again = false;
                 // Who was paused or cancelled a moment ago stays so.
                 live.control.send_if_modified(|now| {
                     let goes = *now == Control::Go;
@@ -409,7 +425,12 @@ impl Supervisor {
         ready.hub.set_memory_lanes(lanes_of(&spec, shelved.share, limit));
         let (control, controlled) = watch::channel(queued.control);
         shelved.hub = Some(Arc::clone(&ready.hub));
-        shelved.live = Some(Live { caller: Arc::clone(&ready.caller), resumed: Arc::clone(&ready.resumed), control });
+        shelved.live = Some(Live {
+            caller: Arc::clone(&ready.caller),
+            resumed: Arc::clone(&ready.resumed),
+            control,
+            again: false,
+        });
         let throttle = Arc::clone(&self.throttle);
         let (worlds, budget, job) = (self.worlds.clone(), self.budget.clone(), queued.job);
         self.running.spawn(async move { (job, ready.run(worlds, budget, throttle, controlled).await) });
@@ -419,9 +440,9 @@ impl Supervisor {
     fn ended(&mut self, job: JobId, ended: Ended) {
         let mut jobs = lock(&self.shelf.jobs);
         let Some(shelved) = jobs.get_mut(&job) else { return };
-        let mut control = Control::Go;
+        let (mut control, mut again) = (Control::Go, false);
         if let (Some(hub), Some(live), Some(spec)) = (&shelved.hub, shelved.live.take(), &shelved.spec) {
-            control = *live.control.borrow();
+            (control, again) = (*live.control.borrow(), live.again);
             let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
             shelved.row = status::live(spec, hub, &live.caller, resumed, Holding::default());
             match journal::replay(&shelved.dir.events()) {
@@ -433,6 +454,10 @@ impl Supervisor {
         }
         if shelved.is_put_away() {
             shelved.spec = None;
+        }
+        again = again && matches!(ended, Ended::In(state) if state.is_resumable());
+        if again {
+            shelved.stand(JobState::Queued, "goes on");
         }
         if ended != Ended::Full {
             shelved.full_since = None;
@@ -450,6 +475,9 @@ impl Supervisor {
                 self.queue.push_back(Queued { job, not_before: Some(again), control: Control::Go });
             }
             Ended::In(_) => {
+                if again {
+                    self.queue.push_back(Queued { job, not_before: None, control: Control::Go });
+                }
                 // A place in a quota may be free now.
                 for queued in &mut self.queue {
                     queued.not_before = None;

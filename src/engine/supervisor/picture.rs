@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Supervisor;
 use crate::engine::blocks::lock;
-use crate::engine::protocol::{BudgetStatus, JobStatus, MachineStatus, Said, Status, Turned};
+use crate::engine::protocol::{BudgetStatus, JobState, JobStatus, MachineStatus, Said, Status, Turned};
 use crate::engine::status;
 use crate::units::{Blocks, Bytes, Rate};
 
@@ -21,10 +20,7 @@ impl Supervisor {
         if row.state.is_over() {
             return Vec::new();
         }
-        let ours = self.turned.iter().filter(|((job, _), _)| job.is_none_or(|job| job == row.job));
-        let mut turned: Vec<Turned> = ours.map(|(_, turned)| turned.clone()).collect();
-        turned.sort_by_key(|turned| std::cmp::Reverse(turned.at));
-        turned
+        self.turned.iter().rev().filter(|turned| turned.job.is_none_or(|job| job == row.job)).cloned().collect()
     }
 
     /// What was said of the process with all jobs that run in it, when these are several.
@@ -61,7 +57,12 @@ impl Supervisor {
                     hub.sampled_rss(self.machine.rss, said);
                     hub.look(&live.caller);
                     let resumed = Blocks(live.resumed.load(Ordering::Relaxed));
-                    status::live(spec, hub, &live.caller, resumed, usage.of(*job))
+                    let mut row = status::live(spec, hub, &live.caller, resumed, usage.of(*job));
+                    if live.again && row.state.is_resumable() {
+                        // It has come to rest only to go on: no front is to take that for its end.
+                        (row.state, row.why) = (JobState::Queued, "goes on".to_owned());
+                    }
+                    row
                 }
                 _ => shelved.row.clone(),
             };
@@ -80,7 +81,7 @@ impl Supervisor {
         let parts = usage.parts.iter().filter(|(_, held)| held.0 > 0);
         self.pictures.send_replace(Arc::new(Status {
             revision: last.revision + 1,
-            at: Timestamp::now(),
+            at: crate::wall::now(),
             engine_started: last.engine_started,
             in_process: last.in_process,
             rate,
@@ -94,7 +95,7 @@ impl Supervisor {
             },
             machine: self.machine.clone(),
             bandwidth: self.throttle.setting(),
-            turned: self.turned.values().max_by_key(|turned| turned.at).cloned(),
+            turned: self.turned.last().cloned(),
             jobs: rows,
             detail: None,
         }));

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Queued, Shelved, Supervisor};
@@ -65,6 +64,6 @@ impl Shelved {
 
     /// Adds a line to the journal of a job that nobody runs.
     pub(super) fn note(&self, record: Record) -> Result<()> {
-        Journal::open(&self.dir.events(), journal::LIMIT)?.append_sync(Timestamp::now(), record)
+        Journal::open(&self.dir.events(), journal::LIMIT)?.append_sync(crate::wall::now(), record)
     }
 }

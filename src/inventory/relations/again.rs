@@ -6,8 +6,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::narrow::{Subjects, about};
 use super::single::{Candidates, ask};
 use super::{Anew, JobUse, Region, Told};
@@ -58,7 +56,7 @@ pub async fn again(
     let images = of.images.iter().filter(here).cloned().collect();
     ask(session, &mut facts, &Candidates { snapshots, images }, Anew::All, |_, _| {}).await;
     let region = Arc::new(Region::new(facts));
-    let view = View { region: &region, policy, now: Timestamp::now() };
+    let view = View { region: &region, policy, now: crate::wall::now() };
     let judged: Vec<Judged> =
         view.things().filter(|thing| wanted.contains(thing.id())).map(|thing| view.judge(thing)).collect();
     let seen: HashSet<&str> = judged.iter().map(|judged| judged.id.as_str()).collect();

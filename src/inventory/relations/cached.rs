@@ -30,7 +30,7 @@ pub(super) fn load(path: Option<&PathBuf>) -> Answers {
 /// Keeps what was answered; blocking.
 pub(super) fn save(path: Option<&PathBuf>, mut answers: Answers) {
     let Some(path) = path else { return };
-    let now = Timestamp::now();
+    let now = crate::wall::now();
     prune(&mut answers, now);
     let saved = serde_json::to_vec(&File { version: VERSION, answers })
         .map_err(|error| crate::error::Error::failed(error.to_string()))
@@ -63,7 +63,7 @@ fn prune(answers: &mut Answers, now: Timestamp) {
 /// Of which volumes snapshots lie in the Recycle Bin, as an answer of the last ten minutes tells; blocking.
 pub(in crate::inventory) fn remembered_bin(path: Option<&PathBuf>) -> Option<Vec<VolumeId>> {
     let binned = load(path).binned_snapshots;
-    if !binned.is_fresh(Timestamp::now()) {
+    if !binned.is_fresh(crate::wall::now()) {
         return None;
     }
     binned.known()?.iter().map(|row| row.volume.clone().or_else(|| "vol-ffffffff".parse().ok())).collect()

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
 use super::{Anew, Answers, Facts, JobUse, Told};
@@ -55,13 +54,13 @@ async fn list(session: &Session, memory: &Memory, kind: Kind, anew: Anew) -> Tol
         let (memory, of) = (memory.clone(), Arc::clone(origin));
         let known = spawn_blocking(move || memory.load(&of, kind)).await.ok().flatten();
         if let Some((value, at)) = known
-            && crate::age::is_within(at, Timestamp::now(), super::FRESH)
+            && crate::age::is_within(at, crate::wall::now(), super::FRESH)
         {
             return Told::Known { value, at };
         }
     }
     let (memory, of) = (memory.clone(), Arc::clone(origin));
-    let at = Timestamp::now();
+    let at = crate::wall::now();
     let mut saver = spawn_blocking(move || memory.save(&of, kind, at)).await.unwrap_or_default();
     let mut all: Option<Rows> = None;
     let mut token: Option<String> = None;
@@ -111,7 +110,7 @@ where
 
 /// The other bulk questions; each refusal is that question's own.
 async fn answers(session: &Session, anew: Anew, before: Answers) -> Answers {
-    let (ec2, now) = (session.ec2(), Timestamp::now());
+    let (ec2, now) = (session.ec2(), crate::wall::now());
     macro_rules! ask {
         ($field:ident, $call:expr) => {{
             let before = before.$field;

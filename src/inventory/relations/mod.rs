@@ -61,7 +61,7 @@ pub enum Told<T> {
 impl<T> Told<T> {
     /// As it came, now.
     pub fn of(answer: Result<T>) -> Self {
-        let at = Timestamp::now();
+        let at = crate::wall::now();
         match answer {
             Ok(value) => Self::Known { value, at },
             Err(error) => Self::Failed { error: Box::new(error), at },

@@ -83,7 +83,7 @@ fn stale<K: Hash + Eq, T>(known: &HashMap<K, Told<T>>, key: &K, now: Timestamp) 
 /// its other questions needless only for the next time, but it is the rarest surprise.
 fn questions(facts: &Facts, candidates: &Candidates, anew: Anew) -> Vec<Question> {
     let anew = anew != Anew::Nothing;
-    let (answers, now) = (&facts.answers, Timestamp::now());
+    let (answers, now) = (&facts.answers, crate::wall::now());
     let mut all = Vec::new();
     for template in answers.templates.known().into_iter().flatten().filter(|template| template.has_others()) {
         if anew || stale(&answers.numbered, &template.id, now) {

@@ -8,7 +8,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -183,7 +182,7 @@ impl Survey {
     async fn region(&self, session: &Session, closed: &Mutex<Denied>) {
         let origin = Arc::clone(session.origin());
         if self.wanted.regions == Regions::All
-            && let Some(error) = closed.lock().await.of(&origin.region, Kind::Snapshots, Timestamp::now())
+            && let Some(error) = closed.lock().await.of(&origin.region, Kind::Snapshots, crate::wall::now())
         {
             return self.tell(Update::Failed { origin, error, denied: true }).await;
         }
@@ -197,7 +196,7 @@ impl Survey {
         if let Some(error) = whole(&facts) {
             let denied = is_denial(&error);
             if denied {
-                closed.lock().await.add(&origin.region, Kind::Snapshots, &error, Timestamp::now());
+                closed.lock().await.add(&origin.region, Kind::Snapshots, &error, crate::wall::now());
             }
             return self.tell(Update::Failed { origin, error, denied }).await;
         }
@@ -235,7 +234,7 @@ fn whole(facts: &Facts) -> Option<Error> {
 
 /// What every other rule leaves.
 fn candidates(region: &Region, policy: &Policy) -> Candidates {
-    let view = View { region, policy, now: Timestamp::now() };
+    let view = View { region, policy, now: crate::wall::now() };
     let mut candidates = Candidates::default();
     for thing in view.things().filter(|thing| view.standing(*thing).candidate) {
         match thing {

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use super::decide::decide;
 use super::facts::Facts;
 use super::judge::{Rejudge, unjudged};
@@ -49,7 +47,7 @@ pub async fn make(
     items.sort_by_key(|item: &Item| (!item.would.removes(), !item.back.is_final()));
     let mut plan = RemovalPlan {
         version: VERSION,
-        made: Timestamp::now(),
+        made: crate::wall::now(),
         by,
         world: aws.world(),
         wishes,

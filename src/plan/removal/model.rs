@@ -364,7 +364,15 @@ impl RemovalPlan {
     /// Refused, with what to do.
     pub fn check_age(&self, now: Timestamp) -> Result<()> {
         let age = now.duration_since(self.made);
-        if age > super::PLAN_TTL || age < SignedDuration::from_mins(-5) {
+        if age < SignedDuration::from_mins(-5) {
+            return Err(Error::refused(format!(
+                "the plan is of {}, and by this machine's clock it is {} now",
+                self.made.strftime("%Y-%m-%d %H:%M UTC"),
+                now.strftime("%Y-%m-%d %H:%M UTC"),
+            ))
+            .todo("set the clock of the one or the other machine (timedatectl set-ntp true), and make the plan anew"));
+        }
+        if age > super::PLAN_TTL {
             return Err(Error::refused(format!(
                 "the plan is of {}, and a plan is carried out within {} hours",
                 self.made.strftime("%Y-%m-%d %H:%M UTC"),

@@ -17,8 +17,8 @@ use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, Op
 use crate::units::{BLOCK_BYTES, Bytes};
 
 pub(super) use cost::cost;
-pub use memory::DESTINATION;
 pub(super) use memory::memory;
+pub use memory::{DESTINATION, LEDGER_CACHE};
 pub(super) use time::{seconds_aside, time};
 
 /// What one item of this source weighs on its way.

@@ -279,6 +279,7 @@ fn report(model: &Model, done: usize) -> Report {
         skipped_since: 0,
         failed: 0,
         not_tried: 0,
+        unwritten: None,
         items: Vec::new(),
     };
     for (n, item) in plan.items.iter().enumerate() {
