@@ -47,7 +47,7 @@ pub use make::{elsewhere, make};
 pub use model::{
     Alternative, ArchiveLayer, Basis, Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Facts,
     Finding, Fit, InPlace, ItemPlan, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options,
-    Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
+    Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, TimePart, Verify, When,
 };
 pub use monthly::monthly;
 pub use preview::preview;
@@ -55,5 +55,5 @@ pub use prices::{Api, Prices};
 pub use quotas::{codes as quota_codes, of_region as region_quotas};
 pub use weigh::{
     DESTINATION, PLACE_BYTES, Records, connections_weight, frames_weight, gathered, item_weight, least, load, moved,
-    records,
+    records, unpacked,
 };

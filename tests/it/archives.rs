@@ -85,7 +85,8 @@ pub async fn archive(rig: &Rig, source: &str, options: Options) {
 
 /// A snapshot of so many blocks, each of its own number.
 pub async fn numbered(rig: &Rig, count: i32) -> String {
-    let blocks: Vec<(i32, u8)> = (0..count).map(|index| (index, u8::try_from(index % 250).expect("small") + 1)).collect();
+    let blocks: Vec<(i32, u8)> =
+        (0..count).map(|index| (index, u8::try_from(index % 250).expect("small") + 1)).collect();
     disk(&rig.world, "us-east-1", &blocks).await
 }
 
