@@ -41,7 +41,7 @@ pub use archives::{bucket_session, kept};
 pub use choices::Load;
 pub use facts::route;
 pub use images::NEVER_REBUILT;
-pub use layout::{Layout, RECORDS_HEAD, RECORDS_PART, RECORDS_UPLOAD, ZEROS_WORTH};
+pub use layout::{Layout, RECORDS_HEAD, RECORDS_PART, RECORDS_UPLOAD, SIDE_BY_SIDE, ZEROS_WORTH};
 pub use machine::{DEFAULT_BUDGET, Host, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{

@@ -102,7 +102,7 @@ async fn an_archive_that_is_read_back_fills_its_lanes_and_holds_what_was_said() 
     rig.world.running.sandbox.set_faults(Faults { rules: vec![slow("GetObject")], ..Faults::default() });
     let archive = format!("{to}{WEB_DATA}/");
     let file = rig.world.path("back.img").display().to_string();
-    for (lanes, to) in [(64, "null:"), (96, file.as_str())] {
+    for (lanes, to) in [(56, "null:"), (64, file.as_str())] {
         let options = Options { concurrency: Some(lanes), ..Options::default() };
         let plan = rig.plan(&archive, &[to], options).await;
         let (hands, lanes) = (48, u64::from(lanes));

@@ -7,6 +7,7 @@
 use super::s3::{index_gets, index_puts, objects_of, of_value};
 use crate::aws::KEYS_A_PAGE;
 use crate::inventory::archives::Layer;
+use crate::plan::layout::{Layout, SIDE_BY_SIDE, ZEROS_WORTH};
 use crate::plan::model::{
     Choices, DestinationKind, DestinationPlan, Facts, ItemPlan, Options, SourceKind, Strategy, TimePart, Verify, When,
 };
@@ -29,6 +30,9 @@ const PAGE_BACK_BLOCKS: u64 = 5_000;
 
 /// What a line of pages is called that are listed back.
 pub(super) const LISTED_BACK: &str = "listed back";
+
+/// What removes what was temporary: uploads and objects listed, one removed, and none found any more.
+const SWEEP: u64 = 4;
 
 /// What one answer takes on this route, and how that is known.
 struct Latency {
@@ -156,13 +160,31 @@ fn to_end(
                 line("manifest and index read back", 1 + back),
             ]
         }
-        DestinationKind::Object { .. } => vec![line("upload ended, object looked at", 3)],
+        DestinationKind::Object { layout, .. } => {
+            let mut all = vec![line("upload ended, object looked at", 3)];
+            all.extend(zeros(layout, blocks, latency));
+            all
+        }
         DestinationKind::File { .. } | DestinationKind::Device { .. } => {
             let words = "what is not synced yet is, 64 MiB at most, then its name and its folder: assumed";
             vec![latency.and(When::After, "synced and renamed", 0, LAST_BATCH, words)]
         }
         _ => Vec::new(),
     }
+}
+
+/// Pieces without a block, as many as there can be: an object of zeros that S3 copies into their places, a few at a time, and
+/// that is removed then. None of it where its blocks are spread over all pieces.
+fn zeros(layout: &Layout, blocks: u64, latency: &Latency) -> Option<TimePart> {
+    let piece = u64::from(layout.piece.max(1));
+    let empty = u64::from(layout.pieces()).saturating_sub(blocks.div_ceil(piece));
+    if empty < u64::from(ZEROS_WORTH) {
+        return None;
+    }
+    let rounds = empty.div_ceil(SIDE_BY_SIDE as u64);
+    let words = "none where blocks are spread over all of its pieces";
+    let line = latency.and(When::After, "pieces without a block", 1 + rounds + SWEEP, (0.0, 0.0), words);
+    Some(TimePart { low_seconds: 0.0, ..line })
 }
 
 /// What jobs take beside their blocks: those of one item, or of all of them at once.
