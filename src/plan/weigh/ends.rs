@@ -230,7 +230,7 @@ pub(super) fn as_before(low: f64, high: f64, jobs: usize) -> TimePart {
 
 /// Seconds of an earlier job beside its blocks, where it was kept.
 pub(super) fn beside(past: &Past) -> Option<f64> {
-    (past.moving > 0.0 && past.seconds >= past.moving).then(|| past.seconds - past.moving)
+    (past.moving > 0.0 && past.seconds >= past.moving).then_some(past.seconds - past.moving)
 }
 
 fn is_on_parent(item: &ItemPlan, to: &DestinationPlan) -> bool {

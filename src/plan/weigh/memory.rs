@@ -5,7 +5,9 @@ use std::cmp::Reverse;
 use super::{connections_weight, copies, frames_weight, held, item_weight, kept, load, whole_weight};
 use crate::plan::choices::{LISTED_ENTRY, Load, is_small, places, places_of_large};
 use crate::plan::machine::Machine;
-use crate::plan::model::{Choices, DestinationKind, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind};
+use crate::plan::model::{
+    Choices, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind,
+};
 use crate::plan::peer;
 use crate::units::{Bytes, Sure};
 
@@ -71,7 +73,7 @@ fn budgeted(parts: &[MemoryPart]) -> Bytes {
 /// other.
 fn at_once<'a>(items: &'a [ItemPlan], options: &Options, choices: &Choices) -> Vec<&'a ItemPlan> {
     let mut all: Vec<&ItemPlan> = items.iter().collect();
-    all.sort_by_key(|item| Reverse(of_job(item, options, choices).iter().map(|part| part.bytes).sum::<Bytes>()));
+    all.sort_by_cached_key(|item| Reverse(of_job(item, options, choices).iter().map(|part| part.bytes).sum::<Bytes>()));
     let places = if options.chain { 1 } else { places(choices.budget) };
     let mut large = 0;
     all.retain(|item| {
@@ -147,18 +149,23 @@ fn of_job(item: &ItemPlan, options: &Options, choices: &Choices) -> Vec<MemoryPa
     parts
 }
 
-/// The most blocks that there can be: as known, else all of the volume.
+/// The most blocks that there can be: as known, else all of the volume; on a parent, where that has blocks and the source has
+/// none, zeros are blocks as well.
 fn blocks_at_most(item: &ItemPlan) -> u64 {
     let known = item.source.blocks;
+    let on_parent = |to: &DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { on: Some(_), .. });
     match known.sure {
+        _ if item.destinations.iter().any(on_parent) => item.source.volume.blocks().0.max(known.value.0),
         Sure::Exact | Sure::Measured | Sure::AtMost => known.value.0,
         Sure::Estimate | Sure::Unknown => known.value.0.max(item.source.volume.blocks().0),
     }
     .max(1)
 }
 
-/// Destinations that keep something of their own.
+/// Destinations, and a source in S3, that keep something of their own.
 fn more_destinations(item: &ItemPlan) -> u64 {
     let archives = item.destinations.iter().filter(|to| matches!(to.kind, DestinationKind::Archive { .. }));
-    (item.destinations.len().saturating_sub(1) + archives.count()) as u64
+    // What comes out of S3 has a client of its own as well.
+    let from_s3 = matches!(item.source.kind, SourceKind::Archive { .. } | SourceKind::Object { .. });
+    (item.destinations.len().saturating_sub(1) + archives.count() + usize::from(from_s3)) as u64
 }

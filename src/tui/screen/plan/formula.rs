@@ -36,7 +36,9 @@ fn memory(plan: &Plan) -> Vec<String> {
                 }
                 "connections" => format!("of {} lanes at most: their read buffers", choices.lanes_max),
                 "ledger cache" => "bits and digests in memory at most, whatever the size".to_owned(),
-                "more destinations" => format!("{DESTINATION} for each after the first, and for an archive: measured"),
+                "more destinations" => {
+                    format!("{DESTINATION} for each after the first, for an archive, for a source in S3: measured")
+                }
                 "process" => "binary, runtime, TLS roots: measured on Linux x86-64".to_owned(),
                 _ => String::new(),
             };
