@@ -2,7 +2,7 @@
 //!
 //! Proxy and roots come from the environment, as every AWS tool takes them (`HTTPS_PROXY`, `NO_PROXY`,
 //! `AWS_CA_BUNDLE`). Connections are bounded per host and closed when idle for 15 s: services drop theirs at about
-//! 20 s, and a request on a dropped one is lost. Blocks from this machine itself come by `plain.rs`.
+//! 20 s, and a request on a dropped one is lost. Blocks without TLS, and all of S3 there, come by `plain.rs`.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -41,6 +41,7 @@ const PARTITION: PartitionId = PartitionId::from_index(0);
 #[derive(Debug, Clone)]
 pub(super) struct Http {
     shared: SharedHttpClient,
+    lean: SharedHttpClient,
     connector: Arc<OnceLock<SharedHttpConnector>>,
     plain: SharedHttpConnector,
     /// Whether no proxy stands before endpoints without TLS.
@@ -69,10 +70,14 @@ impl Http {
         let client = pooled(settings)?;
         let connector = Arc::new(OnceLock::new());
         let skew = Skew(Arc::new(AtomicI64::new(Skew::UNKNOWN)));
-        let tapped = Tapped { client, connector: Arc::clone(&connector), skew: skew.clone() };
         let plain = SharedHttpConnector::new(Plain::new(CONNECT_TIMEOUT, IDLE));
         let direct = settings.surroundings.proxy.config(Some("http://endpoint")).is_ok_and(|proxy| proxy.is_disabled());
-        Ok(Self { shared: SharedHttpClient::new(tapped), connector, plain, direct, skew })
+        let tapped = |plain| {
+            let (client, connector, skew) = (client.clone(), Arc::clone(&connector), skew.clone());
+            SharedHttpClient::new(Tapped { client, connector, skew, plain })
+        };
+        let (shared, lean) = (tapped(None), tapped(Some((plain.clone(), direct))));
+        Ok(Self { shared, lean, connector, plain, direct, skew })
     }
 
     /// How far the service that answered an SDK call last is ahead of this machine's clock, in milliseconds.
@@ -85,12 +90,17 @@ impl Http {
         self.shared.clone()
     }
 
+    /// For the SDK's client of a service whose answers are blocks: without TLS its connections are as small as ours.
+    pub(super) fn lean(&self) -> SharedHttpClient {
+        self.lean.clone()
+    }
+
     /// For our own calls to that address: the same pool, no read deadline (deadlines are the caller's).
     ///
     /// # Errors
     /// Before the first SDK call of this world; a session always makes one (STS) before it is handed out.
     pub(super) fn connector(&self, uri: &str) -> Result<&SharedHttpConnector> {
-        if uri.starts_with("http://") && (self.direct || is_loopback(uri)) {
+        if is_plain(uri, self.direct) {
             return Ok(&self.plain);
         }
         self.connector.get().ok_or_else(|| Error::failed("a block was asked for before a session was opened"))
@@ -104,6 +114,8 @@ struct Tapped {
     client: Client,
     connector: Arc<OnceLock<SharedHttpConnector>>,
     skew: Skew,
+    /// Where what needs no TLS goes instead, and whether no proxy stands before it.
+    plain: Option<(SharedHttpConnector, bool)>,
 }
 
 impl HttpClient for Tapped {
@@ -112,8 +124,32 @@ impl HttpClient for Tapped {
             let ours = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
             self.client.http_connector(&ours, components)
         });
-        SharedHttpConnector::new(Bounded(self.client.http_connector(settings, components), self.skew.clone()))
+        let pooled = self.client.http_connector(settings, components);
+        let connector = match self.plain.clone() {
+            Some((plain, direct)) => SharedHttpConnector::new(Parted { pooled, plain, direct }),
+            None => pooled,
+        };
+        SharedHttpConnector::new(Bounded(connector, self.skew.clone()))
     }
+}
+
+/// Two ways: one for what needs no TLS, one for the rest.
+#[derive(Debug)]
+struct Parted {
+    pooled: SharedHttpConnector,
+    plain: SharedHttpConnector,
+    direct: bool,
+}
+
+impl HttpConnector for Parted {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if is_plain(request.uri(), self.direct) { self.plain.call(request) } else { self.pooled.call(request) }
+    }
+}
+
+/// Whether an address has neither TLS nor a proxy before it.
+fn is_plain(uri: &str, direct: bool) -> bool {
+    uri.starts_with("http://") && (direct || is_loopback(uri))
 }
 
 /// No answer to an SDK call is longer: a page of 1,000 snapshots with 50 tags each is a quarter of it, and the SDK

@@ -37,8 +37,8 @@ pub use pricing::Product;
 pub use profiles::ProfilesVersion;
 pub use s3::{
     CopiedPart, CopyAs, CopyFrom, Crc64, ImageHead, ImagePart, KEYS_A_PAGE, Keep, Over, PART_LEAST, PARTS_MAX, PIECE,
-    Properties, Root, S3, S3Bytes, S3Facts, S3Head, S3Object, S3Page, S3Part, S3Sum, Sse, is_conflict, is_precondition,
-    needs_restore,
+    Properties, Root, S3, S3Arriving, S3Bytes, S3Facts, S3Head, S3Object, S3Page, S3Part, S3Sum, Sse, is_conflict,
+    is_precondition, needs_restore,
 };
 pub use session::{Aws, Session};
 pub use settings::{FixedProfile, Introduction, ProfileInfo, ProfileKind, Profiles, Settings, ShellKeys, WorldId};

@@ -1,4 +1,4 @@
-//! Connections without TLS, for blocks: those of the sandbox and of other servers that no proxy stands before.
+//! Connections without TLS, for blocks and for S3: those of the sandbox and of other servers that no proxy stands before.
 //!
 //! The pool that everything else goes through lets each connection keep up to 408 KiB of read buffer. Under TLS a
 //! read is one record of 16 KiB and the buffer stays small; without TLS it fills, and 256 lanes keep 100 MiB that no
@@ -66,6 +66,11 @@ impl HttpConnector for Plain {
 impl Pool {
     async fn send(self: Arc<Self>, mut request: Request<SdkBody>) -> Result<Response<Answer>, BoxError> {
         let host = request.uri().authority().cloned().ok_or("the address names no host")?;
+        // Whoever signs it names the host; the SDK leaves that to its own pool.
+        if !request.headers().contains_key(http::header::HOST) {
+            let named = http::HeaderValue::from_str(host.as_str())?;
+            request.headers_mut().insert(http::header::HOST, named);
+        }
         *request.uri_mut() = request.uri().path_and_query().map_or_else(Uri::default, |path| path.clone().into());
         loop {
             let known = self.take(&host);

@@ -10,7 +10,7 @@ use crate::plan::copied::Action;
 use crate::plan::parts::is_retuned;
 use crate::plan::{
     Alternative, Choices, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Pace, Parent, Plan,
-    QuotaFact, SourceKind, Strategy, records,
+    QuotaFact, SourceKind, Strategy, TimePart, records,
 };
 use crate::units::{Bytes, Quantity, Sure, Usd, counted, grouped};
 
@@ -211,8 +211,9 @@ fn memory(plan: &Plan) -> String {
         Fit::WillNotFit => "will not fit",
     };
     let peer = memory.ebs_py.known().map(|bytes| format!(" (ebs.py would need ≈ {bytes})")).unwrap_or_default();
+    let jobs = if memory.jobs > 1 { format!(" for {} jobs at once", memory.jobs) } else { String::new() };
     format!(
-        "Memory   ≤ {} with a budget of {}; {} {}: {fit}{peer}",
+        "Memory   ≤ {}{jobs} with a budget of {}; {} {}: {fit}{peer}",
         memory.total, memory.budget, memory.limit_name, memory.limit
     )
 }
@@ -301,6 +302,9 @@ struct Memory<'a> {
     parts: Vec<MemoryPart<'a>>,
     limit_bytes: u64,
     budget_bytes: u64,
+    /// Jobs that run at once, where these are several: all of them together are meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jobs: Option<u32>,
     verdict: Fit,
 }
 
@@ -345,6 +349,7 @@ struct Time<'a> {
     low_seconds: f64,
     high_seconds: f64,
     bound_by: &'a str,
+    beside: &'a [TimePart],
 }
 
 #[derive(Debug, Serialize)]
@@ -387,6 +392,7 @@ fn document(plan: &Plan) -> Document<'_> {
             parts: plan.memory.parts.iter().map(|p| MemoryPart { name: &p.name, bytes: p.bytes.0 }).collect(),
             limit_bytes: plan.memory.limit.0,
             budget_bytes: plan.memory.budget.0,
+            jobs: Some(plan.memory.jobs).filter(|jobs| *jobs > 1),
             verdict: plan.memory.fit,
         },
         disk: Disk { ledger_bytes: records.ledger.0, journal_bytes: records.journal.0, parts_bytes: records.parts.0 },
@@ -415,6 +421,7 @@ fn document(plan: &Plan) -> Document<'_> {
             low_seconds: plan.time.low_seconds,
             high_seconds: plan.time.high_seconds,
             bound_by: &plan.time.bound_by,
+            beside: &plan.time.beside,
         },
         choices: &plan.choices,
         quotas: &plan.facts.quotas,

@@ -31,9 +31,12 @@ pub(super) fn is_aligned(data: &[u8]) -> bool {
     data.as_ptr().addr().is_multiple_of(ALIGN) && data.len().is_multiple_of(ALIGN)
 }
 
-/// An empty, aligned buffer with room for a block.
+/// What a buffer takes: a block, or the longest frame of one, wherever it begins.
+const BUFFER: usize = BLOCK + 2 * ALIGN;
+
+/// An empty, aligned buffer with room for a block, or for the longest frame of one.
 fn fresh() -> BytesMut {
-    let mut buffer = BytesMut::with_capacity(BLOCK + ALIGN);
+    let mut buffer = BytesMut::with_capacity(BUFFER);
     let gap = buffer.as_ptr().addr().wrapping_neg() % ALIGN;
     buffer.resize(gap, 0);
     buffer.advance(gap);
@@ -165,7 +168,7 @@ impl Pool {
 
     /// What idle buffers take.
     pub(super) fn idle(&self) -> crate::units::Bytes {
-        crate::units::Bytes((lock(&self.free).len() * (BLOCK + ALIGN)) as u64)
+        crate::units::Bytes((lock(&self.free).len() * BUFFER) as u64)
     }
 
     /// A buffer with room for a block; what it holds is what its last user left there, of whatever length.
@@ -181,10 +184,11 @@ impl Pool {
         }
     }
 
-    /// Empties a room: what is tried again later holds neither memory nor a place meanwhile.
+    /// Empties a room: what is tried again later holds neither a buffer nor a place meanwhile. Memory that the budget
+    /// gave for a block which outlives its lane stays with it.
     pub(super) fn vacate(&self, room: &mut Room) {
         self.keep_buffer(std::mem::take(&mut room.buffer));
-        room.place = Place::default();
+        room.place = Place { _memory: room.place._memory.take(), ..Place::default() };
     }
 
     /// Gives a room back that nobody lent on.

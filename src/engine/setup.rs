@@ -21,6 +21,7 @@ use crate::archive::{Encryption, Origin, level_of};
 use crate::aws::{Aws, CopyFrom, Over, Root, Session};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, Profile, Region};
+use crate::plan::choices::unpackers;
 use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, Pace, SourceKind, SourcePlan, Strategy};
 use crate::units::Bytes;
 
@@ -85,7 +86,7 @@ pub(super) async fn ends(spec: &Spec, aws: &Aws, dir: &JobDir) -> Result<Ends> {
                     Error::refused("objects of this archive are missing").todo("--allow-gaps restores the rest")
                 );
             }
-            Arc::new(ArchiveSource::open(session, bucket, layers).await?)
+            Arc::new(ArchiveSource::open(session, bucket, layers, unpackers(spec.plan.share())).await?)
         }
         SourceKind::Fsp { bucket, folder, listing, gaps, .. } => {
             let session =

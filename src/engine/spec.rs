@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::{self, Journal, Record};
 use super::ledger;
-use super::supervisor::RUNNING_MOST;
 use crate::aws::{Settings, WorldId};
 use crate::error::{Error, Result};
 use crate::grant::Grant;
 use crate::ids::JobId;
+use crate::plan::choices::RUNNING_MOST;
 use crate::plan::{Charge, ItemPlan, Plan};
 use crate::store::copies::Copies;
 use crate::store::routes::Routes;
@@ -208,10 +208,6 @@ pub(super) fn create(
     let whole: u64 = plan.items.iter().map(|item| item.source.blocks.value.0).sum();
     let mut specs: Vec<Spec> = Vec::with_capacity(plan.items.len());
     for (nth, item) in (0..count).zip(&plan.items) {
-        let mut own = Plan { items: Vec::new(), ..plan.clone() };
-        own.items.push(item.clone());
-        let at = usize::try_from(nth).unwrap_or(usize::MAX);
-        own.cost.parts.retain(|part| part.item == at);
         #[expect(clippy::cast_precision_loss, reason = "a share")]
         let share = if whole == 0 { 1.0 / f64::from(count) } else { item.source.blocks.value.0 as f64 / whole as f64 };
         let unique = uuid::Uuid::new_v4().simple().to_string();
@@ -221,7 +217,7 @@ pub(super) fn create(
             unique: unique[..16].to_owned(),
             group: (count > 1).then_some((JobId(first), count)),
             created: crate::wall::now(),
-            plan: own,
+            plan: plan.of_item(usize::try_from(nth).unwrap_or(usize::MAX)),
             grant: grant.clone(),
             share,
             settings: settings.map(Settings::without_secrets),

@@ -56,7 +56,7 @@ impl Plan {
     /// Seconds that it takes beside its blocks, most likely: a running job adds them to what is left of those.
     #[must_use]
     pub fn seconds_aside(&self) -> f64 {
-        weigh::seconds_aside(&self.items, &self.operation.options, &self.facts)
+        weigh::seconds_aside(&self.time.beside)
     }
 
     /// What accepting it allows.
@@ -165,7 +165,7 @@ impl Plan {
         let load = weigh::load_of_all(&self.items, &self.operation.options);
         self.cut_objects(budget);
         self.choices = choose(volume, load, budget, &self.operation.options);
-        let share = self.operation.options.memory.map_or(budget, |own| own.min(budget));
+        let share = self.operation.options.share(budget);
         let kept = self.items.iter().map(|item| weigh::kept(item, share)).max().unwrap_or_default();
         self.choices.keep(kept, load, share);
         if self.items.iter().any(|item| weigh::archives(item) > 0) {
@@ -180,7 +180,7 @@ impl Plan {
             self.choices.for_copies(&self.operation.options);
         }
         self.choices.limit(quotas);
-        self.memory = weigh::memory(&self.items, &self.operation.options, &self.choices, machine);
+        self.memory = weigh::memory(&self.items, &self.operation.options, &self.choices, &weigh::Outer::of(machine));
         self.cost = weigh::cost(&self.items, &self.operation.options, &self.choices, &machine.runs_in, prices);
         self.time = weigh::time(&self.items, &self.operation.options, &self.choices, &self.facts);
         self.alternatives = alternatives::of(self, &machine.runs_in, prices);
@@ -197,10 +197,22 @@ impl Plan {
         self.settle();
     }
 
+    /// The plan of one of its items: what its job is given. What is said of its memory is what it takes alone.
+    #[must_use]
+    pub fn of_item(&self, nth: usize) -> Self {
+        let mut own = Self { items: self.items.get(nth).cloned().into_iter().collect(), ..self.clone() };
+        own.cost.parts.retain(|part| part.item == nth);
+        if self.items.len() > 1 {
+            let within = weigh::Outer { limit: self.memory.limit, name: &self.memory.limit_name };
+            own.memory = weigh::memory(&own.items, &own.operation.options, &own.choices, &within);
+        }
+        own
+    }
+
     /// Cuts the objects that are written: their parts follow memory and pace.
     fn cut_objects(&mut self, budget: Bytes) {
         let options = &self.operation.options;
-        let share = options.memory.map_or(budget, |own| own.min(budget));
+        let share = options.share(budget);
         for item in &mut self.items {
             let weight = weigh::whole_weight(item);
             for to in &mut item.destinations {

@@ -1,20 +1,18 @@
 //! What a run is set to, computed in one place: the estimate and the engine call these very functions.
 //!
 //! Weights are the measured cost of what an item holds on its whole way: its block, and what the connection that brings
-//! it keeps. Blocks of EBS come by connections that read 64 KiB at a time, or 16 KiB under TLS (`aws/plain.rs`); those of
-//! S3 come by the SDK's, whose adaptive buffer grows to 417,792 bytes and is filled where there is no TLS.
+//! it keeps. Blocks of EBS and of S3 come by connections that read 64 KiB at a time, or 16 KiB under TLS (`aws/plain.rs`).
 
 use crate::archive::FRAME_MAX;
 use crate::plan::model::{Choices, Options, Pace};
 use crate::plan::parts::copy_lanes;
 use crate::units::{BLOCK_BYTES, Blocks, Bytes};
 
-/// What a connection to EBS keeps: 64 KiB of read buffer, and 32 KiB of HTTP and TLS state (two records, the task).
-pub const EBS_CONNECTION: Bytes = Bytes::kib(96);
-/// What one of the SDK's to S3 keeps: its read buffer at its largest.
-pub const S3_CONNECTION: Bytes = Bytes(417_792);
-/// What one block in flight weighs when it is read from EBS: its bytes and the connection's.
-pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + EBS_CONNECTION.0);
+/// What a connection keeps over which a block comes: 64 KiB of read buffer, and 32 KiB of HTTP and TLS state (two records, the task).
+pub const CONNECTION: Bytes = Bytes::kib(96);
+/// What one block in flight weighs when it is read from EBS or S3: its bytes (those of its frame, until it is unpacked) and
+/// the connection's.
+pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + CONNECTION.0);
 /// What one block in flight weighs when it is read from a file: its bytes and the put's small buffers.
 pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + 65_536);
 /// What a connection keeps over which a block is put to one more snapshot (release build, 28 November 2026: three
@@ -26,6 +24,11 @@ pub const PUT_CONNECTION: Bytes = Bytes::kib(96);
 pub const FRAME: Bytes = Bytes(FRAME_MAX as u64 + 262_144);
 /// Tables and scratch of one compressor at the default level, rounded up.
 pub const COMPRESSOR: Bytes = Bytes::mib(3);
+/// What one block of an archive takes beside its frame while it is unpacked: its own buffer, and the tables of a
+/// decompressor, about 160 KiB.
+pub const UNPACKER: Bytes = Bytes::kib(512 + 8 + 160);
+/// Blocks of an archive that are unpacked at a time, at most: what eight cores do is more than a network brings.
+const UNPACKERS_MAX: u64 = 8;
 /// What the index of an archive holds while it is written: a part of an upload (S3 takes none below 5 MiB), and a chunk.
 pub const INDEX: Bytes = Bytes::mib(6);
 /// Parts of an index that is longer than one: S3 takes 10,000 of them, none below 5 MiB but the last; the index of 64 TiB
@@ -43,7 +46,7 @@ pub const fn fsp_keeps(largest: Bytes, segments: u64) -> Bytes {
 }
 /// Compressors at once, at most: eight write more than a snapshot gives.
 const COMPRESSORS_MAX: u64 = 8;
-/// Part of the budget that compressors may hold: a reciprocal.
+/// Part of the budget that compressors may hold, and what unpacks: a reciprocal.
 const COMPRESSORS_SHARE: u64 = 24;
 /// The most blocks of one object: 32 MiB of volume.
 const RUN_MAX: u32 = 64;
@@ -213,6 +216,18 @@ pub fn compressing(archives: u64, budget: Bytes) -> Bytes {
     Bytes(archives * u64::from(compressors(budget)) * COMPRESSOR.0)
 }
 
+/// Blocks of an archive that are unpacked at a time, under a budget: it is work of the cores, so few are as quick as many.
+#[must_use]
+pub fn unpackers(budget: Bytes) -> u32 {
+    u32::try_from((budget.0 / COMPRESSORS_SHARE / UNPACKER.0).clamp(1, UNPACKERS_MAX)).unwrap_or(1)
+}
+
+/// What that takes all the time.
+#[must_use]
+pub fn unpacking(budget: Bytes) -> Bytes {
+    Bytes(u64::from(unpackers(budget)) * UNPACKER.0)
+}
+
 /// Blocks of an object where so many lanes are open: a quarter of them, so that others are sent
 /// meanwhile; with few lanes more of them wait for one object, because a request costs as much for one block as for many.
 #[must_use]
@@ -259,6 +274,29 @@ pub const fn floor(item: Bytes) -> Bytes {
     Bytes((item.0 * LISTING_SHARE).div_ceil(LISTING_SHARE - 1) + LISTED_ENTRY.0 * PAGE_MIN as u64)
 }
 
+/// Jobs that move blocks at a time, at most: more would only share the same lanes.
+pub const RUNNING_MOST: usize = 8;
+/// A job of at most this many blocks (64 GiB) may take the last place.
+const SMALL: Blocks = Blocks(131_072);
+
+/// How many jobs may run at once: no more than the budget has items for.
+#[must_use]
+pub fn places(budget: Bytes) -> usize {
+    usize::try_from(lanes_for(budget, FETCHED_ITEM)).unwrap_or(1).clamp(1, RUNNING_MOST)
+}
+
+/// How many of so many places those have that take long: the last one is for whoever will leave it soon.
+#[must_use]
+pub fn places_of_large(places: usize) -> usize {
+    places.saturating_sub(1).max(1)
+}
+
+/// Whether a job will leave its place soon.
+#[must_use]
+pub fn is_small(blocks: Blocks) -> bool {
+    blocks <= SMALL
+}
+
 /// Lanes that a budget has room for: at least one.
 #[must_use]
 pub fn lanes_for(budget: Bytes, item: Bytes) -> u32 {
@@ -269,7 +307,7 @@ pub fn lanes_for(budget: Bytes, item: Bytes) -> u32 {
 /// What a run of this size is set to.
 #[must_use]
 pub fn choose(volume: Blocks, load: Load, budget: Bytes, options: &Options) -> Choices {
-    let share = options.memory.map_or(budget, |own| own.min(budget));
+    let share = options.share(budget);
     let (start, top) = pace_lanes(options.pace);
     let cap = options.concurrency.unwrap_or(u32::MAX).max(1);
     let lanes_max = top.min(load.lanes_in(share)).min(cap);

@@ -23,6 +23,8 @@ const PART_MOST: Bytes = Bytes::gib(5);
 
 /// So many pieces of zeros are worth an object of zeros that S3 copies, instead of sending each.
 pub const ZEROS_WORTH: u32 = 4;
+/// Parts that are filled, put together or copied at a time, once all blocks are there.
+pub const SIDE_BY_SIDE: usize = 8;
 /// Looks at the key: before anything is begun, before the object is made, and once it is there.
 pub const OBJECT_HEADS: u64 = 3;
 

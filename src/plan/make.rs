@@ -100,7 +100,13 @@ pub(super) fn empty(
             runs_in: String::new(),
             committed: Quantity::exact(Usd(0.0)),
         },
-        time: TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by: String::new(), sure: Sure::Unknown },
+        time: TimeEstimate {
+            low_seconds: 0.0,
+            high_seconds: 0.0,
+            bound_by: String::new(),
+            sure: Sure::Unknown,
+            beside: Vec::new(),
+        },
         alternatives: Vec::new(),
         findings,
         facts: Facts::default(),
@@ -124,6 +130,7 @@ fn empty_memory(budget: Bytes) -> MemoryEstimate {
         limit: Bytes::ZERO,
         limit_name: String::new(),
         fit: Fit::Fits,
+        jobs: 1,
         ebs_py: Quantity::unknown(),
     }
 }

@@ -43,13 +43,13 @@ pub use archives::{bucket_session, kept};
 pub use choices::Load;
 pub use facts::route;
 pub use images::NEVER_REBUILT;
-pub use layout::{Layout, RECORDS_HEAD, RECORDS_PART, RECORDS_UPLOAD, ZEROS_WORTH};
+pub use layout::{Layout, RECORDS_HEAD, RECORDS_PART, RECORDS_UPLOAD, SIDE_BY_SIDE, ZEROS_WORTH};
 pub use machine::{DEFAULT_BUDGET, Host, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
     Alternative, ArchiveLayer, Basis, Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Facts,
     Finding, Fit, InPlace, ItemPlan, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options,
-    Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, Verify,
+    Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, TimePart, Verify, When,
 };
 pub use monthly::monthly;
 pub use preview::preview;
@@ -57,5 +57,5 @@ pub use prices::{Api, Prices};
 pub use quotas::{codes as quota_codes, of_region as region_quotas};
 pub use weigh::{
     DESTINATION, LEDGER_CACHE, PLACE_BYTES, Records, connections_weight, frames_weight, gathered, item_weight, least,
-    load, moved, records,
+    load, moved, records, unpacked,
 };

@@ -1,7 +1,7 @@
 //! What the sandbox was asked: counts by operation and outcome, requests in flight, bytes and rates.
 //!
 //! Tests and benchmarks read them through `GET /_sandbox/stats`. Maps are bounded: an operation beyond the 128th, or a
-//! snapshot beyond the 65,536th, is counted under `other`.
+//! snapshot beyond the 65,536th, is counted under `other`. The first requests after a reset are known in their order too.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,8 @@ const APIS: usize = 128;
 const SNAPSHOTS: usize = 65_536;
 /// Outcomes told apart per operation.
 const OUTCOMES: usize = 64;
+/// Requests that are kept in their order.
+const ORDERED: usize = 4_096;
 
 /// Counts of one operation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -62,16 +64,44 @@ impl Stats {
     }
 }
 
+/// One request in its order: moments are counted, not timed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// The operation.
+    pub api: String,
+    /// When its head was there.
+    pub began: u64,
+    /// When the last byte of the answer had gone out; `None` while it is under way.
+    pub ended: Option<u64>,
+}
+
+/// The first requests since the counts began.
+#[derive(Debug, Default)]
+struct Order {
+    now: u64,
+    moments: Vec<Moment>,
+    /// Counts up with each reset: what began before is not of this list.
+    era: u64,
+}
+
+impl Order {
+    fn tick(&mut self) -> u64 {
+        self.now += 1;
+        self.now
+    }
+}
+
 /// The counts, shared.
 #[derive(Debug, Clone)]
 pub struct Counters {
     stats: Arc<Mutex<Stats>>,
+    order: Arc<Mutex<Order>>,
     since: Instant,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { stats: Arc::default(), since: Instant::now() }
+        Self { stats: Arc::default(), order: Arc::default(), since: Instant::now() }
     }
 }
 
@@ -96,8 +126,23 @@ impl Counters {
         stats
     }
 
+    fn ordered(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first requests since the counts began, in the order in which they came: as many as are kept.
+    #[must_use]
+    pub fn order(&self) -> Vec<Moment> {
+        self.ordered().moments.clone()
+    }
+
     /// Starts them anew; what is under way stays counted as such.
     pub fn reset(&self) {
+        {
+            let mut order = self.ordered();
+            order.moments.clear();
+            order.era += 1;
+        }
         let mut stats = self.lock();
         for api in stats.apis.values_mut() {
             *api = ApiStats { in_flight: api.in_flight, max_in_flight: api.in_flight, ..ApiStats::default() };
@@ -140,7 +185,14 @@ impl Counters {
                 _ => entry.window = (second, 1, 0),
             }
         }
-        InFlight { counters: self.clone(), api: api.to_owned() }
+        let (mut order, mut place) = (self.ordered(), None);
+        let began = order.tick();
+        if order.moments.len() < ORDERED {
+            place = Some((order.era, order.moments.len()));
+            order.moments.push(Moment { api: api.to_owned(), began, ended: None });
+        }
+        drop(order);
+        InFlight { counters: self.clone(), api: api.to_owned(), place }
     }
 
     /// A connection came (`true`) or went.
@@ -160,6 +212,8 @@ impl Counters {
 pub struct InFlight {
     counters: Counters,
     api: String,
+    /// Its place in the order: of which counting, and there.
+    place: Option<(u64, usize)>,
 }
 
 impl InFlight {
@@ -185,6 +239,15 @@ impl Drop for InFlight {
         if let Some(api) = stats.apis.get_mut(&self.api) {
             api.in_flight = api.in_flight.saturating_sub(1);
         }
+        drop(stats);
+        let mut order = self.counters.ordered();
+        let ended = order.tick();
+        if let Some((era, at)) = self.place
+            && era == order.era
+            && let Some(moment) = order.moments.get_mut(at)
+        {
+            moment.ended = Some(ended);
+        }
     }
 }
 
@@ -204,9 +267,12 @@ mod tests {
         let get = stats.api("GetSnapshotBlock");
         assert_eq!((get.requests, get.in_flight, get.max_in_flight, get.bytes_out), (2, 1, 2, 524_288));
         assert_eq!(get.outcomes["ok"], 1);
+        let order: Vec<(u64, Option<u64>)> = counters.order().iter().map(|m| (m.began, m.ended)).collect();
+        assert_eq!(order, [(1, Some(3)), (2, None)], "one after the other, as they came and went");
         counters.reset();
         drop(second);
         assert_eq!(counters.picture().api("GetSnapshotBlock").in_flight, 0);
         assert_eq!(counters.picture().in_flight, 0);
+        assert!(counters.order().is_empty(), "what began before is not of this counting");
     }
 }

@@ -17,7 +17,7 @@ fn sources(below: &Path, into: &mut Vec<PathBuf>) {
 }
 
 /// Names of all functions in the sources and tests.
-fn functions() -> BTreeSet<String> {
+pub fn functions() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     sources(&root.join("src"), &mut files);

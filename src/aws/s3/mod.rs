@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::copy::{CopiedPart, CopyAs, CopyFrom, Properties, S3Facts, S3Sum, Sse};
 pub use self::image::{Crc64, ImageHead, ImagePart, Over};
-pub use self::objects::{S3Bytes, S3Head, is_conflict, is_precondition};
+pub use self::objects::{S3Arriving, S3Bytes, S3Head, is_conflict, is_precondition};
 pub use self::uploads::{PART_LEAST, PARTS_MAX, S3Part};
 use super::context::Context;
 use super::wire::SdkError;
@@ -114,6 +114,7 @@ impl S3 {
         let sdk = context.sdk();
         let mut config = aws_sdk_s3::config::Builder::from(&sdk)
             .retry_config(RetryConfig::disabled())
+            .http_client(context.http().lean())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             // Checksums are ours: the SDK's own would wrap the body in chunks with a trailer, and hash it again.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)

@@ -7,7 +7,7 @@ use std::task::{Context as Wake, Poll};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption, StorageClass};
 use aws_smithy_types::body::SdkBody;
-use bytes::Bytes as Buffer;
+use bytes::{Bytes as Buffer, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{Keep, Root, S3, needs_restore, unquoted};
@@ -40,6 +40,31 @@ pub struct S3Bytes {
     pub data: Buffer,
     /// The object's ETag, quotes left out.
     pub etag: String,
+}
+
+/// A range of an object whose answer has begun.
+#[derive(Debug)]
+pub struct S3Arriving<'a> {
+    s3: &'a S3,
+    what: String,
+    body: ByteStream,
+    length: u64,
+    etag: String,
+}
+
+impl S3Arriving<'_> {
+    /// Reads it to its end, into the memory of `into`, which holds nothing else afterwards. Answers the object's ETag.
+    ///
+    /// # Errors
+    /// It was cut, or is too long: transient.
+    pub async fn read(self, into: &mut BytesMut) -> Result<String> {
+        let what = || self.what.clone();
+        self.s3.body(self.body, self.length, into, &what).await?;
+        if into.len() as u64 != self.length {
+            return Err(Error::transient(format!("{}: {} bytes came, not {}", self.what, into.len(), self.length)));
+        }
+        Ok(self.etag)
+    }
 }
 
 impl S3 {
@@ -82,21 +107,24 @@ impl S3 {
     /// # Errors
     /// As classified; an object that changed is permanent (`PreconditionFailed`), a short body transient.
     pub async fn read(&self, bucket: &str, key: &str, from: u64, length: u64, etag: Option<&str>) -> Result<S3Bytes> {
-        self.read_version((bucket, key), None, from, length, etag).await
+        let mut data = BytesMut::new();
+        let etag = self.ask((bucket, key), None, from, length, etag).await?.read(&mut data).await?;
+        Ok(S3Bytes { data: data.freeze(), etag })
     }
 
-    /// The same of one version of an object, where one is named: needs `s3:GetObjectVersion`.
+    /// The first half of [`S3::read`], of one version of an object where one is named (needs `s3:GetObjectVersion`):
+    /// answers when the bytes begin to arrive, so that memory for them need not be held while S3 looks for them.
     ///
     /// # Errors
     /// As [`S3::read`]; a version that is not there any more is permanent (`NoSuchVersion`).
-    pub async fn read_version(
+    pub async fn ask(
         &self,
         (bucket, key): (&str, &str),
         version: Option<&str>,
         from: u64,
         length: u64,
         etag: Option<&str>,
-    ) -> Result<S3Bytes> {
+    ) -> Result<S3Arriving<'_>> {
         let what = || format!("could not read s3://{bucket}/{key}");
         let last = from.saturating_add(length).saturating_sub(1);
         let asked = self
@@ -110,12 +138,7 @@ impl S3 {
             .set_if_match(etag.map(|etag| format!("\"{etag}\"")));
         let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
         let answer = asked.send().await.map_err(|error| self.failed(action, &error, what()))?;
-        let etag = unquoted(answer.e_tag);
-        let data = self.body(answer.body, length, &what).await?;
-        if data.len() as u64 != length {
-            return Err(Error::transient(format!("{}: {} bytes came, not {length}", what(), data.len())));
-        }
-        Ok(S3Bytes { data, etag })
+        Ok(S3Arriving { s3: self, what: what(), body: answer.body, length, etag: unquoted(answer.e_tag) })
     }
 
     /// Reads a small object whole, if it is not longer than `most`; `None` when there is none.
@@ -136,15 +159,22 @@ impl S3 {
             return Err(Error::failed(format!("{}: it is too long for what it is called", what())));
         }
         let etag = unquoted(answer.e_tag);
-        let data = self.body(answer.body, most, &what).await?;
+        let mut data = BytesMut::new();
+        self.body(answer.body, most, &mut data, &what).await?;
         if length.is_some_and(|length| length != data.len() as u64) {
             return Err(Error::transient(format!("{}: it was cut off", what())));
         }
-        Ok(Some(S3Bytes { data, etag }))
+        Ok(Some(S3Bytes { data: data.freeze(), etag }))
     }
 
-    async fn body(&self, mut body: ByteStream, most: u64, what: &impl Fn() -> String) -> Result<Buffer> {
-        let mut data = bytes::BytesMut::new();
+    async fn body(
+        &self,
+        mut body: ByteStream,
+        most: u64,
+        data: &mut BytesMut,
+        what: &impl Fn() -> String,
+    ) -> Result<()> {
+        data.clear();
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| {
                 Error::transient(format!("{}: {}", what(), wire::chain(&error))).in_region(self.region())
@@ -155,7 +185,7 @@ impl S3 {
             data.reserve(usize::try_from(most).unwrap_or(0).min(1 << 20).saturating_sub(data.len()).max(piece.len()));
             data.extend_from_slice(&piece);
         }
-        Ok(data.freeze())
+        Ok(())
     }
 
     /// Writes an object in one request; `data` is its pieces one after the other, `sha256` of all of them together.

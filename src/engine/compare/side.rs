@@ -12,7 +12,7 @@ use crate::engine::source::{
 };
 use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, BlockRange, SnapshotId};
-use crate::plan::choices::{FETCHED_ITEM, LOCAL_ITEM, PAGE_MIN};
+use crate::plan::choices::{FETCHED_ITEM, LOCAL_ITEM, PAGE_MIN, UNPACKER};
 use crate::plan::{SourceKind, item_weight};
 use crate::units::Bytes;
 
@@ -38,6 +38,8 @@ impl Side {
         match self {
             Self::Snapshot(..) => FETCHED_ITEM,
             Self::File(_) => LOCAL_ITEM,
+            // Nobody keeps memory for what unpacks it: each block has its own.
+            Self::Kept(_, kind @ SourceKind::Archive { .. }, _) => item_weight(kind) + UNPACKER,
             Self::Kept(_, kind, _) => item_weight(kind),
         }
     }
@@ -88,7 +90,7 @@ pub(in crate::engine) async fn open(side: Side, as_is: bool, caller: &Caller) ->
 
 async fn kept(session: Session, kind: &SourceKind) -> Result<Arc<dyn Source>> {
     Ok(match kind {
-        SourceKind::Archive { bucket, layers, .. } => Arc::new(ArchiveSource::open(session, bucket, layers).await?),
+        SourceKind::Archive { bucket, layers, .. } => Arc::new(ArchiveSource::open(session, bucket, layers, 1).await?),
         SourceKind::Fsp { bucket, folder, listing, .. } => {
             Arc::new(FspSource::open(session, bucket, folder, *listing).await?)
         }

@@ -3,12 +3,18 @@
 //! The same types serve in one process (over an in-process pipe of the same frames), over a Unix socket,
 //! and from a fleet. Plain, serialisable values: no front ever holds a lock on engine state.
 
+mod detail;
+mod measured;
 mod picture;
+mod said;
 mod stall;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::detail::*;
+pub use self::measured::*;
 pub use self::picture::*;
+pub use self::said::{Predicted, Said};
 pub use self::stall::{Cause, Stall};
 
 use crate::aws::Introduction;

@@ -21,7 +21,7 @@ use crate::engine::worlds::Worlds;
 use crate::error::{Error, Result};
 use crate::plan::choices::{COMPRESSOR, FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN};
 use crate::plan::{
-    DestinationKind, DestinationPlan, Load, Verify, connections_weight, frames_weight, item_weight, load,
+    DestinationKind, DestinationPlan, Load, Verify, connections_weight, frames_weight, item_weight, load, unpacked,
 };
 use crate::units::{BLOCK_BYTES, Bytes};
 
@@ -155,7 +155,9 @@ fn heaviest(spec: &Spec, moved: Weight) -> Bytes {
     // An archive keeps one compressor at least, whatever becomes of the budget.
     let to_archive = |to: &&DestinationPlan| matches!(to.kind, DestinationKind::Archive { .. });
     let archives = spec.plan.items.iter().flat_map(|item| &item.destinations).filter(to_archive).count();
-    item + Bytes(COMPRESSOR.0 * archives as u64)
+    // What unpacks is kept all the time.
+    let unpacked = spec.plan.items.iter().map(|item| unpacked(item, spec.plan.share())).max().unwrap_or_default();
+    item + Bytes(COMPRESSOR.0 * archives as u64) + unpacked
 }
 
 /// Refuses a journal of another job: its ids and steps are not ours.

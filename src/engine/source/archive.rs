@@ -2,13 +2,15 @@
 //!
 //! Invariants: the newest archive that has a block gives it; a block is believed when it has the SHA-256 of its row in
 //! an index that has the SHA-256 of the manifest that the plan pinned; what is missing is left out only where the user
-//! said so, and then by the ranges that the plan showed.
+//! said so, and then by the ranges that the plan showed; a block takes one buffer on its way, that of its frame or its
+//! own, and both only while it is unpacked, which few are at a time: the job keeps memory for those.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::{Bytes as Buffer, BytesMut};
+use bytes::BytesMut;
+use tokio::sync::Semaphore;
 
 use super::{Content, Entry, Page, Routes, Source};
 use crate::archive::{Decompressor, Row};
@@ -16,11 +18,13 @@ use crate::aws::{CORRUPT, Session};
 use crate::engine::blocks::{Pool, Room, digest_of, lock};
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
+use crate::engine::turns::Turns;
 use crate::error::{Class, Error, Result};
 use crate::ids::BlockRange;
 use crate::inventory::archives::{self, Asked, Layer};
 use crate::plan::ArchiveLayer;
-use crate::units::{BLOCK_BYTES, Digest};
+use crate::plan::choices::UNPACKER;
+use crate::units::{BLOCK_BYTES, Bytes, Digest};
 
 /// Where a block of an archive is: which layer, and the row of its index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,22 +40,28 @@ pub(in crate::engine) struct ArchiveSource {
     layers: Vec<Layer>,
     pinned: Vec<ArchiveLayer>,
     idle: Mutex<Vec<Decompressor>>,
+    /// Who may unpack, and for how many the job keeps memory.
+    unpackers: (Arc<Semaphore>, u32),
+    turns: Turns,
     /// Blocks that came damaged, and how often.
     suspects: Mutex<BTreeMap<(u16, u32), u32>>,
     asked: Arc<Asked>,
 }
 
-/// Decompressors that are kept between blocks.
-const IDLE: usize = 8;
 /// What comes damaged so often was not damaged on its way.
 const DAMAGED: u32 = 3;
 
 impl ArchiveSource {
-    /// Opens what the plan pinned.
+    /// Opens what the plan pinned; so many blocks are unpacked at a time.
     ///
     /// # Errors
     /// A manifest is not the one that the plan saw; an index is damaged; or as classified.
-    pub(in crate::engine) async fn open(session: Session, bucket: &str, pinned: &[ArchiveLayer]) -> Result<Self> {
+    pub(in crate::engine) async fn open(
+        session: Session,
+        bucket: &str,
+        pinned: &[ArchiveLayer],
+        unpackers: u32,
+    ) -> Result<Self> {
         let mut layers = Vec::with_capacity(pinned.len());
         let asked = Arc::<Asked>::default();
         for layer in pinned {
@@ -62,7 +72,8 @@ impl ArchiveSource {
             return Err(Error::failed("the plan's source is no archive"));
         }
         let (pinned, idle, suspects) = (pinned.to_vec(), Mutex::default(), Mutex::default());
-        Ok(Self { session, layers, pinned, idle, suspects, asked })
+        let unpackers = (Arc::new(Semaphore::new(unpackers as usize)), unpackers);
+        Ok(Self { session, layers, pinned, idle, unpackers, turns: Turns::default(), suspects, asked })
     }
 
     /// Whether the object of a row is not there. What an older archive has instead is not what was archived.
@@ -85,28 +96,30 @@ impl ArchiveSource {
     }
 
     /// The bytes of a block out of its frame.
-    async fn unpack(&self, frame: Buffer, into: &mut BytesMut) -> Result<Digest> {
+    async fn unpack(&self, frame: BytesMut, pool: &Pool, into: &mut Room) -> Result<Digest> {
+        // Nobody closes the semaphore.
+        let turn = Arc::clone(&self.unpackers.0).acquire_owned().await.ok();
+        pool.provide(into);
         let idle = lock(&self.idle).pop();
-        let mut buffer = std::mem::take(into);
-        let (buffer, opener, outcome) = tokio::task::spawn_blocking(move || {
+        let mut buffer: BytesMut = std::mem::take(&mut **into);
+        // Given up meanwhile, it still has its memory until it ends: the turn goes with it.
+        let ((frame, buffer), opener, outcome) = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             buffer.resize(usize::try_from(BLOCK_BYTES).unwrap_or_default(), 0);
             let mut opener = match idle.map_or_else(Decompressor::new, Ok) {
                 Ok(opener) => opener,
-                Err(error) => return (buffer, None, Err(error.to_string())),
+                Err(error) => return ((frame, buffer), None, Err(error.to_string())),
             };
             let outcome = opener.open(&frame, &mut buffer).map_err(|why| why.to_string());
             let outcome = outcome.map(|()| digest_of(&buffer));
-            (buffer, Some(opener), outcome)
+            ((frame, buffer), Some(opener), outcome)
         })
         .await
         .map_err(|e| Error::failed(format!("decompressing a block: {e}")))?;
-        *into = buffer;
-        if let Some(opener) = opener {
-            let mut idle = lock(&self.idle);
-            if idle.len() < IDLE {
-                idle.push(opener);
-            }
-        }
+        **into = buffer;
+        pool.give_back(frame.into());
+        // Never more than unpack at a time.
+        lock(&self.idle).extend(opener);
         outcome.map_err(|why| Error::transient(format!("{CORRUPT} ({why})")))
     }
 }
@@ -166,9 +179,17 @@ impl Source for ArchiveSource {
         let layer = self.layers.get(usize::from(stored.layer));
         let layer =
             layer.ok_or_else(|| Error::failed("a block of an archive that is not open").at_block(entry.index))?;
-        let frame = layer.frame(&stored.row).await?;
-        pool.provide(into);
-        match self.unpack(frame, into).await {
+        // What an attempt before this one left there: asking takes neither memory nor a place.
+        pool.vacate(into);
+        let arriving = layer.frame(&stored.row).await?;
+        into.enter().await;
+        let taken = async {
+            let mut frame = pool.take();
+            arriving.read(&mut frame).await.map_err(|error| error.at_block(entry.index))?;
+            Ok::<_, Error>(frame)
+        };
+        let frame = self.turns.take(taken).await?;
+        match self.unpack(frame, pool, into).await {
             Ok(found) if found == stored.row.digest => Ok(found),
             Ok(_) => Err(self.damaged(layer, stored, CORRUPT.to_owned())),
             Err(error) if error.class == Class::Transient => Err(self.damaged(layer, stored, error.what)),
@@ -181,6 +202,10 @@ impl Source for ArchiveSource {
             same(&self.session, layer.bucket(), pinned).await?;
         }
         Ok(())
+    }
+
+    fn keeps(&self) -> Bytes {
+        Bytes(u64::from(self.unpackers.1) * UNPACKER.0)
     }
 
     fn is_mutable(&self) -> bool {

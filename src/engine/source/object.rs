@@ -13,6 +13,7 @@ use crate::aws::Session;
 use crate::engine::blocks::{Pool, Room, digest_of, zeros};
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
+use crate::engine::turns::Turns;
 use crate::error::{Error, Result};
 use crate::ids::BlockIndex;
 use crate::units::{BLOCK_BYTES, Bytes, Digest};
@@ -26,6 +27,7 @@ pub(in crate::engine) struct ObjectSource {
     etag: String,
     version: Option<String>,
     length: Bytes,
+    turns: Turns,
 }
 
 impl ObjectSource {
@@ -38,7 +40,7 @@ impl ObjectSource {
         length: Bytes,
     ) -> Self {
         let (bucket, key, etag) = (bucket.to_owned(), key.to_owned(), etag.to_owned());
-        Self { session, bucket, key, etag, version: version.map(str::to_owned), length }
+        Self { session, bucket, key, etag, version: version.map(str::to_owned), length, turns: Turns::default() }
     }
 
     fn gone(&self) -> Error {
@@ -66,16 +68,22 @@ impl Source for ObjectSource {
         let from = entry.index.offset();
         let length = BLOCK_BYTES.min(self.length.0.saturating_sub(from));
         let (place, version) = ((&*self.bucket, &*self.key), self.version.as_deref());
-        let read = self.session.s3().read_version(place, version, from, length, Some(&self.etag)).await;
-        let read = read.map_err(|error| match error.has_code("NoSuchVersion") {
+        // What an attempt before this one left there: asking takes neither memory nor a place.
+        pool.vacate(into);
+        let asked = self.session.s3().ask(place, version, from, length, Some(&self.etag)).await;
+        let arriving = asked.map_err(|error| match error.has_code("NoSuchVersion") {
             true => Error { aws: error.aws, ..self.gone() }.at_block(entry.index),
             false => error.at_block(entry.index),
         })?;
-        pool.provide(into);
-        into.clear();
-        into.extend_from_slice(&read.data);
-        into.extend_from_slice(&zeros()[read.data.len()..]);
-        Ok(digest_of(into))
+        into.enter().await;
+        let taken = async {
+            pool.provide(into);
+            arriving.read(into).await.map_err(|error| error.at_block(entry.index))?;
+            let padding = &zeros()[into.len()..];
+            into.extend_from_slice(padding);
+            Ok(digest_of(into))
+        };
+        self.turns.take(taken).await
     }
 
     async fn unchanged(&self) -> Result<()> {

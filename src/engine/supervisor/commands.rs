@@ -85,7 +85,7 @@ impl Supervisor {
         let item = plan.items.iter().map(least_of).max().unwrap_or(FETCHED_ITEM);
         let floor = setup::floor(item);
         let limit = self.budget.usage().limit;
-        let share = plan.operation.options.memory.map_or(limit, |own| own.min(limit));
+        let share = plan.operation.options.share(limit);
         must_fit(floor, share)
     }
 

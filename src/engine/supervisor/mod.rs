@@ -41,14 +41,10 @@ use crate::aws::Introduction;
 use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
-use crate::plan::choices::{FETCHED_ITEM, lanes_for};
+use crate::plan::choices::{is_small, places, places_of_large};
 use crate::store::StateDir;
 use crate::units::{Blocks, Bytes, Rate};
 
-/// Jobs that run at once, at most.
-pub(super) const RUNNING_MOST: usize = 8;
-/// A job below this may take the place that is kept free.
-const SMALL: Blocks = Blocks(131_072);
 /// How often the picture is taken.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// A job that met a quota is tried again after this, or when another job ends.
@@ -364,14 +360,8 @@ impl Supervisor {
         self.publish();
     }
 
-    /// How many jobs may run: no more than the budget has items for.
-    fn places(&self) -> usize {
-        let room = lanes_for(self.budget.usage().limit, FETCHED_ITEM);
-        usize::try_from(room).unwrap_or(1).clamp(1, RUNNING_MOST)
-    }
-
     fn start_ready(&mut self) {
-        let places = self.places();
+        let places = places(self.budget.usage().limit);
         let mut at = 0;
         while at < self.queue.len() && self.running.len() < places {
             let queued = self.queue[at];
@@ -379,9 +369,9 @@ impl Supervisor {
             let due = queued.not_before.is_none_or(|when| when <= now);
             let spec = lock(&self.shelf.jobs).get_mut(&queued.job).map(Shelved::spec);
             let spec = spec.and_then(Result::ok);
-            let small = spec.as_ref().is_some_and(|spec| spec.blocks() <= SMALL);
+            let small = spec.as_ref().is_some_and(|spec| is_small(spec.blocks()));
             // The last place is for whoever will leave it soon.
-            let allowed = small || places == 1 || self.running.len() + 1 < places || queued.control != Control::Go;
+            let allowed = small || self.running.len() < places_of_large(places) || queued.control != Control::Go;
             if !(due && allowed) {
                 at += 1;
                 continue;

@@ -5,11 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes as Buffer;
-
 use super::{Asked, Found, patiently};
 use crate::archive::{Damaged, Directory, IndexFacts, Manifest, Row, rows_of};
-use crate::aws::S3;
+use crate::aws::{S3, S3Arriving};
 use crate::error::{Error, Result};
 use crate::ids::BlockIndex;
 use crate::units::{Bytes, Digest};
@@ -166,15 +164,15 @@ impl Layer {
         format!("{}{run}/{}", self.root, row.segment)
     }
 
-    /// Reads the frame of a block.
+    /// Asks for the frame of a block: answers when it begins to arrive.
     ///
     /// # Errors
     /// As classified.
-    pub async fn frame(&self, row: &Row) -> Result<Buffer> {
+    pub async fn frame(&self, row: &Row) -> Result<S3Arriving<'_>> {
         let key = self.key(row);
         self.asked.one();
-        let read = self.s3.read(&self.bucket, &key, u64::from(row.offset), u64::from(row.length), None);
-        read.await.map(|read| read.data).map_err(|error| error.at_block(row.index))
+        let asked = self.s3.ask((&self.bucket, &key), None, u64::from(row.offset), u64::from(row.length), None);
+        asked.await.map_err(|error| error.at_block(row.index))
     }
 }
 

@@ -44,8 +44,20 @@ pub struct MemoryEstimate {
     pub limit_name: String,
     /// The verdict.
     pub fit: Fit,
+    /// Jobs of it that run at once: what all of them hold together is said.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub jobs: u32,
     /// The same operation in ebs.py, by its own published profile.
     pub ebs_py: Quantity<Bytes>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_one(jobs: &u32) -> bool {
+    *jobs == 1
 }
 
 impl MemoryEstimate {
@@ -167,6 +179,33 @@ const fn nothing() -> Quantity<Usd> {
     Quantity::exact(Usd(0.0))
 }
 
+/// When in a job something is done that is not its blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// Before they move.
+    Before,
+    /// After the last of them.
+    After,
+}
+
+/// What a job does beside moving its blocks: answers that come one after the other, what a service takes, or a disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimePart {
+    /// `destinations opened`, `until it is completed`, …
+    pub name: String,
+    /// When.
+    pub when: When,
+    /// Answers that are waited for, one after the other.
+    pub answers: u64,
+    /// At best.
+    pub low_seconds: f64,
+    /// At worst.
+    pub high_seconds: f64,
+    /// How that comes, and what of it is assumed.
+    pub formula: String,
+}
+
 /// How long it would take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimeEstimate {
@@ -178,6 +217,9 @@ pub struct TimeEstimate {
     pub bound_by: String,
     /// How sure.
     pub sure: Sure,
+    /// What it does beside its blocks, in its order.
+    #[serde(default)]
+    pub beside: Vec<TimePart>,
 }
 
 impl TimeEstimate {

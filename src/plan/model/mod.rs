@@ -17,13 +17,15 @@ use serde::{Deserialize, Serialize};
 pub use destination::{Basis, DestinationKind, DestinationPlan, InPlace, ItemPlan, Parent};
 pub use facts::{Facts, KnownDelta, QuotaFact};
 pub use figures::{
-    Alternative, Charge, Choices, CostEstimate, CostPart, Finding, Fit, Level, MemoryEstimate, MemoryPart, TimeEstimate,
+    Alternative, Charge, Choices, CostEstimate, CostPart, Finding, Fit, Level, MemoryEstimate, MemoryPart,
+    TimeEstimate, TimePart, When,
 };
 pub use options::{OmitZeros, Operation, Options, Pace, Strategy, Verify};
 pub use source::{ArchiveLayer, SourceKind, SourcePlan};
 
 use crate::aws::WorldId;
 use crate::plan::prices::Prices;
+use crate::units::Bytes;
 
 /// What an operation would do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,5 +62,11 @@ impl Plan {
     #[must_use]
     pub fn prices(&self) -> Cow<'static, Prices> {
         Prices::with(self.facts.live.as_ref())
+    }
+
+    /// What of the budget each of its jobs may use.
+    #[must_use]
+    pub fn share(&self) -> Bytes {
+        self.operation.options.share(self.choices.budget)
     }
 }

@@ -128,6 +128,14 @@ pub struct Options {
     pub force_copy: bool,
 }
 
+impl Options {
+    /// What of a budget the job may use.
+    #[must_use]
+    pub fn share(&self, budget: Bytes) -> Bytes {
+        self.memory.map_or(budget, |own| own.min(budget))
+    }
+}
+
 /// One or many sources, one or many destinations (many sources are a group: `--each`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Operation {

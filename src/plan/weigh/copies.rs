@@ -1,10 +1,9 @@
 //! What copies inside S3 cost and hold: requests by the part, the way between regions, a month of storage.
 
 use super::cost::{Bill, Line};
-use super::memory::PROCESS_BASE;
+use super::memory::{Outer, PROCESS_BASE};
 use crate::ids::Region;
 use crate::plan::copied::Action;
-use crate::plan::machine::Machine;
 use crate::plan::model::{
     Charge, Choices, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind,
     Verify,
@@ -18,7 +17,7 @@ const REQUEST: Bytes = Bytes::kib(64);
 const LISTINGS: Bytes = Bytes::mib(4);
 
 /// No block passes us, so what is held is small and does not follow the objects.
-pub fn memory(choices: &Choices, machine: &Machine) -> MemoryEstimate {
+pub fn memory(choices: &Choices, within: &Outer<'_>) -> MemoryEstimate {
     let part = |name: &str, bytes: Bytes, in_budget: bool| MemoryPart { name: name.to_owned(), bytes, in_budget };
     let parts = vec![
         part("requests in flight", Bytes(u64::from(choices.lanes_max) * REQUEST.0), false),
@@ -26,14 +25,14 @@ pub fn memory(choices: &Choices, machine: &Machine) -> MemoryEstimate {
         part(MemoryEstimate::PROCESS, PROCESS_BASE, false),
     ];
     let total: Bytes = parts.iter().map(|part| part.bytes).sum();
-    let (limit, limit_name) = machine.limit();
     MemoryEstimate {
         total,
         parts,
         budget: choices.budget,
-        limit,
-        limit_name: limit_name.to_owned(),
-        fit: if total > limit { Fit::WillNotFit } else { Fit::Fits },
+        limit: within.limit,
+        limit_name: within.name.to_owned(),
+        jobs: 1,
+        fit: if total > within.limit { Fit::WillNotFit } else { Fit::Fits },
         ebs_py: Quantity::unknown(),
     }
 }

@@ -1,11 +1,15 @@
 //! Memory at the peak, by part: what the budget holds, and what the process takes beside it.
 
-use super::{connections_weight, copies, frames_weight, held, item_weight, kept, load_of_all, whole_weight};
-use crate::plan::choices::{LISTED_ENTRY, LOCAL_ITEM, Load};
+use std::cmp::Reverse;
+
+use super::{connections_weight, copies, frames_weight, held, item_weight, kept, load, whole_weight};
+use crate::plan::choices::{LISTED_ENTRY, Load, is_small, places, places_of_large};
 use crate::plan::machine::Machine;
-use crate::plan::model::{Choices, DestinationKind, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind};
+use crate::plan::model::{
+    Choices, DestinationKind, DestinationPlan, Fit, ItemPlan, MemoryEstimate, MemoryPart, Options, SourceKind,
+};
 use crate::plan::peer;
-use crate::units::Bytes;
+use crate::units::{Bytes, Sure};
 
 /// The process without a job: binary, runtime, SDK, TLS roots. Measured on Linux x86-64.
 pub const PROCESS_BASE: Bytes = Bytes::mib(45);
@@ -16,54 +20,35 @@ pub const LEDGER_CACHE: Bytes = Bytes::mib(4);
 /// allocator holds between its blocks. Measured: three destinations and archives held up to 3 MiB more than was said.
 pub const DESTINATION: Bytes = Bytes::mib(2);
 
-/// Memory at the peak, by part.
+/// The tightest limit around the process, and its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Outer<'a> {
+    pub limit: Bytes,
+    pub name: &'a str,
+}
+
+impl<'a> Outer<'a> {
+    /// As the machine tells it.
+    pub fn of(machine: &'a Machine) -> Self {
+        let (limit, name) = machine.limit();
+        Self { limit, name }
+    }
+}
+
+/// Memory at the peak, by part: of the jobs of a plan that run at once, together.
 #[must_use]
-pub fn memory(items: &[ItemPlan], options: &Options, choices: &Choices, machine: &Machine) -> MemoryEstimate {
+pub fn memory(items: &[ItemPlan], options: &Options, choices: &Choices, within: &Outer<'_>) -> MemoryEstimate {
     if items.iter().all(ItemPlan::is_copied) {
-        return copies::memory(choices, machine);
+        return copies::memory(choices, within);
     }
-    let fetched =
-        items.iter().any(|item| !matches!(item.source.kind, SourceKind::File { .. } | SourceKind::Fsp { .. }));
-    let is_read = items.iter().any(ItemPlan::is_read);
-    let lanes = if is_read { choices.lanes_max } else { 0 };
-    let weight =
-        items.iter().map(|item| item_weight(&item.source.kind) + connections_weight(item)).max().unwrap_or(LOCAL_ITEM);
-    let load = match load_of_all(items, options).in_hand() {
-        Some(_) => Load::passing(weight),
-        None => Load::whole(weight),
-    };
-    let (in_flight, connections) = (load.blocks(lanes), load.connections(lanes));
-    let pages = if fetched && is_read {
-        Bytes(u64::from(choices.cursors) * u64::from(choices.page_size) * LISTED_ENTRY.0)
-    } else {
-        Bytes::ZERO
-    };
-    let part = |name: &str, bytes: Bytes, in_budget: bool| MemoryPart { name: name.to_owned(), bytes, in_budget };
-    let mut parts = vec![
-        part("listing pages", pages, true),
-        part("blocks in flight", in_flight, true),
-        part("connections", connections, true),
-    ];
-    let frames = items.iter().map(frames_weight).max().unwrap_or_default();
-    let kept = items.iter().map(|item| kept(item, choices.budget)).max().unwrap_or_default();
-    if frames + kept > Bytes::ZERO {
-        parts.push(part("compression", Bytes(u64::from(lanes) * frames.0) + kept, true));
-    }
-    let pieces = items.iter().map(|item| held(item, choices, choices.budget) * whole_weight(item).0).max();
-    if let Some(pieces) = pieces.filter(|pieces| *pieces > 0) {
-        parts.push(part("parts of objects", Bytes(pieces), true));
-    }
-    let more = items.iter().map(more_destinations).max().unwrap_or_default();
-    if more > 0 {
-        parts.push(part("more destinations", Bytes(more * DESTINATION.0), false));
-    }
-    parts.extend([part("ledger cache", LEDGER_CACHE, false), part(MemoryEstimate::PROCESS, PROCESS_BASE, false)]);
+    let jobs = at_once(items, options, choices);
+    let alone = |item: &&ItemPlan| budgeted(&of_job(item, options, choices));
+    let heaviest = items.iter().map(|item| alone(&item)).max().unwrap_or_default();
+    let parts = all_of(&jobs, options, choices);
     let total: Bytes = parts.iter().map(|part| part.bytes).sum();
-    let budgeted: Bytes = parts.iter().filter(|part| part.in_budget).map(|part| part.bytes).sum();
-    let (limit, limit_name) = machine.limit();
-    let fit = if budgeted > choices.budget || total > limit {
+    let fit = if heaviest > choices.budget || total > within.limit {
         Fit::WillNotFit
-    } else if total.0 > limit.0 / 10 * 9 {
+    } else if total.0 > within.limit.0 / 10 * 9 {
         Fit::Tight
     } else {
         Fit::Fits
@@ -72,15 +57,115 @@ pub fn memory(items: &[ItemPlan], options: &Options, choices: &Choices, machine:
         total,
         parts,
         budget: choices.budget,
-        limit,
-        limit_name: limit_name.to_owned(),
+        limit: within.limit,
+        limit_name: within.name.to_owned(),
         fit,
+        jobs: u32::try_from(jobs.len()).unwrap_or(u32::MAX),
         ebs_py: peer::ebs_py(items),
     }
 }
 
-/// Destinations that keep something of their own.
+fn budgeted(parts: &[MemoryPart]) -> Bytes {
+    parts.iter().filter(|part| part.in_budget).map(|part| part.bytes).sum()
+}
+
+/// The jobs that run at once and hold the most together: as many as the engine lets in. Those of a chain wait for each
+/// other.
+fn at_once<'a>(items: &'a [ItemPlan], options: &Options, choices: &Choices) -> Vec<&'a ItemPlan> {
+    let mut all: Vec<&ItemPlan> = items.iter().collect();
+    all.sort_by_cached_key(|item| Reverse(of_job(item, options, choices).iter().map(|part| part.bytes).sum::<Bytes>()));
+    let places = if options.chain { 1 } else { places(choices.budget) };
+    let mut large = 0;
+    all.retain(|item| {
+        let is_large = !is_small(item.source.blocks.value);
+        large += usize::from(is_large);
+        !is_large || large <= places_of_large(places)
+    });
+    all.truncate(places);
+    all
+}
+
+/// The parts of several jobs: the process once, what each keeps beside the budget as often as there are jobs, and of the
+/// budget no more than there is.
+fn all_of(jobs: &[&ItemPlan], options: &Options, choices: &Choices) -> Vec<MemoryPart> {
+    let mut parts: Vec<MemoryPart> = Vec::new();
+    for job in jobs {
+        for part in of_job(job, options, choices) {
+            match parts.iter_mut().find(|known| known.name == part.name) {
+                Some(known) => known.bytes += part.bytes,
+                None => parts.push(part),
+            }
+        }
+    }
+    if jobs.len() > 1 {
+        // What is on its way waits for its memory; what is kept all the time was there before.
+        let mut above = budgeted(&parts).less(choices.budget);
+        for part in parts.iter_mut().filter(|part| part.in_budget && part.name != COMPRESSION) {
+            let less = part.bytes.min(above);
+            (part.bytes, above) = (part.bytes.less(less), above.less(less));
+        }
+    }
+    parts.push(MemoryPart { name: MemoryEstimate::PROCESS.to_owned(), bytes: PROCESS_BASE, in_budget: false });
+    parts
+}
+
+const COMPRESSION: &str = "compression";
+
+/// What one job holds at its peak, by part. However many lanes it has, it never holds more blocks than there are.
+fn of_job(item: &ItemPlan, options: &Options, choices: &Choices) -> Vec<MemoryPart> {
+    let remote = !matches!(item.source.kind, SourceKind::File { .. } | SourceKind::Fsp { .. });
+    let blocks = blocks_at_most(item);
+    let lanes = if item.is_read() { choices.lanes_max.min(u32::try_from(blocks).unwrap_or(u32::MAX)) } else { 0 };
+    let weight = item_weight(&item.source.kind) + connections_weight(item);
+    let load = match load(item, options).in_hand() {
+        Some(_) => Load::passing(weight),
+        None => Load::whole(weight),
+    };
+    let pages = if remote && item.is_read() {
+        Bytes(u64::from(choices.cursors) * u64::from(choices.page_size) * LISTED_ENTRY.0)
+    } else {
+        Bytes::ZERO
+    };
+    let part = |name: &str, bytes: Bytes, in_budget: bool| MemoryPart { name: name.to_owned(), bytes, in_budget };
+    let mut parts = vec![
+        part("listing pages", pages, true),
+        part("blocks in flight", load.blocks(lanes), true),
+        part("connections", load.connections(lanes), true),
+    ];
+    let share = options.share(choices.budget);
+    let packed = Bytes(u64::from(lanes) * frames_weight(item).0) + kept(item, share);
+    if packed > Bytes::ZERO {
+        parts.push(part(COMPRESSION, packed, true));
+    }
+    let pieces = held(item, choices, share).min(blocks.saturating_sub(lanes.into()));
+    if pieces > 0 {
+        parts.push(part("parts of objects", Bytes(pieces * whole_weight(item).0), true));
+    }
+    let more = more_destinations(item);
+    if more > 0 {
+        parts.push(part("more destinations", Bytes(more * DESTINATION.0), false));
+    }
+    parts.push(part("ledger cache", LEDGER_CACHE, false));
+    parts
+}
+
+/// The most blocks that there can be: as known, else all of the volume; on a parent, where that has blocks and the source has
+/// none, zeros are blocks as well.
+fn blocks_at_most(item: &ItemPlan) -> u64 {
+    let known = item.source.blocks;
+    let on_parent = |to: &DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { on: Some(_), .. });
+    match known.sure {
+        _ if item.destinations.iter().any(on_parent) => item.source.volume.blocks().0.max(known.value.0),
+        Sure::Exact | Sure::Measured | Sure::AtMost => known.value.0,
+        Sure::Estimate | Sure::Unknown => known.value.0.max(item.source.volume.blocks().0),
+    }
+    .max(1)
+}
+
+/// Destinations, and a source in S3, that keep something of their own.
 fn more_destinations(item: &ItemPlan) -> u64 {
     let archives = item.destinations.iter().filter(|to| matches!(to.kind, DestinationKind::Archive { .. }));
-    (item.destinations.len().saturating_sub(1) + archives.count()) as u64
+    // What comes out of S3 has a client of its own as well.
+    let from_s3 = matches!(item.source.kind, SourceKind::Archive { .. } | SourceKind::Object { .. });
+    (item.destinations.len().saturating_sub(1) + archives.count() + usize::from(from_s3)) as u64
 }

@@ -5,30 +5,33 @@
 
 mod copies;
 mod cost;
+mod ends;
 mod memory;
 mod s3;
 mod time;
 
 use crate::plan::choices::{
-    COMPRESSOR, FETCHED_ITEM, FRAME, INDEX, LOCAL_ITEM, Load, PUT_CONNECTION, S3_CONNECTION, compressing, fsp_keeps,
-    lanes_for,
+    COMPRESSOR, FETCHED_ITEM, FRAME, INDEX, LOCAL_ITEM, Load, PUT_CONNECTION, compressing, fsp_keeps, lanes_for,
+    unpacking,
 };
 use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, Options, SourceKind, Strategy, Verify};
-use crate::units::{BLOCK_BYTES, Bytes};
+use crate::units::Bytes;
 
 pub(super) use cost::cost;
-pub(super) use memory::memory;
 pub use memory::{DESTINATION, LEDGER_CACHE};
+pub(super) use memory::{Outer, memory};
 pub(super) use time::{seconds_aside, time};
 
 /// What one item of this source weighs on its way.
 #[must_use]
 pub const fn item_weight(source: &SourceKind) -> Bytes {
     match source {
-        SourceKind::Snapshot { .. } | SourceKind::Image { .. } | SourceKind::Delta { .. } => FETCHED_ITEM,
+        SourceKind::Snapshot { .. }
+        | SourceKind::Image { .. }
+        | SourceKind::Delta { .. }
+        | SourceKind::Archive { .. }
+        | SourceKind::Object { .. } => FETCHED_ITEM,
         SourceKind::File { .. } | SourceKind::Fsp { .. } | SourceKind::Prefix { .. } => LOCAL_ITEM,
-        // A block and the frame that it comes out of, or the answer that it is taken from.
-        SourceKind::Archive { .. } | SourceKind::Object { .. } => Bytes(BLOCK_BYTES + S3_CONNECTION.0 + FRAME.0),
     }
 }
 
@@ -78,12 +81,15 @@ fn held(item: &ItemPlan, choices: &Choices, share: Bytes) -> u64 {
 /// What a job keeps all the time it runs: the tables of compressors, unpacked segments.
 #[must_use]
 pub(super) fn kept(item: &ItemPlan, share: Bytes) -> Bytes {
-    compressing(archives(item), share) + unpacked(item)
+    compressing(archives(item), share) + unpacked(item, share)
 }
 
-/// Segments of flexible-snapshot-proxy that are unpacked at a time, and the names of all.
-fn unpacked(item: &ItemPlan) -> Bytes {
+/// What is unpacked at a time, under a budget: segments of flexible-snapshot-proxy, and the names of all; blocks of an
+/// archive.
+#[must_use]
+pub fn unpacked(item: &ItemPlan, share: Bytes) -> Bytes {
     match &item.source.kind {
+        SourceKind::Archive { .. } => unpacking(share),
         SourceKind::Fsp { largest, segments, .. } => fsp_keeps(*largest, *segments),
         _ => Bytes::ZERO,
     }
@@ -93,7 +99,7 @@ fn unpacked(item: &ItemPlan) -> Bytes {
 #[must_use]
 pub fn least(item: &ItemPlan) -> Bytes {
     let index = if archives(item) > 0 { INDEX } else { Bytes::ZERO };
-    Bytes(archives(item) * COMPRESSOR.0) + unpacked(item) + moved(item).max(index)
+    Bytes(archives(item) * COMPRESSOR.0) + unpacked(item, Bytes::ZERO) + moved(item).max(index)
 }
 
 /// What has to be held at once for anything to be written: an item, or a piece of an object and the item after it.
@@ -115,12 +121,17 @@ pub fn load(item: &ItemPlan, options: &Options) -> Load {
     let weight = whole_weight(item);
     let passes = match (&item.source.kind, item.destinations.as_slice()) {
         _ if options.verify == Verify::Full => false,
-        (SourceKind::Snapshot { .. } | SourceKind::Image { .. } | SourceKind::Delta { .. }, to) => {
-            to.iter().all(|to| {
-                use DestinationKind::{Device, File, Null};
-                matches!(to.kind, File { .. } | Device { .. } | Null)
-            })
-        }
+        (
+            SourceKind::Snapshot { .. }
+            | SourceKind::Image { .. }
+            | SourceKind::Delta { .. }
+            | SourceKind::Archive { .. }
+            | SourceKind::Object { .. },
+            to,
+        ) => to.iter().all(|to| {
+            use DestinationKind::{Device, File, Null};
+            matches!(to.kind, File { .. } | Device { .. } | Null)
+        }),
         (SourceKind::File { .. }, [to]) => {
             matches!(to.kind, DestinationKind::Snapshot { on: None, .. }) && to.strategy != Strategy::Native
         }

@@ -23,7 +23,7 @@ const READS_MANIFEST: u64 = 1;
 
 /// Requests, exact or not.
 #[derive(Debug, Clone, Copy)]
-struct Count {
+pub(super) struct Count {
     value: u64,
     exact: bool,
 }
@@ -43,6 +43,16 @@ impl Count {
         let value = self.value as f64;
         if self.exact { Quantity::exact(value) } else { Quantity::at_most(value) }
     }
+}
+
+/// How many, whether exactly or at most.
+pub(super) const fn of_value(count: Count) -> u64 {
+    count.value
+}
+
+/// Objects that so many blocks become. The first block goes alone: it shows whether all of it may be done at all.
+pub(super) fn objects_of(blocks: u64, run: u32) -> u64 {
+    blocks.min(1) + blocks.saturating_sub(1).div_ceil(u64::from(run.max(1)))
 }
 
 fn most(quantity: Quantity<f64>) -> Quantity<f64> {
@@ -84,7 +94,7 @@ fn index_most(blocks: u64) -> Bytes {
 }
 
 /// Requests that write an index: one, or an upload in parts.
-fn index_puts(blocks: u64) -> Count {
+pub(super) fn index_puts(blocks: u64) -> Count {
     let bytes = index_most(blocks);
     match bytes < INDEX_PART {
         true => Count::exact(1),
@@ -93,7 +103,7 @@ fn index_puts(blocks: u64) -> Count {
 }
 
 /// Requests that compare an index with its manifest, and those that read its rows then.
-fn index_gets(blocks: u64) -> (Count, Count) {
+pub(super) fn index_gets(blocks: u64) -> (Count, Count) {
     let (steps, chunks) = (Layer::steps(index_most(blocks)), blocks.div_ceil(ROWS_A_CHUNK as u64));
     (if steps <= 1 { Count::exact(1) } else { Count::most(steps) }, Count::exact(chunks))
 }
@@ -119,8 +129,7 @@ pub(super) fn archive(
     // Two archives of one source wait for each other's objects.
     let known = is_known(item) && super::archives(item) == 1;
     let sure = |count: Count| if known { count } else { Count::most(count.value) };
-    // The first block goes alone: it shows whether all of it may be done at all.
-    let objects = blocks.min(1) + blocks.saturating_sub(1).div_ceil(u64::from(choices.run_blocks()));
+    let objects = objects_of(blocks, choices.run_blocks());
     let written = sure(Count::exact(objects + 1).and(index_puts(blocks))).quantity();
     let line = Line::once(format!("S3 PUT in {region}"), "requests", Charge::Store).to(at);
     bill.add(line, written, price.put);

@@ -2,27 +2,18 @@
 //! on the same route reached.
 //!
 //! Each limit is a rate in blocks a second with a name. Where jobs went this way before, the spread of their rates is
-//! the range, and what they took beside their blocks is what this one takes; else the range goes from a service that
-//! is done as soon as it is told to one that takes its time.
+//! the range, and what they took beside their blocks is what this one takes; else that is counted ([`super::ends`]).
 
+use super::ends;
 use crate::bandwidth::Bandwidth;
 use crate::plan::alternatives::clock;
 use crate::plan::machine::Host;
 use crate::plan::model::{
-    Choices, DestinationKind, DestinationPlan, Facts, ItemPlan, Options, Strategy, TimeEstimate, Verify,
+    Choices, DestinationKind, DestinationPlan, Facts, ItemPlan, Options, Strategy, TimeEstimate, TimePart, Verify, When,
 };
 use crate::store::routes::Past;
 use crate::units::{BLOCK_BYTES, Bytes, Sure};
 
-/// Seconds that opening, canary and completion take beside the blocks, at best and at worst, until a job went this way:
-/// nobody publishes how long a snapshot is completing.
-const ASIDE: (f64, f64) = (0.1, 6.0);
-/// The same where no snapshot is made: a file is synced and renamed, an upload is completed.
-const ASIDE_OF_OTHERS: (f64, f64) = (0.0, 3.0);
-/// Seconds that a page takes of a result that is listed back, at best and at worst; they come one after another.
-const PAGE_BACK: (f64, f64) = (0.001, 0.1);
-/// Blocks of such a page.
-const PAGE_BACK_BLOCKS: f64 = 5_000.0;
 /// A request over a distance, seconds, until this route has been measured.
 const ASSUMED_LATENCY: f64 = 0.1;
 /// How much of that it may be at best: a neighbouring region is nearer than the far side of the world.
@@ -94,13 +85,15 @@ pub fn time(items: &[ItemPlan], options: &Options, choices: &Choices, facts: &Fa
             bound = slowest;
         }
     }
-    aside(&mut span, items, options, facts);
+    let beside = aside(items, options, choices, facts);
+    beside.iter().for_each(|part| span.add(part.low_seconds, part.high_seconds));
     let sure = items.iter().map(|item| item.source.blocks.sure).fold(Sure::Estimate, Sure::and);
     TimeEstimate {
         low_seconds: span.low,
         high_seconds: span.high.min(span.low * WIDEST).max(span.low),
         bound_by: bound.2,
         sure,
+        beside,
     }
 }
 
@@ -135,49 +128,45 @@ fn moving(
     }
 }
 
-/// Start and end, beside the blocks: as earlier jobs on the route had them, else as assumed; and the pages of what is
-/// listed back, beyond what those jobs had to list.
-#[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
-fn aside(span: &mut Span, items: &[ItemPlan], options: &Options, facts: &Facts) {
+/// Start and end, beside the blocks: as earlier jobs on the route had them, else counted. Jobs of a group do that beside
+/// each other, those of a chain one after the other.
+fn aside(items: &[ItemPlan], options: &Options, choices: &Choices, facts: &Facts) -> Vec<TimePart> {
     let read = || items.iter().filter(|item| item.is_read());
-    let past = match items {
-        [item] => aside_before(item, facts),
-        _ => None,
-    };
-    let assumed = if read().flat_map(|item| &item.destinations).any(is_snapshot) { ASIDE } else { ASIDE_OF_OTHERS };
-    let ((low, high), listed) = past.map_or((assumed, 0.0), |(low, high, blocks)| ((low, high), blocks));
-    span.add(low, high);
-    if options.verify != Verify::None {
-        let back: f64 = read()
-            .map(|item| {
-                let results = item.destinations.iter().filter(|to| is_snapshot(to)).count();
-                item.source.blocks.value.0 as f64 * results as f64
-            })
-            .sum();
-        let pages = ((back - listed).max(0.0) / PAGE_BACK_BLOCKS).ceil();
-        span.add(pages * PAGE_BACK.0, pages * PAGE_BACK.1);
+    if let [item] = items
+        && let Some(known) = aside_before(item, facts)
+    {
+        let more = ends::ends(item, options, choices, facts).into_iter().filter(|part| part.name == ends::LISTED_BACK);
+        let (low, high, jobs, listed) = known;
+        // What those jobs had to list is in what they took.
+        let more = more.filter(|_| item.source.blocks.value.0 > listed);
+        return [ends::as_before(low, high, jobs)].into_iter().chain(more).collect();
     }
+    let of = |item| ends::ends(item, options, choices, facts);
+    if options.chain {
+        return read().flat_map(of).collect();
+    }
+    let most = |parts: &[TimePart]| parts.iter().map(|part| part.high_seconds).sum::<f64>();
+    read().map(of).reduce(|a, b| if most(&b) > most(&a) { b } else { a }).unwrap_or_default()
 }
 
-/// What a running job still takes when its last block is there: the middle of what was assumed, by its magnitude.
+/// What a running job still takes when its last block is there: the middle of what is said of it, by its magnitude.
 #[must_use]
-pub fn seconds_aside(items: &[ItemPlan], options: &Options, facts: &Facts) -> f64 {
-    let mut span = Span::default();
-    aside(&mut span, items, options, facts);
-    (span.low.max(0.01) * span.high).sqrt()
+pub fn seconds_aside(beside: &[TimePart]) -> f64 {
+    let after = || beside.iter().filter(|part| part.when == When::After);
+    let (low, high): (f64, f64) =
+        (after().map(|part| part.low_seconds).sum(), after().map(|part| part.high_seconds).sum());
+    (low.max(0.01) * high).sqrt()
 }
 
-/// What earlier jobs on this route took beside their blocks, at best and at worst, and how many blocks the smallest of
-/// them had.
-#[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
-fn aside_before(item: &ItemPlan, facts: &Facts) -> Option<(f64, f64, f64)> {
-    let known = || usable(item, facts).filter(|past| past.moving > 0.0 && past.seconds >= past.moving);
-    let beside = |past: &Past| past.seconds - past.moving;
-    let low = known().map(beside).reduce(f64::min)?;
-    let high = known().map(beside).reduce(f64::max)?;
-    let blocks = known().map(|past| past.blocks.0).min()? as f64;
-    // Half as much and twice as much: a few calls, each with its own luck.
-    Some((low / 2.0, high * 2.0, blocks))
+/// What earlier jobs on this route took beside their blocks, at best and at worst, how many they were, and how many blocks
+/// the smallest of them had.
+fn aside_before(item: &ItemPlan, facts: &Facts) -> Option<(f64, f64, usize, u64)> {
+    let known: Vec<(f64, u64)> =
+        usable(item, facts).filter_map(|past| Some((ends::beside(past)?, past.blocks.0))).collect();
+    let low = known.iter().map(|(seconds, _)| *seconds).reduce(f64::min)?;
+    let high = known.iter().map(|(seconds, _)| *seconds).reduce(f64::max)?;
+    let blocks = known.iter().map(|(_, blocks)| *blocks).min()?;
+    Some((low, high, known.len(), blocks))
 }
 
 /// What AWS makes alone.
@@ -185,10 +174,16 @@ fn by_service(options: &Options) -> TimeEstimate {
     if let Some(within) = options.complete_within {
         let bound_by = format!("AWS, which is asked to be done within {}", clock(within.seconds()));
         let most = within.seconds();
-        return TimeEstimate { low_seconds: most, high_seconds: most, bound_by, sure: Sure::AtMost };
+        return TimeEstimate {
+            low_seconds: most,
+            high_seconds: most,
+            bound_by,
+            sure: Sure::AtMost,
+            beside: Vec::new(),
+        };
     }
     let bound_by = "AWS, which copies at its own pace: best effort".to_owned();
-    TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by, sure: Sure::Unknown }
+    TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by, sure: Sure::Unknown, beside: Vec::new() }
 }
 
 /// Earlier jobs on this route that say something about one of this size.

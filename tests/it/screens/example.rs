@@ -114,6 +114,7 @@ pub fn plan_of(blocks: u64, machine: &Machine) -> Plan {
             limit: Bytes::ZERO,
             limit_name: String::new(),
             fit: Fit::Fits,
+            jobs: 1,
             ebs_py: Quantity::unknown(),
         },
         cost: CostEstimate {
@@ -124,7 +125,13 @@ pub fn plan_of(blocks: u64, machine: &Machine) -> Plan {
             runs_in: String::new(),
             committed: Quantity::exact(Usd(0.0)),
         },
-        time: TimeEstimate { low_seconds: 0.0, high_seconds: 0.0, bound_by: String::new(), sure: Sure::Unknown },
+        time: TimeEstimate {
+            low_seconds: 0.0,
+            high_seconds: 0.0,
+            bound_by: String::new(),
+            sure: Sure::Unknown,
+            beside: Vec::new(),
+        },
         alternatives: Vec::new(),
         findings: findings(),
         facts: Facts::default(),

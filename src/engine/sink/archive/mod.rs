@@ -35,7 +35,7 @@ use crate::error::{Class, Error, Result};
 use crate::grant::Grant;
 use crate::ids::{BlockIndex, SnapshotId};
 use crate::inventory::archives;
-use crate::plan::choices::{COMPRESSOR, compressors};
+use crate::plan::choices::{COMPRESSOR, compressors, unpackers};
 use crate::plan::{ArchiveLayer, Verify};
 use crate::store::copies::Spot;
 use crate::units::{Bytes, Digest};
@@ -319,7 +319,10 @@ impl Sink for ArchiveSink {
             index: found.manifest.index.bytes,
             chunks: 0,
         };
-        let source = ArchiveSource::open(self.session.clone(), &self.root.bucket, &[layer]).await?;
+        // Its compressors are done, and what unpacks takes less.
+        let limit = desk.work.budget.limit();
+        let workers = unpackers(self.share.map_or(limit, |share| share.min(limit)));
+        let source = ArchiveSource::open(self.session.clone(), &self.root.bucket, &[layer], workers).await?;
         let listed = Listed {
             desk,
             name: self.address(),

@@ -23,13 +23,11 @@ use crate::engine::protocol::Tone;
 use crate::engine::rate::Api;
 use crate::engine::sink::{Desk, Sink as _};
 use crate::error::{Class, Error, Result};
-use crate::plan::{Layout, ZEROS_WORTH};
+use crate::plan::{Layout, SIDE_BY_SIDE, ZEROS_WORTH};
 use crate::units::{Blocks, Bytes, grouped};
 
 /// S3 may take minutes to put 10,000 parts together, and as long to copy 5 GiB.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// Parts that are filled, put together or copied at a time.
-const SIDE_BY_SIDE: usize = 8;
 /// Uploads that are begun for one object, when S3 does not make it of the one before.
 const UPLOADS_MOST: u32 = 3;
 /// What a part weighs in the request that puts an object together, its XML included.

@@ -3,7 +3,7 @@
 use super::Figure;
 use super::parts::{figure, money_cells};
 use crate::plan::choices::LISTED_ENTRY;
-use crate::plan::{DESTINATION, Plan, clock};
+use crate::plan::{DESTINATION, Plan, When, clock};
 use crate::units::{BLOCK_BYTES, Bytes, grouped};
 
 /// Title and lines of the sheet behind `i`.
@@ -30,14 +30,15 @@ fn memory(plan: &Plan) -> Vec<String> {
                     grouped(u64::from(choices.page_size)),
                     LISTED_ENTRY
                 ),
-                "blocks in flight" => format!("{} lanes × {}", choices.lanes_max, Bytes(BLOCK_BYTES)),
-                "connections" => format!(
-                    "{} lanes × {} of read buffer",
-                    choices.lanes_max,
-                    Bytes(part.bytes.0 / u64::from(choices.lanes_max.max(1)))
-                ),
+                "blocks in flight" => {
+                    let many = part.bytes.0 / BLOCK_BYTES;
+                    format!("{} blocks at a time × {}", grouped(many), Bytes(BLOCK_BYTES))
+                }
+                "connections" => format!("of {} lanes at most: their read buffers", choices.lanes_max),
                 "ledger cache" => "bits and digests in memory at most, whatever the size".to_owned(),
-                "more destinations" => format!("{DESTINATION} for each after the first, and for an archive: measured"),
+                "more destinations" => {
+                    format!("{DESTINATION} for each after the first, for an archive, for a source in S3: measured")
+                }
                 "process" => "binary, runtime, TLS roots: measured on Linux x86-64".to_owned(),
                 _ => String::new(),
             };
@@ -50,6 +51,9 @@ fn memory(plan: &Plan) -> Vec<String> {
         plan.memory.total.to_string()
     ));
     lines.push(String::new());
+    if plan.memory.jobs > 1 {
+        lines.push(format!("{} jobs run at once: the process is there once, the budget once", plan.memory.jobs));
+    }
     lines.push(format!(
         "budget {} for what moves, {} {}",
         plan.memory.budget, plan.memory.limit_name, plan.memory.limit
@@ -85,7 +89,7 @@ fn money(plan: &Plan) -> Vec<String> {
 fn time(plan: &Plan) -> Vec<String> {
     let blocks: u64 = plan.items.iter().map(|item| item.source.blocks.value.0).sum();
     let choices = &plan.choices;
-    vec![
+    let mut lines = vec![
         format!("blocks                 {:>14}", grouped(blocks)),
         format!("Get a second, at most  {:>14}   per snapshot", figure(choices.get_per_second)),
         format!("Put a second, at most  {:>14}   per destination snapshot", figure(choices.put_per_second)),
@@ -104,9 +108,21 @@ fn time(plan: &Plan) -> Vec<String> {
         machine(plan),
         String::new(),
         format!("bound by   {}", plan.time.bound_by),
-        format!("at best    blocks ÷ what binds, done once it is told to be  = {}", clock(plan.time.low_seconds)),
+        format!("at best    blocks ÷ what binds, its start and end at best  = {}", clock(plan.time.low_seconds)),
         format!("at worst   19 % more, and its end; twice that at the most   = {}", clock(plan.time.high_seconds)),
-    ]
+    ];
+    if !plan.time.beside.is_empty() {
+        lines.push(String::new());
+    }
+    for when in [When::Before, When::After] {
+        let of = plan.time.beside.iter().filter(|part| part.when == when);
+        lines.extend(of.map(|part| {
+            let when = if when == When::Before { "before" } else { "after" };
+            let span = format!("{:.2}–{:.2} s", part.low_seconds, part.high_seconds);
+            format!("{when:<6} {:<40} {span:>13}   {}", part.name, part.formula)
+        }));
+    }
+    lines
 }
 
 /// What the machine carries, as far as it is known.
