@@ -40,11 +40,16 @@ fn names(model: &Model) -> Vec<String> {
     let judged = model.orphans.table.shards.iter().flat_map(|shard| &shard.rows);
     let judged = judged.filter_map(|slot| slot.row.name().map(str::to_owned));
     let command = (model.screen.page().command)(model);
-    let asking =
-        action::in_scope(model).into_iter().filter(|action| action.title.ends_with('…')).map(|action| action.title);
+    let asking = action::in_scope(model).filter(|action| action.title.ends_with('…')).map(|action| action.title);
     let asking = asking.map(|title| title.trim_end_matches('…').to_owned());
     let profiles = model.profiles.iter().filter_map(|profile| Some(profile.name.as_ref()?.to_string()));
-    let all = snapshots.chain(volumes).chain(images).chain(judged).chain(asking).chain(profiles);
+    // What tags and descriptions say is people's, too, and of tools that write ids without a blank into them.
+    let tags = catalog.snapshots.shards.iter().flat_map(|shard| &shard.rows).flat_map(|slot| &slot.row.tags);
+    let tags = tags.flat_map(|(key, value)| [key.clone(), value.clone()]);
+    let texts = catalog.snapshots.shards.iter().flat_map(|shard| &shard.rows);
+    let texts = texts.flat_map(|slot| slot.row.description.split(' ').map(str::to_owned));
+    let all =
+        tags.chain(texts).chain(snapshots).chain(volumes).chain(images).chain(judged).chain(asking).chain(profiles);
     all.chain(command.split(' ').map(str::to_owned)).collect()
 }
 

@@ -88,11 +88,15 @@ pub fn wrap(text: &str, max: usize, indent: usize) -> Vec<String> {
             out.push(std::mem::replace(&mut line, format!("{blank}{clause}")));
             continue;
         }
-        line.push_str(joint);
+        if !joint.is_empty() {
+            out.push(std::mem::replace(&mut line, blank.clone()));
+        }
         for (n, word) in clause.split(' ').enumerate() {
             let gap = usize::from(n > 0);
             if !line.trim_start().is_empty() && width(&line) + gap + width(word) > max {
-                out.push(std::mem::replace(&mut line, blank.clone()));
+                // An id that fits a line of its own without the indent is not cut for it.
+                let fits = indent + width(word) <= max || width(word) > max;
+                out.push(std::mem::replace(&mut line, if fits { blank.clone() } else { String::new() }));
             } else if gap > 0 && line != blank {
                 line.push(' ');
             }
@@ -293,6 +297,7 @@ mod tests {
         assert_eq!(long, ["SNAPSHOTS  none known: nothing to", "           restore from"]);
         assert_eq!(wrap("short", 20, 2), ["short"]);
         assert_eq!(wrap("abcdefghijkl", 5, 2), ["abcd…"]);
+        assert_eq!(wrap("key abcdef-ghijkl", 13, 2), ["key", "abcdef-ghijkl"]);
         let said = "one · two words that are long · three";
         for max in 8..40 {
             let lines = wrap(said, max, 2);

@@ -8,7 +8,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use floe::address::Place;
 use floe::engine::protocol::JobState;
 use floe::engine::removal::{Outcome, Report};
-use floe::inventory::verdict::{KEEP, Verdict};
+use floe::inventory::SnapshotRow;
+use floe::inventory::verdict::{KEEP, Thing, Verdict};
 use floe::plan::removal::{Target, Wishes, Would};
 use floe::plan::{Machine, RunsIn};
 use floe::sandbox::faults::{Fault, Faults, Rule};
@@ -178,6 +179,34 @@ fn outcome<'a>(report: &'a Report, id: &str) -> &'a Outcome {
 
 fn faults(rig: &Rig, rules: Vec<Rule>) {
     rig.world.running.sandbox.set_faults(Faults { rules, ..Faults::default() });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_listed_and_judged_is_held_once() {
+    let rig = Rig::of(crate::support::World::of("clear").await);
+    let mut deck = Deck::of(&rig);
+    deck.looked().await;
+    let held = |model: &Model| {
+        let judged = model.orphans.table.shards.iter().flat_map(|shard| &shard.rows);
+        let judged: Vec<&SnapshotRow> = judged
+            .filter_map(|slot| match slot.row.thing()? {
+                Thing::Snapshot(row) => Some(row),
+                _ => None,
+            })
+            .collect();
+        let table = &model.catalog.snapshots;
+        let same = |row: &SnapshotRow| {
+            let listed = table.find(&row.id).and_then(|at| table.get(at));
+            listed.is_some_and(|listed| std::ptr::eq(listed, row))
+        };
+        (judged.len(), judged.iter().filter(|row| same(row)).count())
+    };
+    for key in ["1", "5"] {
+        deck.press(&[key]);
+        deck.until("the verdicts", |model| model.catalog.finished && model.orphans.finished).await;
+        let (all, shared) = held(&deck.model);
+        assert!(all > 40 && shared == all, "after {key}: {shared} of {all}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
-//! A row, as a list holds it: its own, or a place in the list of a region that was judged.
+//! A row, as a list holds it: a place in the page that it came with, or in the list of a region that was judged.
 //!
 //! Lists and verdicts come by ways of their own, so the rows of a region are read twice. As soon as both are here the
-//! list lets go of each row that is the same and looks it up in the region's: 100,000 rows are held once.
+//! list lets go of each row that is the same and looks it up in the region's: 100,000 rows are held once. Rows stay in
+//! their pages, because pages are large enough that an allocator gives them back; rows by themselves are not.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,31 +10,38 @@ use std::sync::Arc;
 /// A row.
 #[derive(Debug)]
 pub enum Held<T> {
-    /// Nobody else has it.
+    /// By itself: it was changed, or its list has no other use.
     Own(Box<T>),
     /// One of these.
     Of(Arc<Vec<T>>, u32),
 }
 
 impl<T> Held<T> {
-    /// One that nobody else has.
+    /// A row by itself.
     pub fn own(row: T) -> Self {
         Self::Own(Box::new(row))
     }
 
     /// Whether it is one of these.
-    pub fn is_of(&self, list: &Arc<Vec<T>>) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_of(&self, list: &Arc<Vec<T>>) -> bool {
         matches!(self, Self::Of(held, _) if Arc::ptr_eq(held, list))
     }
 }
 
 impl<T: Clone> Held<T> {
-    /// The row, to be changed: from then on nobody else has it.
-    pub fn make_own(&mut self) -> Option<&mut T> {
-        if let Self::Of(list, at) = self {
-            let row = list.get(*at as usize)?.clone();
+    /// Keeps no list.
+    pub fn let_go(&mut self) {
+        if let Self::Of(list, at) = self
+            && let Some(row) = list.get(*at as usize).cloned()
+        {
             *self = Self::own(row);
         }
+    }
+
+    /// The row, to be changed: from then on nobody else has it.
+    pub fn make_own(&mut self) -> Option<&mut T> {
+        self.let_go();
         match self {
             Self::Own(row) => Some(row),
             Self::Of(..) => None,
@@ -48,7 +56,7 @@ impl<T: Clone + PartialEq> Held<T> {
         let same = at.filter(|at| list.get(*at as usize).is_some_and(|row| *row == **self));
         match same {
             Some(at) => *self = Self::Of(Arc::clone(list), at),
-            None => drop(self.make_own()),
+            None => self.let_go(),
         }
     }
 }

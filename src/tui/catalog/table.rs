@@ -26,7 +26,7 @@ pub struct Ref {
 }
 
 /// What a table can hold.
-pub trait Record: fmt::Debug + Sized + 'static {
+pub trait Record: fmt::Debug + Clone + Sized + 'static {
     /// What names it.
     type Id: Clone + Eq + Hash + fmt::Display + fmt::Debug;
     /// Which list it belongs to.
@@ -285,7 +285,8 @@ impl<T: Record> Table<T> {
             (load, None) => *load = Load::Loading(1),
         }
         let mut added = Vec::new();
-        for row in rows {
+        let rows = Arc::new(rows);
+        for (n, row) in (0u32..).zip(rows.iter()) {
             let known = shard.places.get(row.id()).copied();
             let seen = match (remembered, known) {
                 (Some(_), Some(_)) => continue,
@@ -294,7 +295,7 @@ impl<T: Record> Table<T> {
                 (None, _) => Seen::Live,
             };
             self.new += u32::from(seen == Seen::New);
-            shard.sums.count(&row);
+            shard.sums.count(row);
             for (sum, n) in shard.tally.iter_mut().zip(row.tally()) {
                 *sum += n;
             }
@@ -306,10 +307,10 @@ impl<T: Record> Table<T> {
                 }
                 // A row that was new stays new until the deck is closed: the second page of news must not hide the first.
                 let seen = if slot.seen == Seen::New { Seen::New } else { seen };
-                *slot = Slot { row: Held::own(row), seen, round: shard.round };
+                *slot = Slot { row: Held::Of(Arc::clone(&rows), n), seen, round: shard.round };
             } else if let Ok(place) = u32::try_from(shard.rows.len()) {
                 shard.places.insert(row.id().clone(), place);
-                shard.rows.push(Slot { row: Held::own(row), seen, round: shard.round });
+                shard.rows.push(Slot { row: Held::Of(Arc::clone(&rows), n), seen, round: shard.round });
                 added.push(Ref { shard: shard_number, row: place });
             }
         }
@@ -318,10 +319,7 @@ impl<T: Record> Table<T> {
     }
 
     /// Changes a row in its place; the sums follow.
-    pub fn change(&mut self, at: Ref, how: impl FnOnce(&mut T))
-    where
-        T: Clone,
-    {
+    pub fn change(&mut self, at: Ref, how: impl FnOnce(&mut T)) {
         let Some(shard) = self.shards.get_mut(usize::from(at.shard)) else { return };
         let Some(slot) = shard.rows.get_mut(at.row as usize) else { return };
         let counts = slot.seen != Seen::Gone;
@@ -344,7 +342,7 @@ impl<T: Record> Table<T> {
     /// A region was judged by these rows: where they are the same they are held once.
     pub fn share(&mut self, origin: &Origin, rows: &Arc<Vec<T>>)
     where
-        T: Clone + PartialEq,
+        T: PartialEq,
     {
         let Some(shard) = self.shards.iter_mut().find(|shard| *shard.origin == *origin) else { return };
         let mut at: Vec<Option<u32>> = vec![None; shard.rows.len()];
@@ -375,6 +373,8 @@ impl<T: Record> Table<T> {
                 shard.sums.take(&*slot.row);
                 untally(&mut shard.tally, &*slot.row);
                 slot.seen = Seen::Gone;
+                // A tombstone keeps no page.
+                slot.row.let_go();
                 self.gone += 1;
             }
         }

@@ -64,6 +64,8 @@ pub fn view(model: &Model, state: State, area: Rect, buf: &mut Buffer, theme: &T
         Paragraph::new(" Nothing went wrong.").style(theme.style(Role::Dim)).render(inner, buf);
         return;
     }
+    // A blank on the right, as on the left: what is wrapped does not touch the frame.
+    let inner = Rect { width: inner.width.saturating_sub(1), ..inner };
     let mut lines: Vec<Line> = Vec::new();
     for (place, problem) in model.problems.iter().rev().enumerate() {
         let here = place == state.cursor;

@@ -102,7 +102,7 @@ pub fn snapshot(model: &Model, row: &SnapshotRow, width: usize, now: Now) -> Vec
         (format!("{name}  {}", row.origin.region), Role::Title),
         state_word(row),
         volume_line(model, row),
-        key_line(row),
+        key_line(row, width),
     ];
     if row.tier == Tier::Archive {
         out.push(("▽ archive tier: restore it before reading".to_owned(), Role::Warn));
@@ -165,9 +165,11 @@ fn volume_line(model: &Model, row: &SnapshotRow) -> DetailLine {
     }
 }
 
-fn key_line(row: &SnapshotRow) -> DetailLine {
+/// Of a key's id as much as fits: its tail tells it apart.
+fn key_line(row: &SnapshotRow, width: usize) -> DetailLine {
+    let tail = |key: &str| text::tail(key.rsplit('/').next().unwrap_or(key), width.saturating_sub(4));
     match (&row.kms_key, row.encrypted) {
-        (Some(key), _) => (format!("key {}", key.rsplit('/').next().unwrap_or(key)), Role::Text),
+        (Some(key), _) => (format!("key {}", tail(key)), Role::Text),
         (None, true) => ("encrypted, key not told".to_owned(), Role::Text),
         (None, false) => ("not encrypted".to_owned(), Role::Dim),
     }

@@ -40,7 +40,7 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
         low if above.height < 12 => low,
         _ => FOOT + u16::from(whatif::has_reason(model)),
     };
-    let mut out = ListLayout::of(list, foot, heads(list.width));
+    let mut out = ListLayout::of(list, foot, heads(list.width, body.width < FULL_IDS));
     out.side = detail.then_some(Rect { x: list.right(), width: side, ..above });
     if chain > 0 {
         out.below.push(Rect { y: above.bottom(), height: chain, ..body });
@@ -51,10 +51,17 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
     out
 }
 
-fn heads(width: u16) -> Vec<Head> {
+/// From this width of the terminal on ids are shown whole; below, their tails do, and names have the room.
+const FULL_IDS: u16 = 100;
+
+fn heads(width: u16, tails: bool) -> Vec<Head> {
     let inner = width.saturating_sub(2 + 3);
     let wide = inner >= 70;
-    let id = if wide { 22 } else { 10 };
+    let id = match (wide, tails) {
+        (true, false) => 22,
+        (true, true) => 13,
+        (false, _) => 10,
+    };
     let rest = id + 1 + 6 + 14 + 11 + 6 + if wide { 8 } else { 0 };
     let name = inner.saturating_sub(rest + 1).clamp(4, 60);
     let mut out = vec![
