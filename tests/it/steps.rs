@@ -135,10 +135,10 @@ async fn what_was_measured_takes_the_place_of_what_was_counted() {
         make(&rig.aws, operation.clone(), &machine).await.expect("a plan")
     };
     let counted = plan().await;
-    assert!(counted.time.beside.iter().any(|part| part.formula.contains("assumed until this route is measured")));
+    assert!(counted.time.beside.iter().any(|part| part.formula.contains("2–100 ms assumed")));
     let row = end(&client, start(&client, &counted).await).await;
     assert_eq!(row.state, JobState::Done, "{:?}", row.error);
     let measured = plan().await;
     let lines: Vec<&str> = measured.time.beside.iter().map(|part| part.formula.as_str()).collect();
-    assert!(lines.len() == 1 && lines[0].contains("1 earlier job on this route took"), "{lines:?}");
+    assert!(lines.len() == 1 && lines[0].contains("1 earlier job's, half to twice"), "{lines:?}");
 }

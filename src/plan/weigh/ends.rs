@@ -12,7 +12,7 @@ use crate::plan::model::{
     Choices, DestinationKind, DestinationPlan, Facts, ItemPlan, Options, SourceKind, Strategy, TimePart, Verify, When,
 };
 use crate::store::routes::Past;
-use crate::units::counted;
+use crate::units::{counted, grouped};
 
 /// Seconds that an answer takes, at best and at worst, until this route has been measured: a machine in the region, and
 /// the far side of the world.
@@ -47,11 +47,11 @@ impl Latency {
         let measured = facts.past.iter().map(|past| f64::from(past.get_ms.max(past.put_ms))).filter(|ms| *ms > 0.0);
         match measured.reduce(f64::min) {
             Some(ms) => {
-                let how = format!("half to twice the {ms:.0} ms of a block, as measured on this route");
+                let how = format!("{:.0}–{:.0} ms measured", ms / 2.0, ms * 2.0);
                 Self { low: ms / 2_000.0, high: ms / 500.0, how }
             }
             None => {
-                let how = "2 to 100 ms each, assumed until this route is measured".to_owned();
+                let how = "2–100 ms assumed".to_owned();
                 Self { low: ASSUMED.0, high: ASSUMED.1, how }
             }
         }
@@ -66,7 +66,7 @@ impl Latency {
     fn and(&self, when: When, name: &str, answers: u64, own: (f64, f64), words: &str) -> TimePart {
         let mut formula = match answers {
             0 => String::new(),
-            many => format!("{} one after the other, {}", counted(many, "answer"), self.how),
+            many => format!("{} × {}", grouped(many), self.how),
         };
         if !words.is_empty() {
             formula = if formula.is_empty() { words.to_owned() } else { format!("{formula}; {words}") };
@@ -138,10 +138,9 @@ fn to_end(
     let listed = options.verify != Verify::None;
     match &to.kind {
         DestinationKind::Snapshot { on, .. } if to.strategy != Strategy::Native => {
-            let words = "AWS's own time, of which it publishes no figure: 0 to 5 s assumed; looked at after 0.1 s, then \
-                         after twice as long each time";
+            let words = "AWS's own 0–5 s assumed; looked at after 0.1 s, then twice as late";
             let mut all = vec![
-                line("told that it is complete", 2),
+                line("told it is complete", 2),
                 latency.and(When::After, "until it is completed", 1, COMPLETING, words),
             ];
             if listed {
@@ -156,17 +155,17 @@ fn to_end(
             let (compared, chunks) = index_gets(blocks);
             let back = if listed { 2 + of_value(compared) + of_value(chunks) } else { 0 };
             vec![
-                line("objects listed, index and manifest put", 1 + lists + of_value(index_puts(blocks)) + 1),
-                line("manifest and index read back", 1 + back),
+                line("index and manifest put", 1 + lists + of_value(index_puts(blocks)) + 1),
+                line("archive read back", 1 + back),
             ]
         }
         DestinationKind::Object { layout, .. } => {
-            let mut all = vec![line("upload ended, object looked at", 3)];
+            let mut all = vec![line("upload ended", 3)];
             all.extend(zeros(layout, blocks, latency));
             all
         }
         DestinationKind::File { .. } | DestinationKind::Device { .. } => {
-            let words = "what is not synced yet is, 64 MiB at most, then its name and its folder: assumed";
+            let words = "64 MiB at most to be synced: assumed";
             vec![latency.and(When::After, "synced and renamed", 0, LAST_BATCH, words)]
         }
         _ => Vec::new(),
@@ -182,7 +181,7 @@ fn zeros(layout: &Layout, blocks: u64, latency: &Latency) -> Option<TimePart> {
         return None;
     }
     let rounds = empty.div_ceil(SIDE_BY_SIDE as u64);
-    let words = "none where blocks are spread over all of its pieces";
+    let words = "none where blocks lie in all of them";
     let line = latency.and(When::After, "pieces without a block", 1 + rounds + SWEEP, (0.0, 0.0), words);
     Some(TimePart { low_seconds: 0.0, ..line })
 }
@@ -198,16 +197,16 @@ pub(super) fn ends(item: &ItemPlan, options: &Options, choices: &Choices, facts:
     let mut all = vec![
         line(When::Before, "source opened", asks.open),
         line(When::Before, "destinations opened", opens),
-        line(When::Before, "source still as planned", asks.unchanged),
+        line(When::Before, "source as planned", asks.unchanged),
         line(When::Before, "first pages listed", asks.pages + 2 * parents),
         line(When::Before, "first block, alone", asks.first + puts),
-        line(When::After, "source still as planned", asks.unchanged),
+        line(When::After, "source as planned", asks.unchanged),
     ];
     let longest = item.destinations.iter().map(|to| to_end(item, to, options, choices, &latency));
     let seconds = |lines: &[TimePart]| lines.iter().map(|line| line.high_seconds).sum::<f64>();
     all.extend(longest.reduce(|a, b| if seconds(&b) > seconds(&a) { b } else { a }).unwrap_or_default());
     all.retain(|line| line.high_seconds > 0.0);
-    let words = format!("{RECORDS} records of its own, synced one after the other in 0.1 to 20 ms each: assumed");
+    let words = format!("{RECORDS} syncs × 0.1–20 ms assumed");
     let own = (f64::from(RECORDS) * SYNC.0, f64::from(RECORDS) * SYNC.1);
     all.push(latency.and(When::After, "journal and ledger", 0, own, &words));
     all
@@ -221,10 +220,7 @@ pub(super) fn as_before(low: f64, high: f64, jobs: usize) -> TimePart {
         answers: 0,
         low_seconds: low / 2.0,
         high_seconds: high * 2.0,
-        formula: format!(
-            "what {} on this route took beside blocks, half to twice",
-            counted(jobs as u64, "earlier job")
-        ),
+        formula: format!("{}'s, half to twice", counted(jobs as u64, "earlier job")),
     }
 }
 

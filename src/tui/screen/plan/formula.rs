@@ -3,7 +3,7 @@
 use super::Figure;
 use super::parts::{figure, money_cells};
 use crate::plan::choices::LISTED_ENTRY;
-use crate::plan::{DESTINATION, Plan, When, clock};
+use crate::plan::{DESTINATION, Plan, TimePart, When, clock};
 use crate::units::{BLOCK_BYTES, Bytes, grouped};
 
 /// Title and lines of the sheet behind `i`.
@@ -112,17 +112,25 @@ fn time(plan: &Plan) -> Vec<String> {
         format!("at worst   19 % more, and its end; twice that at the most   = {}", clock(plan.time.high_seconds)),
     ];
     if !plan.time.beside.is_empty() {
-        lines.push(String::new());
+        lines.extend([String::new(), "beside its blocks, answers that come one after the other:".to_owned()]);
     }
     for when in [When::Before, When::After] {
-        let of = plan.time.beside.iter().filter(|part| part.when == when);
-        lines.extend(of.map(|part| {
-            let when = if when == When::Before { "before" } else { "after" };
-            let span = format!("{:.2}–{:.2} s", part.low_seconds, part.high_seconds);
-            format!("{when:<6} {:<40} {span:>13}   {}", part.name, part.formula)
-        }));
+        plan.time.beside.iter().filter(|part| part.when == when).for_each(|part| lines.extend(stretch(part)));
     }
     lines
+}
+
+/// What is done beside the blocks: its seconds and how they come, what is more to say of it on lines of its own.
+fn stretch(part: &TimePart) -> Vec<String> {
+    let when = if part.when == When::Before { "before" } else { "after" };
+    let span = match part.high_seconds {
+        high if high < 10.0 => format!("{:.2}–{high:.2} s", part.low_seconds),
+        high => format!("{:.0}–{high:.0} s", part.low_seconds),
+    };
+    let mut how = part.formula.split("; ");
+    let first = how.next().unwrap_or_default();
+    let rest = how.map(|more| format!("{:45}{more}", ""));
+    std::iter::once(format!("{when:<6} {:<23}{span:>12}   {first}", part.name)).chain(rest).collect()
 }
 
 /// What the machine carries, as far as it is known.
