@@ -165,16 +165,15 @@ async fn resume(args: Resume, world: &World, resolved: &Resolved) -> Result<Code
     let attached = attach::start(world, resolved, memory, args.foreground).await?;
     attached.engine.send(Command::Resume(job.job)).await?;
     turn(&attached.engine, job.job, args.turn, resolved).await?;
-    // Who resumes what somebody else runs does not run it a second time, nor stops it by going away.
+    // What somebody else runs is not run a second time, and that is said.
     let runs = matches!(job.state, JobState::Starting | JobState::Running | JobState::Completing | JobState::Verifying);
     if runs {
-        resolved.say.note(&format!("job {} is {} already; Ctrl-C leaves it alone", job.job, job.state.word()));
+        resolved.say.note(&format!("job {} is {} already: this command follows it", job.job, job.state.word()));
     }
     if args.detach {
         return super::copy::detached(&[job.job], resolved);
     }
-    let manner = if runs { follow::Manner::Watch } else { follow::Manner::Own };
-    follow::to_the_end(&attached, &[job.job], ends, manner, resolved).await
+    follow::to_the_end(&attached, &[job.job], ends, follow::Manner::Own, resolved).await
 }
 
 /// Turns what the flags name.

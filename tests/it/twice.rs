@@ -1,6 +1,7 @@
 //! One job, told several things at once: resumed by two fronts, resumed and cancelled in the same moment, resumed while it
 //! comes to rest, and left to wait no longer than it may. There is one run, nothing is made twice, each front hears
 //! what it is, and a wait that ends deletes nothing.
+#![expect(clippy::panic, reason = "helpers of tests fail the test")]
 
 use std::path::PathBuf;
 use std::process::{Child, Output};

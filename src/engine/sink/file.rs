@@ -254,7 +254,7 @@ impl FileSink {
                 let attempt = desk.known().await?.attempt + 1;
                 desk.step(Step::Starting { attempt, client_token: desk.client_token("file", attempt) }).await?;
                 let (gone, there) = (self.0.temporary.display(), self.0.target.display());
-                Err(Error::failed(format!("{gone} is gone, and {there} is another file"))
+                Err(Error::failed(format!("{there} does not hold what was written to it, and {gone} is gone"))
                     .todo("`floe jobs resume` writes it again"))
             }
             compared => compared.inspect(|()| self.0.unsure.store(false, Ordering::Relaxed)),
