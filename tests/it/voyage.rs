@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use floe::sandbox::faults::{Fault, Faults, Limit, LimitOf, Rotation, Rule};
 
-use crate::support::{Contents, WEB_DATA, World, assert_image, sha256};
+use crate::support::{Contents, WEB_DATA, World, assert_image, disk, sha256};
 
 fn id_of(destination: &serde_json::Value) -> String {
     let address = destination["address"].as_str().expect("an address");
@@ -182,7 +182,10 @@ async fn a_limit_is_paced_to_and_not_hammered() {
     let api = "GetSnapshotBlock".to_owned();
     let limit = Limit { api, of: LimitOf::Snapshot, per_second: 400.0, burst: None };
     let world = World::with(Faults { limits: vec![limit], ..Faults::default() }).await;
-    let source = format!("us-east-1:{WEB_DATA}");
+    // Long enough that finding the limit, which costs some 130 throttles whatever follows, is not all that is seen.
+    let blocks: Vec<(i32, u8)> =
+        (0..2000).map(|index| (index, u8::try_from(index % 250).expect("small") + 1)).collect();
+    let source = format!("us-east-1:{}", disk(&world, "us-east-1", &blocks).await);
     let (code, json, stderr) = world.json(&["copy", &source, "null:", "--yes", "-o", "json"]).await;
     assert_eq!(code, 0, "{stderr}");
     let (blocks, throttles) =
