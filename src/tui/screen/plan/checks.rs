@@ -8,7 +8,7 @@ use super::view::{put, span};
 use super::{Knob, knobs, tally};
 use crate::plan::{Level, Plan};
 use crate::tui::screen::transfers::engine::wrapped;
-use crate::tui::text::{clauses, width, words};
+use crate::tui::text::{clauses, width};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 
@@ -33,7 +33,7 @@ pub(super) fn check_lines(plan: &Plan, room: usize, theme: &Theme) -> Vec<Vec<Sp
     let mut joined = String::new();
     for finding in plan.findings.iter().filter(|f| f.level == Level::Passed) {
         if !joined.is_empty() && width(&joined) + width(&finding.text) + 5 > room {
-            out.push(passed(theme, &joined, room));
+            out.extend(passed(theme, &joined, room));
             joined.clear();
         }
         if !joined.is_empty() {
@@ -42,13 +42,16 @@ pub(super) fn check_lines(plan: &Plan, room: usize, theme: &Theme) -> Vec<Vec<Sp
         joined.push_str(&finding.text);
     }
     if !joined.is_empty() {
-        out.push(passed(theme, &joined, room));
+        out.extend(passed(theme, &joined, room));
     }
     out
 }
 
-fn passed(theme: &Theme, text: &str, room: usize) -> Vec<Span<'static>> {
-    vec![span(theme, Role::Good, "✓ "), span(theme, Role::Text, words(text, room.saturating_sub(2)))]
+/// As many lines as they take: a key's ARN at the end is one word.
+fn passed(theme: &Theme, text: &str, room: usize) -> impl Iterator<Item = Vec<Span<'static>>> {
+    let marks = std::iter::once("✓ ").chain(std::iter::repeat("  "));
+    let lines = marks.zip(wrapped(text, room.saturating_sub(2)));
+    lines.map(|(mark, text)| vec![span(theme, Role::Good, mark), span(theme, Role::Text, text)])
 }
 
 pub(super) fn checks_panel(plan: &Plan, lines: &[Vec<Span<'static>>], area: Rect, buf: &mut Buffer, theme: &Theme) {
@@ -154,4 +157,18 @@ fn proof(shown: &Plan) -> Option<String> {
     let value = bare_value(Knob::Verify, &next);
     (value != bare_value(Knob::Verify, shown))
         .then(|| format!("verify at {value}: {}", knobs::difference(shown, &next)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_passed_is_told_whole_on_as_many_lines_as_it_takes() {
+        let text = "eu-west-1: encrypted by default there, with arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab";
+        let lines: Vec<Vec<Span<'static>>> = passed(&Theme::default(), text, 70).collect();
+        let said: Vec<&str> = lines.iter().map(|line| line[1].content.as_ref()).collect();
+        assert_eq!(said.join(" "), text);
+        assert_eq!(lines.iter().map(|line| line[0].content.as_ref()).collect::<Vec<_>>(), ["✓ ", "  "]);
+    }
 }

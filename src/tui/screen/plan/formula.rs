@@ -81,7 +81,7 @@ fn money(plan: &Plan) -> Vec<String> {
     lines.extend(plan.cost.assumed());
     lines.push(String::new());
     lines.push(format!("once {}   ·   a month {}", plan.cost.once, plan.cost.monthly));
-    lines.push(format!("floe runs in {}: the route of every byte follows from that", plan.cost.runs_in));
+    lines.push(format!("where floe runs: {}; the route of every byte follows from that", plan.cost.runs_in));
     lines.push("list prices without discounts, credits or taxes".to_owned());
     lines
 }

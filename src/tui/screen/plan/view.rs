@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::plan::{DestinationKind, Fit, Level, Parent, Plan, SourceKind};
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
-use crate::tui::screen::transfers::engine::clip_parts;
+use crate::tui::screen::transfers::engine::{clip_parts, wrapped};
 use crate::tui::text::{left, tail, width, words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
@@ -356,12 +356,16 @@ fn notes(plan: &Plan, early: bool, area: Rect, buf: &mut Buffer, theme: &Theme) 
     }
 }
 
+/// What lies over the plan; what is longer than the screen is wide goes on in the next line.
 fn sheet(model: &Model, plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let room = usize::from(area.width.saturating_sub(4));
+    let broken = |text: String, room: usize| if width(&text) > room { wrapped(&text, room) } else { vec![text] };
     let (title, hint, lines) = match model.plan.sheet {
         Sheet::None => return,
         Sheet::Formula(which) => {
             let (title, lines) = formula::sheet(plan, which);
-            let lines = lines.into_iter().map(|text| vec![span(theme, Role::Text, text)]).collect();
+            let lines = lines.into_iter().flat_map(|text| broken(text, room));
+            let lines = lines.map(|text| vec![span(theme, Role::Text, text)]).collect();
             (title, "i next figure · esc closes", lines)
         }
         Sheet::Checks => {
@@ -375,9 +379,12 @@ fn sheet(model: &Model, plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme
                         Level::Warning => ("!", Role::Warn),
                         Level::Refused => ("✗", Role::Bad),
                     };
-                    let first = vec![span(theme, role, format!("{glyph} ")), span(theme, Role::Text, f.text.clone())];
-                    let todo = f.todo.as_ref().map(|t| vec![span(theme, Role::Accent, format!("  → {t}"))]);
-                    std::iter::once(first).chain(todo)
+                    let marks = std::iter::once(format!("{glyph} ")).chain(std::iter::repeat("  ".to_owned()));
+                    let text = marks.zip(broken(f.text.clone(), room.saturating_sub(2)));
+                    let text = text.map(|(mark, text)| vec![span(theme, role, mark), span(theme, Role::Text, text)]);
+                    let todo = f.todo.iter().flat_map(|t| broken(format!("→ {t}"), room.saturating_sub(2)));
+                    let todo = todo.map(|t| vec![span(theme, Role::Accent, format!("  {t}"))]);
+                    text.chain(todo).collect::<Vec<_>>()
                 })
                 .collect();
             (format!("Checks {}", plan.findings.len()), "esc closes", lines)
