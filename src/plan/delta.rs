@@ -156,10 +156,11 @@ impl Maker<'_> {
         let DestinationKind::Snapshot { volume_gib, encrypted, encryption, .. } = &before.kind else {
             return Err(Error::failed("a chain goes to new snapshots only"));
         };
-        if source.kind.is_encrypted() && *encrypted == Some(false) && !self.operation.options.allow_decrypt {
+        if source.kind.is_encrypted() && *encrypted != Some(true) && !self.operation.options.allow_decrypt {
             return Err(Error::refused(format!(
-                "{} is encrypted and the oldest of its chain is not: the result would be in the clear",
-                source.address
+                "{} is encrypted and the oldest of its chain {}: the result would be in the clear",
+                source.address,
+                if encrypted.is_none() { "may not be" } else { "is not" }
             ))
             .todo("--kms-key encrypts the whole chain; --allow-decrypt goes on"));
         }

@@ -5,7 +5,7 @@ use crate::aws::{EncryptionDefault, Session};
 use crate::error::{Class, Error, Result};
 use crate::inventory::{ImageDisk, SnapshotRow};
 use crate::plan::make::Maker;
-use crate::plan::model::{Finding, Level, Options, SourcePlan};
+use crate::plan::model::{Finding, Level, SourcePlan};
 
 /// What is asked of AWS, what comes of it, and why.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,7 +160,13 @@ impl Maker<'_> {
             let key = parent.kms_key.as_deref().unwrap_or("its parent's key");
             return Ok(Encryption::new(None, Some(true), format!("encrypted with {key}, as its parent is")));
         }
-        stays_encrypted(source, options, &format!("its parent {}", parent.id))?;
+        if source.kind.is_encrypted() && !options.allow_decrypt {
+            let (address, id) = (&source.address, &parent.id);
+            return Err(Error::refused(format!(
+                "{address} is encrypted and its parent {id} is not: the result would be in the clear"
+            ))
+            .todo("name an encrypted parent, or none; --allow-decrypt goes on"));
+        }
         let default = Default::of(session).await?;
         if default.on() == Some(true) {
             let (id, region) = (&parent.id, session.region());
@@ -177,15 +183,6 @@ impl Maker<'_> {
         };
         Ok(Encryption::new(None, Some(false), words))
     }
-}
-
-/// Refuses to write what is encrypted to what is not, unless that is allowed.
-fn stays_encrypted(source: &SourcePlan, options: &Options, onto: &str) -> Result<()> {
-    if !source.kind.is_encrypted() || options.allow_decrypt {
-        return Ok(());
-    }
-    Err(Error::refused(format!("{} is encrypted and {onto} is not: the result would be in the clear", source.address))
-        .todo("name an encrypted parent, or none; --allow-decrypt goes on"))
 }
 
 /// Refuses what is no ARN of a key.
