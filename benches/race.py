@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
@@ -38,22 +39,27 @@ SNAPSHOTS = {1: "snap-00000000000000b01", 4: "snap-00000000000000b04"}
 class Server:
     """The sandbox in a process of its own, with its keys."""
 
-    def __init__(self, floe, state):
+    def __init__(self, floe, state, tls=None):
         scenario = os.path.join(ROOT, "assets/scenarios/bench.toml")
         command = [floe, "sandbox", "--listen", "127.0.0.1:0", "--state-dir", state, "--scenario", scenario]
+        if tls:
+            command += ["--tls-certificate", tls[0], "--tls-key", tls[1]]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         found = {}
-        while not {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= found.keys():
+        wanted = {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} | ({"AWS_CA_BUNDLE"} if tls else set())
+        while not wanted <= found.keys():
             line = self.process.stdout.readline()
             if not line:
                 sys.exit("the sandbox did not say where it listens")
             found.update(re.findall(r"(AWS_\w+)=(\S+)", line))
         threading.Thread(target=lambda: [None for _ in self.process.stdout], daemon=True).start()
         self.endpoint, self.keys = found["AWS_ENDPOINT_URL"].rstrip("/"), found
+        self.trust = ssl.create_default_context(cafile=found["AWS_CA_BUNDLE"]) if tls else None
 
-    def ask(self, path, body=None):
+    def ask(self, path, body=None, method=None):
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.endpoint + path, data=data), timeout=30) as answer:
+        request = urllib.request.Request(self.endpoint + path, data=data, method=method)
+        with urllib.request.urlopen(request, timeout=30, context=self.trust) as answer:
             return json.loads(answer.read() or b"null")
 
     def faults(self, latency_ms=0, per_second=0):

@@ -2,7 +2,7 @@
 //!
 //! Proxy and roots come from the environment, as every AWS tool takes them (`HTTPS_PROXY`, `NO_PROXY`,
 //! `AWS_CA_BUNDLE`). Connections are bounded per host and closed when idle for 15 s: services drop theirs at about
-//! 20 s, and a request on a dropped one is lost. Blocks without TLS, and all of S3 there, come by `plain.rs`.
+//! 20 s, and a request on a dropped one is lost. Blocks, and all of S3, come by connections of `lean.rs`.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -22,9 +22,14 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes as Buffer;
+use http::uri::Scheme;
 use http_body::{Body, Frame, SizeHint};
+use hyper_util::client::proxy::matcher::Matcher;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 
-use super::plain::Plain;
+use super::lean::{Lean, Ways};
 use super::settings::{Profiles, Settings};
 use crate::error::{Error, Result};
 
@@ -43,10 +48,30 @@ pub(super) struct Http {
     shared: SharedHttpClient,
     lean: SharedHttpClient,
     connector: Arc<OnceLock<SharedHttpConnector>>,
-    plain: SharedHttpConnector,
+    small: Small,
+    skew: Skew,
+}
+
+/// The connections for blocks, and where they lead.
+#[derive(Debug, Clone)]
+struct Small {
+    lean: Lean,
+    connector: SharedHttpConnector,
     /// Whether no proxy stands before endpoints without TLS.
     direct: bool,
-    skew: Skew,
+}
+
+impl Small {
+    /// Whether they lead there: not to an address without TLS before which a proxy stands, nor through one that speaks
+    /// something else than HTTP.
+    fn lead_to(&self, uri: &str) -> bool {
+        let Ok(to) = uri.parse::<http::Uri>() else { return false };
+        match to.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => self.lean.reaches(&to),
+            Some(_) => self.direct || is_loopback(uri),
+            None => false,
+        }
+    }
 }
 
 /// How far the clock of the service that answered last is ahead of ours, in milliseconds.
@@ -70,14 +95,22 @@ impl Http {
         let client = pooled(settings)?;
         let connector = Arc::new(OnceLock::new());
         let skew = Skew(Arc::new(AtomicI64::new(Skew::UNKNOWN)));
-        let plain = SharedHttpConnector::new(Plain::new(CONNECT_TIMEOUT, IDLE));
-        let direct = settings.surroundings.proxy.config(Some("http://endpoint")).is_ok_and(|proxy| proxy.is_disabled());
-        let tapped = |plain| {
-            let (client, connector, skew) = (client.clone(), Arc::clone(&connector), skew.clone());
-            SharedHttpClient::new(Tapped { client, connector, skew, plain })
+        let proxies = if proxy(settings)?.is_disabled() {
+            Matcher::builder().build()
+        } else {
+            settings.surroundings.proxy.matcher()
         };
-        let (shared, lean) = (tapped(None), tapped(Some((plain.clone(), direct))));
-        Ok(Self { shared, lean, connector, plain, direct, skew })
+        let bundle = settings.surroundings.ca_bundle.clone();
+        let tls = Box::new(move || client_config(bundle.as_deref()));
+        let lean = Lean::new(Ways { connect: CONNECT_TIMEOUT, proxies, tls }, IDLE);
+        let direct = settings.surroundings.proxy.config(Some("http://endpoint")).is_ok_and(|proxy| proxy.is_disabled());
+        let small = Small { connector: SharedHttpConnector::new(lean.clone()), lean, direct };
+        let tapped = |small| {
+            let (client, connector, skew) = (client.clone(), Arc::clone(&connector), skew.clone());
+            SharedHttpClient::new(Tapped { client, connector, skew, small })
+        };
+        let (shared, lean) = (tapped(None), tapped(Some(small.clone())));
+        Ok(Self { shared, lean, connector, small, skew })
     }
 
     /// How far the service that answered an SDK call last is ahead of this machine's clock, in milliseconds.
@@ -90,18 +123,19 @@ impl Http {
         self.shared.clone()
     }
 
-    /// For the SDK's client of a service whose answers are blocks: without TLS its connections are as small as ours.
+    /// For the SDK's client of a service whose answers are blocks: its connections are as small as ours.
     pub(super) fn lean(&self) -> SharedHttpClient {
         self.lean.clone()
     }
 
-    /// For our own calls to that address: the same pool, no read deadline (deadlines are the caller's).
+    /// For our own calls to that address: no read deadline (deadlines are the caller's).
     ///
     /// # Errors
-    /// Before the first SDK call of this world; a session always makes one (STS) before it is handed out.
+    /// Where only the SDK's pool leads there, before the first SDK call of this world; a session always makes one (STS)
+    /// before it is handed out.
     pub(super) fn connector(&self, uri: &str) -> Result<&SharedHttpConnector> {
-        if is_plain(uri, self.direct) {
-            return Ok(&self.plain);
+        if self.small.lead_to(uri) {
+            return Ok(&self.small.connector);
         }
         self.connector.get().ok_or_else(|| Error::failed("a block was asked for before a session was opened"))
     }
@@ -114,8 +148,8 @@ struct Tapped {
     client: Client,
     connector: Arc<OnceLock<SharedHttpConnector>>,
     skew: Skew,
-    /// Where what needs no TLS goes instead, and whether no proxy stands before it.
-    plain: Option<(SharedHttpConnector, bool)>,
+    /// Where blocks go instead.
+    small: Option<Small>,
 }
 
 impl HttpClient for Tapped {
@@ -125,31 +159,25 @@ impl HttpClient for Tapped {
             self.client.http_connector(&ours, components)
         });
         let pooled = self.client.http_connector(settings, components);
-        let connector = match self.plain.clone() {
-            Some((plain, direct)) => SharedHttpConnector::new(Parted { pooled, plain, direct }),
+        let connector = match self.small.clone() {
+            Some(small) => SharedHttpConnector::new(Parted { pooled, small }),
             None => pooled,
         };
         SharedHttpConnector::new(Bounded(connector, self.skew.clone()))
     }
 }
 
-/// Two ways: one for what needs no TLS, one for the rest.
+/// Two ways: small connections where they lead, the pool for the rest.
 #[derive(Debug)]
 struct Parted {
     pooled: SharedHttpConnector,
-    plain: SharedHttpConnector,
-    direct: bool,
+    small: Small,
 }
 
 impl HttpConnector for Parted {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if is_plain(request.uri(), self.direct) { self.plain.call(request) } else { self.pooled.call(request) }
+        if self.small.lead_to(request.uri()) { self.small.connector.call(request) } else { self.pooled.call(request) }
     }
-}
-
-/// Whether an address has neither TLS nor a proxy before it.
-fn is_plain(uri: &str, direct: bool) -> bool {
-    uri.starts_with("http://") && (direct || is_loopback(uri))
 }
 
 /// No answer to an SDK call is longer: a page of 1,000 snapshots with 50 tags each is a quarter of it, and the SDK
@@ -273,6 +301,24 @@ fn tls_context(bundle: Option<&Path>) -> Result<tls::TlsContext> {
     tls::TlsContext::builder().with_trust_store(roots).build().map_err(|error| broken(format!("{shown}: {error}")))
 }
 
+/// TLS as the pool has it: the same roots, of the bundle or of the system.
+fn client_config(bundle: Option<&Path>) -> std::result::Result<ClientConfig, BoxError> {
+    let mut roots = RootCertStore::empty();
+    match bundle {
+        Some(path) => {
+            for certificate in CertificateDer::pem_file_iter(path)? {
+                roots.add(certificate?)?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +331,22 @@ mod tests {
         for far in ["https://ebs.eu-west-1.amazonaws.com", "http://10.0.0.1", "nonsense"] {
             assert!(!is_loopback(far), "{far}");
         }
+    }
+
+    #[test]
+    fn small_connections_lead_wherever_they_can() {
+        let to = |env: &[(&str, &str)], uri: &str| {
+            let of = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            let surroundings = crate::aws::Surroundings::of_process(of);
+            Http::new(&Settings { surroundings, ..Settings::default() }).unwrap().small.lead_to(uri)
+        };
+        let aws = "https://ebs.eu-west-1.amazonaws.com/snapshots";
+        assert!(to(&[], aws) && to(&[], "http://10.0.0.1:9000/x") && !to(&[], "nonsense"));
+        assert!(to(&[("HTTPS_PROXY", "proxy:3128")], aws), "a tunnel");
+        assert!(!to(&[("HTTPS_PROXY", "https://proxy:3128")], aws), "a proxy that itself wants TLS");
+        assert!(to(&[("HTTPS_PROXY", "https://proxy:3128"), ("NO_PROXY", "amazonaws.com")], aws));
+        assert!(!to(&[("HTTP_PROXY", "proxy:3128")], "http://10.0.0.1:9000/x"), "no tunnel without TLS");
+        assert!(to(&[("HTTP_PROXY", "proxy:3128")], "http://127.0.0.1:9000/x"));
     }
 
     #[test]

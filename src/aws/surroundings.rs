@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+use hyper_util::client::proxy::matcher::Matcher;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -138,8 +139,7 @@ impl Proxy {
             (.., Some(url)) => ("ALL_PROXY", url),
             _ => return Ok(ProxyConfig::disabled()),
         };
-        // As every tool takes it: without a scheme it is an HTTP proxy.
-        let full = if url.contains("://") { url.clone() } else { format!("http://{url}") };
+        let full = with_scheme(url);
         let made = if plain { ProxyConfig::http(full.as_str()) } else { ProxyConfig::https(full.as_str()) };
         let shown = without_userinfo(url);
         let made = made.map_err(|error| Error::usage(format!("{name} cannot be used: `{shown}`: {error}")))?;
@@ -148,6 +148,17 @@ impl Proxy {
             None => made,
         })
     }
+
+    /// What stands before `https://` addresses, for connections that floe opens itself.
+    pub(super) fn matcher(&self) -> Matcher {
+        let url = self.https.as_ref().or(self.all.as_ref()).map(|url| with_scheme(url)).unwrap_or_default();
+        Matcher::builder().https(url).no(self.no.clone().unwrap_or_default()).build()
+    }
+}
+
+/// As every tool takes it: without a scheme it is an HTTP proxy.
+fn with_scheme(proxy: &str) -> String {
+    if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") }
 }
 
 impl Endpoints {

@@ -560,6 +560,12 @@ pub struct Sandbox {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
+    /// Answer over TLS as well, at a port of its own, with this certificate (PEM); clients trust it by AWS_CA_BUNDLE
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// Answer so much later, as 20 or 20+30 (at random up to 30 more), in milliseconds
     #[arg(long, value_name = "MS[+JITTER]", value_parser = parse_latency, help_heading = "Faults")]
     pub latency: Option<(u64, u64)>,

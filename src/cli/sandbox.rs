@@ -4,7 +4,9 @@
 //! joins the process that serves.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::args::Sandbox;
 use super::resolve::Resolved;
@@ -12,7 +14,7 @@ use super::{Code, say};
 use crate::aws::FixedProfile;
 use crate::error::{Error, Result};
 use crate::sandbox::faults::{Fault, Faults, Limit, LimitOf, Rotation, Rule};
-use crate::sandbox::{Endpoint, Options, ProfileKeys, join_or_serve};
+use crate::sandbox::{Endpoint, Options, ProfileKeys, Running, join_or_serve, serve_tls};
 use crate::store::StateDir;
 
 /// A scenario as it is named: one that is built in, or a file.
@@ -84,8 +86,9 @@ fn faults(args: &Sandbox) -> Result<Faults> {
 }
 
 /// What a shell needs to reach it with any client: `eval "$(floe sandbox | head -n 4)"`-able lines.
-fn lines(endpoint: &Endpoint) -> String {
-    let mut text = format!("export AWS_ENDPOINT_URL={}\n", endpoint.url);
+fn lines(endpoint: &Endpoint, tls: Option<&Tls>) -> String {
+    let mut text =
+        format!("export AWS_ENDPOINT_URL={}\n", tls.map_or_else(|| endpoint.url.clone(), |tls| tls.door.url()));
     if let Some(keys) = endpoint.profiles.first() {
         let _ = writeln!(text, "export AWS_ACCESS_KEY_ID={}", keys.access_key_id);
         let _ = writeln!(text, "export AWS_SECRET_ACCESS_KEY={}", keys.secret);
@@ -94,7 +97,30 @@ fn lines(endpoint: &Endpoint) -> String {
         }
         let _ = writeln!(text, "export AWS_REGION={}", keys.region);
     }
+    if let Some(tls) = tls {
+        let _ = writeln!(text, "export AWS_CA_BUNDLE={}", tls.certificate.display());
+    }
     text
+}
+
+/// A door with TLS, and what its clients have to trust. It closes when it is dropped.
+struct Tls {
+    door: Running,
+    certificate: PathBuf,
+}
+
+impl Tls {
+    /// Opens it where a certificate is given.
+    async fn open(args: &Sandbox, endpoint: &Endpoint) -> Result<Option<Self>> {
+        let (Some(sandbox), Some(certificate), Some(key)) = (endpoint.sandbox(), &args.tls_certificate, &args.tls_key)
+        else {
+            return Ok(None);
+        };
+        let listen = SocketAddr::new(args.listen.ip(), 0);
+        let door = serve_tls(Arc::clone(sandbox), listen, certificate, key).await?;
+        let certificate = std::path::absolute(certificate).unwrap_or_else(|_| certificate.clone());
+        Ok(Some(Self { door, certificate }))
+    }
 }
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -114,7 +140,8 @@ pub async fn run(args: Sandbox, resolved: &Resolved) -> Result<Code> {
         return Err(Error::failed(format!("another floe serves this sandbox already, at {}", endpoint.url))
             .todo("use that address, end that process, or choose another --state-dir"));
     }
-    say::document(lines(&endpoint).as_bytes())?;
+    let tls = Tls::open(&args, &endpoint).await?;
+    say::document(lines(&endpoint, tls.as_ref()).as_bytes())?;
     let others: Vec<String> =
         endpoint.profiles.iter().map(|keys| format!("{} ({})", keys.name, keys.account.grouped())).collect();
     resolved.say.note(&format!("The embedded AWS listens on {}. Ctrl-C ends it.", endpoint.url));

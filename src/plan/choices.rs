@@ -1,7 +1,7 @@
 //! What a run is set to, computed in one place: the estimate and the engine call these very functions.
 //!
 //! Weights are the measured cost of what an item holds on its whole way: its block, and what the connection that brings
-//! it keeps. Blocks of EBS and of S3 come by connections that read 64 KiB at a time, or 16 KiB under TLS (`aws/plain.rs`).
+//! it keeps. Blocks of EBS and of S3 come by connections that read 64 KiB at a time, or a TLS record (`aws/lean.rs`).
 
 use crate::archive::FRAME_MAX;
 use crate::plan::model::{Choices, Options, Pace};

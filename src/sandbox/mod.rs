@@ -55,7 +55,7 @@ use stats::Counters;
 use store::Keep;
 
 pub use join::{Endpoint, join_or_serve};
-pub use serve::{Running, serve, serve_sandbox};
+pub use serve::{Running, serve, serve_sandbox, serve_tls};
 
 /// How a sandbox is set up.
 #[derive(Debug, Clone)]

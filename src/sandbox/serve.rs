@@ -1,8 +1,10 @@
-//! HTTP/1.1 on loopback: connections, and their end on request.
+//! HTTP/1.1 on loopback, by a plain door and, where a certificate is given, by one with TLS: connections, and their end
+//! on request.
 
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,8 +18,12 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +37,8 @@ use crate::error::{Error, Result};
 const MAX_BODY: u64 = 768 * 1024;
 /// What a connection reads at a time: little enough to be hashed and copied while it is in the CPU's cache.
 const READ: usize = 64 * 1024;
+/// How long a client has to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for answers that are under way.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -41,6 +49,8 @@ pub struct Running {
     pub addr: SocketAddr,
     /// What is being served, for those in the same process.
     pub sandbox: Arc<Sandbox>,
+    /// Whether it speaks TLS.
+    secure: bool,
     stop: CancellationToken,
     tasks: TaskTracker,
     /// The lock of the state directory: let go only when nothing is answered any more.
@@ -53,10 +63,10 @@ impl Running {
         *super::lock(&self.lock) = Some(lock);
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or `https://` of a door with TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        format!("{}://{}", if self.secure { "https" } else { "http" }, self.addr)
     }
     /// Ends it: no new connections; what is under way gets half a second.
     pub async fn shutdown(self) {
@@ -91,6 +101,33 @@ pub async fn serve(options: Options) -> Result<Running> {
 /// # Errors
 /// The address cannot be bound.
 pub async fn serve_sandbox(sandbox: Arc<Sandbox>, listen: SocketAddr) -> Result<Running> {
+    open_door(sandbox, listen, None).await
+}
+
+/// One more door to a sandbox, with TLS: what is measured there is what real endpoints take.
+///
+/// # Errors
+/// Usage: the PEM files hold no certificate, or no key that fits it. The address cannot be bound.
+pub async fn serve_tls(sandbox: Arc<Sandbox>, listen: SocketAddr, certificate: &Path, key: &Path) -> Result<Running> {
+    open_door(sandbox, listen, Some(acceptor(certificate, key)?)).await
+}
+
+fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor> {
+    let unusable = |path: &Path, why: &dyn std::fmt::Display| Error::usage(format!("{}: {why}", path.display()));
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
+        .map_err(|error| unusable(certificate, &format!("no certificate in PEM: {error}")))?;
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &format!("no key in PEM: {error}")))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
+        .map_err(|error| unusable(certificate, &error))?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn open_door(sandbox: Arc<Sandbox>, listen: SocketAddr, tls: Option<TlsAcceptor>) -> Result<Running> {
     if !listen.ip().is_loopback() {
         return Err(Error::refused(format!("the sandbox listens on loopback only, not on {listen}"))
             .todo("choose an address like 127.0.0.1:4571"));
@@ -99,19 +136,28 @@ pub async fn serve_sandbox(sandbox: Arc<Sandbox>, listen: SocketAddr) -> Result<
     let listener = bound.map_err(|cause| Error::io(format!("the sandbox could not listen on {listen}"), &cause))?;
     let addr = listener.local_addr().map_err(|cause| Error::io("the sandbox's address is not known", &cause))?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    tasks.spawn(accept(listener, Arc::clone(&sandbox), stop.clone(), tasks.clone()));
-    Ok(Running { addr, sandbox, stop, tasks, lock: Mutex::new(None) })
+    let (secure, door) = (tls.is_some(), Door { sandbox: Arc::clone(&sandbox), stop: stop.clone(), tls });
+    tasks.spawn(accept(listener, door, tasks.clone()));
+    Ok(Running { addr, sandbox, secure, stop, tasks, lock: Mutex::new(None) })
 }
 
-async fn accept(listener: TcpListener, sandbox: Arc<Sandbox>, stop: CancellationToken, tasks: TaskTracker) {
+/// What every connection of a listener shares.
+#[derive(Clone)]
+struct Door {
+    sandbox: Arc<Sandbox>,
+    stop: CancellationToken,
+    tls: Option<TlsAcceptor>,
+}
+
+async fn accept(listener: TcpListener, door: Door, tasks: TaskTracker) {
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = door.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                tasks.spawn(connection(stream, Arc::clone(&sandbox), stop.clone()));
+                tasks.spawn(connection(stream, door.clone()));
             }
             Err(cause) => {
                 // Out of descriptors, mostly: pass the time instead of spinning.
@@ -122,16 +168,33 @@ async fn accept(listener: TcpListener, sandbox: Arc<Sandbox>, stop: Cancellation
     }
 }
 
-async fn connection(stream: TcpStream, sandbox: Arc<Sandbox>, stop: CancellationToken) {
+async fn connection(stream: TcpStream, door: Door) {
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "sandbox: no TCP_NODELAY");
     }
-    sandbox.counters().connection(true);
     let reset = Arc::new(AtomicBool::new(false));
     let io = Io { stream, reset: Arc::clone(&reset) };
+    match &door.tls {
+        None => talk(io, reset, &door).await,
+        // Whoever does not trust the certificate hangs up.
+        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(io)).await {
+            Ok(Ok(io)) => talk(io, reset, &door).await,
+            Ok(Err(cause)) => tracing::debug!(%cause, "sandbox: no TLS with this client"),
+            Err(_) => tracing::debug!("sandbox: no TLS within its time"),
+        },
+    }
+}
+
+/// Answers what comes by one connection.
+async fn talk<S>(io: S, reset: Arc<AtomicBool>, door: &Door)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Door { sandbox, stop, .. } = door;
+    sandbox.counters().connection(true);
     let spare = Arc::new(Mutex::new(BytesMut::new()));
     let service = service_fn(|request: Request<Incoming>| {
-        let (sandbox, reset, spare) = (Arc::clone(&sandbox), Arc::clone(&reset), Arc::clone(&spare));
+        let (sandbox, reset, spare) = (Arc::clone(sandbox), Arc::clone(&reset), Arc::clone(&spare));
         async move {
             let into = std::mem::take(&mut *super::lock(&spare));
             let received = if intake::is_for_s3(request.headers()) {

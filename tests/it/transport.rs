@@ -107,6 +107,20 @@ fn lines(text: &str) -> String {
     text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// A certificate that vouches for itself, and its key, as PEM files.
+fn own_certificate(certificate_at: &Path, key_at: &Path) {
+    let server = key();
+    let address = der::extension(&[0x55, 0x1D, 17], false, &der::sequence(&[der::tlv(0x87, &[127, 0, 0, 1])]));
+    let pem = |kind: &str, bytes: &[u8]| {
+        let encoded = base64_simd::STANDARD.encode_to_string(bytes);
+        format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines(&encoded))
+    };
+    let who = ("floe test server", &server);
+    std::fs::write(certificate_at, pem("CERTIFICATE", &certificate(who, who, &[address]))).expect("the certificate");
+    let secret = server.to_pkcs8v1().expect("the key");
+    std::fs::write(key_at, pem("PRIVATE KEY", secret.as_ref())).expect("the key");
+}
+
 /// What stands before the sandbox: TLS, and a proxy that sends whatever it is asked for to the TLS server.
 struct Front {
     world: World,
@@ -245,4 +259,58 @@ async fn a_copy_goes_through_a_proxy_unless_no_proxy_names_the_host() {
         .await;
     assert!(output.status.success(), "{}", text(&output));
     assert!(asked.is_empty(), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_are_put_over_tls_and_archived_over_it() {
+    let front = Front::new().await;
+    let endpoint = format!("https://localhost:{}", front.tls.port());
+    let mut both = front.copy(&endpoint, "us-east-1:");
+    both.arg("s3://floe-vault-us-east-1/tls/");
+    let (output, _) = front.run(both).await;
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// The sandbox's own door: the lines that it prints are all that a client needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_answers_over_tls_where_it_is_given_a_certificate() {
+    let world = World::calm().await;
+    let (certificate, key) = (world.path("own.pem"), world.path("own.key"));
+    own_certificate(&certificate, &key);
+    for home in ["served", "client"] {
+        std::fs::create_dir(world.path(home)).expect("a home");
+    }
+    let mut sandbox = crate::support::bare_floe(&world.path("served"))
+        .args(["sandbox", "--state-dir"])
+        .arg(world.path("served"))
+        .arg("--tls-certificate")
+        .arg(&certificate)
+        .arg("--tls-key")
+        .arg(&key)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the sandbox starts");
+    let outcome = tokio::task::spawn_blocking({
+        let (told, home) = (sandbox.stdout.take().expect("its lines"), world.path("client"));
+        move || {
+            let mut copy = crate::support::bare_floe(&home);
+            copy.args(["copy", SMALL, "null:", "--yes", "--foreground", "-q"]);
+            let mut endpoint = String::new();
+            for line in std::io::BufRead::lines(std::io::BufReader::new(told)).take(5) {
+                let line = line.expect("a line");
+                let (name, value) = line.trim_start_matches("export ").split_once('=').expect("a variable");
+                copy.env(name, value);
+                if name == "AWS_ENDPOINT_URL" {
+                    value.clone_into(&mut endpoint);
+                }
+            }
+            (endpoint, copy.output().expect("floe runs"))
+        }
+    });
+    let (endpoint, output) = outcome.await.expect("it ends");
+    sandbox.kill().expect("the sandbox ends");
+    sandbox.wait().expect("it has ended");
+    assert!(endpoint.starts_with("https://127.0.0.1:"), "{endpoint}");
+    assert!(output.status.success(), "{}", text(&output));
 }

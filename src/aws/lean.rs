@@ -1,13 +1,15 @@
-//! Connections without TLS, for blocks and for S3: those of the sandbox and of other servers that no proxy stands before.
+//! Connections of floe's own, for blocks and for S3: small and alike, so that hundreds of them are no matter.
 //!
-//! The pool that everything else goes through lets each connection keep up to 408 KiB of read buffer. Under TLS a
-//! read is one record of 16 KiB and the buffer stays small; without TLS it fills, and 256 lanes keep 100 MiB that no
-//! budget knows of. Invariants: a connection here keeps [`READ`] bytes and no more; there are never more of them than
-//! requests were in flight at once; one whose answer was not read to its end is closed, never used again.
+//! The pool that every other call goes through lets a connection keep up to 408 KiB of read buffer where there is no TLS.
+//! Where there is, it reads into buffers of many lengths that come and go, and between them the allocator keeps the room
+//! of blocks that went: 256 lanes of a download held 120 MiB that no budget knew of. Invariants: a connection here reads
+//! into one buffer, [`READ`] bytes long, and keeps no more than that and its TLS records; there are never more of them
+//! than requests were in flight at once; one whose answer was not read to its end is closed, never used again.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,41 +19,97 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes as Buffer;
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::rt::{Read, Write};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector as Tcp;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
+use rustls::ClientConfig;
 use tokio::time::Instant;
+use tower_service::Service;
 
 /// What a connection reads at a time: large enough that the system call does not matter, small enough to be hashed
 /// and copied while it is in the cache.
 const READ: usize = 64 * 1024;
+/// The same where it comes in TLS records, none of which is longer.
+const RECORD: usize = 16 * 1024;
 
 type Sender = SendRequest<SdkBody>;
 
-/// The client. Clones share their connections.
-#[derive(Debug, Clone)]
-pub(super) struct Plain(Arc<Pool>);
-
-#[derive(Debug)]
-struct Pool {
-    /// The latest used last.
-    idle: Mutex<HashMap<Authority, Vec<(Sender, Instant)>>>,
-    connect: Duration,
-    keep: Duration,
+/// How other ends are reached.
+pub(super) struct Ways {
+    /// How long until a connection is there, its TLS as well.
+    pub(super) connect: Duration,
+    /// What stands before `https://` addresses.
+    pub(super) proxies: Matcher,
+    /// Makes the TLS side, when it is first needed.
+    pub(super) tls: Box<dyn Fn() -> Result<ClientConfig, BoxError> + Send + Sync>,
 }
 
-impl Plain {
-    /// Opens nothing yet; connections that were idle for `keep` are not used again.
-    pub(super) fn new(connect: Duration, keep: Duration) -> Self {
-        Self(Arc::new(Pool { idle: Mutex::default(), connect, keep }))
+/// Where a connection leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Origin {
+    scheme: Scheme,
+    host: Authority,
+}
+
+impl Origin {
+    fn of(uri: &Uri) -> Result<Self, BoxError> {
+        let host = uri.authority().cloned().ok_or("the address names no host")?;
+        Ok(Self { scheme: uri.scheme().cloned().unwrap_or(Scheme::HTTP), host })
+    }
+
+    fn is_secure(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    fn uri(&self) -> Result<Uri, BoxError> {
+        let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.host.clone()).path_and_query("/");
+        Ok(uri.build()?)
     }
 }
 
-impl HttpConnector for Plain {
+/// The client. Clones share their connections.
+#[derive(Debug, Clone)]
+pub(super) struct Lean(Arc<Pool>);
+
+struct Pool {
+    /// The latest used last.
+    idle: Mutex<HashMap<Origin, Vec<(Sender, Instant)>>>,
+    keep: Duration,
+    ways: Ways,
+    tcp: Tcp,
+    tls: OnceLock<Arc<ClientConfig>>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("keep", &self.keep).field("proxies", &self.ways.proxies).finish_non_exhaustive()
+    }
+}
+
+impl Lean {
+    /// Opens nothing yet; connections that were idle for `keep` are not used again.
+    pub(super) fn new(ways: Ways, keep: Duration) -> Self {
+        let mut tcp = Tcp::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(ways.connect));
+        Self(Arc::new(Pool { idle: Mutex::default(), keep, ways, tcp, tls: OnceLock::new() }))
+    }
+
+    /// Whether it has a way to an `https://` address: straight, or through a proxy that makes tunnels.
+    pub(super) fn reaches(&self, uri: &Uri) -> bool {
+        self.0.ways.proxies.intercept(uri).is_none_or(|proxy| proxy.uri().scheme() == Some(&Scheme::HTTP))
+    }
+}
+
+impl HttpConnector for Lean {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let pool = Arc::clone(&self.0);
         HttpConnectorFuture::new(async move {
@@ -65,19 +123,19 @@ impl HttpConnector for Plain {
 
 impl Pool {
     async fn send(self: Arc<Self>, mut request: Request<SdkBody>) -> Result<Response<Answer>, BoxError> {
-        let host = request.uri().authority().cloned().ok_or("the address names no host")?;
+        let origin = Origin::of(request.uri())?;
         // Whoever signs it names the host; the SDK leaves that to its own pool.
         if !request.headers().contains_key(http::header::HOST) {
-            let named = http::HeaderValue::from_str(host.as_str())?;
+            let named = http::HeaderValue::from_str(origin.host.as_str())?;
             request.headers_mut().insert(http::header::HOST, named);
         }
         *request.uri_mut() = request.uri().path_and_query().map_or_else(Uri::default, |path| path.clone().into());
         loop {
-            let known = self.take(&host);
+            let known = self.take(&origin);
             let fresh = known.is_none();
             let mut sender = match known {
                 Some(sender) => sender,
-                None => tokio::time::timeout(self.connect, connect(&host)).await??,
+                None => tokio::time::timeout(self.ways.connect, self.connect(&origin)).await??,
             };
             if let Err(error) = sender.ready().await {
                 if fresh {
@@ -87,7 +145,7 @@ impl Pool {
             }
             match sender.try_send_request(request).await {
                 Ok(answer) => {
-                    let home = (Arc::clone(&self), host, sender);
+                    let home = (Arc::clone(&self), origin, sender);
                     return Ok(answer.map(|body| Answer::of(body, home)));
                 }
                 // A connection that the server had closed meanwhile: nothing of the request was sent.
@@ -100,29 +158,54 @@ impl Pool {
     }
 
     /// The connection that was used last, if it is still there; those that are too old go.
-    fn take(&self, host: &Authority) -> Option<Sender> {
+    fn take(&self, origin: &Origin) -> Option<Sender> {
         let mut idle = self.lock();
-        let known = idle.get_mut(host)?;
+        let known = idle.get_mut(origin)?;
         known.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < self.keep);
         known.pop().map(|(sender, _)| sender)
     }
 
-    fn give(&self, host: Authority, sender: Sender) {
-        self.lock().entry(host).or_default().push((sender, Instant::now()));
+    fn give(&self, origin: Origin, sender: Sender) {
+        self.lock().entry(origin).or_default().push((sender, Instant::now()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Authority, Vec<(Sender, Instant)>>> {
+    async fn connect(&self, origin: &Origin) -> Result<Sender, BoxError> {
+        let (uri, mut tcp) = (origin.uri()?, self.tcp.clone());
+        if !origin.is_secure() {
+            return speak(tcp.call(uri).await?, READ).await;
+        }
+        let stream = match self.ways.proxies.intercept(&uri) {
+            None => HttpsConnector::from((tcp, self.tls()?)).call(uri).await?,
+            Some(proxy) => {
+                let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
+                if let Some(name) = proxy.basic_auth() {
+                    tunnel = tunnel.with_auth(name.clone());
+                }
+                HttpsConnector::from((tunnel, self.tls()?)).call(uri).await?
+            }
+        };
+        speak(stream, RECORD).await
+    }
+
+    fn tls(&self) -> Result<Arc<ClientConfig>, BoxError> {
+        if let Some(known) = self.tls.get() {
+            return Ok(Arc::clone(known));
+        }
+        let made = Arc::new((self.ways.tls)()?);
+        Ok(Arc::clone(self.tls.get_or_init(|| made)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, Vec<(Sender, Instant)>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn connect(host: &Authority) -> Result<Sender, BoxError> {
-    let stream = TcpStream::connect((host.host().trim_matches(['[', ']']), host.port_u16().unwrap_or(80))).await?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = Builder::new().read_buf_exact_size(Some(READ)).handshake(TokioIo::new(stream)).await?;
+/// A connection that HTTP is spoken over, with so much of it read at a time.
+async fn speak<S: Read + Write + Send + Unpin + 'static>(stream: S, read: usize) -> Result<Sender, BoxError> {
+    let (sender, connection) = Builder::new().read_buf_exact_size(Some(read)).handshake(stream).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "a plain connection ended");
+            tracing::debug!(%error, "a connection ended");
         }
     });
     Ok(sender)
@@ -132,11 +215,11 @@ async fn connect(host: &Authority) -> Result<Sender, BoxError> {
 #[derive(Debug)]
 struct Answer {
     body: Incoming,
-    home: Option<(Arc<Pool>, Authority, Sender)>,
+    home: Option<(Arc<Pool>, Origin, Sender)>,
 }
 
 impl Answer {
-    fn of(body: Incoming, home: (Arc<Pool>, Authority, Sender)) -> Self {
+    fn of(body: Incoming, home: (Arc<Pool>, Origin, Sender)) -> Self {
         let mut answer = Self { body, home: Some(home) };
         if answer.body.is_end_stream() {
             answer.go_home();
@@ -145,8 +228,8 @@ impl Answer {
     }
 
     fn go_home(&mut self) {
-        if let Some((pool, host, sender)) = self.home.take() {
-            pool.give(host, sender);
+        if let Some((pool, origin, sender)) = self.home.take() {
+            pool.give(origin, sender);
         }
     }
 }
@@ -185,6 +268,11 @@ mod tests {
 
     use super::*;
 
+    fn lean() -> Lean {
+        let (connect, proxies) = (Duration::from_secs(3), Matcher::builder().build());
+        Lean::new(Ways { connect, proxies, tls: Box::new(|| Err("no TLS here".into())) }, Duration::from_secs(15))
+    }
+
     /// Answers `answers` requests on each connection with 100 kB and hangs up; how many connections there were.
     async fn server(answers: u32) -> (String, Arc<AtomicU32>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -214,8 +302,8 @@ mod tests {
         (url, count)
     }
 
-    async fn ask(plain: &Plain, url: &str) -> SdkBody {
-        plain.call(HttpRequest::get(url).unwrap()).await.unwrap().into_body()
+    async fn ask(lean: &Lean, url: &str) -> SdkBody {
+        lean.call(HttpRequest::get(url).unwrap()).await.unwrap().into_body()
     }
 
     async fn read(mut body: SdkBody) -> usize {
@@ -229,17 +317,17 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_used_again_once_its_answer_was_read() {
         let (url, count) = server(100).await;
-        let plain = Plain::new(Duration::from_secs(3), Duration::from_secs(15));
+        let lean = lean();
         for _ in 0..5 {
-            assert_eq!(read(ask(&plain, &url).await).await, 100_000);
+            assert_eq!(read(ask(&lean, &url).await).await, 100_000);
         }
         assert_eq!(count.load(Ordering::Relaxed), 1);
-        let half = ask(&plain, &url).await;
-        assert_eq!(read(ask(&plain, &url).await).await, 100_000, "the first one's answer is still on its way");
+        let half = ask(&lean, &url).await;
+        assert_eq!(read(ask(&lean, &url).await).await, 100_000, "the first one's answer is still on its way");
         assert_eq!(count.load(Ordering::Relaxed), 2);
         drop(half);
         for _ in 0..5 {
-            assert_eq!(read(ask(&plain, &url).await).await, 100_000);
+            assert_eq!(read(ask(&lean, &url).await).await, 100_000);
         }
         assert_eq!(count.load(Ordering::Relaxed), 2, "the one that was not read to its end is gone");
     }
@@ -247,11 +335,11 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_hangs_up_between_two_requests_costs_a_connection_and_no_error() {
         let (url, count) = server(1).await;
-        let plain = Plain::new(Duration::from_secs(3), Duration::from_secs(15));
+        let lean = lean();
         for asked in 1..=5 {
-            assert_eq!(read(ask(&plain, &url).await).await, 100_000);
+            assert_eq!(read(ask(&lean, &url).await).await, 100_000);
             assert_eq!(count.load(Ordering::Relaxed), asked);
-            let hung_up = || plain.0.lock().values().flatten().all(|(sender, _)| sender.is_closed());
+            let hung_up = || lean.0.lock().values().flatten().all(|(sender, _)| sender.is_closed());
             while !hung_up() {
                 tokio::task::yield_now().await;
             }
@@ -263,7 +351,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         drop(listener);
-        let plain = Plain::new(Duration::from_secs(3), Duration::from_secs(15));
-        assert!(plain.call(HttpRequest::get(&url).unwrap()).await.unwrap_err().is_io());
+        let lean = lean();
+        assert!(lean.call(HttpRequest::get(&url).unwrap()).await.unwrap_err().is_io());
     }
 }
