@@ -48,7 +48,7 @@ pub use machine::{DEFAULT_BUDGET, Host, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
     Alternative, ArchiveLayer, Basis, Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Facts,
-    Finding, Fit, InPlace, ItemPlan, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options,
+    Finding, Fit, InPlace, ItemPlan, JobTime, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options,
     Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, TimePart, Verify, When,
 };
 pub use monthly::monthly;

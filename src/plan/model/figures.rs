@@ -206,6 +206,15 @@ pub struct TimePart {
     pub formula: String,
 }
 
+/// How long one job of a group takes, from when it begins: others run beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct JobTime {
+    /// At best.
+    pub low_seconds: f64,
+    /// At worst.
+    pub high_seconds: f64,
+}
+
 /// How long it would take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimeEstimate {
@@ -220,6 +229,12 @@ pub struct TimeEstimate {
     /// What it does beside its blocks, in its order.
     #[serde(default)]
     pub beside: Vec<TimePart>,
+    /// Jobs of it that run at once, at most.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub jobs: u32,
+    /// Of a group each job by itself, in the order of its items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<JobTime>,
 }
 
 impl TimeEstimate {
