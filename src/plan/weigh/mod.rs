@@ -20,7 +20,7 @@ use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, Op
 use crate::units::Bytes;
 
 pub(super) use cost::cost;
-pub use memory::{DESTINATION, LEDGER_CACHE};
+pub use memory::{DESTINATION, LEDGER_CACHE, warmed};
 pub(super) use memory::{Outer, memory};
 pub(super) use time::{seconds_aside, time, time_of_one};
 
