@@ -45,7 +45,8 @@ struct Latency {
 impl Latency {
     /// By the quickest block of earlier jobs, half as long to twice as long; else as assumed.
     fn of(item: &ItemPlan, facts: &Facts) -> Self {
-        let measured = past(item, facts).iter().map(|past| f64::from(past.get_ms.max(past.put_ms))).filter(|ms| *ms > 0.0);
+        let measured =
+            past(item, facts).iter().map(|past| f64::from(past.get_ms.max(past.put_ms))).filter(|ms| *ms > 0.0);
         match measured.reduce(f64::min) {
             Some(ms) => {
                 let how = format!("{:.0}–{:.0} ms measured", ms / 2.0, ms * 2.0);

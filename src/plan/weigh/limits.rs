@@ -115,7 +115,9 @@ pub(super) fn past<'a>(item: &ItemPlan, facts: &'a Facts) -> &'a [Past] {
 /// Earlier jobs on this route that say something about one of this size.
 pub(super) fn usable<'a>(item: &ItemPlan, facts: &'a Facts) -> impl Iterator<Item = &'a Past> + use<'a> {
     let blocks = item.source.blocks.value.0;
-    past(item, facts).iter().filter(move |past| past.seconds > 0.0 && blocks <= past.blocks.0.saturating_mul(SAYS_UP_TO))
+    past(item, facts)
+        .iter()
+        .filter(move |past| past.seconds > 0.0 && blocks <= past.blocks.0.saturating_mul(SAYS_UP_TO))
 }
 
 /// Blocks a second while they moved.

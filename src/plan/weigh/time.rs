@@ -15,6 +15,8 @@ use crate::units::Sure;
 pub(super) const HEAD_START: f64 = 0.1;
 /// The range is never wider: a user plans a night with it.
 const WIDEST: f64 = 2.0;
+/// Up to so many seconds it may be: what AWS takes to complete a snapshot alone is as much, and nobody plans with that.
+const FEW: f64 = 5.0;
 
 /// Seconds: at best, and at worst.
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,8 +87,6 @@ fn of_group(items: &[ItemPlan], options: &Options, choices: &Choices, facts: &Fa
     let beside: Vec<Vec<TimePart>> = items.iter().map(|item| aside_of(item, options, choices, facts)).collect();
     let most = |parts: &[TimePart]| parts.iter().map(|part| part.high_seconds).sum::<f64>();
     let found = together::run(items, &beside, options, choices, facts);
-    let mut each = found.each;
-    each.iter_mut().for_each(|span| span.high_seconds = no_wider(span.low_seconds, span.high_seconds));
     TimeEstimate {
         low_seconds: found.low,
         high_seconds: no_wider(found.low, found.high),
@@ -94,12 +94,13 @@ fn of_group(items: &[ItemPlan], options: &Options, choices: &Choices, facts: &Fa
         sure: sure(items),
         beside: beside.into_iter().reduce(|a, b| if most(&b) > most(&a) { b } else { a }).unwrap_or_default(),
         jobs: found.at_once,
-        each,
+        // What its neighbours leave a small job is not known as well as what all of them take.
+        each: found.each,
     }
 }
 
 fn no_wider(low: f64, high: f64) -> f64 {
-    high.min(low * WIDEST).max(low)
+    high.min((low * WIDEST).max(FEW)).max(low)
 }
 
 fn sure(items: &[ItemPlan]) -> Sure {

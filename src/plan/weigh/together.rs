@@ -1,9 +1,10 @@
 //! How long the jobs of a group take that run beside each other: let in as the engine lets them in, each as quick as its
 //! own limits and its part of what they share.
 //!
-//! Nothing is drawn by lot: from one event to the next rates stay the same. Invariant: what is shared is divided evenly,
-//! as the engine's limiters serve whoever comes first and its lanes are divided, and what one cannot use the others
-//! have.
+//! Nothing is drawn by lot: from one event to the next rates stay the same. Invariant: what is shared is divided, and what
+//! one cannot use the others have. How it is divided depends on who comes first at the engine's limiters: at best by the
+//! lanes that each can fill, so that small jobs leave the large ones more, at worst evenly. Where all jobs fill their lanes that is the
+//! same.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,6 +47,8 @@ impl Stage {
 #[derive(Debug, Clone)]
 struct Work {
     is_small: bool,
+    /// Its part of what is shared, beside those of others.
+    weight: f64,
     stages: Vec<Stage>,
 }
 
@@ -102,42 +105,51 @@ pub(super) fn run(
             let alone = moving.iter().map(Limit::rate).fold(f64::INFINITY, f64::min);
             let moving = sources.of(moving);
             let back = reads_back(item, options).then(|| sources.of(of_reading_back(item, options, choices, facts)));
-            let work = |high: bool| {
-                // A limiter's first tokens are spent at once.
-                let ahead = if high { 0.0 } else { alone * HEAD_START };
-                work(item, beside, (&moving, back.as_deref()), ahead, high)
+            let work = |ahead: f64, high: bool| Work {
+                is_small: is_small(item.source.blocks.value),
+                weight: lanes_filled(item, choices),
+                stages: stages(item, beside, (&moving, back.as_deref()), ahead, high),
             };
-            (work(false), work(true))
+            // A limiter's first tokens are spent at once.
+            (work(alone * HEAD_START, false), work(0.0, true))
         })
         .collect();
     let (quick, slow): (Vec<Work>, Vec<Work>) = both.into_iter().unzip();
     let places = places(choices.budget);
-    let best: Vec<f64> = sources.all.iter().map(|source| source.gives.0).collect();
-    let worst: Vec<f64> = sources.all.iter().map(|source| source.gives.1).collect();
-    let (low, high) = (Course::of(&quick, &best, places), Course::of(&slow, &worst, places));
+    let gives = |high: bool| -> Vec<f64> {
+        sources.all.iter().map(|source| if high { source.gives.1 } else { source.gives.0 }).collect()
+    };
+    let (low, high) = (Course::span(&quick, &gives(false), places), Course::span(&slow, &gives(true), places));
+    let (low, high) = (low.0, high.1);
     let bound = low.bound.iter().enumerate().max_by(|a, b| a.1.0.total_cmp(&b.1.0));
     let bound_by = bound.map_or_else(String::new, |(at, (_, many))| match many {
         0 | 1 => sources.all[at].text.clone(),
         many => format!("{}, shared by {many} jobs", sources.all[at].text),
     });
-    let each = low.each.iter().zip(&high.each);
+    let each = low.each.iter().zip(&high.each).map(|(low, high)| (*low, high.max(*low)));
     Found {
         low: low.end,
         high: high.end,
-        each: each.map(|(low, high)| JobTime { low_seconds: *low, high_seconds: high.max(*low) }).collect(),
+        each: each.map(|(low_seconds, high_seconds)| JobTime { low_seconds, high_seconds }).collect(),
         bound_by,
         at_once: low.at_once.max(high.at_once),
     }
 }
 
+/// Lanes that its blocks can fill.
+fn lanes_filled(item: &ItemPlan, choices: &Choices) -> f64 {
+    let blocks = u32::try_from(item.source.blocks.value.0).unwrap_or(u32::MAX);
+    f64::from(blocks.clamp(1, choices.lanes_max.max(1)))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts of blocks are far below 2^52")]
-fn work(
+fn stages(
     item: &ItemPlan,
     beside: &[TimePart],
     (moving, back): (&[(usize, f64)], Option<&[(usize, f64)]>),
     ahead: f64,
     high: bool,
-) -> Work {
+) -> Vec<Stage> {
     let seconds = |when: When| {
         let parts = beside.iter().filter(|part| part.when == when);
         parts.map(|part| if high { part.high_seconds } else { part.low_seconds }).sum::<f64>()
@@ -149,7 +161,7 @@ fn work(
         stages.extend(back.map(|back| Stage::Blocks(blocks, back.to_vec())));
     }
     stages.push(Stage::Seconds(seconds(When::After)));
-    Work { is_small: is_small(item.source.blocks.value), stages }
+    stages
 }
 
 /// A job that runs.
@@ -161,7 +173,7 @@ struct Running {
 }
 
 /// How it went.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Course {
     end: f64,
     each: Vec<f64>,
@@ -171,6 +183,20 @@ struct Course {
 }
 
 impl Course {
+    /// At best and at worst, however what is shared is divided: by the lanes that each fills, and evenly.
+    fn span(works: &[Work], gives: &[f64], places: usize) -> (Self, Self) {
+        let by_lanes = Self::of(works, gives, places);
+        let is_even = works.windows(2).all(|two| two[0].weight.total_cmp(&two[1].weight).is_eq());
+        let even: Vec<Work> = works.iter().map(|work| Work { weight: 1.0, ..work.clone() }).collect();
+        let evenly = if is_even { by_lanes.clone() } else { Self::of(&even, gives, places) };
+        let both = |pick: fn(f64, f64) -> f64| Self {
+            end: pick(by_lanes.end, evenly.end),
+            each: by_lanes.each.iter().zip(&evenly.each).map(|(a, b)| pick(*a, *b)).collect(),
+            ..evenly.clone()
+        };
+        (both(f64::min), both(f64::max))
+    }
+
     fn of(works: &[Work], gives: &[f64], places: usize) -> Self {
         let mut course = Self { each: vec![0.0; works.len()], bound: vec![(0.0, 0); gives.len()], ..Self::default() };
         let mut queue: VecDeque<usize> = (0..works.len()).collect();
@@ -236,7 +262,7 @@ fn let_in(queue: &mut VecDeque<usize>, running: &mut Vec<Running>, works: &[Work
     }
 }
 
-/// How quick each is now, and what holds it back: an even part of what is shared, and of what others cannot use.
+/// How quick each is now, and what holds it back: its part of what is shared, and of what others cannot use.
 fn rates(running: &[Running], works: &[Work], gives: &[f64]) -> Vec<(f64, Option<usize>)> {
     // A second takes a second.
     let mut rates: Vec<(f64, Option<usize>)> = vec![(1.0, None); running.len()];
@@ -244,11 +270,12 @@ fn rates(running: &[Running], works: &[Work], gives: &[f64]) -> Vec<(f64, Option
         Stage::Blocks(_, asks) => asks.as_slice(),
         Stage::Seconds(_) => &[],
     };
+    let weight = |at: usize| works[running[at].nth].weight;
     let mut open: Vec<usize> = (0..running.len()).filter(|at| !asks(*at).is_empty()).collect();
     // Of each limit what is left of it, and what those take of it together who are still to be given their part.
     let mut limits: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
-    for (limit, uses) in open.iter().flat_map(|at| asks(*at)) {
-        limits.entry(*limit).or_insert((gives[*limit], 0.0)).1 += uses;
+    for (at, (limit, uses)) in open.iter().flat_map(|at| asks(*at).iter().map(|ask| (*at, ask))) {
+        limits.entry(*limit).or_insert((gives[*limit], 0.0)).1 += uses * weight(at);
     }
     while !open.is_empty() {
         let levels = limits.iter().filter(|(_, (_, asked))| *asked > 0.0);
@@ -258,10 +285,11 @@ fn rates(running: &[Running], works: &[Work], gives: &[f64]) -> Vec<(f64, Option
         open.retain(|at| {
             let held = asks(*at).iter().any(|(limit, _)| *limit == tightest);
             if held {
-                rates[*at] = (level, Some(tightest));
+                rates[*at] = (level * weight(*at), Some(tightest));
                 for (limit, uses) in asks(*at) {
                     if let Some((left, asked)) = limits.get_mut(limit) {
-                        (*left, *asked) = (*left - uses * level, *asked - uses);
+                        let part = uses * weight(*at);
+                        (*left, *asked) = (*left - part * level, *asked - part);
                     }
                 }
             }
@@ -279,7 +307,11 @@ mod tests {
     /// A job of so many blocks that takes one of each of these limits for a block.
     fn job(blocks: f64, limits: &[usize]) -> Work {
         let asks = limits.iter().map(|limit| (*limit, 1.0)).collect();
-        Work { is_small: true, stages: vec![Stage::Seconds(1.0), Stage::Blocks(blocks, asks), Stage::Seconds(0.5)] }
+        Work {
+            is_small: true,
+            weight: 1.0,
+            stages: vec![Stage::Seconds(1.0), Stage::Blocks(blocks, asks), Stage::Seconds(0.5)],
+        }
     }
 
     fn near(found: f64, expected: f64) {
@@ -305,6 +337,13 @@ mod tests {
         let course = Course::of(&[job(100.0, &[0, 1]), job(80.0, &[0])], &[10.0, 2.0], 8);
         near(course.each[1], 11.5);
         near(course.each[0], 51.5);
+    }
+
+    #[test]
+    fn by_the_lanes_that_they_fill_all_are_done_at_the_same_time() {
+        let of = |blocks: f64| Work { weight: blocks, ..job(blocks, &[0]) };
+        let course = Course::of(&[of(10.0), of(90.0)], &[10.0], 8);
+        course.each.iter().for_each(|took| near(*took, 11.5));
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn time(plan: &Plan) -> Vec<String> {
     lines.extend([
         format!("bound by   {}", plan.time.bound_by),
         format!("at best    blocks ÷ what binds, its start and end at best  = {}", clock(plan.time.low_seconds)),
-        format!("at worst   19 % more, and its end; twice that at the most   = {}", clock(plan.time.high_seconds)),
+        format!("at worst   19 % more, its end; at most twice that or 5 s   = {}", clock(plan.time.high_seconds)),
     ]);
     if !plan.time.beside.is_empty() {
         lines.extend([String::new(), "beside its blocks, answers that come one after the other:".to_owned()]);
