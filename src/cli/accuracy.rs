@@ -80,7 +80,8 @@ fn text(rows: &[Row]) -> String {
         vec![row.figure.to_owned(), row.jobs.to_string(), row.within.to_string(), lowest, median, highest]
     });
     format!(
-        "{}\nMeasured, of what the plan said. As said: memory, cost and requests at most that, time within its range.",
+        "{}\nMeasured, of what the plan said. As said: memory, cost and requests at most that, time within its range. Jobs of\n\
+         less than a cent say nothing of cost.",
         table::render(&columns, lines)
     )
 }

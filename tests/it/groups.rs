@@ -24,13 +24,11 @@ struct Group {
     each: Vec<((f64, f64), f64)>,
 }
 
+/// What a service is like: its requests a second, its latency and jitter, and how often it fails.
+type Like<'a> = (&'a [(&'a str, LimitOf, f64)], (u64, u64), f64);
+
 /// Runs snapshots of so many blocks each as one group against a service like that.
-async fn run(
-    blocks: &[i32],
-    to: &[&str],
-    (quotas, delay, trouble): (&[(&str, LimitOf, f64)], (u64, u64), f64),
-    options: Options,
-) -> Group {
+async fn run(blocks: &[i32], to: &[&str], (quotas, delay, trouble): Like<'_>, options: Options) -> Group {
     let service = Service::of(&[], (0, 0), 0.0).await;
     let mut sources = Vec::new();
     for many in blocks {
@@ -153,6 +151,8 @@ async fn the_range_that_was_said_of_a_group_holds_what_it_took_in_nine_of_ten_ru
         assert_eq!(usize::try_from(run.at_once).expect("a few"), run.each.len().min(8), "{name}");
         assert_eq!(run.bound_by.contains("shared by"), name.contains("share"), "{name}: {}", run.bound_by);
     }
+    let shared = runs.iter().find(|(name, _)| *name == "five share a bandwidth").expect("it ran");
+    assert!(shared.1.took >= shared.1.said.0, "together they never exceed it: {:?}", shared.1);
     let held = runs.iter().filter(|(_, run)| (run.said.0..=run.said.1).contains(&run.took)).count();
     assert!(held >= 9, "{held} of 10: {runs:#?}");
 }

@@ -26,13 +26,16 @@ pub(super) struct Found {
     pub at_once: u32,
 }
 
+/// Which limit, and what one block takes of it.
+type Ask = (usize, f64);
+
 /// A part of a job.
 #[derive(Debug, Clone)]
 enum Stage {
     /// It takes so long, whatever runs beside it.
     Seconds(f64),
     /// So many blocks; each takes so much of those limits.
-    Blocks(f64, Vec<(usize, f64)>),
+    Blocks(f64, Vec<Ask>),
 }
 
 impl Stage {
@@ -68,7 +71,7 @@ struct Sources {
 
 impl Sources {
     /// Which of them a block of this job takes of, and how much.
-    fn of(&mut self, limits: Vec<Limit>) -> Vec<(usize, f64)> {
+    fn of(&mut self, limits: Vec<Limit>) -> Vec<Ask> {
         limits.into_iter().map(|limit| (self.place(&limit), limit.uses)).collect()
     }
 
@@ -146,7 +149,7 @@ fn lanes_filled(item: &ItemPlan, choices: &Choices) -> f64 {
 fn stages(
     item: &ItemPlan,
     beside: &[TimePart],
-    (moving, back): (&[(usize, f64)], Option<&[(usize, f64)]>),
+    (moving, back): (&[Ask], Option<&[Ask]>),
     ahead: f64,
     high: bool,
 ) -> Vec<Stage> {
