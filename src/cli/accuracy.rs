@@ -17,6 +17,10 @@ use crate::error::Result;
 /// Below this a prediction of money says nothing: a cent's rounding would decide.
 const CENT: f64 = 0.01;
 
+/// What is to be known of figures that were measured beside the embedded AWS.
+const EMBEDDED: &str = "\nWith --sandbox the embedded AWS is in the process that is measured: its memory, and its time on \
+the cores, are none that was said.";
+
 /// One figure of the estimate, over all jobs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Row {
@@ -49,7 +53,11 @@ pub async fn run(resolved: &Resolved) -> Result<Code> {
                 vec![row.figure.to_owned(), row.jobs.to_string(), row.within.to_string(), lowest, median, highest]
             }),
         )?,
-        Format::Table | Format::Ids | Format::Html => say::result(&text(&rows))?,
+        Format::Table | Format::Ids | Format::Html => {
+            let beside = resolved.sandbox.is_some() && rows.iter().any(|row| row.jobs > 0);
+            let embedded = if beside { EMBEDDED } else { "" };
+            say::result(&format!("{}{embedded}", text(&rows)))?;
+        }
     }
     Ok(0)
 }
@@ -72,7 +80,8 @@ fn text(rows: &[Row]) -> String {
         vec![row.figure.to_owned(), row.jobs.to_string(), row.within.to_string(), lowest, median, highest]
     });
     format!(
-        "{}\nMeasured, of what the plan said. As said: memory, cost and requests at most that, time within its range.",
+        "{}\nMeasured, of what the plan said. As said: memory, cost and requests at most that, time within its range. Jobs of\n\
+         less than a cent say nothing of cost.",
         table::render(&columns, lines)
     )
 }

@@ -255,8 +255,8 @@ pub struct OperationArgs {
     /// Memory for this job, as 256MiB: its share of the engine's budget
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub memory: Option<Bytes>,
-    /// Bytes a second, read plus written: 200MiB/s, or by the hours of a week:
-    /// Mon-Fri 08:00-18:00 50MiB/s; else unlimited
+    /// Bytes a second, read plus written, of all its jobs together:
+    /// 200MiB/s, or by the hours of a week: Mon-Fri 08:00-18:00 50MiB/s; else unlimited
     #[arg(long, value_name = "RATE")]
     pub bandwidth: Option<Bandwidth>,
     /// How hard to push

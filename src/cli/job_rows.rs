@@ -197,7 +197,7 @@ fn beside(job: &JobStatus) -> Vec<String> {
             "  memory ≤ {} · {} at the peak{}",
             job.said_of_peak(),
             job.peak_rss,
-            if job.said_at_peak.is_some() { ", with other jobs beside it" } else { "" }
+            if job.said_at_peak.is_some() { ", with other jobs beside or before it" } else { "" }
         ),
         format!("  cost   {} · {}", said.cost, job.spent),
         format!("  asked  {} · {}", counted(said.requests, "request"), grouped(job.requests.all())),

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::plan::copied::Action;
 use crate::plan::parts::is_retuned;
 use crate::plan::{
-    Alternative, Choices, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, Level, Pace, Parent, Plan,
+    Alternative, Choices, DestinationKind, DestinationPlan, Finding, Fit, ItemPlan, JobTime, Level, Pace, Parent, Plan,
     QuotaFact, SourceKind, Strategy, TimePart, records,
 };
 use crate::units::{Bytes, Quantity, Sure, Usd, counted, grouped};
@@ -66,7 +66,11 @@ pub fn text(plan: &Plan) -> String {
     lines.extend(plan.items.iter().any(|item| item.is_read() || item.is_copied()).then(|| choices(plan)));
     let glyph = plan.time.sure.glyph();
     let time = plan.time.text();
-    lines.push(format!("Time     {glyph} {time}, bound by {}", plan.time.bound_by));
+    let jobs = match plan.time.jobs {
+        1 => String::new(),
+        many => format!(" for {} jobs, {many} at once", grouped(plan.items.len() as u64)),
+    };
+    lines.push(format!("Time     {glyph} {time}{jobs}, bound by {}", plan.time.bound_by));
     for other in plan.alternatives.iter().filter(|other| !other.chosen) {
         let why = other.unavailable.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
         lines.push(format!(
@@ -350,6 +354,12 @@ struct Time<'a> {
     high_seconds: f64,
     bound_by: &'a str,
     beside: &'a [TimePart],
+    /// Jobs that run at once, where these are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jobs: Option<u32>,
+    /// Of a group each job by itself, from when it begins.
+    #[serde(skip_serializing_if = "<[JobTime]>::is_empty")]
+    each: &'a [JobTime],
 }
 
 #[derive(Debug, Serialize)]
@@ -422,6 +432,8 @@ fn document(plan: &Plan) -> Document<'_> {
             high_seconds: plan.time.high_seconds,
             bound_by: &plan.time.bound_by,
             beside: &plan.time.beside,
+            jobs: Some(plan.time.jobs).filter(|jobs| *jobs > 1),
+            each: &plan.time.each,
         },
         choices: &plan.choices,
         quotas: &plan.facts.quotas,

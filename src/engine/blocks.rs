@@ -295,4 +295,36 @@ mod tests {
         drop(held);
         assert_eq!(pool.places.available_permits(), PLACES);
     }
+
+    /// A block that a destination gathers outlives its lane: its memory stays counted until the last reader lets go of it,
+    /// also when it was read a second time into a room that the first attempt had filled. What only says that it may be
+    /// here now goes back meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn a_room_that_is_emptied_keeps_the_memory_that_the_budget_gave_for_it() {
+        use crate::engine::budget::{Budget, Part, Weight};
+        use crate::ids::JobId;
+        use crate::units::Bytes;
+
+        let whole = Bytes(BLOCK_BYTES);
+        let budget = Budget::new(Bytes::mib(4));
+        let job = budget.join(JobId(1), whole, Bytes(1));
+        let permit = Arc::new(job.try_acquire(Weight::of(Part::Blocks, whole)).expect("room for a block"));
+        let pool = Arc::new(Pool::default());
+        pool.keep(4);
+        let place = pool.place().await;
+        assert_eq!(pool.places.available_permits(), PLACES - 1);
+        let mut room = Room::at(place.with(Arc::clone(&permit)));
+        // The first attempt filled it and failed; the second one fills it again.
+        pool.provide(&mut room);
+        pool.vacate(&mut room);
+        assert_eq!((room.capacity(), pool.places.available_permits()), (0, PLACES), "nothing is held while it asks");
+        assert_eq!(budget.usage().used, whole);
+        pool.provide(&mut room);
+        let gathered = pool.lend(room);
+        // The lane is through; the block waits for its neighbours.
+        drop(permit);
+        assert_eq!(budget.usage().used, whole, "the budget counts it as long as it is there");
+        drop(gathered);
+        assert_eq!(budget.usage().used, Bytes::ZERO);
+    }
 }

@@ -233,6 +233,7 @@ impl Caller {
             within: None,
             paid: None,
             asked: None,
+            lists: false,
             frozen,
         }
     }
@@ -246,7 +247,8 @@ impl Caller {
     pub(super) fn control(&self) -> Tries<'_> {
         let (log, attempts, frozen) = (&self.log, Attempts::default(), AtomicU64::new(0));
         let segment = NO_SEGMENT;
-        Tries { caller: self, route: None, log, segment, attempts, within: None, paid: None, asked: None, frozen }
+        let (within, paid, asked, lists) = (None, None, None, false);
+        Tries { caller: self, route: None, log, segment, attempts, within, paid, asked, lists, frozen }
     }
 }
 
@@ -264,6 +266,8 @@ pub(super) struct Tries<'a> {
     paid: Option<Api>,
     /// Where what is asked counts its requests, when an attempt is not always one.
     asked: Option<&'a Asked>,
+    /// Whether pages are asked for, by whatever API: what they take says nothing of how quick a block can be.
+    lists: bool,
     /// Milliseconds in which this process did not run at all: in them nothing was tried, and nothing failed.
     frozen: AtomicU64,
 }
@@ -278,6 +282,12 @@ impl<'a> Tries<'a> {
     /// The meter counts what the source says that it asked, when it says that.
     pub(super) const fn counted(mut self, asked: Option<&'a Asked>) -> Self {
         self.asked = asked;
+        self
+    }
+
+    /// Pages are asked for: those of an archive come from the index that is kept, mostly at once.
+    pub(super) const fn lists(mut self) -> Self {
+        self.lists = true;
         self
     }
 
@@ -317,7 +327,8 @@ impl<'a> Tries<'a> {
         };
         route.pace.acquire().await;
         let began = Instant::now();
-        let flight = self.log.take_off(self.segment, route.api, began, self.asked.is_none());
+        let what = if self.lists { Api::List } else { route.api };
+        let flight = self.log.take_off(self.segment, what, began, self.asked.is_none());
         let question = Question::new(route, began);
         let most = SILENT.saturating_sub(route.silent_for(began)).max(Duration::from_secs(1));
         let deadline = self.within.unwrap_or_else(|| route.deadlines.attempt(began).min(most));

@@ -23,7 +23,7 @@ use super::rate::{Cause, Hold};
 use super::retry::{Outage, Policy};
 use super::stall::{News, Seen, Watch};
 use super::telemetry::{JobTelemetry, LaneLog, Lately, SegmentView};
-use super::throttle::Throttle;
+use super::throttle::Allowance;
 use super::window::{Bounds, Change, Gate, Sample, Window};
 use crate::bandwidth::Bandwidth;
 use crate::error::Error;
@@ -74,7 +74,7 @@ pub(super) struct Hub {
     pub job: JobId,
     pub gate: Gate,
     /// This job's own bytes a second.
-    pub throttle: Throttle,
+    pub throttle: Allowance,
     pacing: Mutex<Pacing>,
     telemetry: Mutex<JobTelemetry>,
     outage: Mutex<Outage>,
@@ -158,7 +158,7 @@ impl Hub {
         Arc::new(Self {
             job,
             gate: Gate::new(window.target()),
-            throttle: Throttle::new(bandwidth),
+            throttle: Allowance::new(bandwidth),
             pacing: Mutex::new(Pacing { window, items: 0, took: Duration::ZERO }),
             telemetry: Mutex::new(JobTelemetry::new(before.requests, before.troubles, now)),
             outage: Mutex::default(),

@@ -54,7 +54,8 @@ impl<'a> Listing<'a> {
             let page = match self.asks {
                 None => self.source.page(from, token.as_deref(), max).await,
                 Some((caller, routes)) => {
-                    let tries = caller.tries(&routes.list, caller.log(), self.segment).counted(self.source.asked());
+                    let tries = caller.tries(&routes.list, caller.log(), self.segment);
+                    let tries = tries.counted(self.source.asked()).lists();
                     retried!(tries, self.source.page(from, token.as_deref(), max))
                 }
             };

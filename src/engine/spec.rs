@@ -43,7 +43,7 @@ pub struct Spec {
     pub plan: Plan,
     /// What its acceptance allows.
     pub grant: Grant,
-    /// This item's share of the whole plan's cost and time.
+    /// This item's share of the whole plan's cost.
     pub share: f64,
     /// The world it was made in, for an engine of its own process; `None` in a sandbox.
     #[serde(default)]

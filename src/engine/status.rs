@@ -398,8 +398,8 @@ fn empty(spec: &Spec) -> JobStatus {
             base: spec.plan.memory.base(),
             of_budget: spec.plan.memory.of_budget(),
             cost: spec.cost(),
-            seconds_low: spec.plan.time.low_seconds * spec.share,
-            seconds_high: spec.plan.time.high_seconds * spec.share,
+            seconds_low: spec.plan.time.low_seconds,
+            seconds_high: spec.plan.time.high_seconds,
             requests: spec.requests(),
         },
         ..row

@@ -4,7 +4,9 @@
 //! is not used is not saved up, but for a few milliseconds of lateness. A new setting counts at once, also for
 //! those who wait.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
@@ -12,6 +14,7 @@ use tokio::time::Instant;
 
 use super::rate::Nap;
 use crate::bandwidth::Bandwidth;
+use crate::ids::JobId;
 use crate::units::Bytes;
 
 /// How late a turn may be without being lost: timers are no finer than a millisecond.
@@ -85,10 +88,84 @@ impl Throttle {
     }
 }
 
+/// The limit of one job: that of all jobs it came with, until somebody turns its own.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    own: Throttle,
+    together: watch::Sender<Option<Arc<Throttle>>>,
+}
+
+impl Allowance {
+    pub(super) fn new(setting: Option<Bandwidth>) -> Self {
+        Self { own: Throttle::new(setting), together: watch::channel(None).0 }
+    }
+
+    /// Goes through this one together with other jobs.
+    pub(super) fn share(&self, together: Arc<Throttle>) {
+        self.together.send_replace(Some(together));
+    }
+
+    /// Turns the job's own: what it shared counts no longer.
+    pub(super) fn set(&self, setting: Option<Bandwidth>) {
+        self.own.set(setting);
+        self.together.send_replace(None);
+    }
+
+    /// Asks the limit that counts.
+    fn ask<T>(&self, ask: impl FnOnce(&Throttle) -> T) -> T {
+        match self.together.borrow().as_deref() {
+            Some(together) => ask(together),
+            None => ask(&self.own),
+        }
+    }
+
+    /// The setting.
+    pub(super) fn setting(&self) -> Option<Bandwidth> {
+        self.ask(Throttle::setting)
+    }
+
+    /// Bytes a second now, and whether other jobs have their part of them.
+    pub(super) fn now(&self) -> Option<(Bytes, bool)> {
+        let shared = self.together.borrow().is_some();
+        Some((self.ask(Throttle::now)?, shared))
+    }
+
+    /// Whether anybody waits, or has waited since this was asked last.
+    pub(super) fn take_waited(&self) -> bool {
+        self.ask(Throttle::take_waited)
+    }
+
+    /// Waits until so many bytes may go.
+    pub(super) async fn pass(&self, bytes: Bytes) {
+        let mut turned = self.together.subscribe();
+        let together = turned.borrow_and_update().clone();
+        let Some(together) = together else { return self.own.pass(bytes).await };
+        tokio::select! {
+            () = together.pass(bytes) => {}
+            // The sender lives as long as this. Whoever waits when it is turned waits in the new line.
+            _ = turned.changed() => self.own.pass(bytes).await,
+        }
+    }
+}
+
+/// The limits of operations that have several jobs, by the first of these: each is there as long as one of them runs.
+#[derive(Debug, Default)]
+pub(super) struct Together(BTreeMap<JobId, Weak<Throttle>>);
+
+impl Together {
+    /// That of this one; begun with `limit` where none of its jobs runs yet.
+    pub(super) fn of(&mut self, group: JobId, limit: Bandwidth) -> Arc<Throttle> {
+        self.0.retain(|_, throttle| throttle.strong_count() > 0);
+        self.0.get(&group).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let throttle = Arc::new(Throttle::new(Some(limit)));
+            self.0.insert(group, Arc::downgrade(&throttle));
+            throttle
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::units::BLOCK_BYTES;
 
@@ -185,5 +262,35 @@ mod tests {
             throttle.pass(BLOCK).await;
         }
         assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    /// Two jobs of a group have one limit together; one that is turned has its own, also for whoever waits, and the other
+    /// all that there was for both.
+    #[tokio::test(start_paused = true)]
+    async fn jobs_of_a_group_share_one_limit_until_one_is_turned() {
+        let together = Arc::new(Throttle::new(Some(Bandwidth::always(Bytes(BLOCK_BYTES)))));
+        let jobs = [Allowance::new(None), Allowance::new(None)].map(Arc::new);
+        jobs.iter().for_each(|job| job.share(Arc::clone(&together)));
+        assert_eq!(jobs[0].now(), Some((BLOCK, true)));
+        let begun = Instant::now();
+        let pass = |job: &Arc<Allowance>, times: u32| {
+            let job = Arc::clone(job);
+            tokio::spawn(async move {
+                for _ in 0..times {
+                    job.pass(BLOCK).await;
+                }
+                begun.elapsed().as_secs()
+            })
+        };
+        let (one, other) = (pass(&jobs[0], 5), pass(&jobs[1], 5));
+        let (one, other) = (one.await.expect("no panic"), other.await.expect("no panic"));
+        assert_eq!(one.max(other), 9, "ten blocks of one a second, the first at once");
+        let waits = pass(&jobs[0], 100);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert!(!waits.is_finished());
+        jobs[0].set(None);
+        waits.await.expect("no panic");
+        assert!(begun.elapsed() < Duration::from_secs(14), "it waits no longer once it is turned");
+        assert_eq!((jobs[0].setting(), jobs[1].now()), (None, Some((BLOCK, true))));
     }
 }

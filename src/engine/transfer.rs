@@ -95,8 +95,9 @@ impl Job {
     fn bandwidth(&self) -> Option<String> {
         let (own, all) = (self.hub.throttle.now(), self.throttle.now());
         match (own, all) {
-            (Some(own), Some(all)) if all < own => Some(format!("{all}/s for all jobs")),
-            (Some(own), _) => Some(format!("{own}/s, read plus written")),
+            (Some((own, _)), Some(all)) if all < own => Some(format!("{all}/s for all jobs")),
+            (Some((own, true)), _) => Some(format!("{own}/s for all jobs of its group")),
+            (Some((own, false)), _) => Some(format!("{own}/s, read plus written")),
             (None, Some(all)) => Some(format!("{all}/s for all jobs")),
             (None, None) => None,
         }

@@ -197,7 +197,8 @@ impl Plan {
         self.settle();
     }
 
-    /// The plan of one of its items: what its job is given. What is said of its memory is what it takes alone.
+    /// The plan of one of its items: what its job is given. What is said of its memory is what it takes alone, of its time
+    /// what it takes beside the others.
     #[must_use]
     pub fn of_item(&self, nth: usize) -> Self {
         let mut own = Self { items: self.items.get(nth).cloned().into_iter().collect(), ..self.clone() };
@@ -205,6 +206,8 @@ impl Plan {
         if self.items.len() > 1 {
             let within = weigh::Outer { limit: self.memory.limit, name: &self.memory.limit_name };
             own.memory = weigh::memory(&own.items, &own.operation.options, &own.choices, &within);
+            own.time =
+                weigh::time_of_one(&self.time, nth, &own.items, &self.operation.options, &self.choices, &self.facts);
         }
         own
     }

@@ -291,6 +291,12 @@ pub fn places_of_large(places: usize) -> usize {
     places.saturating_sub(1).max(1)
 }
 
+/// Whether one more job may begin beside so many that run.
+#[must_use]
+pub fn has_place(running: usize, places: usize, is_small: bool) -> bool {
+    running < places && (is_small || running < places_of_large(places))
+}
+
 /// Whether a job will leave its place soon.
 #[must_use]
 pub fn is_small(blocks: Blocks) -> bool {

@@ -22,7 +22,11 @@ pub(super) async fn gather(aws: &Aws, plan: &mut Plan, machine: &Machine, quotas
     plan.facts.runs_in = machine.runs_in.clone();
     plan.facts.quotas = quotas;
     if let (Some(routes), Some(item)) = (&machine.routes, plan.items.first()) {
-        plan.facts.past = routes.past(&route(item, &machine.runs_in.text()));
+        let way = |item: &ItemPlan| route(item, &machine.runs_in.text());
+        let first = way(item);
+        plan.facts.past = routes.past(&first);
+        let others: BTreeSet<String> = plan.items.iter().map(way).filter(|other| *other != first).collect();
+        plan.facts.elsewhere = others.into_iter().map(|other| (other.clone(), routes.past(&other))).collect();
     }
     let session = any_session(aws, &plan.items).await;
     plan.facts.fips = session.as_ref().is_some_and(Session::uses_fips);

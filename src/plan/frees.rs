@@ -16,7 +16,7 @@ use super::compare::is_unrelated;
 use super::count::{self, Counting, LISTINGS, Listing, RANGE};
 use super::prices::{Api, Prices};
 use crate::aws::{Ebs, Keeps, Page, Session};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, BlockRange, Region, SnapshotId, VolumeId};
 use crate::inventory::archives::patiently;
 use crate::inventory::frees::{Billed, Chain, Lifetimes, Stretch, Walk, Why, Whys, billed_until};
@@ -148,7 +148,9 @@ pub struct Quote {
 /// What listing these, and asking about so many suspects, takes at most.
 #[must_use]
 pub fn quote(stretches: &[Stretch], suspects: usize, region: &Region) -> Quote {
-    let of = |stretch: &Stretch| stretch.steps().len() as u64 * count::lists_at_most(stretch.size);
+    // Where a recorded parent is none, that is found out by the first requests.
+    let tried = |stretch: &Stretch| if stretch.whys.has(Why::Recorded) { LISTINGS as u64 } else { 0 };
+    let of = |stretch: &Stretch| stretch.steps().len() as u64 * count::lists_at_most(stretch.size) + tried(stretch);
     let lists = stretches.iter().map(of).sum::<u64>() + suspects.min(ASKED_MOST) as u64;
     let price = Prices::bundled().request(Api::List, region);
     #[expect(clippy::cast_precision_loss, reason = "counts of pages are far below 2^52")]
@@ -242,6 +244,19 @@ pub async fn lifetimes(session: &Session, stretch: &Stretch, watch: &Counting, k
     if let Some(known) = kept.load(&key).await {
         return Ok(known);
     }
+    let lives = match walked(session, stretch, watch).await {
+        // Its tag names a parent that AWS knows no way from: then all of it is listed, and that is at most as well.
+        Err(error) if stretch.whys.has(Why::Recorded) && error.class == Class::Permanent => {
+            walked(session, &Stretch { before: None, ..stretch.clone() }, watch).await?
+        }
+        outcome => outcome?,
+    };
+    kept.save(&key, &lives).await;
+    Ok(lives)
+}
+
+/// Lists it, range by range.
+async fn walked(session: &Session, stretch: &Stretch, watch: &Counting) -> Result<Lifetimes> {
     let end =
         u32::try_from(stretch.size.blocks().0).map_err(|_| Error::failed(format!("a volume of {}", stretch.size)))?;
     let ranges: Vec<BlockRange> = (0..end)
@@ -251,7 +266,7 @@ pub async fn lifetimes(session: &Session, stretch: &Stretch, watch: &Counting, k
     let steps = stretch.steps();
     watch.ranges.store((ranges.len() * steps.len()) as u64, std::sync::atomic::Ordering::Relaxed);
     let steps = &steps;
-    let lives = stream::iter(ranges)
+    stream::iter(ranges)
         .map(|range| async move {
             let mut walk = Walk::new(range.start, range.len(), stretch.before.is_some());
             for (before, this) in steps {
@@ -263,9 +278,7 @@ pub async fn lifetimes(session: &Session, stretch: &Stretch, watch: &Counting, k
         })
         .buffer_unordered(LISTINGS)
         .try_fold(Lifetimes::default(), |all, one| async move { Ok(all.and(one)) })
-        .await?;
-    kept.save(&key, &lives).await;
-    Ok(lives)
+        .await
 }
 
 /// What a set frees: its figure, how sure it is, and what it costs a month.

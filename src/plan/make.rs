@@ -106,6 +106,8 @@ pub(super) fn empty(
             bound_by: String::new(),
             sure: Sure::Unknown,
             beside: Vec::new(),
+            jobs: 1,
+            each: Vec::new(),
         },
         alternatives: Vec::new(),
         findings,

@@ -48,8 +48,8 @@ pub use machine::{DEFAULT_BUDGET, Host, Machine, RunsIn};
 pub use make::{elsewhere, make};
 pub use model::{
     Alternative, ArchiveLayer, Basis, Charge, Choices, CostEstimate, CostPart, DestinationKind, DestinationPlan, Facts,
-    Finding, Fit, InPlace, ItemPlan, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation, Options,
-    Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, TimePart, Verify, When,
+    Finding, Fit, InPlace, ItemPlan, JobTime, KnownDelta, Level, MemoryEstimate, MemoryPart, OmitZeros, Operation,
+    Options, Pace, Parent, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate, TimePart, Verify, When,
 };
 pub use monthly::monthly;
 pub use preview::preview;
@@ -57,5 +57,5 @@ pub use prices::{Api, Prices};
 pub use quotas::{codes as quota_codes, of_region as region_quotas};
 pub use weigh::{
     DESTINATION, LEDGER_CACHE, PLACE_BYTES, Records, connections_weight, frames_weight, gathered, item_weight, least,
-    load, moved, records, unpacked,
+    load, moved, records, unpacked, warmed,
 };

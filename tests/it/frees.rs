@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::chains::{HERE, changed, grown};
 use crate::support::World;
 
 /// Three weeks of one volume, oldest first.
@@ -109,6 +110,36 @@ async fn what_cannot_be_asked_about_makes_it_at_most() {
         ec2.copy_snapshot().source_region("us-east-1").source_snapshot_id(CHAIN[1]).send().await.expect("copied");
     world.completed(copy.snapshot_id().expect("an id"), "us-east-1").await;
     assert_eq!(frees(&world, &CHAIN[1..2]).await["frees"]["label"], "exact");
+}
+
+/// What floe made on a parent names it in a tag, and no volume. Only what differs from the parent goes with it, as somebody
+/// else lists it; a tag that names no relative costs nothing but the first requests.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_a_tag_names_is_taken_off_and_one_that_is_none_is_not() {
+    let world = World::calm().await;
+    let blocks: Vec<(i32, u8)> = (0..20).map(|index| (index, 1)).collect();
+    let parent = grown(&world, HERE, None, 1, &blocks).await;
+    let made = grown(&world, HERE, Some(&parent), 1, &[(3, 2), (7, 2), (300, 2)]).await;
+    let other = grown(&world, HERE, None, 1, &blocks[..5]).await;
+    let told = async |id: &str, with: &[&str]| {
+        let ids: Vec<String> = std::iter::once(&id).chain(with).map(|id| format!("{HERE}:{id}")).collect();
+        let args: Vec<&str> =
+            ["size", "--frees", "-o", "json"].into_iter().chain(ids.iter().map(String::as_str)).collect();
+        let (code, json, stderr) = world.json(&args).await;
+        assert_eq!((code, &json["frees"]["label"]), (0, &json!("upper-bound")), "{stderr}");
+        (json["frees"]["bytes"].as_u64().expect("bytes") / BLOCK, json["frees"]["why"].clone())
+    };
+    assert_eq!(told(&made, &[]).await, (21, json!(["no-volume"])), "nothing says what it was made on");
+    for id in [&made, &other] {
+        let tag = aws_sdk_ec2::types::Tag::builder().key("floe:parent").value(&parent).build();
+        world.ec2("prod", HERE).create_tags().resources(id).tags(tag).send().await.expect("tagged");
+    }
+    let differs = changed(&world, HERE, &parent, &made).await.len() as u64;
+    assert_eq!(differs, 3);
+    assert_eq!(told(&made, &[]).await, (differs, json!(["no-volume", "recorded-parent"])));
+    let (both, why) = told(&made, &[&parent]).await;
+    assert!(both >= 23, "all that both hold, {both}: {why}");
+    assert_eq!(told(&other, &[]).await.0, 5, "no way leads from what its tag names: all of it is counted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,7 @@ mod engine;
 mod freed;
 mod frees;
 mod golden;
+mod groups;
 mod guards;
 mod held;
 mod hostile;

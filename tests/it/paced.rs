@@ -15,8 +15,8 @@ use futures_util::StreamExt as _;
 use crate::rig::{Rig, SMALL, end, row_when, start};
 use crate::support::World;
 
-const GET: &str = "GetSnapshotBlock";
-const PUT: &str = "PutSnapshotBlock";
+pub const GET: &str = "GetSnapshotBlock";
+pub const PUT: &str = "PutSnapshotBlock";
 /// Quotas of one snapshot and of one account, as Service Quotas names them.
 const QUOTAS: [(&str, LimitOf, &str); 4] = [
     (GET, LimitOf::Snapshot, "L-028ACFB9"),
@@ -26,13 +26,22 @@ const QUOTAS: [(&str, LimitOf, &str); 4] = [
 ];
 
 /// A service with these requests a second, told by Service Quotas and held, and this latency.
-struct Service {
-    rig: Rig,
-    client: Client,
+pub struct Service {
+    pub rig: Rig,
+    pub client: Client,
 }
 
 impl Service {
-    async fn of(quotas: &[(&str, LimitOf, f64)], delay: (u64, u64), trouble: f64) -> Self {
+    pub async fn of(quotas: &[(&str, LimitOf, f64)], delay: (u64, u64), trouble: f64) -> Self {
+        let rig = Rig::of(World::with(Faults::default()).await);
+        let client = rig.engine(None).await;
+        let service = Self { rig, client };
+        service.becomes(quotas, delay, trouble);
+        service
+    }
+
+    /// From now on it is like that.
+    pub fn becomes(&self, quotas: &[(&str, LimitOf, f64)], delay: (u64, u64), trouble: f64) {
         let limits = quotas.iter().map(|(api, of, per_second)| Limit {
             api: (*api).to_owned(),
             of: *of,
@@ -46,30 +55,34 @@ impl Service {
         if trouble > 0.0 {
             rules.push(Rule::of(Fault::Unavailable).chance(trouble));
         }
-        let rig = Rig::of(World::with(Faults { limits: limits.collect(), rules, ..Faults::default() }).await);
-        {
-            let account = "123456789012".parse().expect("an account");
-            let mut model = rig.world.running.sandbox.model_mut();
-            for region in ["us-east-1", "eu-west-1", "us-west-2"] {
-                let region = region.parse().expect("a region");
-                let settings = &mut model.region_mut(&account, &region).expect("it is there").settings;
-                // Nothing is raised: what is not given is AWS's default.
-                settings.quotas.clear();
-                for (api, of, per_second) in quotas {
-                    let code = QUOTAS.iter().find(|(a, o, _)| a == api && o == of).expect("a quota").2;
-                    settings.quotas.insert(code.to_owned(), *per_second);
-                }
+        let sandbox = &self.rig.world.running.sandbox;
+        sandbox.set_faults(Faults { limits: limits.collect(), rules, ..Faults::default() });
+        let account = "123456789012".parse().expect("an account");
+        let mut model = sandbox.model_mut();
+        for region in ["us-east-1", "eu-west-1", "us-west-2"] {
+            let region = region.parse().expect("a region");
+            let settings = &mut model.region_mut(&account, &region).expect("it is there").settings;
+            // Nothing is raised: what is not given is AWS's default.
+            settings.quotas.clear();
+            for (api, of, per_second) in quotas {
+                let code = QUOTAS.iter().find(|(a, o, _)| a == api && o == of).expect("a quota").2;
+                settings.quotas.insert(code.to_owned(), *per_second);
             }
         }
-        let client = rig.engine(None).await;
-        Self { rig, client }
     }
 
     async fn plan(&self, source: &str, to: &[&str], options: Options) -> Plan {
-        let source = Address::source(source).expect("a source");
+        self.plan_each(&[source.to_owned()], to, options).await
+    }
+
+    pub async fn plan_each(&self, sources: &[String], to: &[&str], options: Options) -> Plan {
+        let sources: Vec<Address> = sources.iter().map(|source| Address::source(source).expect("a source")).collect();
         let operation = Operation {
-            destinations: to.iter().map(|to| Address::destination_of(&source, to).expect("a destination")).collect(),
-            sources: vec![source],
+            destinations: to
+                .iter()
+                .map(|to| Address::destination_of(&sources[0], to).expect("a destination"))
+                .collect(),
+            sources,
             options,
         };
         let routes = Some(Routes::of(&self.rig.state));
@@ -108,7 +121,7 @@ struct Run {
 type Scenario = Pin<Box<dyn Future<Output = (&'static str, Run)>>>;
 
 /// A scenario with its own dice: a rate of ten to sixteen requests a second, and five to fifty milliseconds.
-fn dice(seed: u64) -> (f64, (u64, u64)) {
+pub fn dice(seed: u64) -> (f64, (u64, u64)) {
     let mut dice = fastrand::Rng::with_seed(seed);
     (f64::from(dice.u32(10..=16)), (dice.u64(5..=25), dice.u64(0..=25)))
 }

@@ -1,12 +1,13 @@
 //! What a job asks beside its blocks, one answer after the other: what its plan says line by line, against the requests that
 //! the sandbox saw, in the order in which they came and went. No clock is read.
 
-use floe::engine::protocol::JobState;
+use floe::engine::protocol::{Answer, JobState};
 use floe::plan::{Options, Plan, Verify, When};
 use floe::sandbox::stats::Moment;
 
-use crate::archives::BUCKET;
-use crate::rig::{Rig, end, start};
+use crate::archives::{BUCKET, of_another_tool};
+use crate::chains::{HERE, grown, id_of};
+use crate::rig::{Rig, end, start, submit};
 use crate::support::disk;
 
 /// The longest row of requests of which each began when the one before had been answered.
@@ -38,7 +39,17 @@ async fn asked(
     to: &[&str],
     verify: Verify,
 ) -> (Plan, Vec<Moment>) {
-    let plan = rig.plan(source, to, Options { verify, ..Options::default() }).await;
+    asked_with(rig, client, source, to, Options { verify, ..Options::default() }).await
+}
+
+async fn asked_with(
+    rig: &Rig,
+    client: &floe::engine::Client,
+    source: &str,
+    to: &[&str],
+    options: Options,
+) -> (Plan, Vec<Moment>) {
+    let plan = rig.plan(source, to, options).await;
     rig.world.running.sandbox.counters().reset();
     let row = end(client, start(client, &plan).await).await;
     assert_eq!(row.state, JobState::Done, "{source} to {to:?}: {:?}", row.error);
@@ -75,9 +86,7 @@ async fn what_is_asked_one_after_the_other_is_counted_for_each_kind_of_pair() {
     for (source, to, verify) in pairs {
         let (plan, moments) = asked(&rig, &client, source, &[to], verify).await;
         let what = format!("{source} to {to}: {:#?}\n{moments:#?}", plan.time.beside);
-        // How often the state has to be looked at until it is completed is AWS's own time.
-        let looks = moments.iter().filter(|moment| moment.api == "DescribeSnapshots").count() as u64;
-        let mut found = chain(&moments, |_| true) - looks.saturating_sub(2);
+        let mut found = chain(&moments, |_| true) - beyond_looks(&moments, 1);
         if to == object {
             // The one block is the last piece, which is sent when all of it is there: no answer of start or end.
             found -= 1;
@@ -98,6 +107,108 @@ async fn what_is_asked_one_after_the_other_is_counted_for_each_kind_of_pair() {
     let apis = |api: &str| moments.iter().filter(|moment| moment.api == api).count();
     assert_eq!((apis("StartSnapshot"), apis("CompleteSnapshot")), (2, 2));
     assert!(chain(&moments, |_| true) >= answers(&plan), "{moments:#?}");
+}
+
+/// How often a state is looked at until it is completed is AWS's own time: of each job that makes a snapshot two looks are
+/// counted on.
+fn beyond_looks(moments: &[Moment], jobs: u64) -> u64 {
+    let looks = moments.iter().filter(|moment| moment.api == "DescribeSnapshots").count() as u64;
+    looks.saturating_sub(2 * jobs)
+}
+
+/// Sources and destinations that ask for more than a plain copy: a folder of another tool, a result on a parent, and one
+/// that is read back. Of one block each.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_tools_parents_and_proofs_ask_for_is_counted_too() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let folder = format!("s3://{BUCKET}/fsp/snap-0abc1234.1/");
+    of_another_tool(&rig.world, "fsp/snap-0abc1234.1/", &[(5, 1)]).await;
+    let one = format!("{HERE}:{}", grown(&rig.world, HERE, None, 1, &[(5, 7)]).await);
+    let under = grown(&rig.world, HERE, None, 1, &[(5, 1)]).await;
+    // The copy of a snapshot, and what came after that: a delta.
+    let first = grown(&rig.world, HERE, None, 1, &[(3, 1)]).await;
+    let second = grown(&rig.world, HERE, Some(&first), 1, &[(5, 2)]).await;
+    let copy = rig.copy(&client, &format!("{HERE}:{first}"), &[&format!("{HERE}:")], Options::default()).await;
+    let image = rig.world.path("base.img").display().to_string();
+    rig.copy(&client, &format!("{HERE}:{first}"), &[&image], Options::default()).await;
+    let (delta, base) = (format!("{HERE}:{first}..{second}"), format!("{HERE}:{}+", id_of(&copy, 0)));
+    let (on, here) = (format!("{HERE}:{under}+"), format!("{HERE}:"));
+    let (file, archive) = (rig.world.path("back.img").display().to_string(), format!("s3://{BUCKET}/of-another/"));
+    let pairs: [(&str, &str, Verify); 12] = [
+        (&folder, "null:", Verify::Listing),
+        (&folder, &here, Verify::Listing),
+        (&folder, &file, Verify::Listing),
+        (&folder, &archive, Verify::None),
+        (&folder, &here, Verify::Full),
+        (&one, &on, Verify::Listing),
+        (&one, &on, Verify::None),
+        (&one, &on, Verify::Full),
+        (&one, &here, Verify::Full),
+        (&delta, &base, Verify::Listing),
+        (&delta, &base, Verify::Full),
+        (&delta, &image, Verify::Listing),
+    ];
+    let mut wrong = Vec::new();
+    for (source, to, verify) in pairs {
+        let options = Options { verify, allow_gaps: true, ..Options::default() };
+        let (plan, moments) = asked_with(&rig, &client, source, &[to], options).await;
+        let back = verify == Verify::Full && to.starts_with(HERE);
+        // The block that is read back is none of start and end.
+        let found = chain(&moments, |_| true) - beyond_looks(&moments, 1) - u64::from(back);
+        if found != answers(&plan) {
+            let apis: Vec<&str> = moments.iter().map(|moment| moment.api.as_str()).collect();
+            let said: Vec<(&str, u64)> =
+                plan.time.beside.iter().map(|part| (part.name.as_str(), part.answers)).collect();
+            wrong
+                .push(format!("{source} to {to}, {verify:?}: {found} found of {}: {said:?}, {apis:?}", answers(&plan)));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Jobs of a chain wait for each other: what each of them asks is asked one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_jobs_of_a_chain_ask_one_after_the_other() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let first = grown(&rig.world, HERE, None, 1, &[(3, 1)]).await;
+    let second = grown(&rig.world, HERE, Some(&first), 1, &[(5, 2)]).await;
+    let third = grown(&rig.world, HERE, Some(&second), 1, &[(7, 3)]).await;
+    for verify in [Verify::None, Verify::Listing] {
+        let options = Options { chain: true, verify, ..Options::default() };
+        let plan = rig.try_plan(&format!("{HERE}:{first}..{third}"), &["eu-west-1:"], options).await.expect("a plan");
+        rig.world.running.sandbox.counters().reset();
+        let Answer::Jobs(jobs) = submit(&client, &plan).await.expect("it runs") else { unreachable!("it makes jobs") };
+        assert_eq!(jobs.len(), 3);
+        for job in jobs {
+            let row = end(&client, job).await;
+            assert_eq!((row.state, row.troubles.retries), (JobState::Done, 0), "{:?}", row.error);
+        }
+        let moments = rig.world.running.sandbox.counters().order();
+        let apis: Vec<&str> = moments.iter().map(|moment| moment.api.as_str()).collect();
+        let said: Vec<(&str, u64)> = plan.time.beside.iter().map(|part| (part.name.as_str(), part.answers)).collect();
+        let found = chain(&moments, |_| true) - beyond_looks(&moments, 3);
+        assert_eq!(found, answers(&plan), "{verify:?}: {said:?}\n{apis:?}");
+    }
+}
+
+/// Of three destinations at once each asks its own, as many one after the other as alone; what is said is the one that
+/// takes longest, which is the snapshot that AWS has to complete.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_three_destinations_the_longest_counts() {
+    let rig = Rig::calm().await;
+    let client = rig.engine(None).await;
+    let one = format!("{HERE}:{}", grown(&rig.world, HERE, None, 1, &[(5, 7)]).await);
+    let (file, archive) = (rig.world.path("disk.img").display().to_string(), format!("s3://{BUCKET}/of-three/"));
+    let (plan, moments) = asked(&rig, &client, &one, &["eu-west-1:", &archive, &file], Verify::Listing).await;
+    let of_s3 = |api: &str| api.contains("Object");
+    let apis: Vec<&str> = moments.iter().map(|moment| moment.api.as_str()).collect();
+    let to_snapshot = chain(&moments, |api| !of_s3(api)) - beyond_looks(&moments, 1);
+    assert_eq!(to_snapshot, answers(&plan), "{:#?}\n{apis:?}", plan.time.beside);
+    let (alone, of_one) = asked(&rig, &client, &one, &[&format!("s3://{BUCKET}/alone/")], Verify::Listing).await;
+    assert_eq!(chain(&of_one, |_| true), answers(&alone), "{of_one:#?}");
+    assert_eq!(chain(&moments, of_s3), chain(&of_one, of_s3), "{apis:?}");
 }
 
 /// An image with pieces that hold no block has them copied by S3 when its blocks are there: no less is said than that takes.

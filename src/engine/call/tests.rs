@@ -302,3 +302,24 @@ async fn an_answer_that_never_comes_is_not_waited_for() {
     assert!((60..=65).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert!(hub.lanes_target() < 16, "and with fewer at once");
 }
+
+/// Pages of an archive come from its index, which is kept: what they take is no answer of a block, and the window would
+/// take every real one for a queue beside it.
+#[tokio::test(start_paused = true)]
+async fn pages_are_not_taken_for_the_quickest_blocks() {
+    let (hub, caller) = caller(LANES);
+    let (route, asked) = (route(&caller, Api::Fetch), Asked::default());
+    for _ in 0..10 {
+        let tries = caller.tries(&route, caller.log(), 0).counted(Some(&asked)).lists();
+        let page: Result<()> = retried!(tries, async { Ok(()) });
+        page.expect("a page");
+    }
+    let block: Result<()> = retried!(caller.tries(&route, caller.log(), 0), async {
+        sleep(Duration::from_millis(100)).await;
+        Ok(())
+    });
+    block.expect("a block");
+    hub.tick(|| None);
+    let median = hub.past(true).get_ms;
+    assert!((95.0..105.0).contains(&median), "{median} ms");
+}

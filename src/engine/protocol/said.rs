@@ -70,7 +70,7 @@ impl Said {
                 return None;
             }
             all.jobs += 1;
-            all.base = all.base.max(said.base);
+            all.base = crate::plan::warmed(all.base, said.base);
             all.of_budget += said.of_budget;
             all.beside += said.memory.less(said.base).less(said.of_budget);
         }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::wait::waits_for;
 use super::{Control, Ended, Given, start};
+use crate::bandwidth::Bandwidth;
 use crate::engine::budget::{Budget, Part, Weight};
 use crate::engine::call::{Caller, Quotas};
 use crate::engine::hub::{DestinationView, Hub};
@@ -19,6 +20,7 @@ use crate::engine::throttle::Throttle;
 use crate::engine::window::Bounds;
 use crate::engine::worlds::Worlds;
 use crate::error::{Error, Result};
+use crate::ids::JobId;
 use crate::plan::choices::{COMPRESSOR, FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN};
 use crate::plan::{
     DestinationKind, DestinationPlan, Load, Verify, connections_weight, frames_weight, item_weight, load, unpacked,
@@ -84,6 +86,12 @@ impl Ready {
     /// What of the budget it may use at most: as it was turned last, else as planned.
     pub(in crate::engine) fn share(&self) -> Option<Bytes> {
         self.journal.picture().memory.or(self.spec.plan.operation.options.memory)
+    }
+
+    /// The group whose limit of bytes a second it shares: of several jobs of one operation, until its own is turned.
+    pub(in crate::engine) fn limited_with(&self) -> Option<(JobId, Bandwidth)> {
+        let (first, _) = self.spec.group.filter(|_| self.journal.picture().bandwidth.is_none())?;
+        Some((first, self.spec.plan.operation.options.bandwidth.clone()?))
     }
 
     /// Runs it to an end, keeping the lock meanwhile.

@@ -36,7 +36,9 @@ impl Run {
         }
         let options = &self.spec.plan.operation.options;
         let held_back = options.concurrency.is_some() || self.job.hub.lanes().setting != Lanes::Auto;
-        let whole = !held_back && options.verify != Verify::Full;
+        // What runs beside others of its group has its part of what the route bears.
+        let alone = self.spec.group.is_none() || options.chain;
+        let whole = !held_back && alone && options.verify != Verify::Full;
         let route = route(item, &self.spec.plan.facts.runs_in.text());
         if let Err(error) = self.routes.keep(&route, self.job.hub.past(whole)) {
             tracing::warn!(%error, "what the job took could not be written down");

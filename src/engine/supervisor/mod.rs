@@ -35,13 +35,13 @@ use super::run::{Control, Ended, Ready, load_of};
 use super::spec::{JobDir, Spec};
 use super::status;
 use super::telemetry::{Process, Ring};
-use super::throttle::Throttle;
+use super::throttle::{Throttle, Together};
 use super::worlds::Worlds;
 use crate::aws::Introduction;
 use crate::bandwidth::Bandwidth;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
-use crate::plan::choices::{is_small, places, places_of_large};
+use crate::plan::choices::{has_place, is_small, places};
 use crate::store::StateDir;
 use crate::units::{Blocks, Bytes, Rate};
 
@@ -194,6 +194,8 @@ pub(super) struct Supervisor {
     in_process: bool,
     budget: Budget,
     throttle: Arc<Throttle>,
+    /// What the jobs of an operation share of it.
+    together: Together,
     limiters: Arc<Limiters>,
     shelf: Arc<Shelf>,
     queue: VecDeque<Queued>,
@@ -250,6 +252,7 @@ impl Supervisor {
             in_process,
             budget: Budget::new(budget),
             throttle: Arc::new(Throttle::new(bandwidth)),
+            together: Together::default(),
             limiters: Arc::default(),
             shelf: Arc::clone(&shelf),
             queue: VecDeque::new(),
@@ -370,8 +373,8 @@ impl Supervisor {
             let spec = lock(&self.shelf.jobs).get_mut(&queued.job).map(Shelved::spec);
             let spec = spec.and_then(Result::ok);
             let small = spec.as_ref().is_some_and(|spec| is_small(spec.blocks()));
-            // The last place is for whoever will leave it soon.
-            let allowed = small || self.running.len() < places_of_large(places) || queued.control != Control::Go;
+            // Whatever only puts things away takes any place.
+            let allowed = has_place(self.running.len(), places, small) || queued.control != Control::Go;
             if !(due && allowed) {
                 at += 1;
                 continue;
@@ -413,6 +416,9 @@ impl Supervisor {
         };
         shelved.share = ready.share();
         ready.hub.set_memory_lanes(lanes_of(&spec, shelved.share, limit));
+        if let Some((group, limit)) = ready.limited_with() {
+            ready.hub.throttle.share(self.together.of(group, limit));
+        }
         let (control, controlled) = watch::channel(queued.control);
         shelved.hub = Some(Arc::clone(&ready.hub));
         shelved.live = Some(Live {

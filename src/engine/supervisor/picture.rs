@@ -23,7 +23,8 @@ impl Supervisor {
         self.turned.iter().rev().filter(|turned| turned.job.is_none_or(|job| job == row.job)).cloned().collect()
     }
 
-    /// What was said of the process with all jobs that run in it, when these are several.
+    /// What was said of the process with all jobs that run in it, when these are several; or the most that was said of
+    /// those that ran before, where that was more: what they held does not all go back to the system.
     fn said(&mut self, limit: Bytes) -> Option<Bytes> {
         let said = {
             let jobs = lock(&self.shelf.jobs);
@@ -31,7 +32,7 @@ impl Supervisor {
             Said::of(running.map(|shelved| &shelved.row.predicted), limit)?
         };
         self.machine.said_most = self.machine.said_most.max(said.total());
-        (said.jobs > 1).then(|| said.total())
+        (said.jobs > 1 || self.machine.said_most > said.total()).then_some(self.machine.said_most)
     }
 
     pub(super) fn publish(&mut self) {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::Lifetimes;
 use super::why::{Why, Whys};
 use crate::ids::{SnapshotId, VolumeId};
+use crate::inventory::elsewhere::parent;
 use crate::inventory::verdict::{Frees, Sureness};
 use crate::inventory::{SnapshotRow, State, Tier, VolumeRow};
 use crate::units::Bytes;
@@ -40,7 +41,8 @@ pub struct Suspect {
 pub struct Chain {
     /// Its members.
     pub members: Vec<Member>,
-    /// What the volume was restored from, where that is there and stays a kept neighbour of the oldest.
+    /// What the volume was restored from, where that is there and stays a kept neighbour of the oldest; of a snapshot
+    /// without a volume the parent that its tag names.
     pub root: Option<SnapshotId>,
     /// Members that a volume was restored from whose snapshots are there.
     forks: Vec<usize>,
@@ -102,6 +104,14 @@ fn is_plain(row: &SnapshotRow) -> bool {
     row.tier == Tier::Standard && row.volume.as_ref().is_some_and(|volume| !volume.is_placeholder())
 }
 
+/// The parent that its tag names, where that is there, older, can be listed, and can share with it. Were it younger, two
+/// could name each other, and what both hold would be counted with neither.
+fn recorded_parent(row: &SnapshotRow, rows: &[&SnapshotRow]) -> Option<SnapshotId> {
+    let named = parent(row).filter(|id| *id != row.id)?;
+    let there = rows.iter().find(|one| one.id == named && one.state == State::Completed)?;
+    (row.tier == Tier::Standard && there.started < row.started && could_share(row, there)).then_some(named)
+}
+
 impl Chain {
     /// The chain of a snapshot, among all rows of its account and region; `volumes` are all that are there.
     #[must_use]
@@ -116,7 +126,9 @@ impl Chain {
         members.sort_by(|a, b| a.started.cmp(&b.started).then_with(|| a.id.cmp(&b.id)));
         let mut chain = Self { members: members.iter().map(|one| member(one)).collect(), ..Self::default() };
         let Some(own) = own else {
-            // What was copied or made by hand says of no relative that it has one.
+            // What was copied or made by hand says of no relative that it has one, but perhaps what it was made on: what
+            // both hold stays as long as that one does, whoever else holds it.
+            chain.root = recorded_parent(row, rows);
             chain.entangled = Why::NoVolume.into();
             return chain;
         };
@@ -264,6 +276,7 @@ impl Chain {
         let forked = self.forks.iter().any(|fork| (from..=last).contains(fork));
         // Who is asked about is not known yet: as good as related.
         let whys = (self.entangled)
+            .and_if(root.is_some() && self.entangled.has(Why::NoVolume), Why::Recorded)
             .and_if(hidden, Why::Pending)
             .and_if(forked, Why::Fork)
             .and_if(orphaned, Why::Root)

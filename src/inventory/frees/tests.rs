@@ -222,6 +222,20 @@ impl World {
         }))
     }
 
+    /// Tags what has no volume with parents of its lineage: some true, some not, some that name each other.
+    fn record(&mut self) {
+        let known: Vec<(u32, SnapshotId)> = self.snaps.iter().map(|snap| (snap.lineage, snap.row.id.clone())).collect();
+        for snap in
+            self.snaps.iter_mut().filter(|snap| snap.row.volume.as_ref().is_some_and(|one| one.is_placeholder()))
+        {
+            let kin: Vec<&SnapshotId> =
+                known.iter().filter(|(lineage, _)| *lineage == snap.lineage).map(|(_, id)| id).collect();
+            if let Some(named) = self.dice.choice(&kin) {
+                snap.row.tags = vec![("floe:parent".to_owned(), named.to_string())];
+            }
+        }
+    }
+
     fn some(&mut self) -> BTreeSet<SnapshotId> {
         let share = self.dice.u8(1..=4);
         let mut goes = BTreeSet::new();
@@ -247,6 +261,7 @@ fn exact_is_the_truth_and_at_most_is_never_below_it() {
     for seed in 0..400 {
         let mut world = World::new(seed);
         world.live(false);
+        world.record();
         let chains = world.chains_seen(seed % 2 == 0);
         for _ in 0..12 {
             let goes = world.some();
@@ -342,6 +357,43 @@ fn what_makes_it_at_most_is_told() {
     assert_eq!(of_copy.whys(|id| *id == copy.id).keys(), "no-volume", "the copy itself");
     world.snaps[3].row.encrypted = true;
     assert_eq!(whys(&world, 0), "", "under a key of its own it shares nothing");
+}
+
+/// What was made on a parent by hand, or by floe, names it in a tag: what both hold is not counted as long as that one
+/// stays.
+#[test]
+fn a_recorded_parent_is_held_against_what_was_made_on_it_unless_it_goes_too() {
+    let mut world = World::new(4);
+    world.volume(None);
+    world.work(0);
+    world.snapshot(0);
+    world.keep("vol-ffffffff".parse().unwrap(), world.snaps[0].map.clone(), world.snaps[0].lineage);
+    let named = |world: &mut World, id: &str| world.snaps[1].row.tags = vec![("floe:parent".into(), id.into())];
+    let found = |world: &World| {
+        let rows: Vec<&SnapshotRow> = world.snaps.iter().map(|snap| &snap.row).collect();
+        let (made, own) = (&world.snaps[1].row, world.snaps[1].row.id.clone());
+        let chain = Chain::of(made, &rows, &[]);
+        let alone = chain.stretches(|id| *id == own).remove(0);
+        let both = chain.stretches(|_| true).remove(0);
+        ((alone.before, alone.whys.keys()), (both.before, both.whys.keys()))
+    };
+    let nothing = || ((None, "no-volume".to_owned()), (None, "no-volume".to_owned()));
+    assert_eq!(found(&world), nothing(), "no tag");
+    let parent = world.snaps[0].row.id.clone();
+    named(&mut world, &parent.to_string());
+    let beside = (Some(parent.clone()), "no-volume recorded-parent".to_owned());
+    assert_eq!(found(&world), (beside, (None, "no-volume root-goes".to_owned())), "with it what both hold goes too");
+    let own = world.snaps[1].row.id.to_string();
+    for id in [own.as_str(), "snap-0123456789abcdef0", "that one"] {
+        named(&mut world, id);
+        assert_eq!(found(&world), nothing(), "{id} is no parent of it");
+    }
+    named(&mut world, &parent.to_string());
+    world.snaps[0].row.encrypted = true;
+    assert_eq!(found(&world), nothing(), "under another key nothing is shared");
+    world.snaps[0].row.encrypted = false;
+    world.snaps[0].row.state = State::Pending;
+    assert_eq!(found(&world), nothing(), "it cannot be listed");
 }
 
 /// What AWS has to be asked, and what it says.

@@ -15,6 +15,8 @@ pub enum Why {
     NoVolume,
     /// Others in its region are copies that name no volume.
     Copies,
+    /// What it has from the parent that its tag names is taken off.
+    Recorded,
     /// The Recycle Bin could not be listed.
     BinUnknown,
     /// Something in the Recycle Bin may hold its blocks.
@@ -37,10 +39,11 @@ pub enum Why {
 
 impl Why {
     /// Each of them, in the order in which they are told.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotCounted,
         Self::NoVolume,
         Self::Copies,
+        Self::Recorded,
         Self::BinUnknown,
         Self::Bin,
         Self::Pending,
@@ -59,6 +62,7 @@ impl Why {
             Self::NotCounted => "not-counted",
             Self::NoVolume => "no-volume",
             Self::Copies => "copies",
+            Self::Recorded => "recorded-parent",
             Self::BinUnknown => "bin-unknown",
             Self::Bin => "bin",
             Self::Pending => "pending",
@@ -78,6 +82,7 @@ impl Why {
             Self::NotCounted => "its full size, its blocks are not counted yet",
             Self::NoVolume => "a copy or made by hand, so nothing says who shares its blocks",
             Self::Copies => "copies in its region name no volume and may share its blocks",
+            Self::Recorded => "its parent is taken from its tag, where AWS knows a way from that",
             Self::BinUnknown => "the Recycle Bin could not be listed and may hold its blocks",
             Self::Bin => "a snapshot in the Recycle Bin may hold its blocks",
             Self::Pending => "a neighbour in its chain is pending and cannot be listed yet",
@@ -196,7 +201,7 @@ mod tests {
         let keys: BTreeSet<&str> = Why::ALL.into_iter().map(Why::key).collect();
         let words: BTreeSet<&str> = Why::ALL.into_iter().map(Why::text).collect();
         let bits: BTreeSet<u16> = Why::ALL.into_iter().map(Why::bit).collect();
-        assert_eq!((keys.len(), words.len(), bits.len()), (12, 12, 12));
+        assert_eq!((keys.len(), words.len(), bits.len()), (13, 13, 13));
         // They stand at the end of a line, beside other words.
         assert!(words.iter().all(|text| text.chars().count() <= 72 && !text.ends_with('.')));
     }

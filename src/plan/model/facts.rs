@@ -1,6 +1,8 @@
 //! What was learnt beside the items and stays the same while knobs are turned: where floe runs and on what, what AWS
 //! told of prices and quotas, what earlier jobs on the route took, and copies that a delta could go onto.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Operation;
@@ -26,9 +28,12 @@ pub struct Facts {
     /// Quotas that count here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quotas: Vec<QuotaFact>,
-    /// What jobs took that went this way before, the newest first.
+    /// What jobs took that went this way before, the newest first: of a group the way of its first job.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
+    /// The same of jobs of a group that do not go the way of its first, by the names of their routes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub elsewhere: BTreeMap<String, Vec<Past>>,
     /// The same result as a delta on a copy that is there already.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deltas: Vec<KnownDelta>,

@@ -154,19 +154,23 @@ pub struct CostEstimate {
 }
 
 impl CostEstimate {
-    /// What lines of the bill take for granted, each once, in words.
+    /// What lines of the bill take for granted, in words: those that differ in their figures only, as the jobs of a group
+    /// do, once.
     #[must_use]
     pub fn assumed(&self) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
+        let words = |line: &str| line.replace(|c: char| c.is_ascii_digit() || c == ',', "");
+        let mut lines: Vec<(String, bool)> = Vec::new();
         for part in &self.parts {
             let Some(assumes) = &part.assumes else { continue };
             let name = part.name.split(' ').next().unwrap_or_default();
             let line = format!("{name} is an assumption: {assumes}");
-            if !lines.contains(&line) {
-                lines.push(line);
+            match lines.iter_mut().find(|(known, _)| words(known) == words(&line)) {
+                Some((known, others)) => *others |= *known != line,
+                None => lines.push((line, false)),
             }
         }
-        lines
+        let likewise = |others| if others { "; of other jobs likewise" } else { "" };
+        lines.into_iter().map(|(line, others)| format!("{line}{}", likewise(others))).collect()
     }
 }
 
@@ -206,6 +210,15 @@ pub struct TimePart {
     pub formula: String,
 }
 
+/// How long one job of a group takes, from when it begins: others run beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct JobTime {
+    /// At best.
+    pub low_seconds: f64,
+    /// At worst.
+    pub high_seconds: f64,
+}
+
 /// How long it would take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimeEstimate {
@@ -220,6 +233,12 @@ pub struct TimeEstimate {
     /// What it does beside its blocks, in its order.
     #[serde(default)]
     pub beside: Vec<TimePart>,
+    /// Jobs of it that run at once, at most.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub jobs: u32,
+    /// Of a group each job by itself, in the order of its items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<JobTime>,
 }
 
 impl TimeEstimate {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use destination::{Basis, DestinationKind, DestinationPlan, InPlace, ItemPlan, Parent};
 pub use facts::{Facts, KnownDelta, QuotaFact};
 pub use figures::{
-    Alternative, Charge, Choices, CostEstimate, CostPart, Finding, Fit, Level, MemoryEstimate, MemoryPart,
+    Alternative, Charge, Choices, CostEstimate, CostPart, Finding, Fit, JobTime, Level, MemoryEstimate, MemoryPart,
     TimeEstimate, TimePart, When,
 };
 pub use options::{OmitZeros, Operation, Options, Pace, Strategy, Verify};

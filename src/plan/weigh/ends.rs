@@ -4,6 +4,7 @@
 //! Destinations are opened and completed at once, so that of several the longest counts. What is asked here is what
 //! `engine/run` asks; `tests/it/steps.rs` holds each line against the requests that the sandbox saw, in their order.
 
+use super::limits::past;
 use super::s3::{index_gets, index_puts, objects_of, of_value};
 use crate::aws::KEYS_A_PAGE;
 use crate::inventory::archives::Layer;
@@ -43,8 +44,9 @@ struct Latency {
 
 impl Latency {
     /// By the quickest block of earlier jobs, half as long to twice as long; else as assumed.
-    fn of(facts: &Facts) -> Self {
-        let measured = facts.past.iter().map(|past| f64::from(past.get_ms.max(past.put_ms))).filter(|ms| *ms > 0.0);
+    fn of(item: &ItemPlan, facts: &Facts) -> Self {
+        let measured =
+            past(item, facts).iter().map(|past| f64::from(past.get_ms.max(past.put_ms))).filter(|ms| *ms > 0.0);
         match measured.reduce(f64::min) {
             Some(ms) => {
                 let how = format!("{:.0}–{:.0} ms measured", ms / 2.0, ms * 2.0);
@@ -188,7 +190,7 @@ fn zeros(layout: &Layout, blocks: u64, latency: &Latency) -> Option<TimePart> {
 
 /// What jobs take beside their blocks: those of one item, or of all of them at once.
 pub(super) fn ends(item: &ItemPlan, options: &Options, choices: &Choices, facts: &Facts) -> Vec<TimePart> {
-    let latency = Latency::of(facts);
+    let latency = Latency::of(item, facts);
     let asks = of_source(item);
     let line = |when, name, answers| latency.line(when, name, answers);
     let opens = item.destinations.iter().map(|to| to_open(to).0).max().unwrap_or(0);

@@ -6,9 +6,11 @@
 mod copies;
 mod cost;
 mod ends;
+mod limits;
 mod memory;
 mod s3;
 mod time;
+mod together;
 
 use crate::plan::choices::{
     COMPRESSOR, FETCHED_ITEM, FRAME, INDEX, LOCAL_ITEM, Load, PUT_CONNECTION, compressing, fsp_keeps, lanes_for,
@@ -18,9 +20,9 @@ use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, Op
 use crate::units::Bytes;
 
 pub(super) use cost::cost;
-pub use memory::{DESTINATION, LEDGER_CACHE};
+pub use memory::{DESTINATION, LEDGER_CACHE, warmed};
 pub(super) use memory::{Outer, memory};
-pub(super) use time::{seconds_aside, time};
+pub(super) use time::{seconds_aside, time, time_of_one};
 
 /// What one item of this source weighs on its way.
 #[must_use]

@@ -131,6 +131,8 @@ pub fn plan_of(blocks: u64, machine: &Machine) -> Plan {
             bound_by: String::new(),
             sure: Sure::Unknown,
             beside: Vec::new(),
+            jobs: 1,
+            each: Vec::new(),
         },
         alternatives: Vec::new(),
         findings: findings(),

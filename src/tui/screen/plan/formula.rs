@@ -107,10 +107,19 @@ fn time(plan: &Plan) -> Vec<String> {
         },
         machine(plan),
         String::new(),
+    ];
+    if plan.time.jobs > 1 {
+        lines.extend([
+            format!("jobs                   {:>14}   {} at once", grouped(plan.items.len() as u64), plan.time.jobs),
+            "whoever runs has an even part of what all of them share, and of what others cannot use".to_owned(),
+            String::new(),
+        ]);
+    }
+    lines.extend([
         format!("bound by   {}", plan.time.bound_by),
         format!("at best    blocks ÷ what binds, its start and end at best  = {}", clock(plan.time.low_seconds)),
-        format!("at worst   19 % more, and its end; twice that at the most   = {}", clock(plan.time.high_seconds)),
-    ];
+        format!("at worst   19 % more, its end; at most twice that or 5 s   = {}", clock(plan.time.high_seconds)),
+    ]);
     if !plan.time.beside.is_empty() {
         lines.extend([String::new(), "beside its blocks, answers that come one after the other:".to_owned()]);
     }
