@@ -72,7 +72,7 @@ pub enum Msg {
     /// What people call an account; none where it has no alias, or nobody may know it.
     Alias(crate::ids::AccountId, Option<String>),
     /// Things were brought back, or not.
-    Restored(Box<Result<Vec<crate::engine::removal::Restored>>>),
+    Restored(Box<Result<crate::engine::removal::Restoration>>),
     /// The latest lines of the audit log.
     Audit(Box<Result<crate::store::audit::Told>>),
     /// The engine answered a command.
