@@ -33,6 +33,8 @@ pub enum Msg {
     Judged(u64, Box<inventory::relations::Update>),
     /// The engine's picture changed.
     Status(Arc<Status>),
+    /// The engine does not answer, or does again.
+    Contact(Option<super::quiet::Quiet>),
     /// How an account is set up in a region.
     Setup(Arc<inventory::Origin>, Box<super::screen::world_region::Setup>),
     /// What snapshots were billed, or why that is not known.

@@ -62,6 +62,7 @@ mod sandbox_s3;
 #[cfg(feature = "tui")]
 mod screens;
 mod sharing;
+mod silent;
 mod stalls;
 mod steps;
 mod support;
