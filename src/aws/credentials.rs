@@ -406,7 +406,8 @@ impl Keys {
         self.noticed(wire::sdk_error(operation, error, what, region, &|| self.mend()))
     }
 
-    fn noticed(&self, error: Error) -> Error {
+    /// What was said of these keys: whoever waits for others says whose.
+    pub(super) fn noticed(&self, error: Error) -> Error {
         if error.class != Class::Credentials {
             return error;
         }
