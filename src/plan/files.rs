@@ -159,21 +159,22 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
             shown.trim_end_matches('/')
         )));
     }
+    let there = match fs::metadata(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        // A loop of links, a name that is too long, a directory that may not be entered.
+        there => Some(there.map_err(|e| Error::usage(format!("`{shown}` cannot be a file: {e}")))?),
+    };
+    if there.as_ref().is_some_and(|meta| meta.file_type().is_block_device()) {
+        return devices::destination(path, source, options);
+    }
+    let path = behind_links(path);
     let parent = path.parent().unwrap_or(Path::new("/"));
     if !parent.is_dir() {
         return Err(Error::usage(format!("`{}` does not exist, so nothing can be made in it", parent.display()))
             .todo(format!("mkdir -p {}", parent.display())));
     }
     let mut replaces = false;
-    let there = match fs::metadata(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        // A loop of links, a name that is too long, a directory that may not be entered.
-        there => Some(there.map_err(|e| Error::usage(format!("`{shown}` cannot be a file: {e}")))?),
-    };
     if let Some(meta) = there {
-        if meta.file_type().is_block_device() {
-            return devices::destination(path, source, options);
-        }
         if !meta.is_file() {
             return Err(Error::refused(format!("`{shown}` is neither a file nor a device")));
         }
@@ -196,6 +197,20 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
         kind: DestinationKind::File { path, length: source.volume, replaces, onto: None },
         strategy: Strategy::Direct,
     })
+}
+
+/// Links that lead to links: as many as the kernel follows.
+const LINKS: usize = 40;
+
+/// Where a file of that name really is. The image is made beside it and takes its place: in the place of the link it would
+/// be on another disk than the one that was meant, and what the link leads to would stay as it was.
+fn behind_links(path: PathBuf) -> PathBuf {
+    let mut real = path.clone();
+    for _ in 0..LINKS {
+        let Ok(to) = fs::read_link(&real) else { return real };
+        real = real.parent().unwrap_or(Path::new("/")).join(to);
+    }
+    path
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ mod relations;
 mod removal;
 mod resumes;
 mod rig;
+mod rough;
 mod sandbox;
 mod sandbox_copies;
 mod sandbox_ec2;
