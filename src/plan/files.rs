@@ -71,6 +71,7 @@ pub(super) fn source(path: &Path, options: &Options, findings: &mut Vec<Finding>
         return Err(Error::usage(format!("`{shown}` is empty")));
     }
     refuse_formats(&path)?;
+    unfinished(&path, findings)?;
     findings.push(Finding { level: Level::Passed, text: format!("{shown} is a raw image"), todo: None });
     let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
     let kind = SourceKind::File {
@@ -82,6 +83,25 @@ pub(super) fn source(path: &Path, options: &Options, findings: &mut Vec<Finding>
         path: path.clone(),
     };
     Ok(planned(path, kind, Bytes(meta.len()), options))
+}
+
+/// What a job of floe's makes beside the name that it will have: its length is right from the first moment, and its blocks
+/// come in any order.
+fn unfinished(path: &Path, findings: &mut Vec<Finding>) -> Result<()> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if !(name.starts_with('.') && name.contains(".floe-") && name.ends_with(".part")) {
+        return Ok(());
+    }
+    let shown = path.display();
+    let file = fs::File::open(path).map_err(|e| Error::io(format!("`{shown}` cannot be opened"), &e))?;
+    if matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)) {
+        return Err(Error::refused(format!("`{shown}` is being written by a job of floe's"))
+            .todo("wait until it has its name: floe jobs watch"));
+    }
+    let text = format!("{shown} is what a job of floe's has not finished: blocks that it lacks read as zeros");
+    let todo = Some("floe jobs resume finishes it; then copy it by its name".to_owned());
+    findings.push(Finding { level: Level::Warning, text, todo });
+    Ok(())
 }
 
 /// The plan of what lies on this machine.

@@ -1,7 +1,8 @@
 //! `kill -9` at named points and at seeded moments: after a resume every destination has identical bytes, nothing
 //! was started twice, and no more was sent again than was in flight or not yet in the ledger.
 //!
-//! `FLOE_CRASH_SEEDS=100` runs that many moments instead of the few of every day.
+//! `FLOE_CRASH_SEEDS=100` runs that many moments instead of the few of every day; `FLOE_CRASH_FROM=1001` begins with
+//! another seed than the first.
 
 use std::process::{Child, Command};
 use std::sync::Arc;
@@ -384,9 +385,10 @@ async fn at_a_moment(seed: u64, truth: Arc<Contents>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_seeded_moments_loses_nothing() {
-    let seeds: u64 = std::env::var("FLOE_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let wanted = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let (first, seeds) = (wanted("FLOE_CRASH_FROM").unwrap_or(1), wanted("FLOE_CRASH_SEEDS").unwrap_or(12));
     let truth = Arc::new(World::calm().await.contents("prod", "us-east-1", WEB_DATA).await);
-    for some in (1..=seeds).collect::<Vec<u64>>().chunks(3) {
+    for some in (first..first + seeds).collect::<Vec<u64>>().chunks(3) {
         let runs: Vec<_> = some.iter().map(|seed| tokio::spawn(at_a_moment(*seed, Arc::clone(&truth)))).collect();
         for run in runs {
             run.await.expect("a run");

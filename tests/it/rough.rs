@@ -6,6 +6,9 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use floe::sandbox::faults::{Fault, Faults, Rule};
+
+use crate::background::until;
 use crate::support::{World, assert_image, sha256};
 
 /// 64 blocks.
@@ -101,6 +104,32 @@ async fn a_file_with_two_names_loses_only_the_one_that_was_asked_for_and_the_sou
         assert!(said.contains("is named twice as a destination"), "{to}: {said}");
     }
     assert!(!one.exists());
+}
+
+/// The partial file of a job as the source of another one: while it is written, and afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_job_is_writing_is_no_source_and_what_it_left_is_called_unfinished() {
+    let slow = Rule::of(Fault::Delay { ms: 60, jitter: 0 }).on("GetSnapshotBlock");
+    let world = World::with(Faults { rules: vec![slow], ..Faults::default() }).await;
+    let output = world.run(&["copy", SMALL, "./copy.img", "--yes", "--detach", "--concurrency", "2"]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let part = until("its partial file", async || {
+        let name = left_over(&world.path(".")).pop()?;
+        Some(world.path(&name))
+    })
+    .await;
+    let (code, said) = copied(&world, &part.display().to_string(), Path::new("us-west-2:"), &[]).await;
+    assert!(code == 5 && said.contains("is being written by a job of floe's"), "{code} {said}");
+    assert_eq!(world.run(&["jobs", "pause", "1"]).await.status.code(), Some(0));
+    let (code, plan, said) = world.json(&["plan", &part.display().to_string(), "us-west-2:", "-o", "json"]).await;
+    assert_eq!(code, 0, "{said}");
+    let warned = plan["findings"].as_array().expect("findings").iter().any(|found| {
+        found["level"] == "warning" && found["text"].as_str().is_some_and(|text| text.contains("has not finished"))
+    });
+    assert!(warned, "{plan}");
+    world.running.sandbox.set_faults(Faults::default());
+    assert_eq!(world.run(&["jobs", "resume", "1"]).await.status.code(), Some(0));
+    assert_image(&world.path("copy.img"), 1, &world.contents("prod", "us-east-1", ID).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
