@@ -21,8 +21,8 @@ pub async fn run(args: Jobs, resolved: &Resolved) -> Result<Code> {
         JobsVerb::Ls => {
             let (jobs, unheard) = seen(&world).await?;
             ls(&jobs, resolved.output)?;
-            if let Some(error) = unheard {
-                resolved.say.note(&format!("this is what lies on disk: {error}"));
+            if let Some(why) = unheard {
+                resolved.say.note(&why);
             }
             if let Some(note) = left_overs_note(&jobs) {
                 resolved.say.note(&note);
@@ -39,8 +39,8 @@ pub async fn run(args: Jobs, resolved: &Resolved) -> Result<Code> {
 }
 
 /// Every job as it stands: what lies on disk, and of what runs the engine's own picture. An engine that cannot be asked
-/// does not hide what is on disk; why it cannot comes beside it.
-async fn seen(world: &World) -> Result<(Vec<JobStatus>, Option<Error>)> {
+/// does not hide what is on disk, nor one that hangs what it showed last; that it is so comes beside it.
+async fn seen(world: &World) -> Result<(Vec<JobStatus>, Option<String>)> {
     let mut rows = engine::jobs(&world.state)?;
     match attach::running(world).await {
         Ok(Some(attached)) => {
@@ -50,12 +50,20 @@ async fn seen(world: &World) -> Result<(Vec<JobStatus>, Option<Error>)> {
                     row.clone_from(live);
                 }
             }
-            Ok((rows, None))
+            let unheard = (!attached.engine.answers(SILENT_AFTER).await).then(|| {
+                let (pid, at) = (attached.engine.pid(), picture.at.strftime("%H:%M:%S"));
+                format!(
+                    "the engine (pid {pid}) has not answered for {} s: these are its figures of {at} UTC; {}",
+                    SILENT_AFTER.as_secs(),
+                    engine::what_ends_it(pid)
+                )
+            });
+            Ok((rows, unheard))
         }
         Ok(None) => Ok((rows, None)),
         // An engine in the foreground of another command is asked by nobody.
         Err(error) if error.kind == Kind::Refused => Ok((rows, None)),
-        Err(error) => Ok((rows, Some(error))),
+        Err(error) => Ok((rows, Some(format!("this is what lies on disk: {error}")))),
     }
 }
 
@@ -268,6 +276,9 @@ async fn put_down(job: &JobStatus, yes: bool, world: &World, resolved: &Resolved
     resolved.say.note(&format!("job {} can go on: floe jobs resume {}", job.job, job.job));
     Ok(0)
 }
+
+/// How long a list of jobs waits for a sign of life.
+const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(8);
 
 /// How long a clean-up or a pause may take before what is known then is told.
 const CLEAN_UP: std::time::Duration = std::time::Duration::from_secs(60);

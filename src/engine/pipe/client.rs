@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, SplitSink};
@@ -30,6 +31,7 @@ pub struct Client {
     commands: mpsc::Sender<(Request, Waiting)>,
     status: watch::Receiver<Arc<Status>>,
     contact: watch::Receiver<Contact>,
+    met: Met,
     /// The front's world, sent along with what needs one.
     aws: Option<Aws>,
 }
@@ -58,7 +60,7 @@ impl Client {
         let (pictures, status) = watch::channel(Arc::new(*first));
         let (contacts, contact) = watch::channel(Contact::Answers);
         tokio::spawn(Talk::new(io, met, pictures, contacts).run(asked));
-        Ok(Self { commands, status, contact, aws })
+        Ok(Self { commands, status, contact, met, aws })
     }
 
     /// Sends a command and waits for what came of it.
@@ -85,6 +87,18 @@ impl Client {
             (Err(TrySendError::Full(asked)), _) => self.commands.send(asked).await.map_err(|_| gone())?,
         }
         answered.await.map_err(|_| unanswered(&wish))?
+    }
+
+    /// Whether whoever owns the jobs answers within that time: for a front that takes one picture and goes, and would take
+    /// an old one for that of now. An engine that knows no such question is believed.
+    pub async fn answers(&self, within: Duration) -> bool {
+        !self.met.pings || tokio::time::timeout(within, self.send(Command::Ping)).await.is_ok_and(|told| told.is_ok())
+    }
+
+    /// Process id of the engine.
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.met.pid
     }
 
     /// Whether the engine is gone.

@@ -277,6 +277,23 @@ async fn an_engine_that_reads_nothing_holds_nobody_up_and_loses_no_command_unsai
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_takes_one_picture_and_goes_learns_whether_it_is_that_of_now() {
+    for pings in [true, false] {
+        let (mut engine, client) = ByHand::greeted(pings).await;
+        assert_eq!(client.pid(), 4121);
+        let asks = tokio::spawn({
+            let client = client.clone();
+            async move { (client.answers(MINUTE).await, client.answers(MINUTE).await) }
+        });
+        if pings {
+            let first = engine.asked(MINUTE).await.expect("asked");
+            engine.answers(first.id).await;
+        }
+        assert_eq!(asks.await.expect("no panic"), (true, !pings), "one that knows no such question is believed");
+    }
+}
+
 /// Whoever owns the jobs hangs in a disk while the connection's own task lives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ping_is_answered_by_whoever_owns_the_jobs_and_makes_no_picture() {
