@@ -111,6 +111,9 @@ struct Held {
     ended: bool,
 }
 
+/// A good answer is late by seconds under load, never by minutes: so far off it is our clock. AWS bears five.
+const SURELY_OFF_MILLIS: u64 = 4 * 60_000;
+
 impl Held {
     fn new(credentials: Credentials, now: SystemTime) -> Self {
         let ended = !lives(&credentials, now);
@@ -242,7 +245,12 @@ impl Keys {
     async fn identify(&self, credentials: Credentials) -> Result<Caller> {
         match Box::pin(self.ask_who(credentials.clone())).await {
             Err(error) if error.class == Class::ClockSkew && self.learn() => Box::pin(self.ask_who(credentials)).await,
-            told => told,
+            // STS's client puts itself right between its tries, and tells nobody: the next service would refuse us.
+            told => told.inspect(|_| {
+                if self.inner.http.skew_ms().is_some_and(|ahead| ahead.unsigned_abs() >= SURELY_OFF_MILLIS) {
+                    self.learn();
+                }
+            }),
         }
     }
 

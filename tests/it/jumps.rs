@@ -271,8 +271,8 @@ async fn keys_that_look_ended_after_a_jump_are_used_until_aws_refuses_them() {
     floe.assert_copied().await;
 }
 
-/// The keys of a role end in the middle of a copy, and the clock is a day off when it is assumed again: STS, too, refuses
-/// what is signed so, inside of the SDK's own provider.
+/// A role is assumed by a clock that is a day off, at the start and when its keys have ended in the middle of a copy that a
+/// jump cuts through: STS, too, refuses what is signed so, inside of the SDK's own provider. So does whoever asks first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_is_assumed_whatever_the_clock_says() {
     let world = World::with(slow(60)).await;
@@ -285,7 +285,14 @@ async fn a_role_is_assumed_whatever_the_clock_says() {
         model.accounts.values().flat_map(|account| &account.keys).map(|key| key.id.clone()).collect()
     };
     for off in [DAY, -DAY] {
-        set(&world, 0);
+        set(&world, -off);
+        for profile in ["prod", "role"] {
+            let mut look = world.floe(&["ls", "snapshots", "--region", "us-east-1", "--profile", profile, "-o", "ids"]);
+            look.env("AWS_ENDPOINT_URL", world.running.url()).env("FLOE_CLOCK_FILE", world.path("clock"));
+            let seen = tokio::task::spawn_blocking(move || look.output().expect("floe runs")).await.expect("it ends");
+            let said = String::from_utf8_lossy(&seen.stderr).into_owned();
+            assert!(seen.status.success() && !seen.stdout.is_empty(), "{off}, {profile}: {said}");
+        }
         let to = world.path(&format!("{off}.img"));
         let (from, shown) = (format!("role@us-east-1:{dr}"), to.display().to_string());
         let mut command = world.floe(&["copy", &from, &shown, "--yes", "--foreground", "--concurrency", "2"]);
