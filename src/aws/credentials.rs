@@ -39,6 +39,8 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(2);
 const ENDED_PAUSE: Duration = Duration::from_secs(60);
 /// A sign-in service or a credential program that is silent for longer is an error, not a wait.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(30);
+/// A good answer is late by seconds under load, never by minutes: so far off it is our clock. AWS bears five.
+const SURELY_OFF_MILLIS: u64 = 4 * 60_000;
 /// Instance metadata answers within a hop or not at all.
 const METADATA_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -110,9 +112,6 @@ struct Held {
     /// Ended by our clock when they came: either that is wrong, or nobody has better ones. AWS decides.
     ended: bool,
 }
-
-/// A good answer is late by seconds under load, never by minutes: so far off it is our clock. AWS bears five.
-const SURELY_OFF_MILLIS: u64 = 4 * 60_000;
 
 impl Held {
     fn new(credentials: Credentials, now: SystemTime) -> Self {
