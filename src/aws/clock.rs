@@ -3,7 +3,8 @@
 //! AWS refuses signatures that are minutes off. A refusal carries the server's `Date`; the difference is
 //! kept here and applied to every later signature with the same keys, by our own signer and by the SDK's, to STS, to whoever
 //! gives the keys, and to every service in every region: they all have the right time, and it is ours that is off.
-//! Learned only from a refusal: the `Date` of a good answer is a second or two late under load.
+//! Learned from a refusal: the `Date` of a good answer is a second or two late under load, and counts only where it is minutes
+//! off, when keys are first used.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -187,8 +187,8 @@ impl Context {
         if error.class != Class::ClockSkew || !error.has_code("RequestExpired") || !self.clock().is_right() {
             return error;
         }
-        self.inner.own.keys.refused();
-        Error { class: Class::Credentials, ..error }.todo(self.inner.own.keys.mend())
+        let keys = &self.inner.own.keys;
+        keys.noticed(Error { class: Class::Credentials, ..error }.todo(keys.mend()))
     }
 
     /// The value in force of an `ebs` quota, live where allowed, else `None` (the caller knows the default).

@@ -39,6 +39,8 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(2);
 const ENDED_PAUSE: Duration = Duration::from_secs(60);
 /// A sign-in service or a credential program that is silent for longer is an error, not a wait.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(30);
+/// A good answer is late by seconds under load, never by minutes: so far off it is our clock. AWS bears five.
+const SURELY_OFF_MILLIS: u64 = 4 * 60_000;
 /// Instance metadata answers within a hop or not at all.
 const METADATA_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -242,7 +244,12 @@ impl Keys {
     async fn identify(&self, credentials: Credentials) -> Result<Caller> {
         match Box::pin(self.ask_who(credentials.clone())).await {
             Err(error) if error.class == Class::ClockSkew && self.learn() => Box::pin(self.ask_who(credentials)).await,
-            told => told,
+            // STS's client puts itself right between its tries, and tells nobody: the next service would refuse us.
+            told => told.inspect(|_| {
+                if self.inner.http.skew_ms().is_some_and(|ahead| ahead.unsigned_abs() >= SURELY_OFF_MILLIS) {
+                    self.learn();
+                }
+            }),
         }
     }
 
@@ -406,7 +413,8 @@ impl Keys {
         self.noticed(wire::sdk_error(operation, error, what, region, &|| self.mend()))
     }
 
-    fn noticed(&self, error: Error) -> Error {
+    /// What was said of these keys: whoever waits for others says whose.
+    pub(super) fn noticed(&self, error: Error) -> Error {
         if error.class != Class::Credentials {
             return error;
         }

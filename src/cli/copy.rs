@@ -50,7 +50,7 @@ pub async fn run(args: Copy, resolved: &Resolved) -> Result<Code> {
     // From here on Ctrl-C pauses; before, it just ends.
     let ends = Ends::listen()?;
     let attached = attach::start(&world, resolved, args.operation.memory, args.foreground).await?;
-    match attached.engine.send(Command::Run { plan: Box::new(plan), grant }).await? {
+    match attach::ask(&attached.engine, Command::Run { plan: Box::new(plan), grant }, resolved.say).await? {
         Answer::Jobs(jobs) if args.detach => detached(&jobs, resolved),
         Answer::Jobs(jobs) => follow::to_the_end(&attached, &jobs, ends, follow::Manner::Own, resolved).await,
         other => Err(Error::failed(format!("the engine answered {other:?} to a plan"))),

@@ -2,7 +2,7 @@
 //!
 //! Invariants: an object with `event` is one of these, the one without it is the result; a job's state is told at
 //! once and each once, its figures at most once a second, and a note as it stands in the job's journal, where none
-//! is ever lost.
+//! is ever lost. What an engine that does not answer cannot write there itself is noted here, of `engine`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::table;
-use crate::engine;
 use crate::engine::journal::{Follow, Record};
 use crate::engine::protocol::{
     Checking, DestinationState, Evidence, JobState, JobStatus, LaneReason, Requests, Status, Tone, Troubles,
 };
+use crate::engine::{self, Contact, what_ends_it};
 use crate::error::Result;
 use crate::ids::JobId;
 use crate::store::StateDir;
@@ -157,6 +157,7 @@ pub struct Events {
     state: StateDir,
     since: Timestamp,
     told: BTreeMap<JobId, Told>,
+    silent: bool,
 }
 
 #[derive(Debug)]
@@ -170,7 +171,24 @@ impl Events {
     /// Nothing is told yet; of jobs that ran before, only what comes from now on.
     #[must_use]
     pub fn new(state: StateDir) -> Self {
-        Self { state, since: crate::wall::now(), told: BTreeMap::new() }
+        Self { state, since: crate::wall::now(), told: BTreeMap::new(), silent: false }
+    }
+
+    /// Notes with each of these jobs that its engine does not answer, and when it does again.
+    ///
+    /// # Errors
+    /// Stdout cannot be written.
+    pub fn contact(&mut self, jobs: &[JobStatus], contact: Contact) -> Result<()> {
+        let (text, tone) = match contact {
+            Contact::Silent(silence) if !self.silent => {
+                (format!("{contact}; {}", what_ends_it(silence.pid)), Tone::Bad)
+            }
+            Contact::Answers if self.silent => ("the engine answers again".to_owned(), Tone::Good),
+            _ => return Ok(()),
+        };
+        self.silent = matches!(contact, Contact::Silent(_));
+        let note = || Note { subject: "engine", text: &text, tone };
+        jobs.iter().try_for_each(|job| print(job, crate::wall::now(), What::Note(note())))
     }
 
     /// Prints what is new of these jobs.

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
 use super::args::Format;
 use super::attach::Attached;
 use super::events::Events;
@@ -85,12 +88,19 @@ async fn watch(
     let mut asked_to_end = false;
     let mut waits: BTreeMap<JobId, (Instant, Blocks)> = BTreeMap::new();
     let mut beat = tokio::time::interval(Duration::from_secs(1));
+    let mut contact = engine.contact();
+    // Asked beside the looking: an engine that does not answer keeps nobody from ending it.
+    let mut pausing = FuturesUnordered::new();
     loop {
         let picture = Arc::clone(&status.borrow_and_update());
         let ours: Vec<JobStatus> = picture.jobs.iter().filter(|job| jobs.contains(&job.job)).cloned().collect();
-        ours.iter().for_each(|job| shown.show(job));
+        let now = *contact.borrow_and_update();
+        if shown.contact(now, picture.at) {
+            ours.iter().for_each(|job| shown.show(job));
+        }
         if let Some(events) = &mut events {
             events.show(&ours, &picture)?;
+            events.contact(&ours, now)?;
         }
         // A background engine tells it itself, whoever looks on.
         if let Some(command) = resolved.config.on_event.as_ref().filter(|_| !attached.background) {
@@ -102,10 +112,12 @@ async fn watch(
             return Ok(Some(ours));
         }
         if !attached.background && !resolved.say.is_attended() {
-            pause_the_stuck(engine, &ours, &mut waits).await;
+            pausing.extend(the_stuck(&ours, &mut waits).into_iter().map(|job| pause(engine.clone(), job)));
         }
         tokio::select! {
             _ = beat.tick() => {}
+            Ok(()) = contact.changed() => {}
+            Some(()) = pausing.next() => {}
             changed = status.changed() => changed.map_err(|_| {
                 Error::stopped("the engine has ended").todo("`floe jobs resume` goes on")
             })?,
@@ -121,10 +133,8 @@ async fn watch(
                 }
                 asked_to_end = true;
                 shown.say("Pausing; once more ends at once.");
-                for job in ours.iter().filter(|job| !rests(job.state)) {
-                    // A job that ended meanwhile has nothing to pause.
-                    let _ = engine.send(Command::Pause(job.job)).await;
-                }
+                let all = ours.iter().filter(|job| !rests(job.state));
+                pausing.extend(all.map(|job| pause(engine.clone(), job.job)));
             }
         }
     }
@@ -165,9 +175,15 @@ impl Hooks {
     }
 }
 
-/// Pauses jobs that have waited too long for new credentials or for room on a disk. The engine tries again in
+/// A job that ended meanwhile has nothing to pause, and an engine that ended is seen by whoever follows.
+async fn pause(engine: Client, job: JobId) {
+    let _ = engine.send(Command::Pause(job)).await;
+}
+
+/// Jobs that have waited too long for new credentials or for room on a disk. The engine tries again in
 /// between: only a block that moved ends a wait.
-async fn pause_the_stuck(engine: &Client, ours: &[JobStatus], waits: &mut BTreeMap<JobId, (Instant, Blocks)>) {
+fn the_stuck(ours: &[JobStatus], waits: &mut BTreeMap<JobId, (Instant, Blocks)>) -> Vec<JobId> {
+    let mut stuck = Vec::new();
     for job in ours {
         if waits.get(&job.job).is_some_and(|(_, blocks)| *blocks != job.blocks_done) {
             waits.remove(&job.job);
@@ -177,10 +193,13 @@ async fn pause_the_stuck(engine: &Client, ours: &[JobStatus], waits: &mut BTreeM
         if needs_a_person {
             let (since, _) = waits.entry(job.job).or_insert_with(|| (Instant::now(), job.blocks_done));
             if since.elapsed() >= UNATTENDED {
-                let _ = engine.send(Command::Pause(job.job)).await;
+                // Told again after as long, should it still wait then.
+                *since = Instant::now();
+                stuck.push(job.job);
             }
         }
     }
+    stuck
 }
 
 /// Whether nothing more happens to a job in this state by itself.

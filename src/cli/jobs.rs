@@ -21,8 +21,8 @@ pub async fn run(args: Jobs, resolved: &Resolved) -> Result<Code> {
         JobsVerb::Ls => {
             let (jobs, unheard) = seen(&world).await?;
             ls(&jobs, resolved.output)?;
-            if let Some(error) = unheard {
-                resolved.say.note(&format!("this is what lies on disk: {error}"));
+            if let Some(why) = unheard {
+                resolved.say.note(&why);
             }
             if let Some(note) = left_overs_note(&jobs) {
                 resolved.say.note(&note);
@@ -39,8 +39,8 @@ pub async fn run(args: Jobs, resolved: &Resolved) -> Result<Code> {
 }
 
 /// Every job as it stands: what lies on disk, and of what runs the engine's own picture. An engine that cannot be asked
-/// does not hide what is on disk; why it cannot comes beside it.
-async fn seen(world: &World) -> Result<(Vec<JobStatus>, Option<Error>)> {
+/// does not hide what is on disk, nor one that hangs what it showed last; that it is so comes beside it.
+async fn seen(world: &World) -> Result<(Vec<JobStatus>, Option<String>)> {
     let mut rows = engine::jobs(&world.state)?;
     match attach::running(world).await {
         Ok(Some(attached)) => {
@@ -50,12 +50,20 @@ async fn seen(world: &World) -> Result<(Vec<JobStatus>, Option<Error>)> {
                     row.clone_from(live);
                 }
             }
-            Ok((rows, None))
+            let unheard = (!attached.engine.answers(SILENT_AFTER).await).then(|| {
+                let (pid, at) = (attached.engine.pid(), picture.at.strftime("%H:%M:%S"));
+                format!(
+                    "the engine (pid {pid}) has not answered for {} s: these are its figures of {at} UTC; {}",
+                    SILENT_AFTER.as_secs(),
+                    engine::what_ends_it(pid)
+                )
+            });
+            Ok((rows, unheard))
         }
         Ok(None) => Ok((rows, None)),
         // An engine in the foreground of another command is asked by nobody.
         Err(error) if error.kind == Kind::Refused => Ok((rows, None)),
-        Err(error) => Ok((rows, Some(error))),
+        Err(error) => Ok((rows, Some(format!("this is what lies on disk: {error}")))),
     }
 }
 
@@ -115,7 +123,12 @@ async fn show_one(args: Show, world: &World, resolved: &Resolved) -> Result<Code
 
 /// Whether an engine has it in hand.
 fn is_in_hand(job: &JobStatus) -> bool {
-    job.state.is_active() || job.state == JobState::Queued
+    works(job.state)
+}
+
+/// Whether a job in that state goes on by itself.
+fn works(state: JobState) -> bool {
+    state.is_active() || state == JobState::Queued
 }
 
 /// The engine that runs `job`; there is none for a job that rests, and none to be asked for one that lives in
@@ -135,8 +148,9 @@ async fn watch(args: Watch, world: &World, resolved: &Resolved) -> Result<Code> 
     let job = pick(world, args.job, "watch", is_in_hand).await?;
     let attached = engine_of(world, &job).await?;
     let ends = Ends::listen()?;
-    // Keys of this shell may be what the job waits for.
-    let _ = attached.engine.send(Command::Keys).await;
+    // Keys of this shell may be what the job waits for; who looks on does not wait for an engine that hangs.
+    let engine = attached.engine.clone();
+    tokio::spawn(async move { engine.send(Command::Keys).await });
     turn(&attached.engine, job.job, args.turn, resolved).await?;
     follow::to_the_end(&attached, &[job.job], ends, follow::Manner::Watch, resolved).await
 }
@@ -144,10 +158,20 @@ async fn watch(args: Watch, world: &World, resolved: &Resolved) -> Result<Code> 
 async fn pause(arg: JobArg, world: &World, resolved: &Resolved) -> Result<Code> {
     let job = pick(world, arg, "pause", is_in_hand).await?;
     let attached = engine_of(world, &job).await?;
-    attached.engine.send(Command::Pause(job.job)).await?;
-    let _ = tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, JobState::Paused)).await;
-    resolved.say.note(&format!("job {} is paused; floe jobs resume {} goes on", job.job, job.job));
-    Ok(0)
+    attach::ask(&attached.engine, Command::Pause(job.job), resolved.say).await?;
+    match tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, |state| !works(state))).await {
+        Ok(Some(state)) if state != JobState::Paused => {
+            resolved.say.note(&format!("job {} is {}: there was nothing left to pause", job.job, state.word()));
+            Ok(0)
+        }
+        Ok(Some(_)) => {
+            resolved.say.note(&format!("job {} is paused; floe jobs resume {} goes on", job.job, job.job));
+            Ok(0)
+        }
+        Ok(None) => Err(Error::stopped(format!("the engine ended while job {} came to rest", job.job))
+            .todo(format!("floe jobs show {} says where it stands", job.job))),
+        Err(_) => Err(not_at_rest(job.job)),
+    }
 }
 
 async fn resume(args: Resume, world: &World, resolved: &Resolved) -> Result<Code> {
@@ -163,7 +187,7 @@ async fn resume(args: Resume, world: &World, resolved: &Resolved) -> Result<Code
     };
     let ends = Ends::listen()?;
     let attached = attach::start(world, resolved, memory, args.foreground).await?;
-    attached.engine.send(Command::Resume(job.job)).await?;
+    attach::ask(&attached.engine, Command::Resume(job.job), resolved.say).await?;
     turn(&attached.engine, job.job, args.turn, resolved).await?;
     // What somebody else runs is not run a second time, and that is said.
     let runs = matches!(job.state, JobState::Starting | JobState::Running | JobState::Completing | JobState::Verifying);
@@ -179,27 +203,28 @@ async fn resume(args: Resume, world: &World, resolved: &Resolved) -> Result<Code
 /// Turns what the flags name.
 async fn turn(engine: &Client, job: JobId, turn: Turn, resolved: &Resolved) -> Result<()> {
     if let Some(memory) = turn.memory {
-        engine.send(Command::Share(job, Some(memory))).await?;
+        attach::ask(engine, Command::Share(job, Some(memory)), resolved.say).await?;
     }
     if let Some(limit) = turn.bandwidth {
-        engine.send(Command::Bandwidth(Some(job), Some(limit))).await?;
+        attach::ask(engine, Command::Bandwidth(Some(job), Some(limit)), resolved.say).await?;
     }
     let mut lanes = turn.concurrency;
     resolved.limits.clamp_lanes(&mut lanes, &mut Vec::new());
     match turn.concurrency.and(lanes) {
-        Some(lanes) => turn_lanes(engine, job, lanes).await,
+        Some(lanes) => turn_lanes(engine, job, lanes, resolved).await,
         None => Ok(()),
     }
 }
 
 /// Lanes are turned once the job runs: before that there are none.
-async fn turn_lanes(engine: &Client, job: JobId, lanes: u32) -> Result<()> {
+async fn turn_lanes(engine: &Client, job: JobId, lanes: u32, resolved: &Resolved) -> Result<()> {
     let mut status = engine.status();
     loop {
         let state = status.borrow_and_update().jobs.iter().find(|row| row.job == job).map(|row| row.state);
         match state {
             Some(JobState::Running) => {
-                return engine.send(Command::Lanes(job, Lanes::AtMost(lanes))).await.map(|_| ());
+                let lanes = Command::Lanes(job, Lanes::AtMost(lanes));
+                return attach::ask(engine, lanes, resolved.say).await.map(|_| ());
             }
             Some(JobState::Queued | JobState::Starting | JobState::Paused | JobState::Interrupted) => {}
             _ => return Ok(()),
@@ -220,9 +245,10 @@ async fn cancel(args: Cancel, world: &World, resolved: &Resolved) -> Result<Code
     }
     let ends = Ends::listen()?;
     let attached = attach::start(world, resolved, None, false).await?;
-    attached.engine.send(Command::Cancel(job.job, LeftOvers::CleanUp)).await?;
+    attach::ask(&attached.engine, Command::Cancel(job.job, LeftOvers::CleanUp), resolved.say).await?;
     // The picture in hand may be older than the command: a failed job looks ended before its clean-up has begun.
-    let _ = tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, JobState::Cancelled)).await;
+    let _ =
+        tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, |state| state == JobState::Cancelled)).await;
     let code = follow::to_the_end(&attached, &[job.job], ends, follow::Manner::Own, resolved).await?;
     // Cancelled is what was asked for.
     let now = pick(world, JobArg { job: Some(job.job) }, "cancel", |_| true).await?;
@@ -239,8 +265,9 @@ async fn put_down(job: &JobStatus, yes: bool, world: &World, resolved: &Resolved
             return Err(Error::refused(format!("job {} was not cancelled", job.job)));
         }
         let attached = engine_of(world, job).await?;
-        attached.engine.send(Command::Cancel(job.job, LeftOvers::Keep)).await?;
-        let _ = tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, JobState::Paused)).await;
+        attach::ask(&attached.engine, Command::Cancel(job.job, LeftOvers::Keep), resolved.say).await?;
+        let _ =
+            tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, |state| state == JobState::Paused)).await;
     }
     let now = pick(world, JobArg { job: Some(job.job) }, "cancel", |_| true).await?;
     for left in &now.left_overs {
@@ -250,18 +277,28 @@ async fn put_down(job: &JobStatus, yes: bool, world: &World, resolved: &Resolved
     Ok(0)
 }
 
+/// How long a list of jobs waits for a sign of life.
+const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(8);
+
 /// How long a clean-up or a pause may take before what is known then is told.
 const CLEAN_UP: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Waits until the job is in that state, or the engine has ended.
-async fn reached(engine: &Client, job: JobId, wanted: JobState) {
+/// Waits until the job is in a state that is wanted: in which. `None` when the engine has ended.
+async fn reached(engine: &Client, job: JobId, wanted: fn(JobState) -> bool) -> Option<JobState> {
     let mut status = engine.status();
     loop {
         let state = status.borrow_and_update().jobs.iter().find(|row| row.job == job).map(|row| row.state);
-        if state == Some(wanted) || status.changed().await.is_err() {
-            return;
+        if let Some(state) = state.filter(|state| wanted(*state)) {
+            return Some(state);
         }
+        status.changed().await.ok()?;
     }
+}
+
+/// A job that was told to pause and is still at it.
+fn not_at_rest(job: JobId) -> Error {
+    Error::stopped(format!("job {job} was told to pause and is not at rest after {} s", CLEAN_UP.as_secs()))
+        .todo(format!("floe jobs watch {job} shows what it waits for"))
 }
 
 async fn forget(arg: JobArg, world: &World, resolved: &Resolved) -> Result<Code> {
@@ -271,7 +308,7 @@ async fn forget(arg: JobArg, world: &World, resolved: &Resolved) -> Result<Code>
         // Nothing runs by forgetting: no background engine is started for it.
         None => attach::start(world, resolved, None, true).await?,
     };
-    let forgotten = attached.engine.send(Command::Forget(job.job)).await;
+    let forgotten = attach::ask(&attached.engine, Command::Forget(job.job), resolved.say).await;
     if !attached.background {
         let _ = attached.engine.send(Command::Shutdown).await;
     }

@@ -7,6 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::say::{self, Say};
 use crate::engine::protocol::{Cause, JobState, JobStatus};
+use crate::engine::{Contact, Silence, what_ends_it};
 use crate::ids::JobId;
 use crate::plan::span;
 
@@ -62,6 +63,8 @@ pub struct Jobs {
     say: Say,
     bars: Option<MultiProgress>,
     shown: BTreeMap<JobId, Shown>,
+    /// Since the engine is silent: when that was said last.
+    silent: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -81,7 +84,45 @@ impl Jobs {
     #[must_use]
     pub fn new(say: Say) -> Self {
         let bars = say.can_draw().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Self { say, bars, shown: BTreeMap::new() }
+        Self { say, bars, shown: BTreeMap::new(), silent: None }
+    }
+
+    /// Says that the engine does not answer, in the place of figures that are not those of now (they were taken `at`), and
+    /// when it answers again. Whether figures may be shown.
+    pub fn contact(&mut self, contact: Contact, at: jiff::Timestamp) -> bool {
+        match (contact, self.silent) {
+            (Contact::Silent(silence), before) => {
+                self.hush(&silence, before, at);
+                false
+            }
+            (Contact::Answers, Some(_)) => {
+                self.silent = None;
+                self.say("the engine answers again");
+                true
+            }
+            (Contact::Answers | Contact::Gone { .. }, _) => true,
+        }
+    }
+
+    fn hush(&mut self, silence: &Silence, before: Option<Instant>, at: jiff::Timestamp) {
+        let waiting = match silence.waiting {
+            0 => String::new(),
+            1 => " · 1 command waits for it".to_owned(),
+            n => format!(" · {n} commands wait for it"),
+        };
+        let said = silence.said(tokio::time::Instant::now());
+        let text = format!("{said} · figures of {} UTC{waiting}", at.strftime("%H:%M:%S"));
+        for bar in self.shown.values().filter_map(|shown| shown.bar.as_ref()) {
+            bar.set_message(say::clean(&text));
+        }
+        let due = before.is_none_or(|said| self.bars.is_none() && !self.say.quiet && said.elapsed() >= LINE_EVERY);
+        if due {
+            self.say(&format!("warning: {text}"));
+            self.silent = Some(Instant::now());
+        }
+        if before.is_none() {
+            self.say(&format!("  → {}", what_ends_it(silence.pid)));
+        }
     }
 
     /// Shows a job as it is now. Changes of state are said even where bars are drawn.

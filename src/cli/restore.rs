@@ -7,7 +7,7 @@ use super::{Code, say};
 use crate::address::{Address, Place};
 use crate::engine::daemon::user;
 use crate::engine::removal::{self, Restored};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::plan::removal::Target;
 use crate::rows::BinnedRow;
 
@@ -33,14 +33,12 @@ pub async fn run(args: Restore, resolved: &Resolved) -> Result<Code> {
             return Err(Error::refused("nothing is brought back: the config says read-only"));
         }
     }
-    let rows = removal::restore(&world.aws, &world.state, &targets, &who).await?;
-    let failed = rows.iter().filter(|row| row.outcome == "failed").count();
-    print(&rows, resolved)?;
-    Ok(match failed {
-        0 => 0,
-        n if n == rows.len() => Kind::Failed.exit_code(),
-        _ => Kind::Partial.exit_code(),
-    })
+    let restoration = removal::restore(&world.aws, &world.state, &targets, &who).await?;
+    print(&restoration.rows, resolved)?;
+    if let Some(error) = &restoration.unwritten {
+        say::error(error);
+    }
+    Ok(restoration.exit_code())
 }
 
 fn print(rows: &[Restored], resolved: &Resolved) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Places where a test ends this process as `kill -9` would: named, in the order of a copy's life.
 //!
 //! Only in builds with debug assertions, and only when `FLOE_CRASH_AT=NAME[:NTH]` is set; in a release there is
-//! nothing. What must hold after each of them: DESIGN §3, rule 7.
+//! nothing. With `FLOE_CRASH_BY=TERM` it is told to end there instead, as an admin does it. What must hold after each of them: DESIGN §3, rule 7.
 
 /// Where one can die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,9 @@ pub(super) fn here(point: Point) {
         && name == point.name()
         && MET.fetch_add(1, Ordering::Relaxed) + 1 == *nth
     {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let asked = std::env::var_os("FLOE_CRASH_BY").is_some_and(|by| by == "TERM");
+        let signal = if asked { rustix::process::Signal::TERM } else { rustix::process::Signal::KILL };
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
     }
 }
 

@@ -229,9 +229,7 @@ pub async fn find(state: &StateDir, who: &str, aws: Option<Aws>) -> Result<Optio
 
 /// An engine that was stopped, or hangs in a disk: its jobs are its own, and another is not started beside it.
 fn silent(pid: u32) -> Error {
-    Error::failed(format!("{}: process {pid} lives and says nothing", pipe::SILENT)).todo(format!(
-        "if it was stopped, `kill -CONT {pid}` lets it go on; if it hangs, `kill -9 {pid}`: its jobs go on with the next one"
-    ))
+    Error::failed(format!("{}: process {pid} lives and says nothing", pipe::SILENT)).todo(pipe::what_ends_it(pid))
 }
 
 /// An engine that lives and cannot be reached: another one must not be started beside it, nor anybody else be spoken to.

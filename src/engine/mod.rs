@@ -56,7 +56,7 @@ mod uses;
 mod worlds;
 
 pub use self::lock::{Holder, holder};
-pub use self::pipe::{Client, MAX_FRAME};
+pub use self::pipe::{Client, Contact, MAX_FRAME, Silence, what_ends_it};
 use self::protocol::JobStatus;
 pub use self::source::pin_file;
 pub use self::spec::Spec;

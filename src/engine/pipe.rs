@@ -4,25 +4,25 @@
 //! socket. Invariant: a frame is bounded ([`MAX_FRAME`]), the first one is `Hello`, and a peer of
 //! another protocol version is refused. A slow front gets fewer pictures, never a queue of old ones.
 
+mod client;
+mod pulse;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes as Buffer;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{Sink, SinkExt as _, StreamExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
+pub use self::client::Client;
+pub use self::pulse::{Contact, Silence, what_ends_it};
 use super::protocol::{Answer, Command, PROTOCOL, Reply, Request, Status};
 use super::supervisor::Handle;
-use crate::aws::Aws;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
 
@@ -44,7 +44,10 @@ fn frames<T: AsyncRead + AsyncWrite>(io: T) -> Frames<T> {
     LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_framed(io)
 }
 
-async fn put<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Frames<T>, value: &impl Serialize) -> Result<()> {
+async fn put<S>(io: &mut S, value: &impl Serialize) -> Result<()>
+where
+    S: Sink<Buffer, Error = std::io::Error> + Unpin,
+{
     let body = serde_json::to_vec(value).map_err(|e| Error::failed(format!("could not write a frame: {e}")))?;
     io.send(Buffer::from(body)).await.map_err(|e| Error::io("the engine's connection", &e))
 }
@@ -56,8 +59,8 @@ fn parse<V: DeserializeOwned>(frame: &[u8]) -> Result<V> {
 /// Serves one front until it goes away. What it watches is its own: other fronts do not see it.
 pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: T, engine: Handle) -> Result<()> {
     let mut io = frames(io);
-    let hello =
-        Reply::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() };
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let hello = Reply::Hello { protocol: PROTOCOL, version, pid: std::process::id(), pings: true };
     put(&mut io, &hello).await?;
     let mut pictures = engine.status();
     pictures.mark_changed();
@@ -126,132 +129,4 @@ async fn greeting<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Frames<T>) -> Resu
     let who: String = who.chars().filter(|c| !c.is_control()).take(WHO_MOST).collect();
     put(io, &Reply::Answer { id, outcome: Ok(Answer::Done) }).await?;
     Ok(who)
-}
-
-type Waiting = oneshot::Sender<Result<Answer>>;
-
-/// A front's end of a connection. Cheap to clone; the connection ends with the last clone.
-#[derive(Debug, Clone)]
-pub struct Client {
-    commands: mpsc::Sender<(Request, Waiting)>,
-    status: watch::Receiver<Arc<Status>>,
-    /// The front's world, sent along with what needs one.
-    aws: Option<Aws>,
-}
-
-impl Client {
-    /// Shakes hands over `io` and returns once the first picture is there.
-    ///
-    /// # Errors
-    /// The other end is of another version, or went away.
-    pub async fn connect<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-        io: T,
-        who: &str,
-        aws: Option<Aws>,
-    ) -> Result<Self> {
-        let mut io = frames(io);
-        let hello =
-            Command::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), who: who.to_owned() };
-        let first = tokio::time::timeout(HELLO_WITHIN, async {
-            match next(&mut io).await? {
-                Reply::Hello { protocol: PROTOCOL, .. } => {}
-                Reply::Hello { protocol, version, pid } => {
-                    return Err(Error::refused(format!(
-                        "the running engine (floe {version}, process {pid}) speaks protocol {protocol}, this floe {PROTOCOL}"
-                    ))
-                    .todo("use the floe that the engine was started with, or stop that engine"));
-                }
-                _ => return Err(Error::failed("the engine did not say hello")),
-            }
-            put(&mut io, &Request { id: 0, command: hello, world: None }).await?;
-            match next(&mut io).await? {
-                Reply::Answer { outcome, .. } => outcome?,
-                _ => return Err(Error::failed("the engine did not answer a greeting")),
-            };
-            match next(&mut io).await? {
-                Reply::Status(status) => Ok(status),
-                _ => Err(Error::failed("the engine sent no status")),
-            }
-        })
-        .await
-        .map_err(|_| Error::failed(SILENT))??;
-        let (commands, asked) = mpsc::channel(OPEN_COMMANDS);
-        let (pictures, status) = watch::channel(Arc::new(*first));
-        tokio::spawn(talk(io, asked, pictures));
-        Ok(Self { commands, status, aws })
-    }
-
-    /// Sends a command and waits for what came of it.
-    ///
-    /// # Errors
-    /// As the engine answers; also when the engine is gone.
-    pub async fn send(&self, command: Command) -> Result<Answer> {
-        let world = match &self.aws {
-            Some(aws) if command.needs_world() => {
-                let wants_keys = !matches!(command, Command::Run { .. });
-                aws.introduction(wants_keys).await.map(Box::new)
-            }
-            _ => None,
-        };
-        let (answer, answered) = oneshot::channel();
-        self.commands.send((Request { id: 0, command, world }, answer)).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
-    }
-
-    /// Whether the engine is gone.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.commands.is_closed()
-    }
-
-    /// The latest picture; `changed()` wakes a few times a second while something happens.
-    #[must_use]
-    pub fn status(&self) -> watch::Receiver<Arc<Status>> {
-        self.status.clone()
-    }
-}
-
-fn gone() -> Error {
-    Error::stopped("the engine has ended").todo("`floe jobs ls` shows what can be resumed")
-}
-
-async fn next<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Frames<T>) -> Result<Reply> {
-    match io.next().await {
-        Some(Ok(frame)) => parse(&frame),
-        Some(Err(cause)) => Err(Error::io("the engine's connection", &cause)),
-        None => Err(gone()),
-    }
-}
-
-/// The front's side: numbers commands, hands answers back, keeps the latest picture.
-async fn talk<T: AsyncRead + AsyncWrite + Unpin>(
-    mut io: Frames<T>,
-    mut asked: mpsc::Receiver<(Request, Waiting)>,
-    pictures: watch::Sender<Arc<Status>>,
-) {
-    let mut waiting: HashMap<u64, Waiting> = HashMap::new();
-    let mut id = 0;
-    loop {
-        tokio::select! {
-            command = asked.recv() => {
-                let Some((request, answer)) = command else { return };
-                id += 1;
-                if let Err(error) = put(&mut io, &Request { id, ..request }).await {
-                    let _ = answer.send(Err(error));
-                    return;
-                }
-                waiting.insert(id, answer);
-            }
-            reply = next(&mut io) => match reply {
-                Ok(Reply::Status(status)) => { pictures.send_replace(Arc::new(*status)); }
-                Ok(Reply::Answer { id, outcome }) => {
-                    if let Some(answer) = waiting.remove(&id) {
-                        let _ = answer.send(outcome);
-                    }
-                }
-                Ok(Reply::Hello { .. }) => {}
-                Err(_) => return,
-            }
-        }
-    }
 }

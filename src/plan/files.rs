@@ -71,6 +71,7 @@ pub(super) fn source(path: &Path, options: &Options, findings: &mut Vec<Finding>
         return Err(Error::usage(format!("`{shown}` is empty")));
     }
     refuse_formats(&path)?;
+    unfinished(&path, findings)?;
     findings.push(Finding { level: Level::Passed, text: format!("{shown} is a raw image"), todo: None });
     let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
     let kind = SourceKind::File {
@@ -82,6 +83,25 @@ pub(super) fn source(path: &Path, options: &Options, findings: &mut Vec<Finding>
         path: path.clone(),
     };
     Ok(planned(path, kind, Bytes(meta.len()), options))
+}
+
+/// What a job of floe's makes beside the name that it will have: its length is right from the first moment, and its blocks
+/// come in any order.
+fn unfinished(path: &Path, findings: &mut Vec<Finding>) -> Result<()> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if !(name.starts_with('.') && name.contains(".floe-") && name.ends_with(".part")) {
+        return Ok(());
+    }
+    let shown = path.display();
+    let file = fs::File::open(path).map_err(|e| Error::io(format!("`{shown}` cannot be opened"), &e))?;
+    if matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)) {
+        return Err(Error::refused(format!("`{shown}` is being written by a job of floe's"))
+            .todo("wait until it has its name: floe jobs watch"));
+    }
+    let text = format!("{shown} is what a job of floe's has not finished: blocks that it lacks read as zeros");
+    let todo = Some("floe jobs resume finishes it; then copy it by its name".to_owned());
+    findings.push(Finding { level: Level::Warning, text, todo });
+    Ok(())
 }
 
 /// The plan of what lies on this machine.
@@ -159,21 +179,22 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
             shown.trim_end_matches('/')
         )));
     }
+    let there = match fs::metadata(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        // A loop of links, a name that is too long, a directory that may not be entered.
+        there => Some(there.map_err(|e| Error::usage(format!("`{shown}` cannot be a file: {e}")))?),
+    };
+    if there.as_ref().is_some_and(|meta| meta.file_type().is_block_device()) {
+        return devices::destination(path, source, options);
+    }
+    let path = behind_links(path);
     let parent = path.parent().unwrap_or(Path::new("/"));
     if !parent.is_dir() {
         return Err(Error::usage(format!("`{}` does not exist, so nothing can be made in it", parent.display()))
             .todo(format!("mkdir -p {}", parent.display())));
     }
     let mut replaces = false;
-    let there = match fs::metadata(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        // A loop of links, a name that is too long, a directory that may not be entered.
-        there => Some(there.map_err(|e| Error::usage(format!("`{shown}` cannot be a file: {e}")))?),
-    };
     if let Some(meta) = there {
-        if meta.file_type().is_block_device() {
-            return devices::destination(path, source, options);
-        }
         if !meta.is_file() {
             return Err(Error::refused(format!("`{shown}` is neither a file nor a device")));
         }
@@ -196,6 +217,20 @@ pub(super) fn destination(path: &Path, source: &SourcePlan, options: &Options) -
         kind: DestinationKind::File { path, length: source.volume, replaces, onto: None },
         strategy: Strategy::Direct,
     })
+}
+
+/// Links that lead to links: as many as the kernel follows.
+const LINKS: usize = 40;
+
+/// Where a file of that name really is. The image is made beside it and takes its place: in the place of the link it would
+/// be on another disk than the one that was meant, and what the link leads to would stay as it was.
+fn behind_links(path: PathBuf) -> PathBuf {
+    let mut real = path.clone();
+    for _ in 0..LINKS {
+        let Ok(to) = fs::read_link(&real) else { return real };
+        real = real.parent().unwrap_or(Path::new("/")).join(to);
+    }
+    path
 }
 
 #[cfg(test)]

@@ -146,6 +146,24 @@ fn no_twins(destinations: &[Address]) -> Result<()> {
     Ok(())
 }
 
+/// Two names of one file: whichever ended last would have it.
+fn one_file_each(destinations: &[DestinationPlan]) -> Result<()> {
+    let path = |to: &DestinationPlan| match &to.kind {
+        DestinationKind::File { path, .. } => {
+            // However its directory is spelled; the file itself may not be there yet.
+            let real = path.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
+            Some(real.zip(path.file_name()).map_or_else(|| path.clone(), |(parent, name)| parent.join(name)))
+        }
+        _ => None,
+    };
+    let mut paths: Vec<_> = destinations.iter().filter_map(path).collect();
+    paths.sort();
+    match paths.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::usage(format!("`{}` is named twice as a destination", pair[0].display()))),
+        None => Ok(()),
+    }
+}
+
 fn note_route(plan: &mut Plan, machine: &Machine) {
     let crosses =
         plan.items.iter().any(|i| i.source.region.is_some() || i.destinations.iter().any(|d| d.region.is_some()));
@@ -207,6 +225,7 @@ impl Maker<'_> {
                     _ => self.destination(to, &source).await?,
                 });
             }
+            one_file_each(&destinations)?;
             items.push(ItemPlan { source, destinations });
         }
         Ok(items)

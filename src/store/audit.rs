@@ -188,7 +188,7 @@ impl Audit {
     pub fn append(&self, entry: &Entry) -> Result<()> {
         let broken = |e: &std::io::Error| {
             Error::io(format!("could not write the audit log {}", self.path.display()), e)
-                .todo("nothing is removed without it: make room, or mend its owner and mode")
+                .todo("nothing is removed without it, nor brought back: make room, or mend its owner and mode")
         };
         let new = !self.path.exists();
         let opened = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&self.path);
@@ -212,7 +212,7 @@ impl Audit {
     pub fn read(&self, keep: impl Fn(&Entry) -> bool) -> Result<Told> {
         let broken = |e: &std::io::Error| {
             Error::io(format!("could not read the audit log {}", self.path.display()), e)
-                .todo("nothing is removed without it: make room, or mend its owner and mode")
+                .todo("nothing is removed without it, nor brought back: make room, or mend its owner and mode")
         };
         let file = match File::open(&self.path).and_then(regular) {
             Ok(file) => file,

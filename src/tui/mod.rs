@@ -24,6 +24,7 @@ pub mod msg;
 pub mod names;
 pub mod outside;
 pub mod overlay;
+pub mod quiet;
 pub mod removing;
 pub mod rules;
 pub mod run;

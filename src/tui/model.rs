@@ -115,6 +115,8 @@ pub struct Model {
     pub look: u64,
     /// The engine's picture; `None` until it was started.
     pub status: Option<Arc<Status>>,
+    /// Why that picture is an old one, where it is.
+    pub quiet: Option<super::quiet::Quiet>,
     /// What is kept between runs.
     pub memory: Memory,
     /// A sentence that goes by itself.

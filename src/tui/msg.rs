@@ -33,6 +33,8 @@ pub enum Msg {
     Judged(u64, Box<inventory::relations::Update>),
     /// The engine's picture changed.
     Status(Arc<Status>),
+    /// The engine does not answer, or does again.
+    Contact(Option<super::quiet::Quiet>),
     /// How an account is set up in a region.
     Setup(Arc<inventory::Origin>, Box<super::screen::world_region::Setup>),
     /// What snapshots were billed, or why that is not known.
@@ -72,7 +74,7 @@ pub enum Msg {
     /// What people call an account; none where it has no alias, or nobody may know it.
     Alias(crate::ids::AccountId, Option<String>),
     /// Things were brought back, or not.
-    Restored(Box<Result<Vec<crate::engine::removal::Restored>>>),
+    Restored(Box<Result<crate::engine::removal::Restoration>>),
     /// The latest lines of the audit log.
     Audit(Box<Result<crate::store::audit::Told>>),
     /// The engine answered a command.

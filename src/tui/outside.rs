@@ -20,7 +20,7 @@ use super::removing;
 use crate::aws::{Aws, ProfileInfo};
 use crate::engine::daemon::{self, Background};
 use crate::engine::protocol::{Command, Status};
-use crate::engine::{Client, Config, Engine};
+use crate::engine::{Client, Config, Contact, Engine};
 use crate::error::{Error, Result};
 use crate::grant::Grant;
 use crate::ids::{Profile, Region};
@@ -67,7 +67,16 @@ impl std::fmt::Debug for World {
 /// Opens the embedded AWS; called at most once.
 pub type OpenSandbox = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<World>> + Send>> + Send + Sync>;
 
-type Engines = watch::Sender<Option<watch::Receiver<Arc<Status>>>>;
+/// Where what an engine tells can be read.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// Its pictures.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// Whether it answers.
+    pub contact: watch::Receiver<Contact>,
+}
+
+type Engines = watch::Sender<Option<Heard>>;
 
 /// Everything outside the model.
 pub struct Outside {
@@ -147,7 +156,7 @@ impl Outside {
 
     /// Tells when there is an engine to read pictures of.
     #[must_use]
-    pub fn engines(&self) -> watch::Receiver<Option<watch::Receiver<Arc<Status>>>> {
+    pub fn engines(&self) -> watch::Receiver<Option<Heard>> {
         let mut engines = self.engines.subscribe();
         // An engine that was found before anybody looked is news as well.
         engines.mark_changed();
@@ -404,7 +413,7 @@ impl Outside {
                         Background { state, budget, bandwidth: None, idle: Some(daemon::IDLE), on_event: None, config };
                     daemon::find_or_start(&background, &daemon::this_front(), Some(aws)).await?
                 };
-                engines.send_replace(Some(started.status()));
+                engines.send_replace(Some(Heard { status: started.status(), contact: started.contact() }));
                 *slot = Some(started.clone());
                 Ok(started)
             })
@@ -507,7 +516,13 @@ impl Outside {
     /// Pauses what runs in this process and waits until it is written down where it stands; a background engine only
     /// loses a front.
     pub async fn shutdown(&self) {
-        if let Some(client) = self.client.lock().await.take().filter(|client| client.status().borrow().in_process) {
+        // A background engine that is being looked for loses nothing: nobody waits here until it is found.
+        let mut slot = match self.client.try_lock() {
+            Ok(slot) => slot,
+            Err(_) if !self.world.sandbox => return,
+            Err(_) => self.client.lock().await,
+        };
+        if let Some(client) = slot.take().filter(|client| client.status().borrow().in_process) {
             let _ = tokio::time::timeout(SHUTDOWN, client.send(Command::Shutdown)).await;
         }
     }

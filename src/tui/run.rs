@@ -17,12 +17,14 @@ use super::clock::Now;
 use super::effect::Effect;
 use super::model::{Mode, Model};
 use super::msg::Msg;
-use super::outside::{OpenSandbox, Outside, WAITING, World, profiles_of, remembered};
+use super::outside::{Heard, OpenSandbox, Outside, WAITING, World, profiles_of, remembered};
+use super::quiet::Quiet;
 use super::rules::Rules;
 use super::screen::Screen;
 use super::terminal::{Guard, on_panic};
 use super::theme::{TerminalHints, Theme};
 use super::update::{update, wants};
+use crate::engine::Contact;
 use crate::engine::protocol::Status;
 use crate::error::{Error, Result};
 use crate::ids::Profile;
@@ -92,6 +94,7 @@ pub async fn run(context: Context) -> Result<Ended> {
     let mut signals = Signals::new()?;
     let mut engines = deck.outside.engines();
     let mut status: Option<watch::Receiver<Arc<Status>>> = None;
+    let mut contact: Option<watch::Receiver<Contact>> = None;
     let mut versions = deck.outside.aws().profiles_version();
     let mut look_at = Instant::now() + PROFILES;
 
@@ -124,8 +127,16 @@ pub async fn run(context: Context) -> Result<Ended> {
                 }
                 Err(error) => deck.hear(Msg::Failed(error), &mut guard),
             },
-            Ok(()) = engines.changed() => status = engines.borrow_and_update().clone(),
+            Ok(()) = engines.changed() => {
+                let heard = engines.borrow_and_update().clone();
+                (status, contact) = heard.map(|Heard { status, contact }| (status, contact)).unzip();
+                contact.iter_mut().for_each(watch::Receiver::mark_changed);
+            }
             Some(picture) = changed(&mut status) => deck.hear(Msg::Status(picture), &mut guard),
+            Some(contact) = changed(&mut contact) => {
+                let quiet = Quiet::of(contact, deck.started);
+                deck.hear(Msg::Contact(quiet), &mut guard);
+            }
             () = std::future::ready(()), if wants.work => {}
             () = tokio::time::sleep_until(look_at), if start => {
                 look_at = Instant::now() + PROFILES;
@@ -166,13 +177,13 @@ fn farewell(stopped: usize, go_on: usize) -> Option<String> {
     }
 }
 
-/// The latest picture when it changed; never, while there is no engine.
-async fn changed(status: &mut Option<watch::Receiver<Arc<Status>>>) -> Option<Arc<Status>> {
-    match status {
+/// The latest of what an engine tells, when it changed; never, while there is no engine.
+async fn changed<T: Clone>(told: &mut Option<watch::Receiver<T>>) -> Option<T> {
+    match told {
         Some(pictures) => match pictures.changed().await {
             Ok(()) => Some(pictures.borrow_and_update().clone()),
             Err(_) => {
-                *status = None;
+                *told = None;
                 None
             }
         },

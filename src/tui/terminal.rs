@@ -140,6 +140,9 @@ pub fn outside(model: &Model) -> (String, Option<u8>) {
     // 100 is for what is done, not for what is nearly done.
     let percent = u8::try_from((u128::from(done) * 100 / u128::from(total.max(1))).min(99)).unwrap_or(99);
     let jobs = super::text::count(running.len() as u64, "job");
+    if model.quiet.is_some() {
+        return (format!("floe · {jobs} · the engine does not answer"), Some(percent));
+    }
     (format!("floe · {jobs} · {percent} %"), Some(percent))
 }
 

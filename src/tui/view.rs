@@ -33,7 +33,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         tabs(model, line_of(area, 1), buf, theme, now);
         (model.screen.page().view)(model, body, buf, theme, now);
         overlay::view(model, body, buf, theme, now);
-        command_line(model, line_of(area, area.height - 2), buf, theme);
+        command_line(model, line_of(area, area.height - 2), buf, theme, now);
     } else {
         (model.screen.page().view)(model, area, buf, theme, now);
     }
@@ -105,7 +105,13 @@ fn header(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) 
     };
     left.push(Part(" · ".into(), Role::Dim, 2));
     left.push(Part(mode, role, 2));
-    spread(left, jobs_and_budget(model, theme), area, buf, theme);
+    let right = match model.quiet {
+        None => jobs_and_budget(model, theme),
+        // Nothing that would pass for a figure of now.
+        Some(quiet) if area.width < SMALL.0 => vec![Part(quiet.short(now), Role::Bad, 0)],
+        Some(quiet) => vec![Part(quiet.said(now), Role::Bad, 0)],
+    };
+    spread(left, right, area, buf, theme);
 }
 
 fn who(model: &Model) -> String {
@@ -276,11 +282,17 @@ pub fn tab_at(model: &Model, width: u16, column: u16) -> Option<Screen> {
     None
 }
 
-fn command_line(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
+fn command_line(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     if let Some(toast) = &model.toast {
         let (glyph, role) = if toast.bad { ("!", Role::Warn) } else { ("·", Role::Fresh) };
         let said = text::clauses(&format!("{glyph} {}", toast.text), usize::from(area.width).saturating_sub(2));
         put(area.x + 1, &said, theme.style(role), area, buf);
+        return;
+    }
+    if let Some(quiet) = model.quiet {
+        let line = format!("! {}", quiet.line(model.status.as_deref(), now));
+        let said = text::clauses(&line, usize::from(area.width).saturating_sub(2));
+        put(area.x + 1, &said, theme.style(Role::Bad), area, buf);
         return;
     }
     if model.size.0 < SMALL.0 || model.size.1 < SMALL.1 {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::{WEB_DATA, World};
 
 /// A world in which a copy takes seconds, so that there is a middle to interrupt it in.
-async fn slow() -> World {
+pub async fn slow() -> World {
     let of = |api: &str| Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second: 150.0, burst: Some(50.0) };
     World::with(Faults { limits: vec![of("GetSnapshotBlock"), of("PutSnapshotBlock")], ..Faults::default() }).await
 }
@@ -28,7 +28,7 @@ fn holder(world: &World) -> Option<Value> {
     serde_json::from_slice(&std::fs::read(state(world).join("engine.lock")).ok()?).ok()
 }
 
-fn engine_pid(world: &World) -> Pid {
+pub fn engine_pid(world: &World) -> Pid {
     let pid = holder(world).and_then(|holder| holder["pid"].as_i64()).expect("an engine");
     Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid")
 }
@@ -39,7 +39,7 @@ fn is_alive(pid: Pid) -> bool {
 
 /// Looks again and again until it is so; what is waited for is an event, the deadline only ends a test that hangs.
 #[expect(clippy::panic, reason = "a test fails by panicking")]
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..600 {
         if let Some(found) = look().await {
             return found;
@@ -49,7 +49,7 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     panic!("{what} did not come");
 }
 
-async fn jobs(world: &World) -> Vec<Value> {
+pub async fn jobs(world: &World) -> Vec<Value> {
     let (code, rows, stderr) = world.json(&["jobs", "ls", "-o", "json"]).await;
     assert_eq!(code, 0, "{stderr}");
     rows.as_array().cloned().unwrap_or_default()
@@ -60,7 +60,7 @@ async fn done_blocks(world: &World) -> u64 {
 }
 
 /// Hands a copy to the background engine.
-async fn detached(world: &World, destinations: &[&str]) {
+pub async fn detached(world: &World, destinations: &[&str]) {
     let source = format!("us-east-1:{WEB_DATA}");
     let mut args = vec!["copy", &source];
     args.extend(destinations);
@@ -70,12 +70,12 @@ async fn detached(world: &World, destinations: &[&str]) {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1", "the job's number is the result");
 }
 
-async fn moving(world: &World) {
+pub async fn moving(world: &World) {
     until("a moving job", async || (done_blocks(world).await > 100).then_some(())).await;
 }
 
 /// The one new snapshot of a region equals the source.
-async fn assert_copied(world: &World, profile: &str, region: &str) {
+pub async fn assert_copied(world: &World, profile: &str, region: &str) {
     let made = world.made_by_floe(profile, region).await;
     assert_eq!(made.len(), 1, "one destination snapshot, whatever happened");
     let id = made[0].snapshot_id().expect("an id").to_owned();
@@ -109,11 +109,11 @@ async fn says(child: &mut Child, word: &'static str) {
     tokio::time::timeout(Duration::from_secs(60), hears).await.expect("in time").expect("it says so");
 }
 
-async fn code_of(mut child: Child) -> i32 {
+pub async fn code_of(mut child: Child) -> i32 {
     tokio::task::spawn_blocking(move || child.wait().expect("it ends").code().unwrap_or(-1)).await.expect("waited")
 }
 
-fn pid_of(child: &Child) -> Pid {
+pub fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid")
 }
 

@@ -1,9 +1,10 @@
 //! `kill -9` at named points and at seeded moments: after a resume every destination has identical bytes, nothing
 //! was started twice, and no more was sent again than was in flight or not yet in the ledger.
 //!
-//! `FLOE_CRASH_SEEDS=100` runs that many moments instead of the few of every day.
+//! `FLOE_CRASH_SEEDS=100` runs that many moments instead of the few of every day; `FLOE_CRASH_FROM=1001` begins with
+//! another seed than the first.
 
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,17 +55,21 @@ fn copy(world: &World, snapshot: &str, to: To, crash_at: Option<&str>) -> Child 
 }
 
 fn copy_and_verify(world: &World, snapshot: &str, to: To, verify: &str, crash_at: Option<&str>) -> Child {
+    let mut command = copying(world, snapshot, to, verify);
+    if let Some(point) = crash_at {
+        command.env("FLOE_CRASH_AT", point);
+    }
+    command.spawn().expect("floe runs")
+}
+
+fn copying(world: &World, snapshot: &str, to: To, verify: &str) -> Command {
     let source = format!("us-east-1:{snapshot}");
     let lanes = LANES.to_string();
     let mut args = vec!["copy", &source];
     args.extend(to.addresses());
     args.extend(["--verify", verify]);
     args.extend(["--yes", "--foreground", "--concurrency", &lanes]);
-    let mut command = world.floe(&args);
-    if let Some(point) = crash_at {
-        command.env("FLOE_CRASH_AT", point);
-    }
-    command.spawn().expect("floe runs")
+    world.floe(&args)
 }
 
 /// Its exit code; `None` when a signal ended it.
@@ -100,6 +105,80 @@ async fn resumed_is_whole(world: &World, to: To, truth: &Contents, what: &str) {
             "{what}: {names:?}"
         );
     }
+}
+
+/// SIGTERM in each part of the end of a copy: it ends cleanly or goes through, nothing is put again, no second
+/// snapshot appears, and what was put down is whole after a resume.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_told_to_end_while_it_completes_is_whole_after_a_resume() {
+    let truth = World::calm().await.contents("prod", "us-east-1", BOOT).await;
+    for (point, to, verify) in [
+        ("complete-answered", To::Snapshot, "listing"),
+        ("complete-answered", To::Both, "full"),
+        ("checking", To::Both, "listing"),
+        ("checked:2", To::Both, "full"),
+        ("before-rename", To::Both, "listing"),
+        ("after-rename", To::File, "full"),
+    ] {
+        let what = format!("told at {point} of {to:?}");
+        // What is completed takes a while to be, so that there is something to wait for.
+        let world = World::with(Faults { completing_ms: 1_500, ..Faults::default() }).await;
+        let mut command = copying(&world, BOOT, to, verify);
+        command.env("FLOE_CRASH_AT", point).env("FLOE_CRASH_BY", "TERM");
+        let (code, said) = ended(command.spawn().expect("floe runs")).await;
+        assert!(matches!(code, Some(0 | 4)), "{what}: it ends by itself: {code:?} {said}");
+        let puts = requests(&world, "PutSnapshotBlock");
+        if code == Some(4) {
+            resumed(&world, to, &truth, &what).await;
+        } else {
+            resumed_is_whole(&world, to, &truth, &what).await;
+        }
+        assert_eq!(requests(&world, "PutSnapshotBlock"), puts, "{what}: nothing is put again");
+        // Asked once more at most: as long as it is pending, nobody knows whether the first word came through.
+        let completed = requests(&world, "CompleteSnapshot");
+        let most = if code == Some(4) { 2 } else { 1 };
+        assert!((1..=most).contains(&completed) || !to.has_snapshot(), "{what}: completed {completed} times");
+    }
+}
+
+/// The same of a background engine, by an admin who sees that it is `completing`, in the midst of each thing that it waits
+/// for: the next engine goes on with it unasked.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_told_to_end_while_a_job_completes_leaves_it_to_the_next_one() {
+    let truth = World::calm().await.contents("prod", "us-east-1", BOOT).await;
+    let slow = |api: &str| Rule::of(Fault::Delay { ms: 2_000, jitter: 0 }).on(api);
+    let source = format!("us-east-1:{BOOT}");
+    for (what, faults) in [
+        ("complete sent", Faults { rules: vec![slow("CompleteSnapshot")], ..Faults::default() }),
+        ("waiting until it is completed", Faults { completing_ms: 6_000, ..Faults::default() }),
+        ("listed back", Faults { rules: vec![Rule { skip: 1, ..slow("ListSnapshotBlocks") }], ..Faults::default() }),
+    ] {
+        let world = World::with(faults).await;
+        let output = world.run(&["copy", &source, "eu-west-1:", "./copy.img", "--yes", "--detach"]).await;
+        assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+        crate::background::until("its end phase", async || {
+            let row = crate::background::jobs(&world).await.remove(0);
+            let state = row["state"].as_str().unwrap_or_default().to_owned();
+            assert_ne!(state, "done", "{what}: the moment was missed");
+            matches!(state.as_str(), "completing" | "verifying").then_some(())
+        })
+        .await;
+        let first = crate::background::engine_pid(&world);
+        kill_process(first, Signal::TERM).expect("told");
+        crate::background::until("its end", async || rustix::process::test_kill_process(first).is_err().then_some(()))
+            .await;
+        let puts = requests(&world, "PutSnapshotBlock");
+        let rest = crate::background::jobs(&world).await.remove(0);
+        assert_eq!(rest["state"], "interrupted", "{what}: {rest}");
+        resumed_in_background(&world).await;
+        resumed_is_whole(&world, To::Both, &truth, what).await;
+        assert_eq!(requests(&world, "PutSnapshotBlock"), puts, "{what}: nothing is put again");
+    }
+}
+
+async fn resumed_in_background(world: &World) {
+    let (code, json, stderr) = world.json(&["jobs", "resume", "1", "-o", "json"]).await;
+    assert_eq!((code, &json["state"]), (0, &"done".into()), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,9 +385,10 @@ async fn at_a_moment(seed: u64, truth: Arc<Contents>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_seeded_moments_loses_nothing() {
-    let seeds: u64 = std::env::var("FLOE_CRASH_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
+    let wanted = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let (first, seeds) = (wanted("FLOE_CRASH_FROM").unwrap_or(1), wanted("FLOE_CRASH_SEEDS").unwrap_or(12));
     let truth = Arc::new(World::calm().await.contents("prod", "us-east-1", WEB_DATA).await);
-    for some in (1..=seeds).collect::<Vec<u64>>().chunks(3) {
+    for some in (first..first + seeds).collect::<Vec<u64>>().chunks(3) {
         let runs: Vec<_> = some.iter().map(|seed| tokio::spawn(at_a_moment(*seed, Arc::clone(&truth)))).collect();
         for run in runs {
             run.await.expect("a run");

@@ -10,6 +10,7 @@ use aws_sdk_ec2::types::SnapshotState;
 use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::sandbox::model::{RegionState, Snapshot};
 
+use crate::chains::grown;
 use crate::support::{BLOCK, Contents, World, assert_image, disk, put, sha256};
 
 /// Encrypted, 64 blocks in a volume of 1 GiB.
@@ -194,6 +195,65 @@ async fn what_an_account_does_not_tell_of_its_encryption_is_told_by_the_start() 
             assert_eq!(code, 0, "{stderr}");
             assert_eq!(of(&id_of(&copied["destinations"][0])), Some(becomes), "{source}, encrypted by default: {on}");
         }
+    }
+}
+
+/// Where nobody may know what an account encrypts by default, a chain in the clear may stay in the clear: what of it is
+/// encrypted is copied so only when that was said.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_member_of_a_chain_whose_oldest_may_stay_in_the_clear_is_refused_unless_that_was_said() {
+    let world = World::calm().await;
+    let oldest = grown(&world, PLAIN, None, 1, &[(0, 1), (7, 2)]).await;
+    let latest = grown(&world, PLAIN, Some(&oldest), 1, &[(7, 3), (9, 4)]).await;
+    let truth = [world.contents("prod", PLAIN, &oldest).await, world.contents("prod", PLAIN, &latest).await];
+    let request = world.ebs("prod", PLAIN).start_snapshot().volume_size(1).encrypted(true);
+    let sealed = request.send().await.expect("started").snapshot_id.expect("an id");
+    behind(&world, PLAIN, |state| {
+        let key = state.snapshots[&sealed.parse().expect("an id")].encryption.clone();
+        assert!(key.is_some());
+        state.snapshots.get_mut(&latest.parse().expect("an id")).expect("it is there").encryption = key;
+    });
+    let chain = format!("{PLAIN}:{oldest}..{latest}");
+    let copy = |more: &'static [&'static str]| {
+        let all: Vec<&str> = ["copy", "--chain", &chain, "us-west-2:", "--yes", "-o", "json"]
+            .into_iter()
+            .chain(more.iter().copied())
+            .collect();
+        all.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let run = async |more| {
+        let args = copy(more);
+        world.run(&args.iter().map(String::as_str).collect::<Vec<_>>()).await
+    };
+    let mut known = BTreeSet::new();
+    // Told not to encrypt, and not told.
+    for (denied, word) in [(false, "is not"), (true, "may not be")] {
+        let rules = ["GetEbsEncryptionByDefault", "GetEbsDefaultKmsKeyId"].map(|api| Rule::of(Fault::Deny).on(api));
+        let rules = if denied { rules.into() } else { Vec::new() };
+        world.running.sandbox.set_faults(Faults { rules, ..Faults::default() });
+        let starts = requests(&world, "StartSnapshot");
+        refused(
+            &run(&[]).await,
+            5,
+            &[&latest, &format!("the oldest of its chain {word}"), "in the clear", "--allow-decrypt"],
+        );
+        assert_eq!(requests(&world, "StartSnapshot"), starts, "{word}: nothing is begun");
+
+        let output = run(&["--allow-decrypt"]).await;
+        assert_eq!(text(&output).0, 0, "{word}: {}", text(&output).1);
+        let old: BTreeSet<String> = std::mem::take(&mut known);
+        let now = world.made_by_floe("prod", PLAIN).await;
+        known = now.iter().filter_map(|snapshot| snapshot.snapshot_id.clone()).collect();
+        let made: Vec<_> =
+            now.iter().filter(|one| one.snapshot_id.as_ref().is_some_and(|id| !old.contains(id))).collect();
+        assert_eq!(made.len(), 2, "{word}: {made:?}");
+        assert!(made.iter().all(|snapshot| snapshot.encrypted() == Some(false)), "{word}: {made:?}");
+        world.running.sandbox.set_faults(Faults::default());
+        let mut contents = Vec::new();
+        for snapshot in made {
+            contents.push(world.contents("prod", PLAIN, snapshot.snapshot_id().expect("an id")).await);
+        }
+        assert!(truth.iter().all(|truth| contents.contains(truth)), "{word}: one of each");
     }
 }
 

@@ -271,6 +271,64 @@ async fn keys_that_look_ended_after_a_jump_are_used_until_aws_refuses_them() {
     floe.assert_copied().await;
 }
 
+/// A role is assumed by a clock that is a day off, at the start and when its keys have ended in the middle of a copy that a
+/// jump cuts through: STS, too, refuses what is signed so, inside of the SDK's own provider. So does whoever asks first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_assumed_whatever_the_clock_says() {
+    let world = World::with(slow(60)).await;
+    let config = "[profile prod]\nregion = us-east-1\n\n[profile role]\nregion = us-east-1\nsource_profile = prod\n\
+                  role_arn = arn:aws:iam::998877665544:role/DisasterRecovery\n";
+    std::fs::write(world.path(".aws/config"), config).expect("a profile");
+    let dr = crate::support::disk_of(&world, "dr", "us-east-1", &(0..64).map(|n| (n, 7)).collect::<Vec<_>>()).await;
+    let own: Vec<String> = {
+        let model = world.running.sandbox.model();
+        model.accounts.values().flat_map(|account| &account.keys).map(|key| key.id.clone()).collect()
+    };
+    for off in [DAY, -DAY] {
+        set(&world, -off);
+        for profile in ["prod", "role"] {
+            let mut look = world.floe(&["ls", "snapshots", "--region", "us-east-1", "--profile", profile, "-o", "ids"]);
+            look.env("AWS_ENDPOINT_URL", world.running.url()).env("FLOE_CLOCK_FILE", world.path("clock"));
+            let seen = tokio::task::spawn_blocking(move || look.output().expect("floe runs")).await.expect("it ends");
+            let said = String::from_utf8_lossy(&seen.stderr).into_owned();
+            assert!(seen.status.success() && !seen.stdout.is_empty(), "{off}, {profile}: {said}");
+        }
+        let to = world.path(&format!("{off}.img"));
+        let (from, shown) = (format!("role@us-east-1:{dr}"), to.display().to_string());
+        let mut command = world.floe(&["copy", &from, &shown, "--yes", "--foreground", "--concurrency", "2"]);
+        // The provider of a role's keys asks STS where the environment says.
+        command.env("AWS_ENDPOINT_URL", world.running.url()).env("FLOE_CLOCK_FILE", world.path("clock"));
+        let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let child = child.spawn().expect("floe runs");
+        let gets = || world.running.sandbox.counters().picture().api("GetSnapshotBlock").requests;
+        // Keys of a role that were made while this test runs.
+        let made = || {
+            let model = world.running.sandbox.model();
+            let keys = model.accounts.values().flat_map(|account| &account.keys).map(|key| key.id.clone());
+            keys.filter(|id| !own.contains(id)).collect::<Vec<String>>()
+        };
+        let (begun, before) = (gets(), made().len());
+        until("blocks", async || (gets() > begun + 10).then_some(())).await;
+        assert!(made().len() > before, "{off}: the role was assumed");
+        // The clock jumps, and the keys of the role end.
+        set(&world, off);
+        let (held, past) = (made(), Timestamp::now() - SignedDuration::from_secs(1));
+        {
+            let mut model = world.running.sandbox.model_mut();
+            let keys = model.accounts.values_mut().flat_map(|account| &mut account.keys);
+            keys.filter(|key| held.contains(&key.id)).filter_map(|key| key.session.as_mut()).for_each(|session| {
+                session.expires = past;
+            });
+        }
+        let output =
+            tokio::task::spawn_blocking(move || child.wait_with_output().expect("it ends")).await.expect("waited");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{off}: {said}");
+        assert!(made().iter().any(|id| !held.contains(id)), "{off}: it was assumed again: {said}");
+        assert_image(&to, 1, &world.contents("dr", "us-east-1", &dr).await);
+    }
+}
+
 /// Three days of the week are slow, today in their middle: at 64 KiB/s a block takes eight seconds, and what is left
 /// would take minutes.
 #[tokio::test(flavor = "multi_thread")]

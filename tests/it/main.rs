@@ -56,6 +56,7 @@ mod relations;
 mod removal;
 mod resumes;
 mod rig;
+mod rough;
 mod sandbox;
 mod sandbox_copies;
 mod sandbox_ec2;
@@ -63,6 +64,7 @@ mod sandbox_s3;
 #[cfg(feature = "tui")]
 mod screens;
 mod sharing;
+mod silent;
 mod stalls;
 mod steps;
 mod support;

@@ -162,7 +162,12 @@ impl World {
 
     /// Waits until a snapshot of `prod` is completed.
     pub async fn completed(&self, id: &str, region: &str) {
-        let ec2 = self.ec2("prod", region);
+        self.completed_of("prod", id, region).await;
+    }
+
+    /// The same of another profile's account.
+    pub async fn completed_of(&self, profile: &str, id: &str, region: &str) {
+        let ec2 = self.ec2(profile, region);
         let begun = Instant::now();
         loop {
             assert!(begun.elapsed() < Duration::from_secs(60), "{id} is not completed");
@@ -195,14 +200,19 @@ pub async fn put(ebs: &aws_sdk_ebs::Client, snapshot: &str, index: i32, fill: u8
 
 /// A completed snapshot of 1 GiB with these blocks, each of one byte's value, not made by floe.
 pub async fn disk(world: &World, region: &str, blocks: &[(i32, u8)]) -> String {
-    let ebs = world.ebs("prod", region);
+    disk_of(world, "prod", region, blocks).await
+}
+
+/// The same in the account of another profile.
+pub async fn disk_of(world: &World, profile: &str, region: &str, blocks: &[(i32, u8)]) -> String {
+    let ebs = world.ebs(profile, region);
     let id = ebs.start_snapshot().volume_size(1).send().await.expect("started").snapshot_id.expect("an id");
     for (index, fill) in blocks {
         put(&ebs, &id, *index, *fill).await;
     }
     let count = i32::try_from(blocks.len()).expect("a few");
     ebs.complete_snapshot().snapshot_id(&id).changed_blocks_count(count).send().await.expect("completed");
-    world.completed(&id, region).await;
+    world.completed_of(profile, &id, region).await;
     id
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use floe::engine::protocol::{Command, JobState, JobStatus, LeftOvers};
-use floe::plan::Options;
+use floe::plan::{Options, Verify};
 use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::store::StateDir;
 use rustix::process::{Pid, Signal, kill_process};
@@ -296,6 +296,50 @@ async fn two_engines_with_copies_of_one_job_do_not_write_to_one_file() {
     let row = end(&client, job).await;
     assert_eq!(row.state, JobState::Done, "{:?}", row.error);
     assert_image(Path::new(&image), 1, &truth(&rig).await);
+}
+
+/// As `truncate -s 0; truncate -s N` does it: the length is right again, and what was written is gone. No level of checking
+/// calls that done, the next resume notices it too, and the one after that has it written again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partial_file_that_was_cut_off_and_made_as_long_again_is_written_again() {
+    let emptied = |part: &Path| {
+        let part = fs::OpenOptions::new().write(true).open(part).expect("the part");
+        part.set_len(0).and_then(|()| part.set_len(1 << 30)).expect("cut off and made longer");
+    };
+    for (verify, paused) in [(Verify::Listing, false), (Verify::None, false), (Verify::Listing, true)] {
+        let rig = Rig::with(slow()).await;
+        let client = rig.engine(None).await;
+        let image = rig.world.path("copy.img");
+        let options = Options { concurrency: Some(2), verify, ..Options::default() };
+        let job = start(&client, &rig.plan(SMALL, &[&image.display().to_string()], options).await).await;
+        row_when(&client, job, |row| row.blocks_done.0 > 16).await;
+        let over = |row: &JobStatus| at_rest(row) && row.ended.is_some();
+        let parts = || fs::read_dir(rig.world.dir.path()).expect("a directory").flatten().map(|entry| entry.path());
+        let part = parts().find(|path| path.extension().is_some_and(|end| end == "part")).expect("a part");
+        if paused {
+            client.send(Command::Pause(job)).await.expect("paused");
+            row_when(&client, job, |row| row.state == JobState::Paused).await;
+        }
+        emptied(&part);
+        rig.heal();
+        if paused {
+            client.send(Command::Resume(job)).await.expect("it goes on");
+            row_when(&client, job, |row| row.state != JobState::Paused && row.state != JobState::Queued).await;
+        }
+        let row = row_when(&client, job, over).await;
+        let said = format!("{:?} {:?}", row.error, row.destinations);
+        assert_eq!(row.state, JobState::Failed, "{verify:?}, {paused}: {said}");
+        assert!(said.contains("does not hold what was written to it"), "{verify:?}, {paused}: {said}");
+        assert!(said.contains("`floe jobs resume` writes it again"), "{verify:?}, {paused}: {said}");
+        assert!(!image.exists(), "{verify:?}, {paused}: it has no name");
+
+        client.send(Command::Resume(job)).await.expect("it goes on");
+        row_when(&client, job, |row| row.state != JobState::Failed).await;
+        let row = row_when(&client, job, over).await;
+        assert_eq!((row.state, &row.error), (JobState::Done, &None), "{verify:?}, {paused}");
+        assert_image(&image, 1, &truth(&rig).await);
+        assert!(parts().all(|path| path.extension().is_none_or(|end| end != "part")), "nothing is left over");
+    }
 }
 
 /// What is written beside its name is taken away, replaced by another file, or cut off, in the middle: it is never called

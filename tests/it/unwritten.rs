@@ -112,3 +112,50 @@ async fn what_cannot_be_written_down_is_not_removed_and_what_was_removed_is_in_t
         assert_eq!(code, if back.is_empty() { 0 } else { 3 }, "{illness}: what was brought back is left alone: {said}");
     }
 }
+
+/// What `floe restore` says of each: its word, or that it was not told.
+fn word(rows: &Value, id: &str) -> String {
+    let mut rows = rows.as_array().into_iter().flatten();
+    rows.find(|row| row["id"] == id).and_then(|row| row["outcome"].as_str()).unwrap_or("untold").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_brought_back_is_told_also_when_the_log_fails_in_the_middle() {
+    // The line about the second, the line that says that the first is back, the very first line.
+    for (illness, back) in [
+        (format!(r#"28 "id":"{OLD}""#), vec![EMPTY]),
+        (format!(r#"sync 5 "id":"{OLD}""#), vec![EMPTY]),
+        (r#"28 "event":"done""#.to_owned(), vec![EMPTY]),
+        (r#"once only 5 "event":"done""#.to_owned(), vec![EMPTY]),
+        (format!(r#"28 "id":"{EMPTY}""#), vec![]),
+    ] {
+        let world = World::calm().await;
+        let hash = planned(&world, &ALL).await;
+        assert_eq!(confirm(&world, &hash).await.0, 0, "{illness}: all three are in the bin");
+        std::fs::write(world.path("disk.switch"), &illness).expect("a switch");
+        let mut command = world.floe(&["--region", "us-east-1", "restore", EMPTY, OLD, BOOT, "-o", "json"]);
+        command.env("FLOE_AILING_DISK", world.path("disk.switch"));
+        let output = tokio::task::spawn_blocking(move || command.output().expect("floe runs")).await.expect("it ends");
+        let (said, rows) = (
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+            serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(),
+        );
+        assert_eq!(output.status.code(), Some(1), "{illness}: {said}");
+        assert!(said.contains("audit log"), "{illness}: {said}");
+        assert_eq!(there(&world, "us-east-1", &ALL).await, set(&back), "{illness}: as EC2 says: {rows}");
+        assert_eq!(requests(&world, "RestoreSnapshotFromRecycleBin") as usize, back.len(), "{illness}");
+        if back.is_empty() {
+            assert!(rows.is_null(), "{illness}: {rows}");
+            continue;
+        }
+        for id in ALL {
+            let wanted = if back.contains(&id) { "restored" } else { "not tried" };
+            assert_eq!(word(&rows, id), wanted, "{illness}: {rows}");
+        }
+        let log = lines(&world);
+        let done =
+            log.iter().filter(|line| line["event"] == "done" && line["call"] == "ec2:RestoreSnapshotFromRecycleBin");
+        let unsaid = rows[0]["reason"].as_str().is_some_and(|why| why.contains("audit log"));
+        assert_eq!((done.count(), unsaid), if illness.contains("done") { (0, true) } else { (1, false) }, "{log:?}");
+    }
+}

@@ -98,6 +98,39 @@ async fn a_session_that_ends_is_waited_for_and_a_fresh_one_goes_on() {
     assert!(world.contents("prod", "eu-west-1", &id).await == truth);
 }
 
+/// Keys that end while a snapshot is completed, waited for, or listed back: that is waited for as everywhere, and nothing is
+/// written or completed twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_while_a_job_completes_is_waited_for_too() {
+    let slow = |api: &str| Rule::of(Fault::Delay { ms: 1_500, jitter: 0 }).on(api);
+    for (what, faults) in [
+        ("waiting until it is completed", Faults { completing_ms: 4_000, ..Faults::default() }),
+        ("listed back", Faults { rules: vec![Rule { skip: 1, ..slow("ListSnapshotBlocks") }], ..Faults::default() }),
+    ] {
+        let world = World::with(faults).await;
+        sign_in(&world, &session(&world, 1, SignedDuration::from_hours(1)));
+        let args = ["copy", SMALL, "eu-west-1:", "--yes", "-o", "json"];
+        let journal = world.path(".local/state/floe/jobs/1/events.ndjson");
+        let meddle = async {
+            let word = if what == "listed back" { "\"checking\"" } else { "completing" };
+            until_it_says(&journal, word).await;
+            end_sessions(&world);
+            until_it_says(&journal, "login prod").await;
+            let puts = world.running.sandbox.counters().picture().api("PutSnapshotBlock").requests;
+            sign_in(&world, &session(&world, 2, SignedDuration::from_hours(1)));
+            puts
+        };
+        let ((code, json, stderr), puts) = tokio::join!(world.json(&args), meddle);
+        assert_eq!((code, &json["state"]), (0, &"done".into()), "{what}: {stderr}");
+        let counted = |api: &str| world.running.sandbox.counters().picture().api(api).requests;
+        assert_eq!(counted("PutSnapshotBlock"), puts, "{what}: nothing is put again");
+        let made = world.made_by_floe("prod", "eu-west-1").await;
+        assert_eq!(made.len(), 1, "{what}");
+        let truth = world.contents("prod", "us-east-1", SMALL.split_once(':').expect("an address").1).await;
+        assert!(world.contents("prod", "eu-west-1", made[0].snapshot_id().expect("an id")).await == truth, "{what}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resume_without_credentials_says_so_and_can_be_resumed() {
     let late = Rule { skip: 20, ..Rule::of(Fault::Deny).on("PutSnapshotBlock") };

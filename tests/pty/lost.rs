@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use floe::sandbox::faults::{Faults, Limit, LimitOf};
 use floe::sandbox::{Options, Running, serve};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::terminal::Terminal;
+use crate::terminal::{CTRL_C, Terminal};
 
 const WEB_DATA: &str = "us-east-1:snap-0feed0000000da7a3";
 
@@ -79,4 +79,54 @@ fn a_lost_deck_is_taken_up_by_the_next_one() {
     second.key("q");
     assert!(second.wait_for_end().success());
     assert!(second.text().contains("1 job goes on · floe jobs watch"), "{}", second.text());
+}
+
+/// The engine of this home, as its lock says.
+fn engine_of(home: &Path) -> Pid {
+    let lock = std::fs::read_to_string(home.join("state/engine.lock")).expect("a lock");
+    let (_, rest) = lock.split_once("\"pid\":").expect("a pid");
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    Pid::from_raw(digits.parse().expect("a number")).expect("a pid")
+}
+
+/// Stands still, and goes on when this is dropped, also by a test that failed.
+struct Stopped(Pid);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+#[test]
+fn a_deck_says_that_its_engine_does_not_answer_and_keeps_what_it_was_asked() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let running = slow(&runtime);
+    let home = tempfile::tempdir().expect("a home");
+    signed_in(home.path(), &running);
+    let url = running.url();
+    let everywhere = everywhere(&url);
+    detach(home.path(), &everywhere);
+    let mut deck = Terminal::floe_with(home.path(), &everywhere, 120, 36, &[("AWS_EC2_METADATA_DISABLED", "true")]);
+    deck.wait_for(&["1 job ·"]);
+    deck.shown_key("6 Transfers", "J");
+    deck.wait_until("a moving job", |text| percent(text).is_some_and(|percent| percent > 2));
+
+    let engine = engine_of(home.path());
+    kill_process(engine, Signal::STOP).expect("stopped");
+    let stopped = Stopped(engine);
+    let named = format!("engine (pid {}) has not answered for ", engine.as_raw_nonzero());
+    deck.wait_until("a word of the silence", |text| text.lines().next().is_some_and(|first| first.contains(&named)));
+    deck.wait_for(&["no answer ", "figures of ", "kill -CONT"]);
+    // The deck is as quick as ever, and what is asked now is not lost: it waits, and that is said.
+    deck.key("p");
+    deck.wait_for(&["to pause job 1 waits"]);
+    deck.wait_for(&["1 command waits"]);
+    deck.key("2");
+    deck.wait_for(&[&named]);
+    deck.key("J");
+    drop(stopped);
+    deck.wait_until("its answer", |text| !text.contains("has not answered") && text.contains("paused"));
+    deck.key(CTRL_C);
+    assert!(deck.wait_for_end().success());
 }

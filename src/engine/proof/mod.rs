@@ -11,6 +11,7 @@ mod listed;
 mod object;
 mod on_parent;
 mod read;
+mod room;
 mod source;
 mod whole;
 
@@ -18,6 +19,7 @@ pub(super) use self::course::inside;
 pub(super) use self::listed::Listed;
 pub(super) use self::object::Image;
 pub(super) use self::on_parent::OnParent;
+pub(super) use self::room::Room;
 pub(super) use self::source::source_again;
 pub(super) use self::whole::Whole;
 use crate::engine::protocol::Evidence;

@@ -103,6 +103,8 @@ pub enum Command {
     Watch(Option<JobId>),
     /// Keys of the front's shell, for the jobs that wait for them.
     Keys,
+    /// Nothing: whoever owns the jobs answers, which shows that it lives. Only for an engine that says it knows it.
+    Ping,
     /// Put everything down cleanly and end. A background engine does this only when it is told to by a signal.
     Shutdown,
 }
@@ -112,6 +114,29 @@ impl Command {
     #[must_use]
     pub const fn needs_world(&self) -> bool {
         matches!(self, Self::Run { .. } | Self::Resume(_) | Self::Cancel(..) | Self::Keys)
+    }
+
+    /// What it asks for, as it is said of a command that waits: `to pause job 14`.
+    #[must_use]
+    pub fn wish(&self) -> String {
+        match self {
+            Self::Hello { .. } => "to be greeted".to_owned(),
+            Self::Run { .. } => "to run a plan".to_owned(),
+            Self::Resume(job) => format!("to go on with job {job}"),
+            Self::Pause(job) => format!("to pause job {job}"),
+            Self::Cancel(job, _) => format!("to cancel job {job}"),
+            Self::Forget(job) => format!("to forget job {job}"),
+            Self::Lanes(job, _) => format!("to turn the lanes of job {job}"),
+            Self::Share(job, _) => format!("to turn the memory of job {job}"),
+            Self::Bandwidth(Some(job), _) => format!("to turn the bandwidth of job {job}"),
+            Self::Bandwidth(None, _) => "to turn the bandwidth of all jobs".to_owned(),
+            Self::Memory(_) => "to turn the budget".to_owned(),
+            Self::Reorder(job, _) => format!("to move job {job} in the queue"),
+            Self::Watch(_) => "to tell of a job".to_owned(),
+            Self::Keys => "to take fresh keys".to_owned(),
+            Self::Ping => "to show that it lives".to_owned(),
+            Self::Shutdown => "to end".to_owned(),
+        }
     }
 }
 
@@ -127,6 +152,9 @@ pub enum Reply {
         version: String,
         /// Process id of the engine.
         pid: u32,
+        /// Whether it knows [`Command::Ping`]; engines of before it know everything else.
+        #[serde(default)]
+        pings: bool,
     },
     /// The picture of what runs.
     Status(Box<Status>),

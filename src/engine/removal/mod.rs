@@ -14,7 +14,7 @@ mod restore;
 pub use archive::Archiving;
 pub use judge::Judge;
 pub use report::{Outcome, Report, Row, Told};
-pub use restore::{Restored, binned, restore};
+pub use restore::{Restoration, Restored, binned, restore};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};

@@ -21,7 +21,7 @@ use crate::engine::crash::{self, Point};
 use crate::engine::direct::Direct;
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
-use crate::engine::proof::{Proof, Whole, inside};
+use crate::engine::proof::{Proof, Room, Whole, inside};
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
 use crate::error::{Class, Error, Result};
 use crate::ids::BlockIndex;
@@ -32,6 +32,8 @@ use crate::units::{Bytes, Digest, ZERO_BLOCK_SHA256};
 
 /// Blocks written at once: 8 MiB keep any disk busy, and each one holds a thread.
 pub(super) const WRITERS: usize = 16;
+/// Blocks looked up in the ledger at a time, when nothing is read of them: 128 KiB of digests.
+const LOOKED_UP: usize = 4096;
 
 /// One file. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -251,13 +253,45 @@ impl FileSink {
     async fn is_ours(&self, desk: &Desk) -> Result<()> {
         match self.whole(desk, self.0.target.clone()).compare().await {
             Err(error) if error.block.is_some() => {
-                let attempt = desk.known().await?.attempt + 1;
-                desk.step(Step::Starting { attempt, client_token: desk.client_token("file", attempt) }).await?;
+                self.anew(desk).await?;
                 let (gone, there) = (self.0.temporary.display(), self.0.target.display());
                 Err(Error::failed(format!("{there} does not hold what was written to it, and {gone} is gone"))
                     .todo("`floe jobs resume` writes it again"))
             }
             compared => compared.inspect(|()| self.0.unsure.store(false, Ordering::Relaxed)),
+        }
+    }
+
+    /// A resume is to write all of it again.
+    async fn anew(&self, desk: &Desk) -> Result<()> {
+        let attempt = desk.known().await?.attempt + 1;
+        desk.step(Step::Starting { attempt, client_token: desk.client_token("file", attempt) }).await
+    }
+
+    /// The file that this run wrote to still has what was written: nobody cut it off and made it as long again.
+    async fn must_have_room(&self, desk: &Desk) -> Result<()> {
+        // Without a handle nothing was written, and what has the target's name is compared.
+        let Some(handle) = lock(&self.0.open).clone() else { return Ok(()) };
+        let (mut room, mut from) = (Room::default(), BlockIndex(0));
+        loop {
+            let known = desk.keeper.digests(desk.dest, from, LOOKED_UP).await?;
+            let Some((last, _)) = known.last() else { return Ok(()) };
+            from = BlockIndex(last.0 + 1);
+            let ours = Arc::clone(&handle);
+            let look = move |inner: &Inner| {
+                let lost = room.first_lost(ours.file.file(), inner.length, &known);
+                lost.map(|lost| (room, lost))
+                    .map_err(|e| disk(format!("could not look at {}", inner.temporary.display()), &e))
+            };
+            let lost;
+            (room, lost) = self.off(look).await?;
+            if let Some(index) = lost {
+                self.anew(desk).await?;
+                let what = format!("{} does not hold what was written to it", self.0.temporary.display());
+                return Err(Error::failed(format!("{what}: it was cut off while the job wrote to it"))
+                    .at_block(index)
+                    .todo("leave it alone until it has its name; `floe jobs resume` writes it again"));
+            }
         }
     }
 
@@ -352,8 +386,17 @@ impl Sink for FileSink {
         }
         // A run that ended after the rename left it under its own name.
         let is_renamed = !self.0.temporary.exists();
-        let path = if is_renamed { self.0.target.clone() } else { self.0.temporary.clone() };
-        self.whole(desk, path).compare().await
+        if is_renamed {
+            return self.whole(desk, self.0.target.clone()).compare().await;
+        }
+        match self.whole(desk, self.0.temporary.clone()).compare().await {
+            // Nobody has seen it yet: what was found to be wrong is written again, as soon as somebody wants that.
+            Err(error) if error.block.is_some() => {
+                self.anew(desk).await?;
+                Err(error.todo("check this disk, and who else writes to it; `floe jobs resume` writes it again"))
+            }
+            compared => compared,
+        }
     }
 
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
@@ -361,6 +404,7 @@ impl Sink for FileSink {
         if self.0.unsure.load(Ordering::Relaxed) {
             self.is_ours(desk).await?;
         }
+        self.must_have_room(desk).await?;
         self.off(Inner::rename).await
     }
 

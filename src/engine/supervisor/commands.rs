@@ -46,7 +46,9 @@ impl Supervisor {
             Command::Bandwidth(job, limit) => self.bandwidth(job, limit),
             Command::Memory(limit) => Ok(self.memory(limit)),
             Command::Reorder(job, by) => self.reorder(job, by),
-            Command::Hello { .. } | Command::Keys | Command::Watch(_) | Command::Shutdown => Ok(Answer::Done),
+            Command::Hello { .. } | Command::Keys | Command::Watch(_) | Command::Ping | Command::Shutdown => {
+                Ok(Answer::Done)
+            }
         }
     }
 

@@ -304,6 +304,11 @@ impl Supervisor {
                         let _ = answer.send(Ok(Answer::Done));
                         return;
                     }
+                    // No news: no picture is made for it.
+                    Some(Asked { command: Command::Ping, answer, .. }) => {
+                        let _ = answer.send(Ok(Answer::Done));
+                        continue;
+                    }
                     Some(Asked { command, who, world, answer }) => {
                         let outcome = match world.as_deref().map_or(Ok(()), |world| self.worlds.introduce(world)) {
                             Ok(()) => self.take(command, &who, world.map(|world| world.settings)),

@@ -92,6 +92,7 @@ pub const PAGE: Page = Page {
 pub(super) fn note(model: &Model, now: Now) -> String {
     use crate::tui::text::age;
     match (&model.transfers.frozen, &model.status) {
+        (None, Some(status)) if model.quiet.is_some() => format!("figures of {}", status.at.strftime("%H:%M:%S")),
         (Some(frozen), _) => format!("FROZEN {} ago", age(frozen.at, now)),
         (None, Some(status)) => format!("engine {} up", age(status.engine_started, now)),
         (None, None) => "engine not started".to_owned(),

@@ -19,8 +19,9 @@ use super::list::{Column, filter};
 use super::model::{Mode, Model};
 use super::msg::Msg;
 use super::overlay::{self, Overlay};
+use super::quiet::Quiet;
 use super::screen::{self, Screen};
-use crate::engine::protocol::{JobState, Status};
+use crate::engine::protocol::{Command, JobState, Status};
 use crate::error::Error;
 use crate::ids::{Profile, Region};
 
@@ -79,6 +80,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             let told = tidings(model, status);
             model.status = Some(status.clone());
             told
+        }
+        Msg::Contact(quiet) => {
+            contact(model, *quiet, now);
+            Vec::new()
         }
         Msg::Profiles(profiles, looked_at) => {
             model.profiles.clone_from(profiles);
@@ -168,6 +173,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             effects.extend((screen.page().hear)(model, &msg, now));
         }
     }
+    waits(model, &effects, now);
     world_rows(model);
     effects.extend(screen::world_region::ask(model, now));
     let lines = model.list_lines();
@@ -248,6 +254,7 @@ fn enter_world(
     model.sandbox = sandbox;
     // Jobs, problems and rows of another world are other things: nothing of them stays.
     model.status = None;
+    model.quiet = None;
     model.disarm();
     model.removal = screen::removal::State::default();
     model.figures = super::figures::Figures::default();
@@ -266,6 +273,31 @@ fn enter_world(
     model.overlays.clear();
     model.screen = Screen::World;
     look(model, profile.into_iter().collect(), Vec::new())
+}
+
+/// A command to an engine that does not answer is kept for it: whoever gave it hears that it is not carried out yet.
+fn waits(model: &mut Model, effects: &[Effect], now: Now) {
+    let Some(quiet @ Quiet::Silent { .. }) = model.quiet else { return };
+    let asked = effects.iter().find_map(|effect| match effect {
+        Effect::Engine(command) if !matches!(**command, Command::Watch(_)) => Some(command.wish()),
+        _ => None,
+    });
+    if let Some(wish) = asked {
+        model.refuse(now, format!("the wish {wish} waits: {}", quiet.said(now)));
+    }
+}
+
+/// The engine fell silent, or speaks again: the former stays among the problems, the latter is said in passing.
+fn contact(model: &mut Model, quiet: Option<Quiet>, now: Now) {
+    let was = std::mem::replace(&mut model.quiet, quiet);
+    match (was, quiet) {
+        (None, Some(Quiet::Silent { pid, .. })) => {
+            let error = Error::failed("the engine does not answer").todo(crate::engine::what_ends_it(pid));
+            model.keep_problem(now, error);
+        }
+        (Some(Quiet::Silent { .. }), None) => model.say(now, "the engine answers again"),
+        _ => {}
+    }
 }
 
 /// The bell for jobs that ended, failed or wait since the last picture; none for the first picture.
@@ -339,6 +371,7 @@ pub fn wants(model: &Model, now: Now) -> Wants {
         .chain(model.armed.as_ref().filter(|_| !plan_is_open(model)).map(|armed| armed.until))
         .chain(gates)
         .chain(screen::elsewhere::wakes(model))
+        .chain(model.quiet.and_then(|quiet| quiet.wakes(now)))
         .chain(ages_change(model, now))
         .min();
     Wants { work, wake }

@@ -13,12 +13,14 @@ use floe::tui::effect::Effect;
 use floe::tui::model::{Mode, Model};
 use floe::tui::msg::Msg;
 use floe::tui::overlay::Overlay;
+use floe::tui::quiet::Quiet;
 use floe::tui::screen::Screen;
 use floe::tui::screen::plan::{Figure, Knob, Sheet, Stage};
-use floe::tui::update::update;
+use floe::tui::theme::Theme;
+use floe::tui::update::{update, wants};
 use floe::units::Bytes;
 
-use super::{example, planned, planned_with, transfers};
+use super::{draw, example, planned, planned_with, text, transfers};
 
 /// A hand: presses keys, each half a second after the one before, so that no gate minds.
 struct Hand {
@@ -474,4 +476,45 @@ fn errors_stay_until_mended_and_their_remedy_is_copied() {
     assert!(hand.model.problems.is_empty());
     hand.press("x");
     assert_eq!(hand.said(), "there is no error");
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_named_on_every_screen_until_it_does() {
+    let mut hand = Hand::on(transfers());
+    let since = hand.now.mono;
+    hand.now = hand.now.later(Duration::from_secs(12));
+    let silent = Quiet::Silent { pid: 4121, since, waiting: 0 };
+    update(&mut hand.model, Msg::Contact(Some(silent)), hand.now);
+    let theme = Theme::default();
+    let drawn = |hand: &Hand, width, height| text(&draw(&hand.model, width, height, &theme, hand.now));
+    let frame = drawn(&hand, 120, 36);
+    let first = frame.lines().next().unwrap();
+    assert!(first.contains("engine (pid 4121) has not answered for 12 s"), "{frame}");
+    assert!(!first.contains("MiB/s"), "no figure that would pass for one of now: {frame}");
+    let row = frame.lines().find(|line| line.contains("● running")).unwrap();
+    assert!(row.contains("no answer 12 s") && !row.contains("MiB/s"), "{row}");
+    assert!(frame.contains("figures of ") && frame.contains("kill -CONT 4121"), "{frame}");
+    for (width, height) in [(80, 24), (58, 16), (40, 12), (20, 6), (1, 1)] {
+        let frame = drawn(&hand, width, height);
+        assert!(width < 58 || frame.contains("4121) has not answered for 12 s"), "{width}: {frame}");
+    }
+    // What is asked now is given to it, and that it waits is said.
+    let commands = commands(&hand.press("p"));
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    assert!(hand.said().contains("waits: engine (pid 4121) has not answered for 12 s"), "{}", hand.said());
+    let waits = Quiet::Silent { pid: 4121, since, waiting: 1 };
+    hand.now = hand.now.later(Duration::from_secs(8));
+    update(&mut hand.model, Msg::Contact(Some(waits)), hand.now);
+    assert!(drawn(&hand, 120, 36).contains("1 command waits"), "{}", drawn(&hand, 120, 36));
+    assert_eq!(hand.model.problems.len(), 1, "it is kept once");
+    // Each second says another number, and the frame is drawn for it.
+    assert!(wants(&hand.model, hand.now).wake.is_some_and(|at| at <= hand.now.mono + Duration::from_secs(1)));
+
+    update(&mut hand.model, Msg::Contact(None), hand.now);
+    assert_eq!(hand.said(), "the engine answers again");
+    let frame = drawn(&hand, 120, 36);
+    assert!(!frame.contains("has not answered") && frame.contains("MiB/s"), "{frame}");
+
+    update(&mut hand.model, Msg::Contact(Some(Quiet::Gone { pid: 4121 })), hand.now.later(Duration::from_secs(9)));
+    assert!(drawn(&hand, 120, 36).contains("engine (pid 4121) has ended"), "{}", drawn(&hand, 120, 36));
 }

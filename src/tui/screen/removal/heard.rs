@@ -2,7 +2,7 @@
 //! back. Nothing is asked for here but to look again, so that what is gone or back is seen everywhere.
 
 use super::{Stage, compare, step};
-use crate::engine::removal::{Outcome, Report, Told};
+use crate::engine::removal::{Outcome, Report, Restoration, Told};
 use crate::error::Error;
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
@@ -41,7 +41,11 @@ pub fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
         Msg::Removed(number, report) if *number == model.removal.number => ended(model, report, now),
         Msg::Restored(rows) => {
             match &**rows {
-                Ok(rows) => {
+                Ok(Restoration { unwritten: Some(error), rows }) => {
+                    let back = rows.iter().filter(|row| row.outcome == "restored").count();
+                    model.trouble(now, error.clone().during(format!("{back} of {} are back", rows.len())));
+                }
+                Ok(Restoration { rows, .. }) => {
                     let failed = rows.iter().find_map(|row| row.reason.clone());
                     match failed {
                         Some(why) => model.refuse(now, why),

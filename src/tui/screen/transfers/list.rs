@@ -220,7 +220,8 @@ impl Columns {
         let cursor = model.transfers.cursor == Some(job.job);
         let marked = model.transfers.marks.contains(&job.job);
         let (glyph, word, role) = state(job);
-        let held_up = job.stall.is_some() && job.state.is_active();
+        let quiet = model.quiet.filter(|_| job.state.is_active() || job.state == JobState::Queued);
+        let held_up = (job.stall.is_some() && job.state.is_active()) || quiet.is_some();
         let role = if held_up { Role::Warn } else { role };
         let needs_you = matches!(role, Role::Warn | Role::Bad);
         let over = job.state.is_over();
@@ -255,7 +256,12 @@ impl Columns {
         };
         spans.push(styled(right(&percent, 5), base));
         spans.push(Span::raw(" "));
-        match in_place_of_rate(job, self.why > 0, self.rate + self.left, now) {
+        let instead = match quiet {
+            // What it did when it spoke last is no rate of now.
+            Some(quiet) => Some(if self.why > 0 { "–".to_owned() } else { quiet.short(now) }),
+            None => in_place_of_rate(job, self.why > 0, self.rate + self.left, now),
+        };
+        match instead {
             Some(text) => spans.push(styled(right(&text, self.rate + self.left), role)),
             None => {
                 spans.push(styled(right(rate, self.rate), base));
@@ -267,7 +273,7 @@ impl Columns {
         }
         if self.why > 0 {
             spans.push(styled(
-                format!("  {}", left(&why(job, now), self.why - 2)),
+                format!("  {}", left(&quiet.map_or_else(|| why(job, now), |quiet| quiet.short(now)), self.why - 2)),
                 if needs_you { role } else { Role::Dim },
             ));
         }

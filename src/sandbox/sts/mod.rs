@@ -1,11 +1,14 @@
-//! STS (query protocol): who signs. GetCallerIdentity needs no permission, so no policy or opt-in refuses it.
+//! STS (query protocol): who signs, and keys of a role. GetCallerIdentity needs no permission, so no policy or opt-in
+//! refuses it.
+
+mod role;
 
 use http::StatusCode;
 
-use super::synth::mix;
-use super::wire::{escape, query_error};
-use super::{Caller, Sandbox};
 use crate::ids::{AccountId, Region};
+use crate::sandbox::synth::mix;
+use crate::sandbox::wire::{escape, query_error};
+use crate::sandbox::{Caller, Sandbox};
 
 const VERSION: &str = "2011-06-15";
 
@@ -14,6 +17,9 @@ pub fn handle(sandbox: &Sandbox, caller: &Caller, params: &[(String, String)]) -
     let get = |name: &str| params.iter().rev().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
     let refuse = |status, code, message: &str| query_error(status, code, message, &caller.request_id);
     let (action, version) = (get("Action"), get("Version"));
+    if action == "AssumeRole" && version == VERSION {
+        return role::assume(sandbox, caller, get);
+    }
     if action != "GetCallerIdentity" || version != VERSION {
         let message = format!("Could not find operation {action} for version {version}");
         return refuse(StatusCode::BAD_REQUEST, "InvalidAction", &message);
@@ -88,7 +94,7 @@ mod tests {
 
     #[test]
     fn other_actions_and_accounts_are_refused() {
-        let (status, body) = ask("us-east-1", "123456789012", "AssumeRole");
+        let (status, body) = ask("us-east-1", "123456789012", "GetFederationToken");
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert!(body.contains("<Code>InvalidAction</Code>") && body.contains("<RequestId>id-1</RequestId>"), "{body}");
         assert_eq!(ask("us-east-1", "000000000000", "GetCallerIdentity").0, StatusCode::FORBIDDEN);
