@@ -224,7 +224,8 @@ fn why(job: &JobStatus) -> String {
         (Some(stall), _) => format!("{}: {}", stall.word, stall.text),
         (None, Some(at)) => {
             let dies = format!("its pending snapshot dies at {}", at.strftime(MINUTE));
-            if job.why.is_empty() { dies } else { format!("{}, {dies}", job.why) }
+            let why = job.shown_why();
+            if why.is_empty() { dies } else { format!("{why}, {dies}") }
         }
         (None, None) => job.shown_why().into_owned(),
     }

@@ -144,8 +144,11 @@ pub fn folded(text: &str, columns: Option<usize>) -> String {
             let Some(at) = fits else { break };
             let (head, tail) = rest.split_at(at);
             out.push(head.iter().collect::<String>().trim_end().to_owned());
-            let tail = tail.iter().skip_while(|c| **c == ' ');
-            rest = std::iter::repeat_n(&' ', indent).chain(tail).copied().collect();
+            let tail: Vec<char> = tail.iter().copied().skip_while(|c| *c == ' ').collect();
+            // An ARN that fits a line of its own without the indent is not broken for it.
+            let word = tail.iter().take_while(|c| **c != ' ').count();
+            let blanks = if word <= columns && indent + word > columns { 0 } else { indent };
+            rest = std::iter::repeat_n(' ', blanks).chain(tail).collect();
         }
         out.push(rest.into_iter().collect());
     }
@@ -179,5 +182,7 @@ mod tests {
         assert_eq!(folded(text, Some(40)), lines);
         let word = format!("  to     {}", "x".repeat(80));
         assert_eq!(folded(&word, Some(40)), word, "an address is never broken");
+        let key = format!("  to     with {}", "k".repeat(38));
+        assert_eq!(folded(&key, Some(40)), format!("  to     with\n{}", "k".repeat(38)), "nor a key that fits");
     }
 }

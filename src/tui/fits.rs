@@ -43,3 +43,12 @@ fn a_plan_belongs_to_the_tab_that_it_was_made_from_whatever_lies_between() {
         }
     }
 }
+
+#[test]
+fn a_list_that_waits_says_for_what() {
+    let (mut model, mut now) = (deck(120, 36), now());
+    press(&mut model, &["5"], &mut now);
+    let shown = frame(&model, now);
+    assert!(shown[4].contains("◐ what nothing refers to is known when"), "{}", shown[4]);
+    assert!(!shown[4].contains("asking which regions"), "{}", shown[4]);
+}

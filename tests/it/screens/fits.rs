@@ -74,6 +74,7 @@ fn a_sheet_says_the_same_words_at_every_width_and_goes_on_below_its_columns() {
         let lines = sheet(Figure::Money, width);
         let money = lines.iter().filter(|line| line.contains(" × $") || line.starts_with(" = "));
         let ends: Vec<usize> = money.map(|line| line.chars().count()).collect();
+        assert_eq!(lines.iter().filter(|line| line.trim().is_empty()).count(), 1, "{width}: {}", lines.join("\n"));
         assert!(ends.len() > 8 && ends.iter().all(|end| *end == ends[0]), "{width}: {ends:?}\n{}", lines.join("\n"));
     }
     let memory = sheet(Figure::Memory, 70);
@@ -129,4 +130,21 @@ fn names_are_whole_in_the_lists_of_clearing() {
     }
     let deletion = shown(&sized(clearing::deletion(), 120, 40));
     assert!(deletion.contains(" jenkins "), "{deletion}");
+}
+
+#[test]
+fn what_is_paused_is_not_called_waiting_and_a_state_is_not_its_own_reason() {
+    use floe::engine::protocol::JobState;
+    let mut status = example::status();
+    let before = status.jobs.iter().filter(|job| job.state == JobState::Waiting).count();
+    for job in status.jobs.iter_mut().filter(|job| job.state == JobState::Running) {
+        (job.state, job.why) = (JobState::Paused, JobState::Paused.word().to_owned());
+        assert_eq!(job.shown_why(), "");
+    }
+    let paused = status.jobs.iter().filter(|job| job.state == JobState::Paused).count();
+    let mut model = Model { screen: floe::tui::screen::Screen::Transfers, ..Model::default() };
+    update(&mut model, Msg::Status(std::sync::Arc::new(status)), example::now());
+    let drawn = shown(&sized(model, 120, 36));
+    let title = drawn.lines().find(|line| line.contains(" Transfers ─")).unwrap_or_default();
+    assert!(title.contains(&format!("{before} waiting · {paused} paused")), "{title}");
 }

@@ -87,6 +87,11 @@ pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now
     let cells = |slot: &Slot<OrphanRow>| columns.iter().map(|head| cell(model, &slot.row, head.title, now)).collect();
     let plain = ListLayout { foot: Rect { height: 0, ..layout.foot }, ..layout.clone() };
     listing::draw(&state.list, &state.table, &plain, "Orphans", &cells, buf, theme);
+    if state.table.shards.is_empty() && !model.catalog.origins.is_empty() {
+        let room = usize::from(layout.rows.width).saturating_sub(4);
+        let said = text::left(&text::words(UNJUDGED, room), room);
+        put(layout.rows.x + 3, &said, theme.style(Role::Dim), layout.rows, buf);
+    }
     foot(model, layout.foot, buf, theme, now);
     if let Some(side) = layout.side {
         let inner = panel("Why", "enter all of it", false, side, buf, theme);
@@ -105,6 +110,9 @@ pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         }
     }
 }
+
+/// What stands in the list before anything is in it.
+const UNJUDGED: &str = "◐ what nothing refers to is known when all lists of a region are here";
 
 /// What the marks would free together.
 fn foot(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {

@@ -38,6 +38,9 @@ impl Row {
     fn laid(&self, room: usize) -> Vec<String> {
         const LEAST: usize = 24;
         let column = width(&self.head);
+        if column > 0 && self.words.iter().all(String::is_empty) {
+            return vec![clip(self.head.trim_end(), room)];
+        }
         if column == 0 {
             return self.words.iter().flat_map(|said| wrap(said, room, 2)).collect();
         }
@@ -242,6 +245,7 @@ mod tests {
         let below = ["connections              24 MiB", "    of 128 lanes at most: their read", "    buffers"];
         assert_eq!(row.laid(40), below);
         assert_eq!(Row::said("").laid(40), [""]);
+        assert_eq!(Row::new("columns alone", "").laid(20), ["columns alone"]);
         for room in 1..90 {
             assert!(row.laid(room).iter().all(|line| width(line) <= room), "{room}");
         }
