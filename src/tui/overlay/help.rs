@@ -91,7 +91,7 @@ fn line(model: &Model, action: &'static Action, titles: usize, width: usize, the
         None => action.doc.to_owned(),
     };
     let before = 3 + KEYS + 1 + titles + 1;
-    let beside = width >= before + LEAST + 1;
+    let beside = width > before + LEAST;
     let before = if beside { before } else { 5 };
     let mut said = text::wrap(&doc, width.saturating_sub(before + 1), 0).into_iter();
     let first = Line::from(vec![

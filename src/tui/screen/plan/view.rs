@@ -13,7 +13,7 @@ use crate::plan::{DestinationKind, Finding, Fit, Level, Parent, Plan, SourceKind
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
 use crate::tui::screen::transfers::engine::clip_parts;
-use crate::tui::text::{clauses, left, tail, width, words, wrap};
+use crate::tui::text::{breakable, clauses, left, tail, width, words, wrap};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{centred, gauge, line, panel};
@@ -396,7 +396,8 @@ fn finding_lines(finding: &Finding, room: usize, theme: &Theme) -> Vec<Vec<Span<
         Level::Refused => ("✗ ", Role::Bad),
     };
     let below = |first: &'static str, then: &'static str| std::iter::once(first).chain(std::iter::repeat(then));
-    let text = below(glyph, "  ").zip(wrap(&finding.text, room.saturating_sub(2), 0));
+    let text =
+        below(glyph, "  ").zip(wrap(&breakable(&finding.text, room.saturating_sub(2)), room.saturating_sub(2), 0));
     let text = text.map(|(mark, text)| vec![span(theme, role, mark), span(theme, Role::Text, text)]);
     let todo = finding.todo.iter().flat_map(|todo| below("  → ", "    ").zip(wrap(todo, room.saturating_sub(4), 0)));
     let todo = todo.map(|(mark, text)| vec![span(theme, Role::Accent, format!("{mark}{text}"))]);
