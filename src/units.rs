@@ -174,11 +174,13 @@ impl Sum for Usd {
     }
 }
 impl fmt::Display for Usd {
-    /// `$1,376.30`; below a cent four decimals, so that a price of requests is not shown as nothing.
+    /// `$1,376.30`; below a cent four decimals, and below those the first figure that is not nothing: a handful of
+    /// requests costs something, and `≤ $0.0000` would say that it does not.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole dollars of a bill fit in u64")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = if self.0 > 0.0 && self.0 < 0.005 {
-            format!("${:.4}", self.0)
+            let places = (4..9).find(|places| self.0 * 10f64.powi(*places) >= 0.5).unwrap_or(9);
+            format!("${:.places$}", self.0, places = usize::try_from(places).unwrap_or(9))
         } else {
             let cents = (self.0.abs() * 100.0).round() as u64;
             let sign = if self.0 < 0.0 && cents > 0 { "-" } else { "" };
@@ -416,6 +418,7 @@ mod tests {
     fn money_keeps_its_cents_and_never_shows_a_price_as_nothing() {
         assert_eq!(Usd(1376.304).to_string(), "$1,376.30");
         assert_eq!(Usd(0.0001).to_string(), "$0.0001");
+        assert_eq!(Usd(0.000_001_8).to_string(), "$0.000002", "three List requests are not free");
         assert_eq!(Usd(0.0).to_string(), "$0.00");
         assert_eq!(Usd(-3.5).to_string(), "-$3.50");
     }

@@ -15,17 +15,21 @@ use crate::within::Within;
 
 const AFTER_HELP: &str = "\
 Addresses:
-  [PROFILE@][REGION:]snap-ID           a snapshot (source)
-  [PROFILE@][REGION:]snap-A..snap-B    the changes from A to B (source)
-  [PROFILE@]REGION:                    a new snapshot there (destination)
-  [PROFILE@]REGION:snap-C+             a new snapshot on the parent C (destination)
-  ./disk.img  /srv/disk.img  file:NAME a file
-  null:                                nowhere: read, check, throw away (destination)
-An address counts before a flag, a flag before the environment (AWS_PROFILE, AWS_REGION,
-FLOE_READ_ONLY, …), the environment before the config and the profile.
+  [REGION:]snap-ID             a snapshot
+  [REGION:]snap-A..snap-B      the changes from A to B
+  [REGION:]ami-ID              a machine image
+  REGION:                      a new snapshot there
+  REGION:snap-C+               a new one on the parent C
+  s3://BUCKET/PREFIX/          an archive
+  s3://BUCKET/KEY.img          a raw image (.raw too)
+  ./disk.img  /dev/nvme1n1     a file, a device (file:NAME)
+  null:                        nowhere: read and check only
+  arn:…                        the same as the short form
+  PROFILE@ before any of them  the account of that profile
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some items failed,
-4 stopped and resumable, 5 refused for safety or a question that nobody can answer.";
+An address counts before a flag, a flag before the environment (AWS_PROFILE, AWS_REGION, FLOE_READ_ONLY, …), the environment before the config and the profile.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some items failed, 4 stopped and resumable, 5 refused for safety or a question that nobody can answer.";
 
 /// A terminal deck and transfer engine for Amazon EBS snapshots.
 ///
@@ -101,7 +105,7 @@ pub enum Format {
 /// Everything that floe does from a command line.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// List regions, snapshots, volumes, images or instances
+    /// List regions, snapshots, volumes, images, instances or archives
     Ls(Ls),
     /// Count the allocated blocks of a snapshot or a delta exactly, or what removing snapshots frees (no data is read)
     Size(Size),
@@ -718,6 +722,19 @@ mod tests {
     #[test]
     fn the_definitions_hold_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_table_of_addresses_names_every_form_and_fits_a_narrow_terminal() {
+        let (table, prose) = AFTER_HELP.split_once("\n\n").expect("a table, then sentences");
+        assert!(table.lines().all(|line| line.chars().count() <= 60), "{table}");
+        for form in
+            ["snap-ID", "snap-A..snap-B", "ami-ID", "snap-C+", "s3://BUCKET/PREFIX/", "null:", "arn:", "PROFILE@"]
+        {
+            assert!(table.contains(form), "{form}");
+        }
+        // Sentences are broken where the terminal ends, by whoever prints them.
+        assert!(prose.lines().filter(|line| !line.is_empty()).count() == 2, "{prose}");
     }
 
     #[test]

@@ -248,7 +248,9 @@ fn tell(job: &JobStatus, resolved: &Resolved) {
     }
     if job.state != JobState::Done {
         let own = job.error.iter().filter(|_| job.state != JobState::Paused);
-        let of_destinations = job.destinations.iter().filter_map(|to| to.error.as_ref());
+        // What a cancelled job failed at before is over; what its clean-up could not do is its own error.
+        let now = job.destinations.iter().filter(|_| job.state != JobState::Cancelled);
+        let of_destinations = now.filter_map(|to| to.error.as_ref());
         let mut said: Vec<&Error> = Vec::new();
         for error in own.chain(of_destinations) {
             if !said.contains(&error) {

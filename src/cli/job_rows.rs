@@ -128,6 +128,9 @@ pub fn ls(jobs: &[JobStatus], output: Format) -> Result<()> {
     }
 }
 
+/// A moment as people read it.
+const MINUTE: &str = "%Y-%m-%d %H:%M UTC";
+
 /// One job.
 ///
 /// # Errors
@@ -157,16 +160,16 @@ pub fn show(job: &JobStatus, output: Format) -> Result<()> {
     lines.push(format!(
         "time     {} since {}, accepted by {}",
         crate::plan::clock(job.elapsed_seconds),
-        job.created,
+        job.created.strftime(MINUTE),
         job.who
     ));
     lines.push(format!(
         "requests {} list, {} get, {} put; {} retries, {} throttles; {} so far",
-        job.requests.list,
-        job.requests.get,
-        job.requests.put,
-        job.troubles.retries,
-        job.troubles.throttles(),
+        grouped(job.requests.list),
+        grouped(job.requests.get),
+        grouped(job.requests.put),
+        grouped(job.troubles.retries),
+        grouped(job.troubles.throttles()),
         job.spent
     ));
     lines.extend(beside(job));
@@ -176,7 +179,8 @@ pub fn show(job: &JobStatus, output: Format) -> Result<()> {
     }));
     lines.extend(job.turned.iter().map(|turned| format!("turned   {turned}")));
     lines.extend(job.left_overs.iter().map(|left| format!("left     {left}")));
-    lines.extend(job.expires.map(|at| format!("expires  AWS gives its pending snapshot up at {at}")));
+    lines
+        .extend(job.expires.map(|at| format!("expires  AWS gives its pending snapshot up at {}", at.strftime(MINUTE))));
     if let Some(error) = &job.error {
         lines.push(format!("error    {error}"));
         lines.extend(error.todo.iter().map(|todo| format!("  →      {todo}")));
@@ -219,8 +223,9 @@ fn why(job: &JobStatus) -> String {
     match (&job.stall, job.expires) {
         (Some(stall), _) => format!("{}: {}", stall.word, stall.text),
         (None, Some(at)) => {
-            let dies = format!("its pending snapshot dies at {}", at.strftime("%Y-%m-%d %H:%M UTC"));
-            if job.why.is_empty() { dies } else { format!("{}, {dies}", job.why) }
+            let dies = format!("its pending snapshot dies at {}", at.strftime(MINUTE));
+            let why = job.shown_why();
+            if why.is_empty() { dies } else { format!("{why}, {dies}") }
         }
         (None, None) => job.shown_why().into_owned(),
     }

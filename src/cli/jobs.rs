@@ -250,9 +250,9 @@ async fn cancel(args: Cancel, world: &World, resolved: &Resolved) -> Result<Code
     let _ =
         tokio::time::timeout(CLEAN_UP, reached(&attached.engine, job.job, |state| state == JobState::Cancelled)).await;
     let code = follow::to_the_end(&attached, &[job.job], ends, follow::Manner::Own, resolved).await?;
-    // Cancelled is what was asked for.
+    // Cancelled is what was asked for; what could not be deleted is a failure.
     let now = pick(world, JobArg { job: Some(job.job) }, "cancel", |_| true).await?;
-    Ok(if now.state == JobState::Cancelled { 0 } else { code })
+    Ok(if now.state == JobState::Cancelled && now.error.is_none() { 0 } else { code })
 }
 
 /// Ends a job for now: what it has made stays, for a resume or a later cancel.

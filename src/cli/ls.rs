@@ -52,7 +52,7 @@ pub async fn run(args: Ls, resolved: &Resolved) -> Result<Code> {
         Err(error) => return Err(world.explain(&scope.place, error).await),
     };
     let failed = found.failed;
-    found.print(kind, &scope, resolved.output)?;
+    found.print(kind, &scope, resolved)?;
     Ok(if failed { ErrorKind::Partial.exit_code() } else { 0 })
 }
 
@@ -139,26 +139,26 @@ macro_rules! rows_of {
 }
 
 impl Found {
-    fn print(self, kind: Kind, scope: &Scope, output: Format) -> Result<()> {
+    fn print(self, kind: Kind, scope: &Scope, resolved: &Resolved) -> Result<()> {
         match kind {
-            Kind::Snapshots => print::<SnapshotRow>(rows_of!(Snapshots, self.pages), scope, output),
-            Kind::Volumes => print::<VolumeRow>(rows_of!(Volumes, self.pages), scope, output),
-            Kind::Images => print::<ImageRow>(rows_of!(Images, self.pages), scope, output),
-            Kind::Instances => print::<InstanceRow>(rows_of!(Instances, self.pages), scope, output),
+            Kind::Snapshots => print::<SnapshotRow>(rows_of!(Snapshots, self.pages), scope, resolved),
+            Kind::Volumes => print::<VolumeRow>(rows_of!(Volumes, self.pages), scope, resolved),
+            Kind::Images => print::<ImageRow>(rows_of!(Images, self.pages), scope, resolved),
+            Kind::Instances => print::<InstanceRow>(rows_of!(Instances, self.pages), scope, resolved),
         }
     }
 }
 
-fn print<T: Row>(mut all: Vec<T>, scope: &Scope, output: Format) -> Result<()> {
+fn print<T: Row>(mut all: Vec<T>, scope: &Scope, resolved: &Resolved) -> Result<()> {
     all.retain(|row| scope.id.as_deref().is_none_or(|id| row.id() == id) && scope.filter.matches(row));
     // The order does not depend on which region answered first.
     all.sort_by(|a, b| (a.region(), a.born(), a.id()).cmp(&(b.region(), b.born(), b.id())));
-    match output {
+    match resolved.output {
         Format::Json => table::json(&all.iter().map(Row::json).collect::<Vec<_>>()),
         Format::Csv => table::csv(T::HEADS, all.iter().map(Row::csv)),
         Format::Ids => all.iter().try_for_each(|row| say::result(row.id())),
         Format::Table | Format::Html if all.is_empty() => {
-            say::stderr("Nothing matches.");
+            resolved.say.note("Nothing matches.");
             Ok(())
         }
         Format::Table | Format::Html => {

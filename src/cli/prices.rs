@@ -138,6 +138,8 @@ async fn ask(regions: &[&Region], args: &Prices, resolved: &Resolved) -> Result<
         spot.forget(&name);
     }
     let mut all = Live::default();
+    // What is said of many regions is said once, with all their names.
+    let mut said: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut failed = None;
     for region in regions {
         match update::live(&session, &name, std::slice::from_ref(*region), &spot, crate::wall::now()).await {
@@ -145,16 +147,22 @@ async fn ask(regions: &[&Region], args: &Prices, resolved: &Resolved) -> Result<
             // Without the permission nothing more is to be had of the others.
             Err(error) if error.aws.is_some() || regions.len() == 1 => return Err(error),
             Err(error) => {
-                resolved.say.warn(&error.what);
+                said.entry(error.what.replace(region.as_str(), REGIONS)).or_default().push(region.as_str());
                 failed = Some(error);
             }
         }
+    }
+    for (what, regions) in &said {
+        resolved.say.warn(&what.replace(REGIONS, &regions.join(", ")));
     }
     match failed {
         Some(error) if all.regions.is_empty() => Err(error),
         _ => Ok(all),
     }
 }
+
+/// Where the regions stand in what is said of them.
+const REGIONS: &str = "{regions}";
 
 const HEADS: [&str; 12] =
     ["region", "snapshot", "gp3", "gp2", "io1", "st1", "sc1", "out", "internet", "list", "get", "put"];

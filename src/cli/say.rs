@@ -116,6 +116,45 @@ pub fn stderr(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", clean(text));
 }
 
+/// Columns of the terminal behind a stream; `None` where there is none, or one that does not say.
+#[must_use]
+pub fn columns(stream: &(impl io::IsTerminal + std::os::fd::AsFd)) -> Option<usize> {
+    let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(stream).ok())??;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns >= NARROWEST)
+}
+
+/// Nothing is broken to fit less than this.
+const NARROWEST: usize = 40;
+/// Where the text behind a label stands: `Memory   ≤ 204 MiB`.
+const LABEL: usize = 9;
+
+/// The same text for a terminal of so many columns: what is longer goes on below its own text, broken at a blank.
+/// A line that has none stays as it is, and so does all of it where nobody looks.
+#[must_use]
+pub fn folded(text: &str, columns: Option<usize>) -> String {
+    let Some(columns) = columns else { return text.to_owned() };
+    let mut out = Vec::new();
+    for line in text.lines() {
+        let blanks = line.chars().take_while(|c| *c == ' ').count();
+        let is_labelled = blanks < LABEL && line.chars().nth(LABEL - 1) == Some(' ');
+        let indent = if is_labelled { LABEL } else { blanks };
+        let mut rest: Vec<char> = line.chars().collect();
+        while rest.len() > columns {
+            let fits = rest.iter().take(columns + 1).rposition(|c| *c == ' ').filter(|at| *at > indent);
+            let Some(at) = fits else { break };
+            let (head, tail) = rest.split_at(at);
+            out.push(head.iter().collect::<String>().trim_end().to_owned());
+            let tail: Vec<char> = tail.iter().copied().skip_while(|c| *c == ' ').collect();
+            // An ARN that fits a line of its own without the indent is not broken for it.
+            let word = tail.iter().take_while(|c| **c != ' ').count();
+            let blanks = if word <= columns && indent + word > columns { 0 } else { indent };
+            rest = std::iter::repeat_n(' ', blanks).chain(tail).collect();
+        }
+        out.push(rest.into_iter().collect());
+    }
+    out.join("\n")
+}
+
 /// Control characters made visible: a snapshot's name must not steer a terminal.
 #[must_use]
 pub fn clean(text: &str) -> String {
@@ -133,5 +172,17 @@ mod tests {
     fn names_do_not_steer_the_terminal() {
         assert_eq!(clean("web\x1b[2Jroot"), "web\u{fffd}[2Jroot");
         assert_eq!(clean("two\nlines"), "two\nlines");
+    }
+
+    #[test]
+    fn what_is_longer_than_the_terminal_goes_on_below_its_own_text() {
+        let text = "Memory   ≤ 204 MiB with a budget of 256 MiB; machine 23 GiB: fits\n  · floe is taken to run outside\nshort";
+        assert_eq!(folded(text, None), text, "whoever reads it through a pipe gets one line of each");
+        let lines = "Memory   ≤ 204 MiB with a budget of 256\n         MiB; machine 23 GiB: fits\n  · floe is taken to run outside\nshort";
+        assert_eq!(folded(text, Some(40)), lines);
+        let word = format!("  to     {}", "x".repeat(80));
+        assert_eq!(folded(&word, Some(40)), word, "an address is never broken");
+        let key = format!("  to     with {}", "k".repeat(38));
+        assert_eq!(folded(&key, Some(40)), format!("  to     with\n{}", "k".repeat(38)), "nor a key that fits");
     }
 }

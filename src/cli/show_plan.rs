@@ -27,7 +27,9 @@ pub async fn run(args: PlanArgs, resolved: &Resolved) -> Result<Code> {
     match resolved.output {
         Format::Json => table::json(&document(&plan))?,
         Format::Csv => csv(&plan)?,
-        Format::Table | Format::Ids | Format::Html => say::result(&text(&plan))?,
+        Format::Table | Format::Ids | Format::Html => {
+            say::result(&say::folded(&text(&plan), say::columns(&std::io::stdout())))?
+        }
     }
     plan.refusal().map_or(Ok(0), Err)
 }
@@ -226,16 +228,25 @@ fn cost(plan: &Plan) -> Vec<String> {
     let cost = &plan.cost;
     let mut lines = vec![format!(
         "Cost     {} once, {} a month; prices of {}, floe runs {}",
-        cost.once, cost.monthly, cost.prices_as_of, cost.runs_in
+        cost.once,
+        cost.monthly,
+        cost.prices_as_of,
+        plan.facts.runs_in.sentence()
     )];
-    lines.extend(merged(plan).into_iter().map(|part| {
+    let rows = merged(plan).into_iter().map(|part| {
         let month = if part.monthly { " a month" } else { "" };
         let most = if part.counted == Sure::AtMost { "≤ " } else { "" };
         let many = quantity(part.quantity);
         let unit = if many == "1" { part.unit.trim_end_matches('s') } else { &part.unit };
-        let count = format!("{most}{many}");
-        format!("           {:<34} {count:>16} {unit:<10} {}{month}", part.name, part.usd)
-    }));
+        [part.name.clone(), format!("{most}{many}"), unit.to_owned(), format!("{}{month}", part.usd)]
+    });
+    let rows: Vec<[String; 4]> = rows.collect();
+    let widest = |cell: usize| rows.iter().map(|row| row[cell].chars().count()).max().unwrap_or(0);
+    let (name, many, unit) = (widest(0), widest(1), widest(2));
+    lines.extend(
+        rows.iter()
+            .map(|[what, count, of, usd]| format!("           {what:<name$}  {count:>many$} {of:<unit$}  {usd}")),
+    );
     lines.extend(cost.assumed().into_iter().map(|line| format!("           {line}")));
     lines
 }
@@ -262,7 +273,7 @@ fn merged(plan: &Plan) -> Vec<crate::plan::CostPart> {
     clippy::cast_sign_loss,
     reason = "quantities of a bill are small and positive"
 )]
-fn quantity(value: f64) -> String {
+pub(super) fn quantity(value: f64) -> String {
     if value.fract().abs() < 1e-9 || value >= 1000.0 { grouped(value.round() as u64) } else { format!("{value:.2}") }
 }
 

@@ -52,7 +52,14 @@ impl RunsIn {
         }
     }
 
-    /// As a plan shows it.
+    /// In a sentence, after "floe runs": `in eu-west-1 (instance metadata)`, `outside AWS`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let place = self.text();
+        if self.region().is_some() { format!("in {place}") } else { place }
+    }
+
+    /// As a plan shows it, and as routes are known by.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
@@ -215,5 +222,8 @@ mod tests {
         assert_eq!(RunsIn::parse("outside"), Ok(RunsIn::Outside));
         assert!(RunsIn::parse("eu-west-1").is_ok_and(|r| r.region().is_some()));
         assert!(RunsIn::parse("here").is_err());
+        let said = |place: &str| RunsIn::parse(place).map(|place| format!("floe runs {}", place.sentence()));
+        assert_eq!(said("eu-west-1").as_deref(), Ok("floe runs in eu-west-1"));
+        assert_eq!(said("outside").as_deref(), Ok("floe runs outside AWS"));
     }
 }

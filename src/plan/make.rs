@@ -176,7 +176,7 @@ fn note_route(plan: &mut Plan, machine: &Machine) {
             text: "floe is taken to run outside AWS: reading costs internet egress".to_owned(),
             todo: Some("--runs-in REGION when it runs on an instance".to_owned()),
         },
-        place => passed(format!("floe runs in {}", place.text())),
+        place => passed(format!("floe runs {}", place.sentence())),
     });
 }
 

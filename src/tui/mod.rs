@@ -13,6 +13,8 @@ mod cut;
 pub mod effect;
 pub mod elsewhere;
 pub mod figures;
+#[cfg(test)]
+mod fits;
 pub mod gate;
 #[cfg(test)]
 mod golden;

@@ -107,6 +107,23 @@ pub fn wrap(text: &str, max: usize, indent: usize) -> Vec<String> {
     out.iter().map(|line| clip(line.trim_end(), max)).collect()
 }
 
+/// A blank after the last `/` or `:` of each word that is wider than `max`: so an ARN goes on in the next line instead of
+/// losing its end.
+#[must_use]
+pub fn breakable(text: &str, max: usize) -> String {
+    let broken = |word: &str| {
+        let ends = |(at, c): (usize, char)| {
+            (matches!(c, '/' | ':') && at + 1 < word.len() && width(&word[..=at]) <= max).then_some(at + 1)
+        };
+        let fits = word.char_indices().filter_map(ends).max();
+        match fits.filter(|_| width(word) > max) {
+            Some(at) => format!("{} {}", &word[..at], &word[at..]),
+            None => word.to_owned(),
+        }
+    };
+    text.split(' ').map(broken).collect::<Vec<_>>().join(" ")
+}
+
 /// Leaves out the last clauses until it fits: what is in brackets, after a dot, a colon, a comma. A clause that is too
 /// long by itself loses words.
 #[must_use]
@@ -288,6 +305,14 @@ mod tests {
         for max in 0..40 {
             assert!(width(&words("web-root · 28 Aug 2025 · 界界界 and more", max)) <= max, "{max}");
         }
+    }
+
+    #[test]
+    fn an_arn_goes_on_in_the_next_line_where_it_names_its_key() {
+        let said = "with arn:aws:kms:eu-west-1:111122223333:key/1234abcd";
+        assert_eq!(breakable(said, 60), said);
+        assert_eq!(breakable(said, 45), "with arn:aws:kms:eu-west-1:111122223333:key/ 1234abcd");
+        assert_eq!(breakable("abcdefgh", 5), "abcdefgh");
     }
 
     #[test]

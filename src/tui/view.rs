@@ -183,12 +183,15 @@ const TABS: [(Screen, char, &str); 7] = [
 const GAP: usize = 2;
 
 fn tab_texts(model: &Model, counts: bool) -> Vec<(Screen, String)> {
-    let current = match model.screen {
+    let of = |screen| match screen {
         Screen::Job => Screen::Transfers,
-        Screen::Plan | Screen::Removal => model.back.last().copied().unwrap_or(Screen::Snapshots),
         Screen::Compare | Screen::Lineage | Screen::Elsewhere | Screen::Archives => Screen::Snapshots,
         other => other,
     };
+    // A plan belongs to the list that it was made from, however many screens lie between.
+    let is_plan = |screen: &Screen| matches!(screen, Screen::Plan | Screen::Removal);
+    let from = || model.back.iter().rev().find(|screen| !is_plan(screen)).copied().unwrap_or(Screen::Snapshots);
+    let current = of(if is_plan(&model.screen) { from() } else { model.screen });
     let count = |screen: Screen| -> String {
         let listed = |total: String, list: &super::list::List| {
             if list.filter.parsed.is_some() {

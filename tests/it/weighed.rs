@@ -168,7 +168,7 @@ async fn an_instance_is_found_by_its_metadata_and_its_network_binds() {
     assert!(shown.contains("machine: network of r5b.large"), "{shown}");
     // Who says where it runs is believed.
     let told = text(&world, &["plan", source, "eu-west-1:", "--runs-in", "eu-west-1"]).await;
-    assert!(told.contains("floe runs eu-west-1") && !told.contains("metadata"), "{told}");
+    assert!(told.contains("floe runs in eu-west-1") && !told.contains("metadata"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

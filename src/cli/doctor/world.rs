@@ -22,6 +22,9 @@ const PROFILES: usize = 32;
 const SKEW_NOTED: i64 = 30_000;
 const SKEW_REFUSED: i64 = 300_000;
 
+/// Actions that one line names; what is more is counted, because the policy lists them all.
+const NAMED: usize = 4;
+
 /// The quotas that bound a copy.
 const QUOTAS: [(&str, &str); 4] = [
     (codes::GET_ACCOUNT, "Get requests a second, account"),
@@ -196,7 +199,8 @@ async fn rights(session: &Session) -> Vec<Check> {
 fn right(verb: &str, actions: &[&str], found: &[(&str, Tried)]) -> Check {
     let of = |action: &&str| found.iter().find(|(known, _)| known == action).map_or(Tried::Unknown, |(_, t)| t.clone());
     let (mut denied, mut unknown, mut allowed) = (Vec::new(), Vec::new(), 0usize);
-    for action in actions {
+    let actions: std::collections::BTreeSet<&str> = actions.iter().copied().collect();
+    for action in &actions {
         match of(action) {
             Tried::Allowed => allowed += 1,
             Tried::Denied => denied.push(*action),
@@ -213,8 +217,12 @@ fn right(verb: &str, actions: &[&str], found: &[(&str, Tried)]) -> Check {
     }
     let why =
         if verb == "copy" { "needs a copy, whose first blocks try it" } else { "needs a call with more than looks" };
-    let text =
-        format!("{allowed} of {} actions are allowed; not checked: {} ({why})", actions.len(), unknown.join(", "));
+    let more = match unknown.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more of floe iam {verb}"),
+    };
+    let named = unknown.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let text = format!("{allowed} of {} actions are allowed; not checked: {named}{more} ({why})", actions.len());
     Check::good(what, text)
 }
 
@@ -223,7 +231,10 @@ async fn quotas(session: &Session) -> Check {
     let known: Vec<String> = QUOTAS
         .iter()
         .zip(&asked)
-        .filter_map(|((code, name), value)| Some(format!("{name} {:.0} ({code})", value.as_ref().ok().copied()??)))
+        .filter_map(|((code, name), value)| {
+            let value: f64 = value.as_ref().ok().copied()??;
+            Some(format!("{name} {} ({code})", crate::cli::show_plan::quantity(value)))
+        })
         .collect();
     if known.is_empty() {
         return Check::note("quotas", "not told; AWS's defaults of 1,000 a second are taken")
@@ -323,5 +334,7 @@ mod tests {
         assert!(denied.level == Level::Bad && denied.text.contains("a:Two") && denied.todo.is_some());
         let unknown = right("copy", &["a:One", "a:Three"], &found);
         assert!(unknown.text.contains("1 of 2") && unknown.text.contains("not checked: a:Three"), "{}", unknown.text);
+        let many = right("copy", &["b:1", "b:2", "b:3", "b:4", "b:5", "b:6", "b:6"], &found).text;
+        assert!(many.contains("0 of 6 actions") && many.contains("b:4 and 2 more of floe iam copy"), "{many}");
     }
 }

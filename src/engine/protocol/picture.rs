@@ -347,10 +347,12 @@ impl JobStatus {
         all.filter_map(|to| to.checking).reduce(sum).filter(|_| self.state == JobState::Verifying)
     }
 
-    /// The why-column: how far its results are checked, else why it stands where it does.
+    /// The why-column: how far its results are checked, else why it stands where it does; nothing where that would
+    /// only say its state again.
     #[must_use]
     pub fn shown_why(&self) -> Cow<'_, str> {
         match self.checking() {
+            None if self.why == self.state.word() => Cow::Borrowed(""),
             Some(Checking { done, of }) => Cow::Owned(format!("{done} of {of} blocks checked")),
             None => Cow::Borrowed(&self.why),
         }

@@ -34,6 +34,7 @@ use crate::inventory::verdict::{Answer, Judged};
 use crate::plan::removal::{Item, Rejudge, RemovalPlan, Target, Would};
 use crate::store::StateDir;
 use crate::store::audit::{Audit, Because, Entry, Event};
+use crate::units::counted;
 
 /// Calls a second: well under what EC2 gives an account, so that a removal never throttles what else runs.
 const PACE: Duration = Duration::from_millis(200);
@@ -194,7 +195,7 @@ impl<J: Rejudge> Remover<J> {
 impl<J: Rejudge, T: FnMut(&Told)> Run<'_, J, T> {
     fn accepted(&self) -> Result<()> {
         let calls: Vec<&str> = self.grant.calls.iter().map(|call| call.action()).collect();
-        let text = format!("{} things: {}", self.grant.ids.len(), calls.join(", "));
+        let text = format!("{}: {}", counted(self.grant.ids.len() as u64, "thing"), calls.join(", "));
         let entry = Entry::new(Event::Accepted, &self.grant.who, text);
         self.audit.append(&Entry { plan: self.hash.clone(), account: self.grant.accounts.first().cloned(), ..entry })
     }

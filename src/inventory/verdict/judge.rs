@@ -142,7 +142,7 @@ impl<'a> View<'a> {
     fn left_by(&self, thing: Thing<'_>) -> &'static str {
         match thing {
             Thing::Volume(_) => "unattached",
-            Thing::Image(row) if row.last_launched.is_none() => "never launched",
+            Thing::Image(row) if row.last_launched.is_none() => "unlaunched",
             Thing::Image(_) => "unused",
             Thing::Snapshot(row) if row.state == State::Error => "failed",
             Thing::Snapshot(row) => {

@@ -55,10 +55,14 @@ impl Target {
         {
             return Ok((place(&text[..at], text)?, Self::Volume(volume)));
         }
-        match text.parse::<Address>()? {
-            Address::Snapshot(place, id) => Ok((place, Self::Snapshot(id))),
-            Address::Image(place, id) => Ok((place, Self::Image(id))),
-            other => Err(Error::usage(format!("`{other}` is nothing that can be removed")).todo(FORMS)),
+        let nothing = || Error::usage(format!("`{text}` is nothing that can be removed or brought back")).todo(FORMS);
+        let has_id = ["snap-", "ami-"].iter().any(|id| text.contains(id));
+        match text.parse::<Address>() {
+            Ok(Address::Snapshot(place, id)) => Ok((place, Self::Snapshot(id))),
+            Ok(Address::Image(place, id)) => Ok((place, Self::Image(id))),
+            // What is wrong with an id the grammar tells; that it could be a file or a region helps nobody here.
+            Err(error) if has_id => Err(error),
+            _ => Err(nothing()),
         }
     }
 }
@@ -132,5 +136,8 @@ mod tests {
         for wrong in ["vol-xyz", "./disk.img", "eu-west-1:", "snap-0abc1234..snap-0abc1235", "s3://vault/ebs/"] {
             assert!(Target::at(wrong).is_err_and(|error| error.kind.exit_code() == 2), "{wrong}");
         }
+        let told = Target::at("zork").expect_err("no id");
+        assert!(told.what.contains("nothing that can be removed") && !told.what.contains("file"), "{told}");
+        assert!(told.todo.is_some_and(|todo| todo.contains("vol-…")));
     }
 }

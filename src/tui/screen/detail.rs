@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::inventory::frees::Why;
-use crate::inventory::verdict::Frees;
+use crate::inventory::verdict::{Frees, Sureness};
 use crate::inventory::{ImageRow, SnapshotRow, State as Life, Tag, Tier, VolumeRow};
 use crate::tui::catalog::Record;
 use crate::tui::clock::Now;
@@ -138,6 +138,16 @@ pub fn snapshot(model: &Model, row: &SnapshotRow, width: usize, now: Now) -> Vec
     }
     tags(&row.tags, &mut out);
     out
+}
+
+/// `= 212 GiB`, `≤ 14.4 TiB`, `?`: what a removal frees, in at most ten columns.
+#[must_use]
+pub fn frees(frees: &Frees) -> String {
+    match frees.label {
+        Sureness::Exact => format!("= {}", text::size(frees.bytes)),
+        Sureness::UpperBound => format!("≤ {}", text::size(frees.bytes)),
+        Sureness::Unknown => "?".to_owned(),
+    }
 }
 
 /// Why what a removal frees is at most, where it is.

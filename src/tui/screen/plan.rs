@@ -108,9 +108,16 @@ pub struct State {
     pub knob: Knob,
     /// What lies over the figures.
     pub sheet: Sheet,
+    /// Lines of it that are scrolled away.
+    pub top: u16,
 }
 
 impl State {
+    /// Lays a sheet over the figures, from its first line on.
+    fn lay(&mut self, sheet: Sheet) {
+        (self.sheet, self.top) = (sheet, 0);
+    }
+
     /// The plan as it is shown.
     #[must_use]
     pub fn plan(&self) -> Option<&Plan> {
@@ -147,6 +154,7 @@ pub fn open(model: &mut Model, operation: Operation, now: Now) -> Vec<Effect> {
         preview: None,
         knob,
         sheet: Sheet::default(),
+        top: 0,
     };
     model.go(Screen::Plan);
     vec![Effect::MakePlan { number, operation: Box::new(operation), known }]
@@ -246,15 +254,15 @@ pub const ACTIONS: &[Action] = &[
         run: edit,
     },
     look("plan.formula", "formula", &["i"], 6, "How each figure was computed, from which inputs.", |model, _| {
-        model.plan.sheet = match model.plan.sheet {
+        model.plan.lay(match model.plan.sheet {
             Sheet::Formula(Figure::Time) => Sheet::None,
             Sheet::Formula(figure) => Sheet::Formula(figure.next()),
             _ => Sheet::Formula(Figure::Memory),
-        };
+        });
         Vec::new()
     }),
     look("plan.checks", "all checks", &["enter"], 7, "Every check with what it found.", |model, _| {
-        model.plan.sheet = Sheet::Checks;
+        model.plan.lay(Sheet::Checks);
         Vec::new()
     }),
     strategy("plan.way1", &["1"], 8, |model, now| take(model, 0, now)),
@@ -496,16 +504,18 @@ fn key(model: &mut Model, key: KeyEvent, now: Now) -> Option<Vec<Effect>> {
         model.say(now, "S counts in a moment: a plan must be seen before it is started");
         return Some(Vec::new());
     }
-    if key.code == KeyCode::Esc && model.plan.sheet != Sheet::None {
-        model.plan.sheet = Sheet::None;
-        return Some(Vec::new());
+    let sheet = model.plan.sheet;
+    match (key.code, sheet) {
+        (_, Sheet::None) => return None,
+        (KeyCode::Esc, _) => model.plan.lay(Sheet::None),
+        (KeyCode::Tab, Sheet::Formula(figure)) => model.plan.lay(Sheet::Formula(figure.next())),
+        (KeyCode::Down | KeyCode::Char('j'), _) => {
+            model.plan.top = (model.plan.top + 1).min(view::sheet_end(model));
+        }
+        (KeyCode::Up | KeyCode::Char('k'), _) => model.plan.top = model.plan.top.saturating_sub(1),
+        _ => return None,
     }
-    if key.code == KeyCode::Tab && matches!(model.plan.sheet, Sheet::Formula(_)) {
-        let Sheet::Formula(figure) = model.plan.sheet else { return Some(Vec::new()) };
-        model.plan.sheet = Sheet::Formula(figure.next());
-        return Some(Vec::new());
-    }
-    None
+    Some(Vec::new())
 }
 
 /// How many checks passed, and how many say something.

@@ -223,16 +223,22 @@ fn heads(width: u16, judged: bool) -> Vec<Head> {
         out.push(Head::left("STATE", inner.saturating_sub(28).max(1), Some(7)));
         return out;
     }
-    out.push(Head::right("VOLUMES", 8, Some(2)));
+    if inner >= 60 {
+        out.push(Head::right("VOLUMES", 8, Some(2)));
+    }
     if inner >= 68 {
         out.push(Head::right("AMIS", 5, Some(3)));
     }
     out.push(Head::right("SNAP $/MO", 13, Some(world_rows::COST)));
     if inner >= 100 {
-        out.push(Head::right("VOL $/MO", 13, Some(5)));
-        out.push(Head::left(" SHARE", 14, Some(world_rows::COST)));
+        out.push(Head::right("VOL $/MO", 12, Some(5)));
     }
-    if judged && inner >= 110 {
+    if inner >= 103 {
+        // A bar says the same with fewer cells; where a region stands needs its words.
+        let bar = if inner < if judged { 120 } else { 106 } { 11 } else { 14 };
+        out.push(Head::left(" SHARE", bar, Some(world_rows::COST)));
+    }
+    if judged && inner >= 112 {
         out.push(Head::right("ORPHANS", 8, None));
     }
     if inner >= 90 {
@@ -261,7 +267,7 @@ fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
         let at = Rect { y: layout.rows.y + u16::try_from(line).unwrap_or(0), height: 1, ..layout.rows };
         let look =
             Look { cursor: n == list.cursor, old: matches!(row.standing, Standing::Remembered(_)), ..Look::default() };
-        let cells: Vec<Cell> = layout.columns.iter().map(|h| cell(row, h.title, greatest, now)).collect();
+        let cells: Vec<Cell> = layout.columns.iter().map(|h| cell(row, *h, greatest, now)).collect();
         table::row(&layout.columns, &cells, look, at, buf, theme);
     }
     if model.world.rows.is_empty() {
@@ -283,14 +289,14 @@ fn older(model: &Model) -> Option<Timestamp> {
     model.catalog.origins.iter().filter_map(of).min()
 }
 
-fn cell(row: &Row, head: &str, greatest: f64, now: Now) -> Cell {
+fn cell(row: &Row, head: Head, greatest: f64, now: Now) -> Cell {
     let unknown = row.standing.is_bad() && row.snapshots.rows == 0;
     let more = if row.standing.is_loading() { "+" } else { "" };
     let number = |n: u64| {
         if unknown { Cell::with("?", Role::Dim) } else { Cell::new(format!("{}{more}", crate::units::grouped(n))) }
     };
     let money = |month: Quantity<Usd>| if unknown { Cell::with("?", Role::Dim) } else { Cell::new(text::usd(month)) };
-    match head {
+    match head.title {
         "REGION" => Cell::new(row.name.as_str()),
         "SNAPSHOTS" => number(row.snapshots.rows),
         "VOLUMES" => number(row.volumes.rows),
@@ -300,12 +306,13 @@ fn cell(row: &Row, head: &str, greatest: f64, now: Now) -> Cell {
         "VOL $/MO" => money(row.volumes.month()),
         " SHARE" => {
             let part = if greatest > 0.0 { row.dollars() / greatest } else { 0.0 };
-            let cells = crate::tui::widget::gauge::filled(part, 12);
-            Cell::with(format!(" {}{}", "█".repeat(cells), "·".repeat(12 - cells)), Role::Gauge)
+            let all = usize::from(head.width).saturating_sub(2);
+            let cells = crate::tui::widget::gauge::filled(part, all);
+            Cell::with(format!(" {}{}", "█".repeat(cells), "·".repeat(all - cells)), Role::Gauge)
         }
         "AGE" => Cell::new(row.standing.since().map_or_else(|| "—".to_owned(), |t| text::data_age(t, now))),
         _ => {
-            let (words, role) = row.standing.words(now);
+            let (words, role) = row.standing.words(now, usize::from(head.width));
             Cell::with(words, role)
         }
     }
@@ -371,4 +378,24 @@ pub fn export(model: &Model) -> Result<(String, String), String> {
         })
         .collect();
     crate::tui::update::export::tables(&lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_fit_and_the_page_that_is_read_is_told_from_100_columns_on() {
+        for judged in [false, true] {
+            for width in 60..=200 {
+                let heads = heads(width, judged);
+                let used: u16 = heads.iter().map(|head| head.width + 1).sum();
+                assert!(used <= width - 5 + 1, "{width} {judged}: {used}");
+                let state = heads.last().map_or(0, |head| usize::from(head.width));
+                let words = Standing::Loading(12).words(crate::tui::testing::now(), state).0;
+                assert!(width < 100 || words == "◐ loading p. 12", "{width} {judged}: {words}");
+                assert!(words.contains("12"), "{width} {judged}: {words}");
+            }
+        }
+    }
 }

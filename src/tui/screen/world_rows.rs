@@ -63,18 +63,30 @@ impl Standing {
             _ => None,
         }
     }
-    /// Glyph, words, role.
+    /// Glyph, words, role: the longest words that `room` has room for, and a number or a key before a word.
     #[must_use]
-    pub fn words(&self, now: Now) -> (String, Role) {
-        match self {
-            Self::Waiting => ("◌ waiting".to_owned(), Role::Dim),
-            Self::Remembered(when) => (format!("◌ from {} ago", text::data_age(*when, now)), Role::Dim),
-            Self::Loading(0) => ("◐ loading".to_owned(), Role::Fresh),
-            Self::Loading(pages) => (format!("◐ loading p. {pages}"), Role::Fresh),
-            Self::Complete(_) => ("● complete".to_owned(), Role::Good),
-            Self::Denied => ("✗ denied · E".to_owned(), Role::Bad),
-            Self::Failed(code) => (format!("✗ {code} · E"), Role::Bad),
-        }
+    pub fn words(&self, now: Now, room: usize) -> (String, Role) {
+        let (role, said) = match self {
+            Self::Waiting => (Role::Dim, vec!["◌ waiting".to_owned(), "◌".to_owned()]),
+            Self::Remembered(when) => {
+                let age = text::data_age(*when, now);
+                let age = if age == "now" { age } else { format!("{age} ago") };
+                (Role::Dim, vec![format!("◌ from {age}"), format!("◌ {age}"), "◌".to_owned()])
+            }
+            Self::Loading(0) => (Role::Fresh, vec!["◐ loading".to_owned(), "◐".to_owned()]),
+            Self::Loading(pages) => {
+                (Role::Fresh, vec![format!("◐ loading p. {pages}"), format!("◐ p. {pages}"), "◐".to_owned()])
+            }
+            Self::Complete(_) => (Role::Good, vec!["● complete".to_owned(), "● done".to_owned(), "●".to_owned()]),
+            Self::Denied => (Role::Bad, vec!["✗ denied · E".to_owned(), "✗ denied".to_owned(), "✗ E".to_owned()]),
+            Self::Failed(code) => {
+                let code = |room: usize| text::clip(code, room.clamp(4, 24));
+                let key = format!("✗ {} · E", code(room.saturating_sub(6)));
+                (Role::Bad, vec![key, "✗ E".to_owned()])
+            }
+        };
+        let shortest = said.last().cloned().unwrap_or_default();
+        (said.into_iter().find(|said| text::width(said) <= room).unwrap_or(shortest), role)
     }
     fn rank(&self) -> u8 {
         match self {
@@ -197,7 +209,30 @@ fn row(model: &Model, origin: &Arc<Origin>) -> Row {
 
 fn short_reason(error: &crate::error::Error) -> String {
     match &error.aws {
-        Some(aws) if !aws.code.is_empty() => text::clip(&aws.code, 16),
-        _ => text::clip(&error.what, 16),
+        Some(aws) if !aws.code.is_empty() => aws.code.clone(),
+        _ => error.what.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::testing::{now, when};
+
+    #[test]
+    fn where_a_region_stands_keeps_its_number_and_its_key() {
+        let at = |standing: &Standing, room: usize| standing.words(now(), room).0;
+        let loading = Standing::Loading(12);
+        assert_eq!([16, 10, 3].map(|room| at(&loading, room)), ["◐ loading p. 12", "◐ p. 12", "◐"]);
+        let failed = Standing::Failed("RequestLimitExceeded".to_owned());
+        assert_eq!(at(&failed, 30), "✗ RequestLimitExceeded · E");
+        assert_eq!(at(&failed, 18), "✗ RequestLimi… · E");
+        assert_eq!(at(&failed, 5), "✗ E");
+        let remembered = Standing::Remembered(when(0));
+        for standing in [&loading, &failed, &remembered, &Standing::Denied, &Standing::Waiting] {
+            for room in 3..40 {
+                assert!(text::width(&at(standing, room)) <= room, "{standing:?} in {room}");
+            }
+        }
     }
 }

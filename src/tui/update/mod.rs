@@ -56,7 +56,9 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
                     model.aliases.insert(account.clone(), None);
                     effects.push(Effect::AskAlias(profile.clone()));
                 }
-                let fresh = rows.iter().map(|row| &row.name).filter(|name| !model.known_regions.contains(name));
+                // What the account has not opted into can hold nothing: it is offered nowhere.
+                let open = rows.iter().filter(|row| row.is_enabled()).map(|row| &row.name);
+                let fresh = open.filter(|name| !model.known_regions.contains(name));
                 let fresh: Vec<Region> = fresh.cloned().collect();
                 model.known_regions.extend(fresh);
                 model.known_regions.sort();

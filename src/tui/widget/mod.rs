@@ -17,7 +17,7 @@ use super::theme::{Role, Theme};
 
 /// A bordered panel: its title on the left of the top border, how to act on it on the right. Gives the inside.
 ///
-/// When there is no room for both, the right one goes.
+/// When there is no room for both, the right one loses what stands after its dots, the last first, and goes at the end.
 pub fn panel(title: &str, right: &str, focus: bool, area: Rect, buf: &mut Buffer, theme: &Theme) -> Rect {
     let border = theme.style(if focus { Role::BorderFocus } else { Role::Border });
     let mut block = Block::bordered().border_style(border);
@@ -26,7 +26,12 @@ pub fn panel(title: &str, right: &str, focus: bool, area: Rect, buf: &mut Buffer
         let title = super::text::clip(title, room.saturating_sub(2));
         block = block.title_top(Line::from(Span::styled(format!(" {title} "), theme.style(Role::Title))));
     }
-    if !right.is_empty() && super::text::width(title) + super::text::width(right) + 6 < room {
+    let fits = |right: &str| super::text::width(title) + super::text::width(right) + 6 < room;
+    let mut right = right;
+    while !right.is_empty() && !fits(right) {
+        right = right.rsplit_once(" · ").map_or("", |(first, _)| first);
+    }
+    if !right.is_empty() {
         let right = Line::from(Span::styled(format!(" {right} "), theme.style(Role::Dim))).right_aligned();
         block = block.title_top(right);
     }
@@ -46,5 +51,23 @@ pub fn centred(area: Rect, width: u16, height: u16) -> Rect {
 pub fn line(x: u16, y: u16, line: &Line, area: Rect, buf: &mut Buffer) {
     if y < area.bottom() && x < area.right() {
         buf.set_line(x, y, line, area.right() - x);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_right_of_a_panel_loses_its_last_words_first() {
+        let top = |width: u16| {
+            let area = Rect::new(0, 0, width, 2);
+            let mut buf = Buffer::empty(area);
+            panel("Plan", "e edit · esc back, nothing is lost", true, area, &mut buf, &Theme::default());
+            (0..width).map(|x| buf[(x, 0)].symbol()).collect::<String>()
+        };
+        assert!(top(60).ends_with(" e edit · esc back, nothing is lost ┐"), "{}", top(60));
+        assert!(top(40).ends_with(" e edit ┐"), "{}", top(40));
+        assert!(top(16).ends_with("─┐"), "{}", top(16));
     }
 }

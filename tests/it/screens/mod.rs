@@ -4,6 +4,7 @@
 mod clearing;
 mod drawn;
 mod example;
+mod fits;
 mod keys;
 mod pictures;
 mod swept;

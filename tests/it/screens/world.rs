@@ -90,6 +90,8 @@ pub(super) fn snapshot(origin: &Arc<Origin>, region: u64, n: u64) -> SnapshotRow
     let (name, gib) = kind_of(dice);
     let size = Bytes::gib(gib);
     let pending = region == 2 && n == 1;
+    // As the plan of the example has it: one id tells one story on all pictures.
+    let encrypted = (region == 0 && n == 0) || !dice.is_multiple_of(3);
     SnapshotRow {
         origin: origin.clone(),
         id: if region == 0 && n == 0 {
@@ -120,8 +122,8 @@ pub(super) fn snapshot(origin: &Arc<Origin>, region: u64, n: u64) -> SnapshotRow
         progress: pending.then_some(63),
         started: ago(21_600 + n * 5_400 + dice % 5_000),
         tier: if dice % 41 == 3 { Tier::Archive } else { Tier::Standard },
-        encrypted: !dice.is_multiple_of(3),
-        kms_key: (!dice.is_multiple_of(3)).then(|| "alias/ebs-prod".to_owned()),
+        encrypted,
+        kms_key: encrypted.then(|| "alias/ebs-prod".to_owned()),
         data_key_id: None,
         description: String::new(),
         tags: vec![("env".to_owned(), "prod".to_owned())],

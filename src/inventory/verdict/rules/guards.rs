@@ -69,7 +69,7 @@ pub(super) struct Tiering;
 
 impl Rule<SnapshotRow> for Tiering {
     fn info(&self) -> RuleInfo {
-        RuleInfo { name: "tier", short: "changing tier", summary: "moves between tiers" }
+        RuleInfo { name: "tier", short: "moves tier", summary: "moves between tiers" }
     }
     fn check(&self, view: &View<'_>, row: &SnapshotRow) -> Found {
         guarded(view.region.index.tierings.contains_key(&row.id), &view.region.facts.answers.tierings)

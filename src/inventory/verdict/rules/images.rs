@@ -146,7 +146,7 @@ pub(super) struct Launched;
 
 impl Rule<ImageRow> for Launched {
     fn info(&self) -> RuleInfo {
-        RuleInfo { name: "launched", short: "launched lately", summary: "last launch" }
+        RuleInfo { name: "launched", short: "launched", summary: "last launch" }
     }
     fn check(&self, view: &View<'_>, row: &ImageRow) -> Found {
         match row.last_launched {

@@ -9,7 +9,7 @@ use crate::rows::{ImageRow, SnapshotRow};
 /// Jobs of this state directory that are not over.
 pub(super) struct Jobs;
 
-const INFO: RuleInfo = RuleInfo { name: "jobs", short: "job of floe", summary: "jobs of floe" };
+const INFO: RuleInfo = RuleInfo { name: "jobs", short: "floe job", summary: "jobs of floe" };
 
 fn found(view: &View<'_>, id: &str) -> Found {
     match view.region.index.jobs.contains_key(id) {

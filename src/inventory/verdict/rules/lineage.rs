@@ -51,7 +51,7 @@ fn children(view: &View<'_>, row: &SnapshotRow) -> Option<String> {
 
 impl Rule<SnapshotRow> for Lineage {
     fn info(&self) -> RuleInfo {
-        RuleInfo { name: "lineage", short: "made by floe", summary: "what floe made it of and on, and what on it" }
+        RuleInfo { name: "lineage", short: "of floe", summary: "what floe made it of and on, and what on it" }
     }
     fn check(&self, view: &View<'_>, row: &SnapshotRow) -> Found {
         let index = &view.region.index;

@@ -7,7 +7,7 @@ use crate::rows::{ImageRow, SnapshotRow, State as SnapshotState, VolumeRow};
 /// Its state.
 pub(super) struct State;
 
-const INFO: RuleInfo = RuleInfo { name: "state", short: "in the making", summary: "its state" };
+const INFO: RuleInfo = RuleInfo { name: "state", short: "unfinished", summary: "its state" };
 
 fn said(found: Found, state: &str) -> String {
     match found {

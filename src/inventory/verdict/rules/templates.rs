@@ -11,7 +11,7 @@ use crate::rows::{ImageRow, SnapshotRow};
 /// Launch templates, all versions.
 pub(super) struct Templates;
 
-const INFO: RuleInfo = RuleInfo { name: "launch-templates", short: "launch template", summary: "launch templates" };
+const INFO: RuleInfo = RuleInfo { name: "launch-templates", short: "template", summary: "launch templates" };
 
 fn answers<'v>(view: &View<'v>) -> &'v Answers {
     &view.region.facts.answers

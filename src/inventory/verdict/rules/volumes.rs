@@ -20,7 +20,7 @@ fn backup(view: &View<'_>, row: &SnapshotRow) -> Found {
 
 impl Rule<SnapshotRow> for Volume {
     fn info(&self) -> RuleInfo {
-        RuleInfo { name: "volume", short: "volume there", summary: "the volume it was taken of" }
+        RuleInfo { name: "volume", short: "has volume", summary: "volume it was taken of" }
     }
     fn check(&self, view: &View<'_>, row: &SnapshotRow) -> Found {
         match &row.volume {

@@ -14,7 +14,7 @@ use crate::tui::widget::{gauge, line, panel};
 use crate::units::{Blocks, Bytes};
 
 /// Columns of what the glyphs of the map mean.
-const LEGEND: usize = 45;
+const LEGEND: usize = 49;
 /// The cells of a map folded to as many as are drawn; all of them in one where nothing is known.
 fn folded(cells: &[Tally], room: usize) -> Vec<Tally> {
     if cells.is_empty() || room == 0 {
@@ -86,7 +86,7 @@ pub(super) fn draw(
             (Some(Change::Changed), "changed"),
             (Some(Change::Added), "added"),
             (Some(Change::Removed), "removed"),
-            (None, "nothing"),
+            (None, if matches!(stage, Stage::Done(_)) { "nothing" } else { "nothing yet" }),
         ] {
             let (symbol, role) = glyph(change);
             spans.push(Span::styled(symbol, theme.style(role)));

@@ -88,8 +88,11 @@ fn of_cursor(model: &Model) -> (String, Vec<&SnapshotRow>, Option<usize>) {
         }
         Some(Thing::Volume(one)) => {
             let chain = families.of_volume(&one.id);
-            let many = text::count(chain.len() as u64, "snapshot");
-            (format!("{} of {}, {region}", many, one.id), chain, None)
+            let many = match chain.len() {
+                0 => "No snapshot".to_owned(),
+                many => text::count(many as u64, "snapshot"),
+            };
+            (format!("{many} of {}, {region}", one.id), chain, None)
         }
         Some(Thing::Image(one)) => {
             let many = text::count(one.snapshots.len() as u64, "snapshot");

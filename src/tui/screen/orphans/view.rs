@@ -33,7 +33,7 @@ pub fn layout(model: &Model, body: Rect) -> ListLayout {
     let chain = if body.height >= TALL && body.width >= 60 { super::chain::height(model) } else { 0 };
     let above = Rect { height: body.height - unsure - chain, ..body };
     let detail = listing::has_detail(model, body);
-    let side = if detail { 40 } else { 0 };
+    let side = if detail { (body.width * 3 / 10).clamp(36, 48) } else { 0 };
     let list = Rect { width: body.width - side, ..above };
     let foot = match listing::foot_lines(&model.orphans.list, body) {
         0 => 0,
@@ -62,13 +62,15 @@ fn heads(width: u16, tails: bool) -> Vec<Head> {
         (true, true) => 13,
         (false, _) => 10,
     };
-    let rest = id + 1 + 6 + 14 + 11 + 6 + if wide { 8 } else { 0 };
+    // Names are what things are known by: what is said of them in a word has no more than its word needs.
+    let because = if inner >= 90 { 15 } else { 12 };
+    let rest = id + 1 + 6 + because + 1 + 11 + 6 + if wide { 8 } else { 0 };
     let name = inner.saturating_sub(rest + 1).clamp(4, 60);
     let mut out = vec![
         Head::left("THING", id, Some(0)),
         Head::left("NAME", name, Some(1)),
         Head::left("REG", 5, Some(2)),
-        Head::left("BECAUSE", 13, Some(3)),
+        Head::left("BECAUSE", because, Some(3)),
         Head::right("FREES", 10, Some(4)),
     ];
     if wide {
@@ -85,6 +87,11 @@ pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now
     let cells = |slot: &Slot<OrphanRow>| columns.iter().map(|head| cell(model, &slot.row, head.title, now)).collect();
     let plain = ListLayout { foot: Rect { height: 0, ..layout.foot }, ..layout.clone() };
     listing::draw(&state.list, &state.table, &plain, "Orphans", &cells, buf, theme);
+    if state.table.shards.is_empty() && !model.catalog.origins.is_empty() {
+        let room = usize::from(layout.rows.width).saturating_sub(4);
+        let said = text::left(&text::words(UNJUDGED, room), room);
+        put(layout.rows.x + 3, &said, theme.style(Role::Dim), layout.rows, buf);
+    }
     foot(model, layout.foot, buf, theme, now);
     if let Some(side) = layout.side {
         let inner = panel("Why", "enter all of it", false, side, buf, theme);
@@ -103,6 +110,9 @@ pub fn view(model: &Model, body: Rect, buf: &mut Buffer, theme: &Theme, now: Now
         }
     }
 }
+
+/// What stands in the list before anything is in it.
+const UNJUDGED: &str = "◐ what nothing refers to is known when all lists of a region are here";
 
 /// What the marks would free together.
 fn foot(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
@@ -140,7 +150,7 @@ fn cell(model: &Model, row: &OrphanRow, head: &str, now: Now) -> Cell {
         "REG" => Cell::new(row.origin().region.short()),
         "BECAUSE" => because(row, now),
         "FREES" if is_asked(model, row) => Cell::with("◐", Role::Fresh),
-        "FREES" => Cell::new(frees(row)),
+        "FREES" => Cell::new(detail::frees(&row.frees)),
         "$/MO" => Cell::new(row.usd.map_or_else(|| "?".to_owned(), |usd| format!("{}{usd:.2}", at_most(row)))),
         _ => Cell::new(row.made().map_or_else(|| "?".to_owned(), |made| text::age(made, now))),
     }
@@ -163,14 +173,6 @@ fn because(row: &OrphanRow, now: Now) -> Cell {
 
 const fn at_most(row: &OrphanRow) -> &'static str {
     if matches!(row.frees.label, Sureness::UpperBound) { "≤" } else { "" }
-}
-
-fn frees(row: &OrphanRow) -> String {
-    match row.frees.label {
-        Sureness::Exact => format!("= {}", text::size(row.frees.bytes)),
-        Sureness::UpperBound => format!("≤ {}", text::size(row.frees.bytes)),
-        Sureness::Unknown => "?".to_owned(),
-    }
 }
 
 fn head(row: &OrphanRow, now: Now, out: &mut Vec<DetailLine>) {
@@ -256,8 +258,14 @@ pub fn why(row: &OrphanRow, width: usize, now: Now) -> Vec<DetailLine> {
     let mut out = Vec::new();
     head(row, now, &mut out);
     let Some(judged) = row.judged(now.wall) else { return out };
-    let money = row.usd.map_or_else(|| "? a month".to_owned(), |usd| format!("{}{} a month", at_most(row), Usd(usd)));
-    out.push((format!("frees {}, {money}", frees(row)), Role::Text));
+    let money = row.usd.map_or_else(
+        || "? a month".to_owned(),
+        |usd| {
+            let most = if at_most(row).is_empty() { "" } else { "≤ " };
+            format!("{most}{} a month", Usd(usd))
+        },
+    );
+    out.push((format!("frees {}, {money}", detail::frees(&row.frees)), Role::Text));
     detail::at_most(&row.frees, width, &mut out);
     out.push((String::new(), Role::Text));
     for evidence in &judged.evidence {

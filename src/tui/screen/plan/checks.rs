@@ -8,7 +8,7 @@ use super::view::{put, span};
 use super::{Knob, knobs, tally};
 use crate::plan::{Level, Plan};
 use crate::tui::screen::transfers::engine::wrapped;
-use crate::tui::text::{clauses, width};
+use crate::tui::text::{breakable, clauses, width};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 
@@ -50,7 +50,8 @@ pub(super) fn check_lines(plan: &Plan, room: usize, theme: &Theme) -> Vec<Vec<Sp
 /// As many lines as they take: a key's ARN at the end is one word.
 fn passed(theme: &Theme, text: &str, room: usize) -> impl Iterator<Item = Vec<Span<'static>>> {
     let marks = std::iter::once("✓ ").chain(std::iter::repeat("  "));
-    let lines = marks.zip(wrapped(text, room.saturating_sub(2)));
+    let room = room.saturating_sub(2);
+    let lines = marks.zip(wrapped(&breakable(text, room), room));
     lines.map(|(mark, text)| vec![span(theme, Role::Good, mark), span(theme, Role::Text, text)])
 }
 

@@ -9,11 +9,11 @@ use ratatui::text::Span;
 use super::view::{put, span};
 use crate::plan::{CostPart, Plan};
 use crate::tui::screen::transfers::engine::wrapped;
-use crate::tui::text::{left, right, words};
+use crate::tui::text::{left, right, size, width, words};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 use crate::tui::widget::sums::apportioned;
-use crate::units::{Quantity, Sure, Usd, grouped};
+use crate::units::{Bytes, Quantity, Sure, Usd, grouped};
 
 /// The money table's figures, which add up to what is shown as their sum.
 pub struct MoneyCells {
@@ -147,13 +147,23 @@ fn marked(sure: Sure, text: &str) -> String {
     }
 }
 
+/// What does not fit is said in TiB, with three figures: half a number is none.
+fn narrowed(name: &str, room: usize) -> String {
+    let gib = || {
+        let (name, figure) = name.strip_suffix(" GiB")?.rsplit_once(' ')?;
+        let gib: u64 = figure.replace(',', "").parse().ok()?;
+        Some(format!("{name} {}", size(Bytes::gib(gib))))
+    };
+    if width(name) <= room { name.to_owned() } else { words(&gib().unwrap_or_else(|| name.to_owned()), room) }
+}
+
 pub(super) fn parts(rows: &[PartRow], area: Rect, buf: &mut Buffer, theme: &Theme) {
     if area.height == 0 {
         return;
     }
     let inner = panel("Parts", "", false, area, buf, theme);
     let room = usize::from(inner.width.saturating_sub(2));
-    let memory = (room * 12 / 25).min(26);
+    let memory = (room * 11 / 25).min(26);
     let money = room.saturating_sub(memory + 2);
     let cell = |cell: &Option<(String, String, bool)>, width: usize| {
         let Some((name, figure, sum)) = cell else { return vec![Span::raw(" ".repeat(width))] };
@@ -161,7 +171,7 @@ pub(super) fn parts(rows: &[PartRow], area: Rect, buf: &mut Buffer, theme: &Them
         let role = if *sum { Role::Title } else { Role::Text };
         let name_role = if *sum { Role::Title } else { Role::Dim };
         vec![
-            span(theme, name_role, left(name, width.saturating_sub(number))),
+            span(theme, name_role, left(&narrowed(name, width.saturating_sub(number)), width.saturating_sub(number))),
             span(theme, role, right(figure, number.min(width))),
         ]
     };
@@ -286,6 +296,14 @@ fn bare(usd: Quantity<Usd>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_does_not_fit_is_said_in_a_larger_unit_and_never_in_half_a_number() {
+        assert_eq!(narrowed("egress 15,292 GiB", 17), "egress 15,292 GiB");
+        assert_eq!(narrowed("egress 15,292 GiB", 15), "egress 14.9 TiB");
+        assert_eq!(narrowed("egress 15,292 GiB", 10), "egress …");
+        assert_eq!(narrowed("blocks in flight", 12), "blocks in …");
+    }
 
     #[test]
     fn a_narrow_time_keeps_its_unit() {

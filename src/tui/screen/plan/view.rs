@@ -9,11 +9,11 @@ use super::checks::{check_lines, checks_panel, what_if};
 use super::parts::{alternatives, part_rows, parts};
 use super::{Sheet, Stage, command_of, formula, knobs};
 use crate::error::Error;
-use crate::plan::{DestinationKind, Fit, Level, Parent, Plan, SourceKind};
+use crate::plan::{DestinationKind, Finding, Fit, Level, Parent, Plan, SourceKind};
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
-use crate::tui::screen::transfers::engine::{clip_parts, wrapped};
-use crate::tui::text::{left, tail, width, words};
+use crate::tui::screen::transfers::engine::clip_parts;
+use crate::tui::text::{breakable, clauses, left, tail, width, words, wrap};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{centred, gauge, line, panel};
@@ -54,18 +54,25 @@ fn message(area: Rect, buf: &mut Buffer, theme: &Theme, title: &str, lines: &[&s
     }
 }
 
+/// Every word of it: what failed, what AWS called it, what to do, each going on below itself.
 fn failed(error: &Error, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let inner = panel("Plan ✗", "e edit · esc back", true, area, buf, theme);
-    let mut lines = vec![vec![span(theme, Role::Bad, format!("✗ {}", error.what))]];
+    let room = usize::from(inner.width).saturating_sub(4);
+    let mut parts = vec![("✗ ", Role::Bad, Role::Bad, error.what.clone())];
     if let Some(aws) = &error.aws {
         let reason = aws.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
         let request = aws.request_id.as_ref().map(|id| format!(" · request {id}")).unwrap_or_default();
-        lines.push(vec![span(theme, Role::Dim, format!("  {}: {}{reason}{request}", aws.operation, aws.name()))]);
+        parts.push(("  ", Role::Dim, Role::Dim, format!("{}: {}{reason}{request}", aws.operation, aws.name())));
     }
-    lines.push(vec![span(theme, Role::Dim, "  Nothing was changed: a plan only reads.")]);
+    parts.push(("  ", Role::Dim, Role::Dim, "Nothing was changed: a plan only reads.".to_owned()));
     if let Some(todo) = &error.todo {
-        lines.push(vec![span(theme, Role::Key, "→ "), span(theme, Role::Accent, todo.clone())]);
+        parts.push(("→ ", Role::Key, Role::Accent, todo.clone()));
     }
+    let lines = parts.into_iter().flat_map(|(mark, of_mark, role, said)| {
+        let marks = std::iter::once(mark).chain(std::iter::repeat("  "));
+        let lines = marks.zip(wrap(&said, room, 0));
+        lines.map(move |(mark, said)| vec![span(theme, of_mark, mark), span(theme, role, said)]).collect::<Vec<_>>()
+    });
     for (n, spans) in (0u16..).zip(lines) {
         put(inner, n, spans, buf);
     }
@@ -160,7 +167,7 @@ fn what(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
         vec![
             span(theme, Role::Dim, format!("{label:<5} ")),
             span(theme, Role::Accent, left(&tail(address, address_width), address_width)),
-            span(theme, Role::Text, format!("  {}", clip_parts(facts, facts_width))),
+            span(theme, Role::Text, format!("  {}", clauses(facts, facts_width))),
         ]
     };
     put(inner, 0, row("from", &item.source.address.to_string(), &facts), buf);
@@ -356,46 +363,71 @@ fn notes(plan: &Plan, early: bool, area: Rect, buf: &mut Buffer, theme: &Theme) 
     }
 }
 
+/// What lies over the plan, drawn.
+struct Over {
+    title: String,
+    hint: &'static str,
+    lines: Vec<Vec<Span<'static>>>,
+}
+
 /// What lies over the plan; what is longer than the screen is wide goes on in the next line.
-fn sheet(model: &Model, plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+fn over(sheet: Sheet, plan: &Plan, area: Rect, theme: &Theme) -> Option<Over> {
     let room = usize::from(area.width.saturating_sub(4));
-    let broken = |text: String, room: usize| if width(&text) > room { wrapped(&text, room) } else { vec![text] };
-    let (title, hint, lines) = match model.plan.sheet {
-        Sheet::None => return,
+    match sheet {
+        Sheet::None => None,
         Sheet::Formula(which) => {
-            let (title, lines) = formula::sheet(plan, which);
-            let lines = lines.into_iter().flat_map(|text| broken(text, room));
-            let lines = lines.map(|text| vec![span(theme, Role::Text, text)]).collect();
-            (title, "i next figure · esc closes", lines)
+            let (title, lines) = formula::sheet(plan, which, room);
+            let lines = lines.into_iter().map(|text| vec![span(theme, Role::Text, text)]).collect();
+            Some(Over { title, hint: "i next figure · esc closes", lines })
         }
         Sheet::Checks => {
-            let lines: Vec<Vec<Span<'static>>> = plan
-                .findings
-                .iter()
-                .flat_map(|f| {
-                    let (glyph, role) = match f.level {
-                        Level::Passed => ("✓", Role::Good),
-                        Level::Note => ("·", Role::Dim),
-                        Level::Warning => ("!", Role::Warn),
-                        Level::Refused => ("✗", Role::Bad),
-                    };
-                    let marks = std::iter::once(format!("{glyph} ")).chain(std::iter::repeat("  ".to_owned()));
-                    let text = marks.zip(broken(f.text.clone(), room.saturating_sub(2)));
-                    let text = text.map(|(mark, text)| vec![span(theme, role, mark), span(theme, Role::Text, text)]);
-                    let todo = f.todo.iter().flat_map(|t| broken(format!("→ {t}"), room.saturating_sub(2)));
-                    let todo = todo.map(|t| vec![span(theme, Role::Accent, format!("  {t}"))]);
-                    text.chain(todo).collect::<Vec<_>>()
-                })
-                .collect();
-            (format!("Checks {}", plan.findings.len()), "esc closes", lines)
+            let lines = plan.findings.iter().flat_map(|finding| finding_lines(finding, room, theme)).collect();
+            Some(Over { title: format!("Checks {}", plan.findings.len()), hint: "esc closes", lines })
         }
+    }
+}
+
+/// A finding and what to do about it, each below its own mark.
+fn finding_lines(finding: &Finding, room: usize, theme: &Theme) -> Vec<Vec<Span<'static>>> {
+    let (glyph, role) = match finding.level {
+        Level::Passed => ("✓ ", Role::Good),
+        Level::Note => ("· ", Role::Dim),
+        Level::Warning => ("! ", Role::Warn),
+        Level::Refused => ("✗ ", Role::Bad),
     };
+    let below = |first: &'static str, then: &'static str| std::iter::once(first).chain(std::iter::repeat(then));
+    let text =
+        below(glyph, "  ").zip(wrap(&breakable(&finding.text, room.saturating_sub(2)), room.saturating_sub(2), 0));
+    let text = text.map(|(mark, text)| vec![span(theme, role, mark), span(theme, Role::Text, text)]);
+    let todo = finding.todo.iter().flat_map(|todo| below("  → ", "    ").zip(wrap(todo, room.saturating_sub(4), 0)));
+    let todo = todo.map(|(mark, text)| vec![span(theme, Role::Accent, format!("{mark}{text}"))]);
+    text.chain(todo).collect()
+}
+
+/// How many lines of the sheet do not fit on the screen.
+pub(super) fn sheet_end(model: &Model) -> u16 {
+    let area = crate::tui::view::body(Rect::new(0, 0, model.size.0, model.size.1));
+    let sheet = model.plan.plan().and_then(|plan| over(model.plan.sheet, plan, area, &model.theme));
+    let lines = sheet.map_or(0, |sheet| sheet.lines.len());
+    u16::try_from(lines).unwrap_or(u16::MAX).saturating_sub(area.height.saturating_sub(2))
+}
+
+fn sheet(model: &Model, plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let Some(Over { title, hint, lines }) = over(model.plan.sheet, plan, area, theme) else { return };
     let widest = lines.iter().map(|l| l.iter().map(|s| width(&s.content)).sum::<usize>()).max().unwrap_or(0);
     let size = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
     let over = centred(area, size(widest + 4).max(60), size(lines.len() + 2));
+    let shown = usize::from(over.height.saturating_sub(2));
+    // The terminal may have grown since.
+    let top = usize::from(model.plan.top).min(lines.len().saturating_sub(shown));
+    let hint = match lines.len() - (top + shown).min(lines.len()) {
+        0 if top == 0 => hint.to_owned(),
+        0 => format!("k back · {hint}"),
+        more => format!("j {} · {hint}", counted(size(more).into(), "more line")),
+    };
     Clear.render(over, buf);
-    let inner = panel(&title, hint, true, over, buf, theme);
-    for (n, spans) in (0u16..).zip(lines) {
+    let inner = panel(&title, &hint, true, over, buf, theme);
+    for (n, spans) in (0u16..).zip(lines.into_iter().skip(top)) {
         put(inner, n, spans, buf);
     }
 }

@@ -13,12 +13,16 @@ use crate::plan::removal::{Item, RemovalPlan, Would};
 use crate::plan::span;
 use crate::tui::clock::Now;
 use crate::tui::model::{Mode, Model};
-use crate::tui::screen::detail::wrapped;
-use crate::tui::text::{clip, left, right, words as sentence};
+use crate::tui::screen::detail::{self, wrapped};
+use crate::tui::text::{clip, left, right, words as sentence, wrap};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
 use crate::tui::widget::{line, panel};
 use crate::units::counted;
+
+/// Columns of `≤ 14.4 TiB`, and of `12 Dec 2026 bin`; what is left of a row is the name's.
+const FREES: usize = 10;
+const BACK: usize = 15;
 
 /// Columns of the summary beside the items.
 const SUMMARY: u16 = 38;
@@ -117,7 +121,7 @@ fn head_lines(model: &Model, plan: &RemovalPlan) -> Vec<(Role, String)> {
 }
 
 fn frees(item: &Item) -> String {
-    if item.would.removes() { item.judged.frees.text() } else { "–".to_owned() }
+    if item.would.removes() { detail::frees(&item.judged.frees) } else { "–".to_owned() }
 }
 
 fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme: &Theme) {
@@ -138,21 +142,26 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
     let outcome = |at: usize| state.outcomes.get(at).and_then(Option::as_ref);
     let word =
         |at: usize, item: &Item| outcome(at).map_or_else(|| item.would.word(), |outcome| outcome.word(&item.target));
-    // As wide as the longest word that is there.
-    let words = plan.items.iter().enumerate().map(|(at, item)| crate::tui::text::width(word(at, item)));
+    // As wide as the longest word that is there or comes: rows do not move while they are carried out.
+    let gone = Outcome::Removed { request_id: None, back_until: None, note: None };
+    let comes = |item: &Item| if item.would.removes() { gone.word(&item.target) } else { "" };
+    let words = plan.items.iter().enumerate();
+    let words = words.flat_map(|(at, item)| [word(at, item), comes(item)].map(crate::tui::text::width));
     let words = words.chain([5]).max().unwrap_or(5) + 1;
     // A date keeps its year: where an outcome's word is longer the id gives way.
     let id = if narrow { 12 - words.saturating_sub(7).min(3) } else { 22 };
-    let name = room.saturating_sub(4 + words + id + 1 + 6 + 12 + 16).clamp(4, 24);
+    // Where all of it is in one region the head says which: names have the room.
+    let region = if plan.summary().regions.len() > 1 { 6 } else { 0 };
+    let name = room.saturating_sub(2 + words + id + 1 + 1 + region + FREES + 1 + BACK).clamp(4, 24);
     let cells = |would: &str, what: &str, called: &str, at: &str, frees: &str, back: &str| {
         format!(
-            "{}{} {} {} {} {}",
+            "{}{} {} {}{} {}",
             left(would, words),
             left(what, id),
             left(&clip(called, name), name),
-            left(at, 5),
-            right(frees, 11),
-            sentence(back, room.saturating_sub(2 + words + id + name + 5 + 11 + 4))
+            left(at, region),
+            right(frees, FREES),
+            sentence(back, room.saturating_sub(2 + words + id + name + region + FREES + 3))
         )
     };
     let heads = cells("WOULD", "ID", "NAME", "REG", "FREES", "BACK UNTIL");
@@ -162,8 +171,8 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
     let cursor = shown.iter().position(|place| *place == state.cursor).unwrap_or(0);
     let top = cursor.saturating_sub(height.saturating_sub(1));
     let rows = shown.iter().skip(top).filter_map(|at| Some((*at, plan.items.get(*at)?)));
-    for (n, (at, item)) in (1..inner.height).zip(rows) {
-        let (outcome, word) = (outcome(at), word(at, item));
+    for (n, (place, item)) in (1..inner.height).zip(rows) {
+        let (outcome, word) = (outcome(place), word(place, item));
         let (mark, role) = look(item, outcome);
         let back = match (outcome, &item.would) {
             (Some(Outcome::Removed { back_until: Some(until), note: None, .. }), _) => {
@@ -174,11 +183,11 @@ fn items(model: &Model, plan: &RemovalPlan, area: Rect, buf: &mut Buffer, theme:
             _ => item.back.text(plan.made),
         };
         let what = crate::tui::text::tail(item.target.id(), id);
-        let region = item.judged.origin.region.short();
-        let text = format!("{mark} {}", cells(word, &what, &item.judged.name, &region, &frees(item), &back));
+        let at = item.judged.origin.region.short();
+        let text = format!("{mark} {}", cells(word, &what, &item.judged.name, &at, &frees(item), &back));
         // The bar of the cursor is as long as the row, whatever it says.
         let text = left(&text, room);
-        let role = if at == state.cursor { Role::Cursor } else { role };
+        let role = if place == state.cursor { Role::Cursor } else { role };
         let text = Line::from(Span::styled(text, theme.style(role)));
         line(inner.x + 1, inner.y + n, &text, Rect { width: inner.width.saturating_sub(1), ..inner }, buf);
     }
@@ -214,8 +223,9 @@ fn summary(plan: &RemovalPlan, is_over: bool) -> Vec<(Role, String)> {
     out.push(row("= removed", sum.removed, ""));
     out.push(row("skip", sum.skipped, "reason in the row"));
     out.push((Role::Text, String::new()));
-    out.push((Role::Text, format!("frees   {}", sum.frees.text())));
-    out.push((Role::Text, format!("a month {}", sum.frees.money())));
+    for said in [format!("frees   {}", sum.frees.text()), format!("a month {}", sum.frees.money())] {
+        out.extend(wrap(&said, usize::from(SUMMARY) - 4, 8).into_iter().map(|line| (Role::Text, line)));
+    }
     // Of which lists what was counted is: the note says more to those who have a command line.
     for note in plan.together.iter().flat_map(|one| one.notes.first()) {
         out.push((Role::Dim, note.split(';').next().unwrap_or_default().to_owned()));

@@ -32,12 +32,13 @@ pub fn first_row(model: &Model, status: &Status, area: Rect) -> usize {
 /// `2 running · 1 queued · 1 waiting`.
 pub fn summary(status: &Status) -> String {
     type Kind = (&'static str, fn(JobState) -> bool);
-    const WORDS: [Kind; 5] = [
+    const WORDS: [Kind; 6] = [
         ("running", |s| {
             matches!(s, JobState::Starting | JobState::Running | JobState::Completing | JobState::Verifying)
         }),
         ("queued", |s| matches!(s, JobState::Queued)),
-        ("waiting", |s| matches!(s, JobState::Waiting | JobState::Paused)),
+        ("waiting", |s| matches!(s, JobState::Waiting)),
+        ("paused", |s| matches!(s, JobState::Paused)),
         ("need you", |s| matches!(s, JobState::Failed | JobState::Partial | JobState::Interrupted)),
         ("over", JobState::is_over),
     ];

@@ -199,7 +199,8 @@ pub fn event_line(theme: &Theme, event: &Event, room: usize, with_job: bool) -> 
     Line::from(vec![
         styled(theme, Role::Dim, format!("{}  ", event.at.strftime("%H:%M:%S"))),
         styled(theme, Role::Key, job),
-        styled(theme, role, left(&event.subject, 14)),
+        // Of an address the end tells which one it is.
+        styled(theme, role, left(&tail(&event.subject, 13), 14)),
         styled(theme, Role::Text, text),
     ])
 }
