@@ -1,7 +1,7 @@
 //! One block over the wire, each way, touched once.
 //!
 //! A block that arrives is copied once, frame by frame, into the caller's buffer and hashed while it is still in
-//! the cache; its frames (which pin up to 408 KiB of the connection's read buffer) are dropped at once. A block
+//! the cache; its frames (which pin the connection's read buffer) are dropped at once. A block
 //! that leaves is never copied: its buffer goes into the request as it is, unsigned, since its checksum is among
 //! the signed headers.
 

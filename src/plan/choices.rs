@@ -15,11 +15,12 @@ pub const CONNECTION: Bytes = Bytes::kib(128);
 /// What one block in flight weighs when it is read from EBS or S3: its bytes (those of its frame, until it is unpacked) and
 /// the connection's.
 pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + CONNECTION.0);
-/// What one block in flight weighs when it is read from a file: its bytes and the put's small buffers.
-pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + 65_536);
-/// What a connection keeps over which a block is put to one more snapshot (release build, 28 November 2026: three
-/// destinations at 64 and at 256 lanes).
+/// What a connection keeps over which a block is put: what of it has been encrypted and waits for the network, 64 KiB at
+/// most, and small buffers (release build, 28 November 2026: three destinations at 64 and at 256 lanes; 256 lanes of an
+/// upload over TLS held 97 % of what was said with 64 KiB here).
 pub const PUT_CONNECTION: Bytes = Bytes::kib(96);
+/// What one block in flight weighs when it is read from a file: its bytes and the put's connection.
+pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + PUT_CONNECTION.0);
 /// What the frame of one block weighs, compressed or stored, until its object was acknowledged: its bytes, and a quarter
 /// of a MiB that the allocator keeps between frames of many lengths (release build, 28 November 2026: archives at 64 and
 /// at 128 lanes held 0.25 MiB a lane more than blocks and frames together, at 8 lanes nothing).

@@ -6,6 +6,7 @@
 use ratatui::text::{Line, Span};
 
 use crate::engine::protocol::{JobStatus, Status};
+use crate::plan::choices::{CONNECTION, PUT_CONNECTION};
 use crate::tui::text::{clauses, count, left, right, width};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::sums;
@@ -37,11 +38,13 @@ pub fn lines(status: &Status, room: usize, theme: &Theme) -> Vec<Line<'static>> 
     out.push(Line::default());
     out.extend(process(status, room, theme));
     out.push(Line::default());
+    let kib = |bytes: Bytes| bytes.0 / 1024;
+    let (come, go) = (kib(CONNECTION), kib(PUT_CONNECTION));
     for note in [
-        "Measured: the process. Counted: blocks, listing pages, kept buffers, ledger.",
-        "A bound: connections, what they may grow to: 96 KiB each to EBS, 408 KiB to S3.",
+        "Measured: the process. Counted: blocks, listing pages, kept buffers, ledger.".to_owned(),
+        format!("A bound: connections, {come} KiB each where blocks come in, {go} KiB where they go out."),
     ] {
-        out.push(Line::styled(format!(" {}", clauses(note, room.saturating_sub(2))), theme.style(Role::Dim)));
+        out.push(Line::styled(format!(" {}", clauses(&note, room.saturating_sub(2))), theme.style(Role::Dim)));
     }
     out
 }
