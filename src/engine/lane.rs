@@ -13,12 +13,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
-use super::blocks::{Place, Room, lock};
+use super::blocks::{Place, Room};
 use super::budget::{Denied, Permit, Weight};
 use super::call::{Route, retried};
 use super::hands::Inside;
 use super::keeper::Todo;
-use super::listing::Listing;
 use super::sink::Sink;
 use super::source::{Content, Routes};
 use super::telemetry::LaneLog;
@@ -29,8 +28,6 @@ use crate::units::{BLOCK_BYTES, Bytes, Digest, ZERO_BLOCK_SHA256};
 
 /// Who waits for memory so long, while nobody reads anything, waits for nothing.
 const SQUEEZE_AFTER: Duration = Duration::from_secs(2);
-/// Empty pages with a token that the canary follows before it lets the cursors find the first block.
-const CANARY_PAGES: u32 = 20;
 
 /// The route of each destination's puts, looked up once.
 struct Puts(Vec<Option<Arc<Route>>>);
@@ -151,7 +148,7 @@ async fn move_item(
     }
 }
 
-/// Leaves out who has this block already: the canary brought it, or its page was listed a second time. What gathers tells
+/// Leaves out who has this block already, because its page was listed a second time. What gathers tells
 /// the keeper only when all of a piece is there, so its first block comes by again and would be read, and paid for, twice.
 async fn without_held(job: &Job, board: &Board, index: BlockIndex, todo: Todo) -> Todo {
     let mut left = todo;
@@ -360,46 +357,24 @@ pub(super) fn destination_trouble(job: &Job, board: &Board, dest: usize, error: 
 }
 
 /// One List, one Get, one Put per destination, before anything else is sent: EBS direct has no dry run, and a
-/// denied key shows only here.
-pub(super) async fn canary(job: &Arc<Job>, board: &Arc<Board>, routes: Option<&Routes>) -> Result<(), Halt> {
-    let Some(range) = lock(&board.segments).first() else { return Ok(()) };
+/// denied key shows only here. The first cursor waits after its first page; when this ends, everybody may begin.
+pub(super) async fn canary(job: Arc<Job>, board: Arc<Board>, routes: Option<Routes>) {
     let stop = job.stopping();
     let first = tokio::select! {
-        first = first_block(job, routes, range.start) => first.map_err(|e| halt_of(e.during("listing the source")))?,
-        () = stop.cancelled() => None,
+        biased;
+        () = stop.cancelled() => return,
+        first = board.queue.recv() => first,
+        // So many empty pages: whoever finds the first block finds it among others.
+        () = board.sung.cancelled() => return,
     };
-    if let Some(entry) = first {
-        let listed = Instant::now();
-        let index = entry.index.0;
-        let needed = job.keeper.page(None, vec![entry], false).await.map_err(Halt::Fail)?;
-        for (entry, todo) in needed {
-            let range = crate::ids::BlockRange::new(index, index + 1);
-            let page = board.open(range, listed, 1);
-            let segment = lock(&board.segments).of(index).unwrap_or(super::call::NO_SEGMENT);
-            let item = Item { entry, todo, segment, page: Arc::clone(&page) };
-            let log = job.hub.lane_log();
-            move_item(job, board, routes, &Puts::of(job), &log, item, &stop, None).await;
-            Board::handed_on(&page);
-        }
-        // What needs a sync counts as done only after it: without one the cursors would send this block again.
-        if job.sinks.iter().any(|sink| sink.needs_sync()) {
-            job.keeper.commit().await.map_err(halt_of)?;
+    if let Ok(item) = first {
+        let (log, puts) = (job.hub.lane_log(), Puts::of(&job));
+        let sung = move_item(&job, &board, routes.as_ref(), &puts, &log, item, &stop, None);
+        // One that hangs is not waited for once the user has spoken.
+        tokio::select! {
+            () = sung => {}
+            () = stop.cancelled() => return,
         }
     }
-    let halted = lock(&job.halt).take();
-    halted.map_or(Ok(()), Err)
-}
-
-async fn first_block(job: &Job, routes: Option<&Routes>, from: u32) -> Result<Option<super::source::Entry>> {
-    let mut listing = Listing::new(&*job.source, routes.map(|routes| (&*job.caller, routes)), from);
-    for _ in 0..CANARY_PAGES {
-        if listing.is_over() {
-            break;
-        }
-        let page = listing.next(crate::plan::choices::PAGE_MIN).await?;
-        if let Some(entry) = page.entries.into_iter().next() {
-            return Ok(Some(entry));
-        }
-    }
-    Ok(None)
+    board.sung.cancel();
 }

@@ -23,6 +23,8 @@ use crate::ids::BlockRange;
 use crate::plan::choices::LISTED_ENTRY;
 use crate::units::Bytes;
 
+/// Pages without a block that one cursor follows by itself, before all of them look for the first one.
+const ALONE: u32 = 20;
 /// Memory of a page is given back in steps of so many blocks.
 const GIVE_BACK: u64 = 64;
 
@@ -97,6 +99,7 @@ async fn list(
         job.hub.relisted();
     }
     let _comes = job.coming.comes();
+    let mut alone = 0;
     loop {
         let room = Bytes(u64::from(page_size) * LISTED_ENTRY.0);
         let permit = job.coming.away(job.budget.acquire_page(room)).await;
@@ -115,7 +118,15 @@ async fn list(
         if segment.is_some() {
             job.sinks.iter().for_each(|sink| sink.listed(through));
         }
+        let found = !needed.is_empty();
         hand_on((job, board), BlockRange::new(from, through), listed, needed, segment, permit, stop).await;
+        if found {
+            // Until its first block has come through nothing more is asked.
+            job.coming.away(board.sung.cancelled()).await;
+        } else if alone == ALONE {
+            board.sung.cancel();
+        }
+        alone += 1;
         let came_on = through > from;
         from = through;
         if from >= end {

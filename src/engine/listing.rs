@@ -1,5 +1,4 @@
-//! One listing, page by page, whoever reads it: the cursors of a pass, the canary, comparisons, and what reads a
-//! destination back.
+//! One listing, page by page, whoever reads it: the cursors of a pass, comparisons, and what reads a destination back.
 //!
 //! Invariants: NextToken lives here and nowhere else; one that is refused is dropped, and the listing goes on by
 //! index; an empty page with a token is not the end; a listing that gets nowhere is an error, so every one ends.

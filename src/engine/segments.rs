@@ -76,14 +76,6 @@ impl Segments {
         Self { all, again, page: u32::from(page).max(1), open: 0, busy: 0, one_cursor, next_id }
     }
 
-    /// The first range that anything is to be listed in: where the canary looks.
-    pub(super) fn first(&self) -> Option<BlockRange> {
-        self.again
-            .front()
-            .copied()
-            .or_else(|| self.all.values().find(|s| s.next < s.range.end).map(|s| BlockRange::new(s.next, s.range.end)))
-    }
-
     /// Work for a cursor. `first` marks the one that stays when only one is left.
     pub(super) fn claim(&mut self, first: bool) -> Claim {
         if self.one_cursor && (!first || self.open > 0 || self.busy > 0) {

@@ -188,6 +188,8 @@ pub(super) struct Board {
     pub changed: Notify,
     pub items: async_channel::Sender<Item>,
     pub queue: async_channel::Receiver<Item>,
+    /// The first block has come through, alone: everybody may begin.
+    pub sung: CancellationToken,
     /// The latest pages, to be refused together when tokens rotate.
     pages: Mutex<VecDeque<Weak<Ticket>>>,
     /// Destinations that are left out for the rest of this pass, and why.
@@ -203,6 +205,7 @@ impl Board {
             changed: Notify::new(),
             items,
             queue,
+            sung: CancellationToken::new(),
             pages: Mutex::default(),
             stalled: AtomicU64::new(0),
             stall: Mutex::default(),
@@ -287,23 +290,23 @@ async fn settle(job: &Arc<Job>, board: &Board) -> Result<(), Halt> {
 
 async fn run(job: &Arc<Job>, board: &Arc<Board>, routes: Option<Routes>) -> Result<(), Halt> {
     let stop = job.stopping();
-    // A canary that hangs is not waited for once the user has spoken.
-    tokio::select! {
-        sung = super::lane::canary(job, board, routes.as_ref()) => sung?,
-        () = stop.cancelled() => return lock(&job.halt).take().map_or(Ok(()), Err),
-    }
     let mut tasks = tokio::task::JoinSet::new();
     let mut cursors = tokio::task::JoinSet::new();
-    for nth in 0..job.cursors.load(Ordering::Relaxed).max(1) {
-        cursors.spawn(super::lister::cursor(Arc::clone(job), Arc::clone(board), routes.clone(), nth == 0));
-    }
-    let mut lanes = 0;
+    let cursor = |nth| super::lister::cursor(Arc::clone(job), Arc::clone(board), routes.clone(), nth == 0);
+    cursors.spawn(cursor(0));
+    tasks.spawn(super::lane::canary(Arc::clone(job), Arc::clone(board), routes.clone()));
+    let (mut sung, mut lanes, mut listing) = (false, 0, true);
     let mut beat = tokio::time::interval(TICK);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut listing = true;
     loop {
         tokio::select! {
-            _ = beat.tick() => tick(job),
+            biased;
+            () = stop.cancelled() => break,
+            _ = beat.tick(), if sung => tick(job),
+            () = board.sung.cancelled(), if !sung => {
+                sung = true;
+                (1..job.cursors.load(Ordering::Relaxed)).for_each(|nth| drop(cursors.spawn(cursor(nth))));
+            }
             Some(_) = cursors.join_next(), if listing => {
                 if cursors.is_empty() {
                     // Everything is listed and drained: lanes end when they find the queue empty.
@@ -311,18 +314,13 @@ async fn run(job: &Arc<Job>, board: &Arc<Board>, routes: Option<Routes>) -> Resu
                     board.items.close();
                 }
             }
-            Some(_) = tasks.join_next(), if !tasks.is_empty() => {
-                if tasks.is_empty() && !listing {
-                    break;
-                }
-            }
-            () = stop.cancelled() => break,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
         }
         if tasks.is_empty() && !listing {
             break;
         }
         // A lane is a task for the whole pass; there are as many as the window ever asked for.
-        while listing && lanes < job.hub.lanes_target() {
+        while sung && listing && lanes < job.hub.lanes_target() {
             lanes += 1;
             tasks.spawn(super::lane::lane(Arc::clone(job), Arc::clone(board), routes.clone(), job.hub.lane_log()));
         }

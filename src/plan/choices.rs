@@ -137,15 +137,14 @@ pub const REQUESTS_PER_SECOND: f64 = 1000.0;
 
 impl Choices {
     /// Pages that listing so many of a volume's blocks takes, at most: full ones, a page that ends each cursor's range,
-    /// one more for each range that is divided because a cursor ended early (each halves what is left, down to a page),
-    /// and the page that the canary asks for.
+    /// and one more for each range that is divided because a cursor ended early (each halves what is left, down to a page).
     #[must_use]
     pub fn lists_at_most(&self, volume: Blocks, blocks: Blocks) -> u64 {
         let page = u64::from(self.page_size).max(1);
         let cursors = u64::from(self.cursors);
         let each = (volume.0 / page / cursors.max(1)).checked_ilog2().unwrap_or(0);
         let divisions = if cursors > 1 { cursors * u64::from(each) } else { 0 };
-        blocks.0.div_ceil(page) + cursors + divisions + 1
+        blocks.0.div_ceil(page) + cursors + divisions
     }
 
     /// What a job keeps all the time leaves less for its lanes.

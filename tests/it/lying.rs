@@ -209,6 +209,15 @@ async fn page_tokens_that_end_at_once_cost_requests_and_no_block() {
     assert_eq!(row.blocks_done.0, rig.truth().await.len() as u64);
 }
 
+/// AWS gives a snapshot up.
+fn broken(rig: &Rig, id: &floe::ids::SnapshotId) {
+    for account in rig.world.running.sandbox.model_mut().accounts.values_mut() {
+        for snapshot in account.regions.values_mut().filter_map(|region| region.snapshots.get_mut(id)) {
+            snapshot.state = SnapshotState::Error("The KMS key was disabled".to_owned());
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_ends_in_error_after_it_was_accepted_is_not_completed() {
     let rig = Rig::with(Faults { completing_ms: 3_600_000, ..Faults::default() }).await;
@@ -217,15 +226,24 @@ async fn a_snapshot_that_ends_in_error_after_it_was_accepted_is_not_completed() 
     asked(&rig, "CompleteSnapshot", 1).await;
     let id: floe::ids::SnapshotId = made(&rig).await.parse().expect("an id");
     row_when(&client, job, |row| row.state == JobState::Completing).await;
-    for account in rig.world.running.sandbox.model_mut().accounts.values_mut() {
-        for region in account.regions.values_mut() {
-            if let Some(snapshot) = region.snapshots.get_mut(&id) {
-                snapshot.state = SnapshotState::Error("The KMS key was disabled".to_owned());
-            }
-        }
-    }
+    broken(&rig, &id);
     let row = end(&client, job).await;
     never_completed(&rig, &row, &["ended in error", "The KMS key was disabled"]);
+}
+
+/// It is not looked at before it is told: the refusal is explained by what became of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_died_before_it_was_told_to_complete_says_of_what() {
+    let late = Rule::of(Fault::Delay { ms: 1_500, jitter: 0 }).on("CompleteSnapshot");
+    let rig = Rig::with(Faults { rules: vec![late], ..Faults::default() }).await;
+    let client = rig.engine(None).await;
+    let job = start(&client, &rig.plan(SMALL, &[&format!("{TO}:")], Options::default()).await).await;
+    asked(&rig, "CompleteSnapshot", 1).await;
+    let id: floe::ids::SnapshotId = made(&rig).await.parse().expect("an id");
+    broken(&rig, &id);
+    let row = end(&client, job).await;
+    never_completed(&rig, &row, &["ended in error", "The KMS key was disabled"]);
+    assert_eq!(rig.world.running.sandbox.counters().picture().api("CompleteSnapshot").requests, 1, "told once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

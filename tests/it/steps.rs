@@ -109,11 +109,11 @@ async fn what_is_asked_one_after_the_other_is_counted_for_each_kind_of_pair() {
     assert!(chain(&moments, |_| true) >= answers(&plan), "{moments:#?}");
 }
 
-/// How often a state is looked at until it is completed is AWS's own time: of each job that makes a snapshot two looks are
+/// How often a state is looked at until it is completed is AWS's own time: of each job that makes a snapshot one look is
 /// counted on.
 fn beyond_looks(moments: &[Moment], jobs: u64) -> u64 {
     let looks = moments.iter().filter(|moment| moment.api == "DescribeSnapshots").count() as u64;
-    looks.saturating_sub(2 * jobs)
+    looks.saturating_sub(jobs)
 }
 
 /// Sources and destinations that ask for more than a plain copy: a folder of another tool, a result on a parent, and one

@@ -120,6 +120,10 @@ impl SnapshotSink {
         retried!(desk.caller.control(), self.session.ec2().snapshot_state(id))
     }
 
+    fn in_error(&self, id: &SnapshotId, message: &str) -> Error {
+        Error::failed(format!("{id} ended in error: {message}")).in_region(self.session.region())
+    }
+
     /// Waits until the service has made up its mind: without a limit of ours while it reports `pending`.
     async fn settle(&self, desk: &Desk, id: &SnapshotId) -> Result<()> {
         let begun = Instant::now();
@@ -127,11 +131,7 @@ impl SnapshotSink {
         loop {
             match self.find(desk, id).await {
                 Ok(SnapshotState::Completed) => return Ok(()),
-                Ok(SnapshotState::Error(message)) => {
-                    return Err(
-                        Error::failed(format!("{id} ended in error: {message}")).in_region(self.session.region())
-                    );
-                }
+                Ok(SnapshotState::Error(message)) => return Err(self.in_error(id, &message)),
                 Ok(SnapshotState::Recoverable) => {
                     return Err(
                         Error::failed(format!("{id} was moved to the Recycle Bin")).in_region(self.session.region())
@@ -249,13 +249,9 @@ impl Sink for SnapshotSink {
         // CompleteSnapshot is not idempotent: after a resume, and after any answer that was lost, the service
         // is asked what it made of the last one before it is told again.
         loop {
-            match self.find(desk, &id).await {
+            match if sent { self.find(desk, &id).await } else { Ok(SnapshotState::Pending) } {
                 Ok(SnapshotState::Completed) => return Ok(()),
-                Ok(SnapshotState::Error(message)) => {
-                    return Err(
-                        Error::failed(format!("{id} ended in error: {message}")).in_region(self.session.region())
-                    );
-                }
+                Ok(SnapshotState::Error(message)) => return Err(self.in_error(&id, &message)),
                 _ => {}
             }
             match tries.attempt(self.session.ebs().complete(&grant, &id, written.blocks.0, checksum.as_ref())).await {
@@ -268,6 +264,13 @@ impl Sink for SnapshotSink {
                 Err(error) if sent && error.class == Class::Permanent => {
                     let earlier = tokio::time::timeout(LOST_ANSWER, self.settle(desk, &id)).await;
                     return if matches!(earlier, Ok(Ok(()))) { Ok(()) } else { Err(error) };
+                }
+                // One that died while blocks were put is refused without a word why; its state has it.
+                Err(error) if error.class == Class::Permanent => {
+                    return Err(match self.find(desk, &id).await {
+                        Ok(SnapshotState::Error(message)) => self.in_error(&id, &message),
+                        _ => error,
+                    });
                 }
                 Err(error) => return Err(error),
             }

@@ -90,7 +90,7 @@ struct Asks {
     /// Before anything else, and again when all was read: whether it is still what was planned.
     open: u64,
     unchanged: u64,
-    /// Its first page, for the first block and for the rest.
+    /// Its first page.
     pages: u64,
     /// The first block, alone.
     first: u64,
@@ -99,7 +99,7 @@ struct Asks {
 fn of_source(item: &ItemPlan) -> Asks {
     match &item.source.kind {
         SourceKind::Snapshot { .. } | SourceKind::Image { .. } | SourceKind::Delta { .. } => {
-            Asks { pages: 2, first: 1, ..Asks::default() }
+            Asks { pages: 1, first: 1, ..Asks::default() }
         }
         SourceKind::Archive { layers, .. } => {
             let many = layers.len() as u64;
@@ -142,7 +142,7 @@ fn to_end(
         DestinationKind::Snapshot { on, .. } if to.strategy != Strategy::Native => {
             let words = "AWS's own 0–5 s assumed; looked at after 0.1 s, then twice as late";
             let mut all = vec![
-                line("told it is complete", 2),
+                line("told it is complete", 1),
                 latency.and(When::After, "until it is completed", 1, COMPLETING, words),
             ];
             if listed {
@@ -200,7 +200,7 @@ pub(super) fn ends(item: &ItemPlan, options: &Options, choices: &Choices, facts:
         line(When::Before, "source opened", asks.open),
         line(When::Before, "destinations opened", opens),
         line(When::Before, "source as planned", asks.unchanged),
-        line(When::Before, "first pages listed", asks.pages + 2 * parents),
+        line(When::Before, "first page listed", asks.pages + parents),
         line(When::Before, "first block, alone", asks.first + puts),
         line(When::After, "source as planned", asks.unchanged),
     ];
