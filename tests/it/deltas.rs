@@ -292,12 +292,14 @@ async fn a_file_that_is_replaced_while_a_delta_is_written_to_it_is_not_called_do
         let slow = Rule::of(Fault::Delay { ms: 300, jitter: 0 }).on("GetSnapshotBlock");
         rig.world.running.sandbox.set_faults(Faults { rules: vec![slow], ..Faults::default() });
         let before = rig.gets();
+        let other = rig.world.path("other.img");
+        let length = std::fs::metadata(&image).expect("the image").len();
+        std::fs::File::create(&other).and_then(|other| other.set_len(length)).expect("another of the same length");
         client.send(floe::engine::protocol::Command::Resume(job)).await.expect("it goes on");
         while rig.gets() == before {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        let other = rig.world.path("other.img");
-        std::fs::copy(&image, &other).and_then(|_| std::fs::rename(&other, &image)).expect("replaced");
+        std::fs::rename(&other, &image).expect("replaced");
         let row = end(&client, job).await;
         let said = format!("{:?} {:?}", row.error, row.destinations);
         assert_eq!(row.state, JobState::Failed, "{verify:?}: {said}");

@@ -24,7 +24,7 @@ async fn ended(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().expect("floe runs")).await.expect("it ends")
 }
 
-fn text(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -45,7 +45,7 @@ async fn a_background_engine_assumes_a_role_where_the_flag_of_the_front_says() {
     let (world, snapshot) = with_role("source_profile = prod").await;
     let from = format!("role@us-east-1:{snapshot}");
     let made = world.run(&["copy", &from, "./copy.img", "--yes", "--detach"]).await;
-    assert!(made.status.success(), "{}", text(&made));
+    assert!(made.status.success(), "{}", text_of(&made));
     let row = at_rest(|| world.floe(&["jobs", "ls", "-o", "json"])).await;
     assert_eq!(row["state"], "done", "{row}");
     assert_image(&world.path("copy.img"), 1, &world.contents("dr", "us-east-1", &snapshot).await);
@@ -64,7 +64,7 @@ async fn a_background_engine_assumes_a_role_where_the_variables_of_the_front_say
     };
     let from = format!("us-east-1:{snapshot}");
     let made = ended(front(&["copy", &from, "./copy.img", "--yes", "--detach"])).await;
-    assert!(made.status.success(), "{}", text(&made));
+    assert!(made.status.success(), "{}", text_of(&made));
     let row = at_rest(|| front(&["jobs", "ls", "-o", "json"])).await;
     assert_eq!(row["state"], "done", "{row}");
     assert_image(&world.path("copy.img"), 1, &world.contents("dr", "us-east-1", &snapshot).await);
@@ -77,8 +77,8 @@ async fn a_profile_assumes_a_role_with_its_own_keys_and_the_default_one_does_too
     let keys = world.running.sandbox.profiles().into_iter().find(|keys| keys.name.as_str() == "prod").expect("prod");
     let own = format!("aws_access_key_id = {}\naws_secret_access_key = {}\n", keys.access_key_id, keys.secret);
     let path = world.path(".aws/credentials");
-    let text_of = std::fs::read_to_string(&path).expect("credentials");
-    std::fs::write(&path, format!("{text_of}\n[role]\n{own}")).expect("credentials");
+    let before = std::fs::read_to_string(&path).expect("credentials");
+    std::fs::write(&path, format!("{before}\n[role]\n{own}")).expect("credentials");
     let default = format!("[default]\nregion = us-east-1\nrole_arn = {ROLE}\nsource_profile = role\n");
     let config = std::fs::read_to_string(world.path(".aws/config")).expect("config");
     std::fs::write(world.path(".aws/config"), config + &default).expect("config");
@@ -89,8 +89,8 @@ async fn a_profile_assumes_a_role_with_its_own_keys_and_the_default_one_does_too
             look.env("AWS_PROFILE", profile);
         }
         let seen = ended(look).await;
-        assert!(seen.status.success(), "{profile:?}: {}", text(&seen));
-        assert!(text(&seen).contains(&snapshot), "{profile:?}: those of the role's account: {}", text(&seen));
+        assert!(seen.status.success(), "{profile:?}: {}", text_of(&seen));
+        assert!(text_of(&seen).contains(&snapshot), "{profile:?}: those of the role's account: {}", text_of(&seen));
     }
 }
 
@@ -107,10 +107,10 @@ async fn a_role_by_the_keys_of_a_shell_is_assumed_in_that_shell_and_elsewhere_it
         command
     };
     let done = ended(copy("--foreground", "./one.img")).await;
-    assert!(done.status.success(), "{}", text(&done));
+    assert!(done.status.success(), "{}", text_of(&done));
     assert_image(&world.path("one.img"), 1, &world.contents("dr", "us-east-1", &snapshot).await);
     let made = ended(copy("--detach", "./two.img")).await;
-    assert!(made.status.success(), "{}", text(&made));
+    assert!(made.status.success(), "{}", text_of(&made));
     let row = until("a waiting job", async || {
         let (_, rows, _) = world.json(&["jobs", "ls", "-o", "json"]).await;
         rows.as_array()?.iter().find(|row| row["state"] == "waiting" && row["stall"].is_object()).cloned()
@@ -127,7 +127,24 @@ async fn a_role_that_nobody_may_assume_is_named() {
         std::fs::read_to_string(world.path(".aws/config")).expect("config").replace(ROLE, "arn:aws:iam::1:role/No");
     std::fs::write(world.path(".aws/config"), config).expect("config");
     let said = world.run(&["ls", "snapshots", "--region", "us-east-1", "--profile", "role"]).await;
-    let said = text(&said);
+    let said = text_of(&said);
     assert!(said.contains("arn:aws:iam::1:role/No") && said.contains("AccessDenied"), "{said}");
     assert!(said.contains("profile role") && said.contains("MFA"), "{said}");
+}
+
+/// Who signs in has no file of keys, and who has keys may name the region in the environment.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_the_two_shared_files_is_enough() {
+    let world = World::calm().await;
+    let keys = world.running.sandbox.profiles().into_iter().find(|keys| keys.name.as_str() == "prod").expect("prod");
+    let own = format!("aws_access_key_id = {}\naws_secret_access_key = {}\n", keys.access_key_id, keys.secret);
+    for (name, text, other) in [
+        ("credentials", format!("[prod]\n{own}"), "config"),
+        ("config", format!("[profile prod]\n{own}"), "credentials"),
+    ] {
+        std::fs::write(world.path(".aws").join(name), text).expect("written");
+        let _ = std::fs::remove_file(world.path(".aws").join(other));
+        let seen = world.run(&["ls", "snapshots", "--region", "us-east-1", "-o", "ids"]).await;
+        assert!(seen.status.success() && !seen.stdout.is_empty(), "{name} alone: {}", text_of(&seen));
+    }
 }

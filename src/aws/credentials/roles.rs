@@ -102,15 +102,15 @@ impl Keys {
     async fn of_files(&self, profile: &str, bare: bool) -> std::result::Result<Credentials, CredentialsError> {
         let around = &self.inner.surroundings;
         let (config, credentials) = (EnvConfigFileKind::Config, EnvConfigFileKind::Credentials);
-        let files = EnvConfigFiles::builder();
-        let files = if bare {
-            let text =
-                |path, is_config| without_role(&std::fs::read_to_string(path).unwrap_or_default(), profile, is_config);
-            let of_credentials = text(&around.credentials_file, false);
-            files.with_contents(config, text(&around.config_file, true)).with_contents(credentials, of_credentials)
-        } else {
-            files.with_file(config, &around.config_file).with_file(credentials, &around.credentials_file)
-        };
+        // One of the two is enough: who signs in has no keys in a file, and who has keys may name the region elsewhere.
+        let files = [(config, &around.config_file), (credentials, &around.credentials_file)].into_iter();
+        let files = files.filter(|(_, path)| path.exists()).fold(EnvConfigFiles::builder(), |files, (kind, path)| {
+            if !bare {
+                return files.with_file(kind, path);
+            }
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            files.with_contents(kind, without_role(&text, profile, matches!(kind, EnvConfigFileKind::Config)))
+        });
         let mut provider = ProfileFileCredentialsProvider::builder()
             .configure(&self.provider_config())
             .profile_files(files.build())

@@ -357,9 +357,9 @@ fn what_the_embedded_aws_takes_is_not_held_against_what_was_said() {
     let mut model = heard(status);
     model.transfers.cursor = Some(JobId(12));
     let drawn = text(&body(&model, 140, 36, &Theme::default()));
-    let line = drawn.lines().find(|line| line.contains("MiB at the peak")).unwrap();
-    assert!(line.contains("2300 MiB at the peak") && line.contains("without the sandbox"), "{line}");
-    assert!(!line.contains("more"), "{line}");
+    let line = drawn.lines().find(|line| line.contains("2300 MiB")).unwrap();
+    assert!(line.contains("2300 MiB with the sandbox · said ≤ 95"), "{line}");
+    assert!(!line.contains("more") && !line.contains('✓'), "{line}");
 }
 
 #[test]

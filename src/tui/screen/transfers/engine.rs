@@ -269,17 +269,13 @@ fn measured(job: &JobStatus) -> Vec<Gauge> {
     let (said, memory) = (&job.predicted, job.said_of_peak());
     // What the embedded AWS takes in the same process was not said.
     let fits = job.embedded || job.peak_rss <= memory;
-    let beside_it = match (job.embedded, job.said_at_peak) {
-        (true, _) => "without the sandbox".to_owned(),
-        (false, Some(_)) => format!("{} · several jobs", verdict(fits)),
-        (false, None) => verdict(fits).to_owned(),
+    let (peak, memory) = (mib(job.peak_rss), mib(memory));
+    let text = match (job.embedded, job.said_at_peak) {
+        (true, _) => format!("{peak} MiB with the sandbox · said ≤ {memory}"),
+        (false, Some(_)) => format!("{peak} MiB at the peak · said ≤ {memory} {} · several jobs", verdict(fits)),
+        (false, None) => format!("{peak} MiB at the peak · said ≤ {memory} {}", verdict(fits)),
     };
-    let mut memory = Gauge::new(
-        "MEMORY",
-        None,
-        format!("{} MiB at the peak · said ≤ {} {beside_it}", mib(job.peak_rss), mib(memory)),
-        9,
-    );
+    let mut memory = Gauge::new("MEMORY", None, text, 9);
     let mut money = Gauge::new(
         "MONEY",
         None,
