@@ -332,10 +332,12 @@ impl<'a> Tries<'a> {
         let question = Question::new(route, began);
         let most = SILENT.saturating_sub(route.silent_for(began)).max(Duration::from_secs(1));
         let deadline = self.within.unwrap_or_else(|| route.deadlines.attempt(began).min(most));
+        // Where it is: what is asked of S3 is a large future, and none too many of them fit on a stack.
+        let mut request = std::pin::pin!(request);
         let answered = async {
             match self.asked {
-                Some(_) => Asked::whether(request).await,
-                None => (request.await, true),
+                Some(_) => Asked::whether(request.as_mut()).await,
+                None => (request.as_mut().await, true),
             }
         };
         let outcome = tokio::time::timeout(deadline, answered).await;

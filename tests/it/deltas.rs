@@ -242,8 +242,8 @@ async fn storms_change_nothing_of_a_delta() {
     }
 }
 
-/// A file of `a`, and a delta to `b` onto it that stands still after some of its twenty blocks.
-async fn half_way(verify: Verify) -> (Rig, floe::engine::Client, floe::ids::JobId, std::path::PathBuf) {
+/// A file of `a`, and the delta to `b` of twenty blocks that goes onto it.
+async fn a_file_and_a_delta() -> (Rig, floe::engine::Client, String, std::path::PathBuf) {
     let rig = Rig::calm().await;
     let blocks: Vec<(i32, u8)> = (0..30).map(|index| (index * 60, 1)).collect();
     let a = grown(&rig.world, HERE, None, 1, &blocks).await;
@@ -253,10 +253,16 @@ async fn half_way(verify: Verify) -> (Rig, floe::engine::Client, floe::ids::JobI
     let image = rig.world.path("disk.img");
     let to = image.to_str().expect("a path");
     assert_eq!(rig.copy(&client, &format!("{HERE}:{a}"), &[to], Options::default()).await.state, JobState::Done);
+    (rig, client, format!("{HERE}:{a}..{b}"), image)
+}
+
+/// The same, stopped after some of its blocks.
+async fn half_way(verify: Verify) -> (Rig, floe::engine::Client, floe::ids::JobId, std::path::PathBuf) {
+    let (rig, client, delta, image) = a_file_and_a_delta().await;
     let denied = Rule { skip: 12, ..Rule::of(Fault::Deny).on("GetSnapshotBlock") };
     rig.world.running.sandbox.set_faults(Faults { rules: vec![denied], ..Faults::default() });
     let options = Options { concurrency: Some(1), verify, ..Options::default() };
-    let row = rig.copy(&client, &format!("{HERE}:{a}..{b}"), &[to], options).await;
+    let row = rig.copy(&client, &delta, &[image.to_str().expect("a path")], options).await;
     assert_eq!(row.state, JobState::Failed, "{row:?}");
     rig.heal();
     (rig, client, row.job, image)
@@ -284,19 +290,21 @@ async fn a_file_that_lost_what_a_delta_leaves_alone_is_not_called_done() {
     }
 }
 
-/// Of the same length, under the same name: what was written went into a file that has no name any more.
+/// Under the same name, of the same length, and holding what the other one held: what comes later goes into a file that has
+/// no name any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_replaced_while_a_delta_is_written_to_it_is_not_called_done() {
     for verify in [Verify::None, Verify::Listing] {
-        let (rig, client, job, image) = half_way(verify).await;
-        let slow = Rule::of(Fault::Delay { ms: 300, jitter: 0 }).on("GetSnapshotBlock");
+        let (rig, client, delta, image) = a_file_and_a_delta().await;
+        let other = rig.world.path("other.img");
+        std::fs::copy(&image, &other).expect("a copy");
+        let options = Options { concurrency: Some(1), verify, ..Options::default() };
+        let plan = rig.try_plan(&delta, &[image.to_str().expect("a path")], options).await.expect("a plan");
+        let slow = Rule::of(Fault::Delay { ms: 200, jitter: 0 }).on("GetSnapshotBlock");
         rig.world.running.sandbox.set_faults(Faults { rules: vec![slow], ..Faults::default() });
         let before = rig.gets();
-        let other = rig.world.path("other.img");
-        let length = std::fs::metadata(&image).expect("the image").len();
-        std::fs::File::create(&other).and_then(|other| other.set_len(length)).expect("another of the same length");
-        client.send(floe::engine::protocol::Command::Resume(job)).await.expect("it goes on");
-        while rig.gets() == before {
+        let job = crate::rig::start(&client, &plan).await;
+        while rig.gets() < before + 3 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         std::fs::rename(&other, &image).expect("replaced");
