@@ -93,7 +93,7 @@ impl From<Whole> for BinRule {
 pub(super) async fn rules(context: &Context, keeps: Keeps) -> Result<Vec<BinRule>> {
     let endpoint = context.bin_endpoint().await?;
     let mut names = Vec::new();
-    let mut next: Option<String> = None;
+    let (mut tokens, mut next) = (super::Tokens::default(), None::<String>);
     loop {
         let mut wanted = json!({ "ResourceType": keeps.wire() });
         if let Some(token) = &next {
@@ -110,7 +110,7 @@ pub(super) async fn rules(context: &Context, keeps: Keeps) -> Result<Vec<BinRule
         };
         let page: Listed = ask(context, call).await?;
         names.extend(page.rules.into_iter().map(|rule| rule.identifier));
-        next = page.next_token.filter(|token| !token.is_empty());
+        next = tokens.next(page.next_token)?;
         if next.is_none() || names.len() > RULES_MAX {
             break;
         }

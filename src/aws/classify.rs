@@ -185,6 +185,10 @@ pub(super) fn classify(said: &Said) -> Class {
     });
     match (found, said.status) {
         (Some(row), _) => row.class,
+        // S3's own word for it is in a body, which the answer to a HEAD has not.
+        (None, Some(503)) if said.code.is_empty() && said.operation.starts_with("s3:") => {
+            Class::Throttled(Level::Account)
+        }
         (None, Some(status)) if status >= 500 || status == 408 => Class::Transient,
         (None, Some(429)) => Class::Throttled(Level::Account),
         _ => Class::Permanent,
@@ -242,7 +246,7 @@ fn todo(said: &Said, class: Class, mend: &dyn Fn() -> String) -> Option<String> 
                kms:DescribeKey on that key";
     Some(match class {
         Class::Credentials => mend(),
-        Class::ClockSkew => "set this machine's clock (timedatectl set-ntp true)".to_owned(),
+        Class::ClockSkew => CLOCK.to_owned(),
         Class::Throttled(level) => throttled(said.operation, level)?,
         Class::Quota => quota(&said.code),
         Class::Permanent => match (said.code.as_str(), said.reason.as_deref()) {
@@ -276,6 +280,8 @@ fn todo(said: &Said, class: Class, mend: &dyn Fn() -> String) -> Option<String> 
     })
 }
 
+/// What mends a clock that is off.
+pub(in crate::aws) const CLOCK: &str = "set this machine's clock (timedatectl set-ntp true)";
 const NOT_THERE: &str = "check the id, the region and the profile";
 
 /// The quota's name and code (Service Quotas, service `ebs`).
@@ -402,6 +408,9 @@ mod tests {
             (START, 400, "ConcurrentSnapshotLimitExceeded", "", "", Quota),
             ("ec2:CopySnapshot", 400, "ResourceLimitExceeded", "", "Too many snapshot copies in progress", Quota),
             ("s3:PutObject", 503, "SlowDown", "", "Please reduce your request rate.", Throttled(Level::Account)),
+            ("s3:GetObject", 503, "", "", "", Throttled(Level::Account)),
+            ("s3:GetObject", 502, "", "", "", Transient),
+            (GET, 503, "", "", "", Transient),
             ("s3:PutObject", 503, "ServiceUnavailable", "", "", Transient),
             ("s3:PutObject", 500, "InternalError", "", "", Transient),
             ("s3:PutObject", 409, "ConditionalRequestConflict", "", "", Transient),

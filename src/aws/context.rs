@@ -163,7 +163,7 @@ impl Context {
         let skewed = classify::classify(&said) == Class::ClockSkew;
         let mut error = self.inner.own.keys.error(said, what, self.region());
         if skewed && !date.is_some_and(|date| self.clock().learn(date)) {
-            error.todo = Some("set this machine's clock (timedatectl set-ntp true), then try again".to_owned());
+            error.todo = Some(format!("{}, then try again", classify::CLOCK));
         }
         self.ended(error)
     }
@@ -188,6 +188,11 @@ impl Context {
             return error;
         }
         let keys = &self.inner.own.keys;
+        if self.http().skew_ms().is_none() {
+            // Nobody has ever said what time it is.
+            let todo = format!("{}; or, if it is right: {}", classify::CLOCK, keys.mend());
+            return error.todo(todo);
+        }
         keys.noticed(Error { class: Class::Credentials, ..error }.todo(keys.mend()))
     }
 

@@ -7,23 +7,24 @@
 //! Whether keys have ended is for AWS to say: by our clock, which may be set while a job runs, they only *seem* to, and
 //! then newer ones are asked for. When there are none, those in hand are used until they are refused.
 
+mod roles;
+
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
-
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::SdkConfig;
 
 use super::classify::{self, Said};
 use super::clock::Clock;
 use super::http::Http;
-use super::profiles::Files;
+use super::profiles::{Files, WebIdentity};
 use super::settings::{FixedProfile, ShellKeys};
 use super::surroundings::{Shell, Surroundings};
 use super::wire;
@@ -51,6 +52,8 @@ pub(super) enum Source {
     Named(Profile),
     /// No profile was named, and the shell has keys of its own.
     Shell(ShellSlot),
+    /// No profile was named: the token of a file, as pods have it.
+    Token(WebIdentity),
     /// No profile was named: default profile, container, instance.
     Chain,
     /// The sandbox's own.
@@ -96,6 +99,8 @@ struct Inner {
     /// Without credentials: what STS is asked with.
     base: SdkConfig,
     surroundings: Surroundings,
+    /// Whether these surroundings are this process's own.
+    own: bool,
     /// The clock that everything with these keys is signed by.
     clock: Clock,
     held: RwLock<Option<Held>>,
@@ -131,13 +136,21 @@ fn lives(credentials: &Credentials, now: SystemTime) -> bool {
 }
 
 impl Keys {
-    pub(super) fn new(source: Source, seed: Region, http: Http, base: SdkConfig, surroundings: Surroundings) -> Self {
+    /// Those of a profile; `own` where the surroundings are those of this process.
+    pub(super) fn new(
+        source: Source,
+        seed: Region,
+        http: Http,
+        base: SdkConfig,
+        (surroundings, own): (Surroundings, bool),
+    ) -> Self {
         let inner = Inner {
             source,
             seed,
             http,
             base,
             surroundings,
+            own,
             clock: Clock::default(),
             held: RwLock::new(None),
             renewing: tokio::sync::Mutex::new(()),
@@ -258,15 +271,22 @@ impl Keys {
         self.inner.http.skew_ms().is_some_and(|ahead| self.inner.clock.is_ahead_by(ahead))
     }
 
-    async fn ask_who(&self, credentials: Credentials) -> Result<Caller> {
+    /// STS where this profile's calls go, by these keys or by none.
+    fn sts(&self, credentials: Option<Credentials>) -> aws_sdk_sts::Client {
         let config = aws_sdk_sts::config::Builder::from(&self.inner.base)
             .region(aws_sdk_sts::config::Region::new(self.inner.seed.to_string()))
             .identity_cache(aws_sdk_sts::config::IdentityCache::no_cache())
-            .credentials_provider(credentials)
-            .time_source(self.inner.clock.clone())
-            .build();
+            .time_source(self.inner.clock.clone());
+        let config = match credentials {
+            Some(credentials) => config.credentials_provider(credentials),
+            None => config,
+        };
+        aws_sdk_sts::Client::from_conf(config.build())
+    }
+
+    async fn ask_who(&self, credentials: Credentials) -> Result<Caller> {
         let what = || format!("could not learn which account {} belongs to", self.name());
-        let answer = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await.map_err(|error| {
+        let answer = self.sts(Some(credentials)).get_caller_identity().send().await.map_err(|error| {
             wire::sdk_error("sts:GetCallerIdentity", &error, what(), &self.inner.seed, &|| self.mend())
         })?;
         let account = answer.account().and_then(|account| account.parse().ok()).ok_or_else(|| Error::failed(what()))?;
@@ -300,41 +320,15 @@ impl Keys {
                         keys.expires.map(SystemTime::from),
                         "shell",
                     )),
-                    None => Err(CredentialsError::not_loaded("the shell that has the keys is not here")),
+                    None => Err(self.missing(&CredentialsError::not_loaded("the shell that has the keys is not here"))),
                 },
-                Source::Named(profile) => {
-                    let files = EnvConfigFiles::builder()
-                        .with_file(EnvConfigFileKind::Config, &self.inner.surroundings.config_file)
-                        .with_file(EnvConfigFileKind::Credentials, &self.inner.surroundings.credentials_file)
-                        .build();
-                    ProfileFileCredentialsProvider::builder()
-                        .configure(&self.provider_config())
-                        .profile_files(files)
-                        .profile_name(profile.as_str())
-                        .build()
-                        .provide_credentials()
-                        .await
-                }
-                Source::Chain => {
-                    let metadata = aws_config::imds::Client::builder()
-                        .configure(&self.provider_config())
-                        .max_attempts(1)
-                        .connect_timeout(METADATA_DEADLINE)
-                        .read_timeout(METADATA_DEADLINE)
-                        .build();
-                    let chain = DefaultCredentialsChain::builder()
-                        .configure(self.provider_config())
-                        .region(aws_types::region::Region::new(self.inner.seed.to_string()))
-                        .imds_client(metadata)
-                        .build()
-                        .await;
-                    chain.provide_credentials().await
-                }
+                Source::Named(profile) => self.of_profile(profile).await,
+                Source::Token(web) => self.by_token(web).await,
+                Source::Chain => self.of_chain().await.map_err(|error| self.missing(&error)),
             }
         };
         match tokio::time::timeout(RESOLVE_DEADLINE, resolving).await {
-            Ok(Ok(credentials)) => Ok(credentials),
-            Ok(Err(error)) => Err(self.missing(&error)),
+            Ok(resolved) => resolved,
             Err(_) => Err(Error::classed(
                 Class::Credentials,
                 format!("{} gave no credentials within {} s", self.name(), RESOLVE_DEADLINE.as_secs()),
@@ -342,6 +336,30 @@ impl Keys {
             .todo(self.mend())
             .of_profile(self.profile())),
         }
+    }
+
+    /// The default chain; of another process's surroundings without the environment, which is not theirs.
+    async fn of_chain(&self) -> std::result::Result<Credentials, CredentialsError> {
+        let metadata = aws_config::imds::Client::builder()
+            .configure(&self.provider_config())
+            .max_attempts(1)
+            .connect_timeout(METADATA_DEADLINE)
+            .read_timeout(METADATA_DEADLINE)
+            .build();
+        if !self.inner.own {
+            let config = self.provider_config();
+            let container = aws_config::ecs::EcsCredentialsProvider::builder().configure(&config).build();
+            let instance = ImdsCredentialsProvider::builder().configure(&config).imds_client(metadata).build();
+            let chain = CredentialsProviderChain::first_try("EcsContainer", container);
+            return chain.or_else("Ec2InstanceMetadata", instance).provide_credentials().await;
+        }
+        let chain = DefaultCredentialsChain::builder()
+            .configure(self.provider_config())
+            .region(aws_types::region::Region::new(self.inner.seed.to_string()))
+            .imds_client(metadata)
+            .build()
+            .await;
+        chain.provide_credentials().await
     }
 
     fn provider_config(&self) -> ProviderConfig {
@@ -367,6 +385,7 @@ impl Keys {
             Source::Named(profile) => format!("profile {profile}"),
             Source::Fixed(fixed) => format!("profile {}", fixed.name),
             Source::Shell(_) => "the shell's keys".to_owned(),
+            Source::Token(_) => "the web identity".to_owned(),
             Source::Chain => "the default credentials".to_owned(),
         }
     }
@@ -376,6 +395,7 @@ impl Keys {
         match &self.inner.source {
             Source::Named(profile) => Files::read(&self.inner.surroundings).mend(profile.as_str()),
             Source::Fixed(_) => "start the sandbox again".to_owned(),
+            Source::Token(web) => format!("look at {} and at the trust of {}", web.token_file.display(), web.role_arn),
             Source::Shell(_) => {
                 "export fresh AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN".to_owned()
             }
@@ -426,7 +446,7 @@ impl Keys {
         match &self.inner.source {
             Source::Named(profile) => Some(profile),
             Source::Fixed(fixed) => Some(&fixed.name),
-            Source::Shell(_) | Source::Chain => None,
+            Source::Shell(_) | Source::Token(_) | Source::Chain => None,
         }
     }
 }

@@ -7,14 +7,15 @@
 macro_rules! all {
     ($ask:expr, $rows:ident, $failed:expr) => {{
         let (mut all, mut token) = (Vec::new(), None::<String>);
+        let mut tokens = crate::aws::Tokens::default();
         for turn in 0.. {
             let answer = $ask.set_next_token(token.take()).send().await.map_err($failed)?;
             all.extend(answer.$rows.unwrap_or_default());
-            token = answer.next_token.filter(|token| !token.is_empty());
+            token = tokens.next(answer.next_token)?;
             if token.is_none() {
                 break;
             }
-            if turn == super::TOKENS {
+            if turn == crate::aws::ec2::TOKENS {
                 return Err(crate::error::Error::failed("an answer of EC2 does not end"));
             }
         }
@@ -328,18 +329,13 @@ impl Ec2 {
     /// # Errors
     /// As classified.
     pub async fn snapshots_tagged(&self, key: &str, value: &str) -> Result<Vec<SnapshotRow>> {
-        let answer = self
-            .client
-            .describe_snapshots()
-            .owner_ids("self")
-            .filters(Filter::builder().name(format!("tag:{key}")).values(value).build())
-            .send()
-            .await
-            .map_err(|error| {
-                let what = format!("could not look for the snapshot with the tag {key}={value}");
-                self.context.sdk_error("ec2:DescribeSnapshots", &error, what)
-            })?;
-        Ok(keep(answer.snapshots, |snapshot| snapshot_row(snapshot, self.context.origin())))
+        let tagged = || Filter::builder().name(format!("tag:{key}")).values(value).build();
+        let what = || format!("could not look for the snapshot with the tag {key}={value}");
+        // A page that holds none of them may name another one that does: who took it for the end would make a second one.
+        let found = all!(self.client.describe_snapshots().owner_ids("self").filters(tagged()), snapshots, |error| {
+            self.context.sdk_error("ec2:DescribeSnapshots", &error, what())
+        });
+        Ok(keep(Some(found), |snapshot| snapshot_row(snapshot, self.context.origin())))
     }
 
     /// Asks AWS to copy a snapshot to this region, once: the call has no token, and a second one is a second copy.

@@ -30,6 +30,7 @@ use hyper_util::client::legacy::connect::HttpConnector as Tcp;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
 use rustls::ClientConfig;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -39,7 +40,19 @@ const READ: usize = 64 * 1024;
 /// The same where it comes in TLS records, none of which is longer.
 const RECORD: usize = 16 * 1024;
 
-type Sender = SendRequest<SdkBody>;
+/// A connection and what drives it. Dropped, both are gone at once, with the body that was on its way: hyper would close it
+/// politely first, and TLS has to send what it holds before that. On an uplink that is slow every request that was given up
+/// kept its block for as long, beside the one that the next attempt sends.
+struct Sender {
+    requests: SendRequest<SdkBody>,
+    driver: AbortHandle,
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
 
 /// How other ends are reached.
 pub(super) struct Ways {
@@ -137,13 +150,13 @@ impl Pool {
                 Some(sender) => sender,
                 None => tokio::time::timeout(self.ways.connect, self.connect(&origin)).await??,
             };
-            if let Err(error) = sender.ready().await {
+            if let Err(error) = sender.requests.ready().await {
                 if fresh {
                     return Err(error.into());
                 }
                 continue;
             }
-            match sender.try_send_request(request).await {
+            match sender.requests.try_send_request(request).await {
                 Ok(answer) => {
                     let home = (Arc::clone(&self), origin, sender);
                     return Ok(answer.map(|body| Answer::of(body, home)));
@@ -161,7 +174,7 @@ impl Pool {
     fn take(&self, origin: &Origin) -> Option<Sender> {
         let mut idle = self.lock();
         let known = idle.get_mut(origin)?;
-        known.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < self.keep);
+        known.retain(|(sender, since)| !sender.requests.is_closed() && since.elapsed() < self.keep);
         known.pop().map(|(sender, _)| sender)
     }
 
@@ -202,13 +215,19 @@ impl Pool {
 
 /// A connection that HTTP is spoken over, with so much of it read at a time.
 async fn speak<S: Read + Write + Send + Unpin + 'static>(stream: S, read: usize) -> Result<Sender, BoxError> {
-    let (sender, connection) = Builder::new().read_buf_exact_size(Some(read)).handshake(stream).await?;
-    tokio::spawn(async move {
+    let (requests, connection) = Builder::new().read_buf_exact_size(Some(read)).handshake(stream).await?;
+    let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended");
         }
     });
-    Ok(sender)
+    Ok(Sender { requests, driver: driver.abort_handle() })
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.requests.fmt(f)
+    }
 }
 
 /// The body of an answer; its connection goes back when it is read to its end.
@@ -339,11 +358,72 @@ mod tests {
         for asked in 1..=5 {
             assert_eq!(read(ask(&lean, &url).await).await, 100_000);
             assert_eq!(count.load(Ordering::Relaxed), asked);
-            let hung_up = || lean.0.lock().values().flatten().all(|(sender, _)| sender.is_closed());
+            let hung_up = || lean.0.lock().values().flatten().all(|(sender, _)| sender.requests.is_closed());
             while !hung_up() {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// The other end of a link that takes nothing: neither bytes, nor that this is the end.
+    struct Stalled;
+
+    impl Read for Stalled {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: hyper::rt::ReadBufCursor<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Write for Stalled {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<std::io::Result<usize>> {
+            Poll::Pending
+        }
+        // As TLS says: what is written lies where it was until it is gone.
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    /// A block that says when it is gone.
+    struct Block(Vec<u8>, Arc<AtomicU32>);
+
+    impl AsRef<[u8]> for Block {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Drop for Block {
+        fn drop(&mut self) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// As TLS does it on a slow uplink: what it holds goes out before the connection is closed.
+    #[tokio::test]
+    async fn a_request_that_is_given_up_keeps_no_block_however_slow_its_connection_ends() {
+        let gone = Arc::new(AtomicU32::new(0));
+        let mut sender = speak(Stalled, RECORD).await.unwrap();
+        let block = Buffer::from_owner(Block(vec![7; 524_288], Arc::clone(&gone)));
+        let request = Request::put("/x").body(SdkBody::from(block)).unwrap();
+        let sending = sender.requests.try_send_request(request);
+        assert!(tokio::time::timeout(Duration::from_millis(20), sending).await.is_err(), "nobody takes it");
+        assert_eq!(gone.load(Ordering::Relaxed), 0, "it is on its way");
+        drop(sender);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(gone.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]

@@ -43,4 +43,4 @@ pub use s3::{
 pub use session::{Aws, Session};
 pub use settings::{FixedProfile, Introduction, ProfileInfo, ProfileKind, Profiles, Settings, ShellKeys, WorldId};
 pub use surroundings::{Shell, Surroundings};
-pub use walk::Walk;
+pub use walk::{Tokens, Walk};

@@ -135,11 +135,11 @@ fn product(text: &str) -> Option<Product> {
 /// Everything of a service that these filters leave: `(field, value)`, all of them equal.
 pub(super) async fn products(context: &Context, service: &str, filters: &[(&str, &str)]) -> Result<Vec<Product>> {
     let mut all = Vec::new();
-    let mut token: Option<String> = None;
+    let (mut tokens, mut token) = (super::Tokens::default(), None::<String>);
     for _ in 0..PAGES_MAX {
         let page = page(context, service, filters, token.as_deref()).await?;
         all.extend(page.price_list.iter().filter_map(|text| product(text)));
-        token = page.next_token.filter(|token| !token.is_empty());
+        token = tokens.next(page.next_token)?;
         if token.is_none() {
             break;
         }

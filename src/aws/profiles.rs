@@ -4,12 +4,16 @@
 //! This reader only describes; keys are resolved by the SDK (`credentials.rs`), so a file that it cannot
 //! describe is never a reason to refuse. Called by the start page, the pickers and the errors that list names.
 
+mod roles;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+pub use self::roles::WebIdentity;
+pub(super) use self::roles::{Role, Roles, without_role};
 use super::settings::{ProfileInfo, ProfileKind};
 use super::surroundings::{Shell, Surroundings};
 use crate::ids::{AccountId, Profile, Region};
@@ -46,16 +50,9 @@ impl Files {
     fn parse(config: &str, credentials: &str, sso_cache: PathBuf) -> Self {
         let mut files = Self { sso_cache, ..Self::default() };
         for (head, section) in sections(config) {
-            let mut words = head.split_whitespace();
-            match (words.next(), words.next()) {
-                (Some("default"), None) | (Some("profile"), Some("default")) => {
-                    files.profiles.entry("default".to_owned()).or_default().extend(section);
-                }
-                (Some("profile"), Some(_)) => {
-                    let name = head.split_once(char::is_whitespace).map_or("", |(_, name)| name.trim());
-                    files.profiles.entry(name.trim_matches(['"', '\'']).to_owned()).or_default().extend(section);
-                }
-                (Some("sso-session"), Some(name)) => {
+            match (named(&head, true), head.split_whitespace().nth(1)) {
+                (Some(name), _) => files.profiles.entry(name).or_default().extend(section),
+                (None, Some(name)) if head.starts_with("sso-session") => {
                     files.sso_sessions.entry(name.to_owned()).or_default().extend(section);
                 }
                 _ => {}
@@ -244,6 +241,20 @@ impl SsoToken {
             expires: cached.expires_at?.parse().ok()?,
             renewable: cached.refresh_token.is_some() && registered.is_some_and(|until| until > crate::wall::now()),
         })
+    }
+}
+
+/// The profile that a section is of.
+fn named(head: &str, is_config: bool) -> Option<String> {
+    let mut words = head.split_whitespace();
+    match (words.next(), words.next()) {
+        _ if !is_config => Some(head.trim().to_owned()),
+        (Some("default"), None) => Some("default".to_owned()),
+        (Some("profile"), Some(_)) => {
+            let name = head.split_once(char::is_whitespace).map_or("", |(_, name)| name.trim());
+            Some(name.trim_matches(['"', '\'']).to_owned())
+        }
+        _ => None,
     }
 }
 

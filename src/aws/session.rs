@@ -146,7 +146,7 @@ impl Aws {
     pub fn world(&self) -> WorldId {
         let settings = &self.inner.settings;
         let endpoint = match settings.profiles {
-            Profiles::Fixed(_) => Some("sandbox".to_owned()),
+            Profiles::Fixed(_) => Some(WorldId::SANDBOX.to_owned()),
             Profiles::Shared => settings.endpoint.clone().or_else(|| settings.surroundings.endpoint.clone()),
         };
         let region = self.seed_region(self.resolve_profile(None).as_ref());
@@ -274,11 +274,15 @@ impl Aws {
             (Profiles::Shared, None) if self.surroundings().shell != Shell::NoKeys => {
                 Ok(Source::Shell(self.inner.shell.clone()))
             }
-            // Another shell's default profile is in its files; this process's environment would name others.
-            (Profiles::Shared, None) if !self.inner.own && self.files().has_keys("default") => {
+            // Another shell's default profile is in its files; this process's environment would name others. A role is
+            // assumed where the settings say, which the chain does not know.
+            (Profiles::Shared, None) if self.takes_default() => {
                 "default".parse().map(Source::Named).map_err(Error::failed)
             }
-            (Profiles::Shared, None) => Ok(Source::Chain),
+            (Profiles::Shared, None) => match &self.surroundings().web_identity {
+                Some(web) if !self.files().has_keys("default") => Ok(Source::Token(web.clone())),
+                _ => Ok(Source::Chain),
+            },
             (Profiles::Shared, Some(profile)) => {
                 let files = self.files();
                 if files.has(profile) {
@@ -296,10 +300,16 @@ impl Aws {
         }
     }
 
+    fn takes_default(&self) -> bool {
+        let files = self.files();
+        files.roles("default").is_some() || (!self.inner.own && files.has_keys("default"))
+    }
+
     async fn identify(&self, profile: Option<&Profile>, source: Source, region: &Region) -> Result<Identity> {
         let seed = self.seed_region(profile).unwrap_or_else(|| region.clone());
         let base = self.base_config(profile, &seed).await?;
-        let keys = Keys::new(source, seed, self.inner.http.clone(), base.clone(), self.surroundings().clone());
+        let around = (self.surroundings().clone(), self.inner.own);
+        let keys = Keys::new(source, seed, self.inner.http.clone(), base.clone(), around);
         let caller = keys.pin().await?;
         Ok(Identity { keys, base, account: caller.account, partition: caller.partition, regions: Arc::default() })
     }

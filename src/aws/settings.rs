@@ -120,6 +120,15 @@ pub struct WorldId {
 }
 
 impl WorldId {
+    /// What the embedded AWS is called, whatever its port today.
+    pub(super) const SANDBOX: &'static str = "sandbox";
+
+    /// Whether it is the embedded AWS.
+    #[must_use]
+    pub fn is_sandbox(&self) -> bool {
+        self.endpoint.as_deref() == Some(Self::SANDBOX)
+    }
+
     /// In one word or two, for records.
     #[must_use]
     pub fn text(&self) -> String {

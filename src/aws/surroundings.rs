@@ -12,6 +12,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use hyper_util::client::proxy::matcher::Matcher;
 use serde::{Deserialize, Serialize};
 
+use super::profiles::WebIdentity;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, Region};
 
@@ -41,6 +42,9 @@ pub struct Surroundings {
     pub endpoints: BTreeMap<String, Endpoints>,
     /// Whether the shell that it was captured in has keys of its own, and of which account once that is known.
     pub shell: Shell,
+    /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`: where a pod's keys come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_identity: Option<WebIdentity>,
 }
 
 /// Keys in the environment: they come before everything but a named profile, and only their shell has them.
@@ -107,6 +111,13 @@ impl Surroundings {
                 .or_else(|| env("AWS_ENDPOINT_URL"))
                 .filter(|_| env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_none_or(|v| !v.eq_ignore_ascii_case("true"))),
             endpoints: BTreeMap::new(),
+            web_identity: env("AWS_WEB_IDENTITY_TOKEN_FILE").zip(env("AWS_ROLE_ARN")).map(|(file, role_arn)| {
+                WebIdentity {
+                    role_arn,
+                    token_file: expand(Path::new(&file), &home),
+                    session: env("AWS_ROLE_SESSION_NAME"),
+                }
+            }),
             shell: if env("AWS_ACCESS_KEY_ID").is_some() { Shell::Keys(None) } else { Shell::NoKeys },
             home,
         }

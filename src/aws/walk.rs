@@ -61,9 +61,56 @@ impl Walk {
     }
 }
 
+/// The page tokens of one listing of names or rows. Nobody can tell how many pages there are, but no token comes twice:
+/// where one does, the listing goes round in a circle, however many pages that has. One token is kept, and another one in
+/// its place after twice as many pages each time (Brent), so that a listing of any length costs no memory.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens {
+    kept: Option<String>,
+    pages: u64,
+    until: u64,
+}
+
+impl Tokens {
+    /// The token that the next page is asked with, as the last one named it; none at the end, also where it is empty.
+    ///
+    /// # Errors
+    /// The listing goes round.
+    pub fn next(&mut self, named: Option<String>) -> Result<Option<String>> {
+        let Some(token) = named.filter(|token| !token.is_empty()) else { return Ok(None) };
+        if self.kept.as_ref() == Some(&token) {
+            return Err(Error::failed("a listing goes round in a circle: the same page token twice"));
+        }
+        self.pages += 1;
+        if self.pages >= self.until {
+            (self.kept, self.pages, self.until) = (Some(token.clone()), 0, (self.until * 2).max(1));
+        }
+        Ok(Some(token))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listing_that_goes_round_ends_whatever_the_circle_is() {
+        for (circle, before) in [(1, 0), (2, 0), (7, 0), (1, 5), (3, 40), (50, 9)] {
+            let (mut tokens, mut asked) = (Tokens::default(), 0);
+            let ended = (0..1_000).find_map(|nth| {
+                asked += 1;
+                let nth = if nth < before { nth } else { before + (nth - before) % circle };
+                tokens.next(Some(format!("token {nth}"))).err()
+            });
+            assert!(ended.is_some_and(|error| error.what.contains("circle")), "{circle} after {before}");
+            assert!(asked <= 3 * circle.max(before) + circle + 1, "{circle} after {before}: {asked} pages");
+        }
+        let mut tokens = Tokens::default();
+        for nth in 0..1_000 {
+            assert!(tokens.next(Some(nth.to_string())).is_ok_and(|token| token.is_some()), "{nth}");
+        }
+        assert_eq!((tokens.next(Some(String::new())), tokens.next(None)), (Ok(None), Ok(None)));
+    }
 
     #[test]
     fn a_listing_that_gets_nowhere_ends() {

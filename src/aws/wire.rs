@@ -294,6 +294,10 @@ where
         }
         .in_region(region);
     };
+    if raw.status().as_u16() < 400 && service.meta().code().is_none() {
+        // The page of a proxy, say, where the protocol has its errors in the same place as its answers.
+        return Error::transient(format!("{what}: no usable answer: {}", chain(error))).in_region(region);
+    }
     let header = |name: &str| raw.headers().get(name).map(str::to_owned);
     let words = raw.body().bytes().map(Words::read).unwrap_or_default();
     let meta = service.meta();

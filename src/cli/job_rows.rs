@@ -198,8 +198,9 @@ fn beside(job: &JobStatus) -> Vec<String> {
     vec![
         "said     measured".to_owned(),
         format!(
-            "  memory ≤ {} · {} at the peak{}",
+            "  memory ≤ {}{} · {} at the peak{}",
             job.said_of_peak(),
+            if job.embedded { " without the sandbox" } else { "" },
             job.peak_rss,
             if job.said_at_peak.is_some() { ", with other jobs beside or before it" } else { "" }
         ),
@@ -228,5 +229,22 @@ fn why(job: &JobStatus) -> String {
             if why.is_empty() { dies } else { format!("{why}, {dies}") }
         }
         (None, None) => job.shown_why().into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Bytes;
+
+    #[test]
+    fn memory_that_the_sandbox_may_be_in_is_not_compared_with_what_was_said_without_it() {
+        let mut job = crate::engine::blank_job(JobId(1), jiff::Timestamp::UNIX_EPOCH);
+        job.state = JobState::Done;
+        (job.predicted.memory, job.peak_rss) = (Bytes::mib(96), Bytes::mib(300));
+        let line = |job: &JobStatus| beside(job).into_iter().find(|line| line.contains("memory")).unwrap_or_default();
+        assert_eq!(line(&job), "  memory ≤ 96 MiB · 300 MiB at the peak");
+        job.embedded = true;
+        assert_eq!(line(&job), "  memory ≤ 96 MiB without the sandbox · 300 MiB at the peak");
     }
 }

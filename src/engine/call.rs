@@ -332,7 +332,15 @@ impl<'a> Tries<'a> {
         let question = Question::new(route, began);
         let most = SILENT.saturating_sub(route.silent_for(began)).max(Duration::from_secs(1));
         let deadline = self.within.unwrap_or_else(|| route.deadlines.attempt(began).min(most));
-        let outcome = tokio::time::timeout(deadline, request).await;
+        // Where it is: what is asked of S3 is a large future, and none too many of them fit on a stack.
+        let mut request = std::pin::pin!(request);
+        let answered = async {
+            match self.asked {
+                Some(_) => Asked::whether(request.as_mut()).await,
+                None => (request.as_mut().await, true),
+            }
+        };
+        let outcome = tokio::time::timeout(deadline, answered).await;
         for _ in 0..self.asked.map_or(0, Asked::take) {
             self.log.asked(route.api);
         }
@@ -341,18 +349,21 @@ impl<'a> Tries<'a> {
         self.thaw(took, deadline);
         let took = took.min(deadline);
         match outcome {
-            Ok(Ok(value)) => {
-                if self.within.is_none() {
-                    route.deadlines.answered(took, now);
-                }
+            Ok((Ok(value), sent)) => {
                 *lock(&route.answered) = now;
                 question.answered(now);
-                route.pace.succeeded();
                 self.caller.hub.succeeded();
-                flight.landed(now);
+                // What was at hand says nothing of the service, nor of how quick a block can be.
+                if sent {
+                    if self.within.is_none() {
+                        route.deadlines.answered(took, now);
+                    }
+                    route.pace.succeeded();
+                    flight.landed(now);
+                }
                 Ok(value)
             }
-            Ok(Err(error)) => {
+            Ok((Err(error), _)) => {
                 if !matches!(error.class, Class::Transient | Class::Congestion) {
                     *lock(&route.answered) = now; // it speaks, even if it refuses
                 }

@@ -393,6 +393,7 @@ fn empty(spec: &Spec) -> JobStatus {
         who: spec.grant.who.clone(),
         lanes: LanesStatus { target: choices.lanes_start, cap: choices.lanes_max, ..row.lanes },
         bandwidth: spec.plan.operation.options.bandwidth.clone(),
+        embedded: spec.plan.world.is_sandbox(),
         predicted: Predicted {
             memory: spec.plan.memory.total,
             base: spec.plan.memory.base(),
@@ -448,6 +449,7 @@ pub(crate) fn blank(job: JobId, created: Timestamp) -> JobStatus {
         predicted: Predicted::default(),
         peak_rss: Bytes::ZERO,
         said_at_peak: None,
+        embedded: false,
         held: Bytes::ZERO,
         holds: Holds::default(),
         stall: None,

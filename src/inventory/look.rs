@@ -11,8 +11,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::denied::{Denied, is_denial};
 use super::remember::{Memory, Saver};
 use super::{Kind, Origin, RegionRow, Regions, Rows, Update, Wanted, stored};
-use crate::aws::{Aws, Page, Session};
-use crate::error::{Error, Result};
+use crate::aws::{Aws, Page, Session, Tokens};
+use crate::error::Result;
 use crate::ids::{Profile, Region};
 use crate::store::StateDir;
 
@@ -208,7 +208,7 @@ impl Look {
         let origin = session.origin();
         let (memory, of) = (self.memory.clone(), Arc::clone(origin));
         let mut saver = spawn_blocking(move || memory.save(&of, kind, crate::wall::now())).await.unwrap_or_default();
-        let mut token: Option<String> = None;
+        let (mut tokens, mut token) = (Tokens::default(), None::<String>);
         loop {
             let page = match page(session, kind, token.as_deref()).await {
                 Ok(page) => page,
@@ -218,13 +218,13 @@ impl Look {
             if !page.rows.is_empty() {
                 self.tell(Update::Page(Arc::clone(origin), page.rows)).await?;
             }
-            match page.next {
-                Some(next) if token.as_ref() == Some(&next) => {
-                    let what = format!("listing {} goes round in a circle: the same page token twice", kind.name());
-                    return Ok(Err(Error::failed(what).in_region(&origin.region)));
+            match tokens.next(page.next) {
+                Ok(Some(next)) => token = Some(next),
+                Ok(None) => break,
+                Err(circle) => {
+                    let doing = format!("listing {}", kind.name());
+                    return Ok(Err(circle.during(doing).in_region(&origin.region)));
                 }
-                Some(next) => token = Some(next),
-                None => break,
             }
         }
         if let Some(saver) = saver {

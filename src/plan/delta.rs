@@ -5,7 +5,7 @@
 //! lineage; a result on a parent is never less encrypted than its source without `--allow-decrypt`.
 
 use crate::address::{Address, Place};
-use crate::aws::Session;
+use crate::aws::{Session, Tokens};
 use crate::error::{Error, Result};
 use crate::ids::{Region, SnapshotId};
 use crate::inventory::{self, SnapshotRow, State, Tier};
@@ -208,7 +208,7 @@ impl Maker<'_> {
     async fn between(&mut self, session: &Session, a: &SnapshotRow, z: &SnapshotRow) -> Result<Vec<SnapshotRow>> {
         let known = z.volume.as_ref().filter(|volume| !volume.is_placeholder() && a.volume.as_ref() == Some(volume));
         let mut members = Vec::new();
-        let mut token = None;
+        let (mut tokens, mut token) = (Tokens::default(), None::<String>);
         loop {
             let page = session.ec2().snapshots(token.as_deref()).await?;
             let inside =
@@ -225,7 +225,7 @@ impl Maker<'_> {
                 ))
                 .todo("copy the chain in parts: --chain to one in the middle, then deltas onto its copy"));
             }
-            token = page.next;
+            token = tokens.next(page.next)?;
             if token.is_none() {
                 break;
             }

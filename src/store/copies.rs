@@ -225,6 +225,12 @@ impl Copies {
         dir.join("job.json").is_file() && dir.join("ledger").is_file()
     }
 
+    /// A file of that name among what a job has written down.
+    #[must_use]
+    pub fn beside_ledger(&self, job: JobId, name: &str) -> PathBuf {
+        self.root.join("jobs").join(job.to_string()).join(name)
+    }
+
     fn dir(&self) -> PathBuf {
         self.root.join("copies")
     }

@@ -241,3 +241,76 @@ async fn storms_change_nothing_of_a_delta() {
         assert_holds(&image, 1, &without_zeros(&rig.world.contents("prod", HERE, &second).await));
     }
 }
+
+/// A file of `a`, and the delta to `b` of twenty blocks that goes onto it.
+async fn a_file_and_a_delta() -> (Rig, floe::engine::Client, String, std::path::PathBuf) {
+    let rig = Rig::calm().await;
+    let blocks: Vec<(i32, u8)> = (0..30).map(|index| (index * 60, 1)).collect();
+    let a = grown(&rig.world, HERE, None, 1, &blocks).await;
+    let others: Vec<(i32, u8)> = (0..20).map(|index| (index * 4, 2)).collect();
+    let b = grown(&rig.world, HERE, Some(&a), 1, &others).await;
+    let client = rig.engine(None).await;
+    let image = rig.world.path("disk.img");
+    let to = image.to_str().expect("a path");
+    assert_eq!(rig.copy(&client, &format!("{HERE}:{a}"), &[to], Options::default()).await.state, JobState::Done);
+    (rig, client, format!("{HERE}:{a}..{b}"), image)
+}
+
+/// The same, stopped after some of its blocks.
+async fn half_way(verify: Verify) -> (Rig, floe::engine::Client, floe::ids::JobId, std::path::PathBuf) {
+    let (rig, client, delta, image) = a_file_and_a_delta().await;
+    let denied = Rule { skip: 12, ..Rule::of(Fault::Deny).on("GetSnapshotBlock") };
+    rig.world.running.sandbox.set_faults(Faults { rules: vec![denied], ..Faults::default() });
+    let options = Options { concurrency: Some(1), verify, ..Options::default() };
+    let row = rig.copy(&client, &delta, &[image.to_str().expect("a path")], options).await;
+    assert_eq!(row.state, JobState::Failed, "{row:?}");
+    rig.heal();
+    (rig, client, row.job, image)
+}
+
+/// What the delta leaves alone has no digest in its ledger: cut off and made as long again while nobody looked, it would be
+/// zeros in what is called the second snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_lost_what_a_delta_leaves_alone_is_not_called_done() {
+    for (what, verify) in [("cut off", Verify::Checksum), ("cut off", Verify::None), ("a hole", Verify::Listing)] {
+        let (_rig, client, job, image) = half_way(verify).await;
+        let file = std::fs::File::options().write(true).open(&image).expect("the image");
+        let length = file.metadata().expect("its length").len();
+        if what == "cut off" {
+            file.set_len(1_000 * 524_288).and_then(|()| file.set_len(length)).expect("cut off and made longer");
+        } else {
+            let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+            rustix::fs::fallocate(&file, flags, 600 * 524_288, 65_536).expect("a hole");
+        }
+        client.send(floe::engine::protocol::Command::Resume(job)).await.expect("it tries");
+        let row = end(&client, job).await;
+        let said = format!("{:?} {:?}", row.error, row.destinations);
+        assert_eq!(row.state, JobState::Failed, "{what}, {verify:?}: {said}");
+        assert!(said.contains("does not hold what it held before") && said.contains("--force"), "{what}: {said}");
+    }
+}
+
+/// Under the same name, of the same length, and holding what the other one held: what comes later goes into a file that has
+/// no name any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_replaced_while_a_delta_is_written_to_it_is_not_called_done() {
+    for verify in [Verify::None, Verify::Listing] {
+        let (rig, client, delta, image) = a_file_and_a_delta().await;
+        let other = rig.world.path("other.img");
+        std::fs::copy(&image, &other).expect("a copy");
+        let options = Options { concurrency: Some(1), verify, ..Options::default() };
+        let plan = rig.try_plan(&delta, &[image.to_str().expect("a path")], options).await.expect("a plan");
+        let slow = Rule::of(Fault::Delay { ms: 200, jitter: 0 }).on("GetSnapshotBlock");
+        rig.world.running.sandbox.set_faults(Faults { rules: vec![slow], ..Faults::default() });
+        let before = rig.gets();
+        let job = crate::rig::start(&client, &plan).await;
+        while rig.gets() < before + 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        std::fs::rename(&other, &image).expect("replaced");
+        let row = end(&client, job).await;
+        let said = format!("{:?} {:?}", row.error, row.destinations);
+        assert_eq!(row.state, JobState::Failed, "{verify:?}: {said}");
+        assert!(said.contains("another file has taken the place"), "{verify:?}: {said}");
+    }
+}

@@ -69,6 +69,9 @@ fn split(bytes: &[u8]) -> Option<(String, &[u8])> {
 /// What becomes of a good answer to one operation.
 type Spoil = fn(Answer) -> Answer;
 
+/// Every answer is spoiled, refusals too.
+const ANY: &str = "Any";
+
 /// The operation that a request line stands for, as far as these tests need it.
 fn operation(line: &str) -> &'static str {
     let (method, path) = line.split_once(' ').unwrap_or_default();
@@ -96,8 +99,8 @@ async fn proxy(world: &World, spoiled: &'static str, spoil: Spoil) -> String {
     url
 }
 
-/// One request, one answer, and the connection ends.
-async fn one(mut client: TcpStream, behind: Arc<String>, spoiled: &'static str, spoil: Spoil) -> Option<()> {
+/// A request: its head, all of its bytes, and where its body begins.
+async fn request(client: &mut TcpStream) -> Option<(String, Vec<u8>, usize)> {
     let mut request = Vec::new();
     let (head, body_at) = loop {
         if client.read_buf(&mut request).await.ok()? == 0 {
@@ -116,12 +119,19 @@ async fn one(mut client: TcpStream, behind: Arc<String>, spoiled: &'static str, 
             return None;
         }
     }
+    Some((head, request, body_at))
+}
+
+/// One request, one answer, and the connection ends.
+async fn one(mut client: TcpStream, behind: Arc<String>, spoiled: &'static str, spoil: Spoil) -> Option<()> {
+    let (head, request, body_at) = request(&mut client).await?;
     let mut server = TcpStream::connect(behind.as_str()).await.ok()?;
     let forwarded = [&request[..body_at - 2], b"connection: close\r\n\r\n", &request[body_at..]].concat();
     server.write_all(&forwarded).await.ok()?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).await.ok()?;
-    if operation(head.lines().next().unwrap_or_default()) == spoiled && answer.starts_with(b"HTTP/1.1 2") {
+    let is_good = answer.starts_with(b"HTTP/1.1 2");
+    if spoiled == ANY || (operation(head.lines().next().unwrap_or_default()) == spoiled && is_good) {
         answer = spoil(Answer::read(&answer)).bytes();
     }
     client.write_all(&answer).await.ok()?;
@@ -339,4 +349,100 @@ fn error(mut answer: Answer, status: u16, code: &str, reason: &str) -> Answer {
     answer.headers.clear();
     let body = serde_json::json!({ "Message": "No.", "Reason": reason }).to_string().into_bytes();
     answer.with_body(body).header("x-amzn-errortype", code).header("content-type", "application/json")
+}
+
+/// Looks at the snapshots of a region there; it has to end by itself.
+async fn look(world: &World, url: &str, env: &[(&str, String)]) -> (i32, String) {
+    let mut floe = bare_floe(world.dir.path());
+    floe.args(["ls", "snapshots", "--region", "us-east-1", "-o", "ids", "--endpoint-url", url]);
+    floe.env("AWS_PROFILE", "prod").envs(env.iter().map(|(name, value)| (name, value)));
+    let run = tokio::task::spawn_blocking(move || floe.output().expect("floe runs"));
+    let output = tokio::time::timeout(Duration::from_secs(60), run).await.expect("it is not endless").expect("ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!said.contains("panicked"), "{said}");
+    (output.status.code().unwrap_or(-1), said)
+}
+
+/// An EC2 and STS that looks at no signature, speaks HTTP/1.0 and closes, writes XML with white space and what nobody knows,
+/// and has so many pages of one row each, after which the first comes again.
+async fn handmade(pages: usize, round: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (_, request, body_at) = request(&mut client).await?;
+                let asked = String::from_utf8_lossy(&request[body_at..]).into_owned();
+                let of = |name: &str| {
+                    let value = asked.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+                    value.unwrap_or_default().to_owned()
+                };
+                let body = match of("Action").as_str() {
+                    "GetCallerIdentity" => "<GetCallerIdentityResponse>\n <GetCallerIdentityResult>\n  <Surprise a='b'/><Arn>\
+                         arn:aws:iam::123456789012:user/ops</Arn>\n  <UserId>AIDA</UserId><Account>123456789012</Account>\n\
+                         </GetCallerIdentityResult>\n</GetCallerIdentityResponse>\n"
+                        .to_owned(),
+                    "DescribeSnapshots" => {
+                        let page: usize = of("NextToken").strip_prefix("page-").map_or(0, |nth| nth.parse().unwrap_or(0));
+                        let next = if page + 1 == pages && round { 0 } else { page + 1 };
+                        let more = round || next < pages;
+                        let token = if more { format!("<nextToken>page-{next}</nextToken>") } else { String::new() };
+                        format!(
+                            "<?xml version=\"1.0\"?>\n<DescribeSnapshotsResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\n\
+                             <!-- by hand -->\n<snapshotSet>\n <item>\n  <snapshotId>snap-{page:017x}</snapshotId>\n  <status>\
+                             completed</status><startTime>2026-01-02T03:04:05Z</startTime><volumeSize>1</volumeSize>\n  \
+                             <ownerId>123456789012</ownerId><nextYear><deep>1</deep></nextYear></item>\n</snapshotSet>{token}\n\
+                             </DescribeSnapshotsResponse>"
+                        )
+                    }
+                    other => format!("<Response><Errors><Error><Code>InvalidAction</Code><Message>{other}</Message></Error></Errors></Response>"),
+                };
+                let status = if body.contains("<Errors>") { "400 Bad" } else { "200 Fine" };
+                let answer = format!("HTTP/1.0 {status}\r\nContent-Type: text/xml\r\n\r\n{body}");
+                client.write_all(answer.as_bytes()).await.ok()?;
+                client.shutdown().await.ok()
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_of_a_handmade_server_is_whole_and_one_that_goes_round_ends_with_a_sentence() {
+    let world = World::calm().await;
+    let (code, said) = look(&world, &handmade(7, false).await, &[]).await;
+    assert_eq!(code, 0, "{said}");
+    for circle in [1, 2, 7] {
+        let (code, said) = look(&world, &handmade(circle, true).await, &[]).await;
+        assert!(code != 0 && said.contains("goes round in a circle"), "{circle}: {code}: {said}");
+    }
+}
+
+/// A page for people where an answer should be, and a success by its status.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_proxy_that_is_called_a_success_is_no_answer() {
+    let world = World::calm().await;
+    let spoil: Spoil = |mut answer| {
+        answer.status = 200;
+        answer.with_body(b"<html><body>Please sign in</body></html>".to_vec()).header("content-type", "text/html")
+    };
+    let (code, said) = look(&world, &proxy(&world, ANY, spoil).await, &[]).await;
+    assert!(code != 0 && said.contains("no usable answer"), "{code}: {said}");
+}
+
+/// A server that never says what time it is, and a clock that is a day off: nothing can put it right, so it is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_nobody_can_put_right_is_named() {
+    let world = World::calm().await;
+    let clock = world.path("clock");
+    for off in ["86400", "-86400"] {
+        std::fs::write(&clock, off).expect("a clock");
+        let spoil: Spoil = |mut answer| {
+            answer.headers.remove("date");
+            answer
+        };
+        let url = proxy(&world, ANY, spoil).await;
+        let (code, said) = look(&world, &url, &[("FLOE_CLOCK_FILE", clock.display().to_string())]).await;
+        assert!(code != 0 && said.contains("set this machine's clock"), "{off}: {code}: {said}");
+    }
 }

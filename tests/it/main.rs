@@ -56,6 +56,7 @@ mod relations;
 mod removal;
 mod resumes;
 mod rig;
+mod roles;
 mod rough;
 mod sandbox;
 mod sandbox_copies;

@@ -55,6 +55,9 @@ async fn a_job_that_cannot_be_read_is_listed_says_why_and_harms_nobody() {
         let listed = rows[0].error.clone().map(|error| format!("{error} → {:?}", error.todo));
         assert!(word == "is empty" || listed.as_deref().is_some_and(|said| said.contains(word)), "{word}: {listed:?}");
         let client = retry_start(&rig.state, &rig.aws).await;
+        let kept = client.send(Command::Forget(job)).await.expect_err("nobody drops what names its left-overs");
+        assert!(word != "is damaged" || kept.todo.as_deref().is_some_and(|todo| todo.contains("rm -r")), "{kept:?}");
+        assert!(!word.starts_with("version") || !format!("{kept:?}").contains("rm -r"), "{kept:?}");
         let resumed = client.send(Command::Resume(job)).await;
         let said = match resumed {
             Err(error) => format!("{error} → {:?}", error.todo),

@@ -323,3 +323,25 @@ async fn pages_are_not_taken_for_the_quickest_blocks() {
     let median = hub.past(true).get_ms;
     assert!((95.0..105.0).contains(&median), "{median} ms");
 }
+
+/// A segment holds 64 blocks: the one that fetches it takes its time, the others come out of it at once, and so do those that
+/// wait for it. Only what was asked of the service says how quick that is.
+#[tokio::test(start_paused = true)]
+async fn blocks_that_are_at_hand_are_not_taken_for_the_quickest() {
+    let (hub, caller) = caller(LANES);
+    let (route, asked) = (route(&caller, Api::Fetch), Asked::default());
+    for nth in 0..64 {
+        let block: Result<()> = retried!(caller.tries(&route, caller.log(), 0).counted(Some(&asked)), async {
+            if nth % 32 == 0 {
+                asked.one();
+                sleep(Duration::from_millis(100)).await;
+            }
+            Ok(())
+        });
+        block.expect("a block");
+    }
+    hub.tick(|| None);
+    let past = hub.past(true);
+    assert!((95.0..105.0).contains(&past.get_ms), "{} ms", past.get_ms);
+    assert_eq!(hub.figures().requests.get, 2, "and only those are paid for");
+}

@@ -5,6 +5,7 @@
 //! journal, and a resume goes on from there. Called by the sinks, while their destination is `checking`; what an earlier
 //! run read of a source that can change is compared in the same way.
 
+mod base;
 mod course;
 mod image;
 mod listed;
@@ -15,6 +16,7 @@ mod room;
 mod source;
 mod whole;
 
+pub(super) use self::base::Base;
 pub(super) use self::course::inside;
 pub(super) use self::listed::Listed;
 pub(super) use self::object::Image;

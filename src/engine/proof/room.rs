@@ -48,8 +48,8 @@ impl Room {
         Ok(None)
     }
 
-    /// Whether all of that is data.
-    fn holds(&mut self, file: &File, from: u64, to: u64) -> io::Result<bool> {
+    /// Whether all of that, which is after all that was asked for before, is data.
+    pub(super) fn holds(&mut self, file: &File, from: u64, to: u64) -> io::Result<bool> {
         if from >= self.end {
             (self.start, self.end) = match seek(file, SeekFrom::Data(from)) {
                 Ok(start) => (start, seek(file, SeekFrom::Hole(start))?),

@@ -312,6 +312,9 @@ pub struct JobStatus {
     /// What was said of the process at that moment, when other jobs ran beside this one: of all of them.
     #[serde(default)]
     pub said_at_peak: Option<Bytes>,
+    /// It ran against the embedded AWS, which may be in the process that was measured: nobody said anything of that.
+    #[serde(default)]
+    pub embedded: bool,
     /// Budget held by it now: the sum of [`Holds::parts`].
     pub held: Bytes,
     /// What holds it, and what else of the process's memory is this job's.

@@ -33,7 +33,7 @@ use crate::units::{Bytes, Digest, ZERO_BLOCK_SHA256};
 /// Blocks written at once: 8 MiB keep any disk busy, and each one holds a thread.
 pub(super) const WRITERS: usize = 16;
 /// Blocks looked up in the ledger at a time, when nothing is read of them: 128 KiB of digests.
-const LOOKED_UP: usize = 4096;
+pub(super) const LOOKED_UP: usize = 4096;
 
 /// One file. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -212,7 +212,7 @@ impl Inner {
 }
 
 /// Whether a file that is open is the one of that name.
-fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let id = |meta: fs::Metadata| (meta.dev(), meta.ino());
     matches!((file.metadata().map(id), fs::metadata(path).map(id)), (Ok(ours), Ok(there)) if ours == there)

@@ -2,25 +2,26 @@
 //!
 //! Invariants: before the first byte is written, the journal has the intent and the record of what the file holds says
 //! that it is torn, so nobody ever takes half of it for the whole; only the very file that the plan saw is opened, and
-//! nobody else writes to it meanwhile; a block counts as done only after a sync that came after its write.
+//! nobody else writes to it meanwhile; a block counts as done only after a sync that came after its write; what it held and
+//! the delta leaves alone is there at the end as well, as far as the file system's own map of it tells.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 use tokio::sync::Semaphore;
 
-use super::file::{WRITERS, disk};
+use super::file::{LOOKED_UP, WRITERS, disk, is_at};
 use super::{Desk, Opened, Sink};
 use crate::engine::blocks::lock;
 use crate::engine::crash::{self, Point};
 use crate::engine::direct::Direct;
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
-use crate::engine::proof::{Proof, Whole, inside};
+use crate::engine::proof::{Base, Proof, Room, Whole, inside};
 use crate::engine::protocol::{DestinationState, Evidence, Tone};
 use crate::error::{Class, Error, Result};
 use crate::ids::{BlockIndex, SnapshotId};
@@ -63,14 +64,18 @@ impl Inner {
         disk(format!("could not {what} {}", self.path.display()), cause)
     }
 
+    fn another(&self, when: &str) -> Error {
+        Error::failed(format!("another file has taken the place of {} {when}", self.path.display()))
+            .todo("put the file back, or make a new plan")
+    }
+
     /// Opens the file that the plan saw; before anything was written to it, in the state in which the plan saw it.
     fn open(&self, untouched: bool) -> Result<()> {
         let shown = self.path.display();
         let file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(|e| self.disk("open", &e))?;
         let now = FileId::from(&file.metadata().map_err(|e| self.disk("look at", &e))?);
         if !now.is_same_file(&self.planned.file) {
-            return Err(Error::failed(format!("another file has taken the place of {shown} since the plan"))
-                .todo("put the file back, or make a new plan"));
+            return Err(self.another("since the plan"));
         }
         if untouched && now != self.planned.file {
             return Err(Error::refused(format!("{shown} was changed since the plan: what it holds is not known"))
@@ -104,10 +109,49 @@ impl Inner {
         self.open(false)
     }
 
+    /// It is the file that the job began with, not one that was made when that was gone and has its number.
+    fn must_be_the_one(&self, base: &Path) -> Result<()> {
+        let Some(base) = Base::open(base)? else { return Ok(()) };
+        let handle = self.handle()?;
+        let other = base.is_of_another(handle.file()).map_err(|e| self.disk("look at", &e))?;
+        if other { Err(self.another("since the job began")) } else { Ok(()) }
+    }
+
+    /// What it held or was given it does not hold any more.
+    fn lost(&self, what: &str, index: BlockIndex) -> Error {
+        let (shown, to) = (self.path.display(), &self.mark.to);
+        Error::failed(format!("{shown} does not hold {what}: it was cut off, or a hole was made in it, meanwhile"))
+            .at_block(index)
+            .todo(format!("copy the second snapshot whole: floe copy {to} {shown} --force"))
+    }
+
+    /// Looks at these blocks of the job, and at what the file held before `end`, or to its end.
+    fn look(
+        &self,
+        (mut room, mut base): (Room, Option<Base>),
+        end: Option<u32>,
+        known: &[(BlockIndex, Digest)],
+    ) -> Result<(Room, Option<Base>)> {
+        let handle = self.handle()?;
+        let failed = |e: io::Error| self.disk("look through", &e);
+        if let Some(index) = room.first_lost(handle.file(), self.length, known).map_err(failed)? {
+            return Err(self.lost("what was written to it", index));
+        }
+        if let Some(base) = &mut base
+            && let Some(index) = base.first_lost(handle.file(), end.unwrap_or(u32::MAX), known).map_err(failed)?
+        {
+            return Err(self.lost("what it held before", index));
+        }
+        Ok((room, base))
+    }
+
     /// The volume's exact length, on the disk.
     fn finish(&self) -> Result<()> {
         let handle = self.handle()?;
         let file = handle.file();
+        if !is_at(file, &self.path) {
+            return Err(self.another("while the job wrote to it"));
+        }
         file.set_len(self.length.0).map_err(|e| self.disk("size", &e))?;
         file.sync_all().map_err(|e| self.disk("sync", &e))?;
         let length = fs::metadata(&self.path).map_err(|e| self.disk("find", &e))?.len();
@@ -138,6 +182,26 @@ impl InPlaceSink {
         Whole { desk, path: self.0.path.clone(), length: self.0.length }
     }
 
+    /// Where it is written down what the file held.
+    fn base(desk: &Desk) -> PathBuf {
+        desk.copies.beside_ledger(desk.job, &format!("base-{}", desk.dest))
+    }
+
+    /// What the file held, and what was written to it, is data there still.
+    async fn must_hold_all(&self, desk: &Desk) -> Result<()> {
+        let mut looked = (Room::default(), Base::open(&Self::base(desk))?);
+        let mut from = BlockIndex(0);
+        loop {
+            let known = desk.keeper.digests(desk.dest, from, LOOKED_UP).await?;
+            let end = known.last().map(|(last, _)| last.0 + 1);
+            from = BlockIndex(end.unwrap_or(u32::MAX));
+            looked = self.off(move |inner| inner.look(looked, end, &known)).await?;
+            if end.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     async fn off<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
         let inner = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || work(&inner))
@@ -159,6 +223,8 @@ impl Sink for InPlaceSink {
             self.off(move |inner| inner.open(!begun)).await?;
         }
         if begun {
+            let base = Self::base(desk);
+            self.off(move |inner| inner.must_be_the_one(&base)).await?;
             // Perhaps the record of another job or of a verification stands there by now.
             self.mark_torn(desk)?;
             if matches!(stood, DestinationState::Completing | DestinationState::Checking) {
@@ -170,6 +236,8 @@ impl Sink for InPlaceSink {
         let attempt = known.attempt.max(1);
         desk.step(Step::Starting { attempt, client_token: desk.client_token("file", attempt) }).await?;
         desk.keeper.clear(desk.dest).await?;
+        let base = Self::base(desk);
+        self.off(move |inner| Base::keep(inner.handle()?.file(), &base)).await?;
         self.mark_torn(desk)?;
         desk.step(Step::Started { id: self.0.path.display().to_string() }).await?;
         // A volume that grew: what is past the old end reads as zeros until it is written.
@@ -217,6 +285,7 @@ impl Sink for InPlaceSink {
     async fn complete(&self, desk: &Desk, written: &Linear) -> Result<()> {
         desk.step(Step::Completing { blocks: written.blocks, checksum: Some(written.checksum) }).await?;
         crash::here(Point::BeforeRename);
+        self.must_hold_all(desk).await?;
         self.off(Inner::finish).await
     }
 

@@ -202,8 +202,15 @@ impl Supervisor {
                 return Err(Error::usage(format!("job {job} is {}", state.word()))
                     .todo(format!("`floe jobs cancel {job}` first")));
             }
-            let picture = journal::replay(&shelved.dir.events())?;
-            let spec = shelved.spec()?;
+            // Whether anything is left over can only be looked for: nobody drops the one thing that names the job.
+            let unknown = |dir: &JobDir, error: Error| {
+                let todo = error.todo.clone().unwrap_or_else(|| {
+                    format!("what it made is not known any more: look for it, then rm -r {}", dir.0.display())
+                });
+                error.during(format!("job {job} cannot be forgotten")).todo(todo)
+            };
+            let picture = journal::replay(&shelved.dir.events()).map_err(|error| unknown(&shelved.dir, error))?;
+            let spec = shelved.spec().map_err(|error| unknown(&shelved.dir, error))?;
             let left = status::left_overs(&spec, &picture);
             if !left.is_empty() {
                 let names: Vec<String> = left.iter().map(ToString::to_string).collect();

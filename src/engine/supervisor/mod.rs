@@ -49,6 +49,8 @@ use crate::units::{Blocks, Bytes, Rate};
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// A job that met a quota is tried again after this, or when another job ends.
 const QUOTA_AGAIN: Duration = Duration::from_secs(30);
+/// A job's task ends so soon after the job's end was shown, or something is wrong with it.
+const LAST_WORD: Duration = Duration::from_secs(2);
 /// Jobs that are over, in the picture and in memory.
 const FINISHED_SHOWN: usize = 100;
 /// Commands that wait for the supervisor.
@@ -310,6 +312,9 @@ impl Supervisor {
                         continue;
                     }
                     Some(Asked { command, who, world, answer }) => {
+                        if let Command::Forget(job) = command {
+                            self.put_away(job).await;
+                        }
                         let outcome = match world.as_deref().map_or(Ok(()), |world| self.worlds.introduce(world)) {
                             Ok(()) => self.take(command, &who, world.map(|world| world.settings)),
                             Err(error) => Err(error),
@@ -335,6 +340,25 @@ impl Supervisor {
         }
         // Every front is gone: what runs here would die with the process, so it pauses.
         self.rest().await;
+    }
+
+    /// Whoever saw in a picture that a job has ended may forget it, also when its task has a last word to say.
+    async fn put_away(&mut self, job: JobId) {
+        let is_ending = |shelf: &Shelf| {
+            let jobs = lock(&shelf.jobs);
+            let known = jobs.get(&job).filter(|shelved| shelved.live.is_some());
+            known.and_then(|shelved| shelved.hub.as_ref()).is_some_and(|hub| {
+                let state = hub.state().state;
+                state.is_over() || matches!(state, JobState::Failed | JobState::Partial)
+            })
+        };
+        let until = Instant::now() + LAST_WORD;
+        while is_ending(&self.shelf) {
+            match tokio::time::timeout_at(until, self.running.join_next()).await {
+                Ok(Some(Ok((job, ended)))) => self.ended(job, ended),
+                _ => return,
+            }
+        }
     }
 
     /// Puts everything down and waits for it. In a front's process that is a pause; an engine of its own process

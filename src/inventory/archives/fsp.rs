@@ -8,7 +8,7 @@
 use super::gaps::Missing;
 use super::{last_folder, patiently};
 use crate::archive::{FspName, FspRoot};
-use crate::aws::S3;
+use crate::aws::{S3, Tokens};
 use crate::error::{Error, Result};
 use crate::ids::BlockRange;
 use crate::units::{Blocks, Bytes, Digest};
@@ -150,7 +150,7 @@ impl FspSum {
 
 /// Tells of every segment of a folder, page by page.
 async fn each(s3: &S3, bucket: &str, folder: &str, mut take: impl FnMut(FspSegment)) -> Result<()> {
-    let mut token = None::<String>;
+    let (mut tokens, mut token) = (Tokens::default(), None::<String>);
     loop {
         let page = patiently(|| s3.list(bucket, folder, false, None, token.as_deref())).await?;
         for object in page.objects {
@@ -159,7 +159,7 @@ async fn each(s3: &S3, bucket: &str, folder: &str, mut take: impl FnMut(FspSegme
             let bytes = u32::try_from(object.bytes.0).map_err(|_| unknown(bucket, &object.key, &"it is too long"))?;
             take(FspSegment { name, bytes });
         }
-        token = page.next;
+        token = tokens.next(page.next)?;
         if token.is_none() {
             return Ok(());
         }

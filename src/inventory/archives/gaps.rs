@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::layer::Layer;
 use super::patiently;
 use crate::archive::{RunId, SegmentName};
+use crate::aws::Tokens;
 use crate::error::Result;
 use crate::ids::BlockRange;
 use crate::units::{Blocks, Bytes};
@@ -118,6 +119,7 @@ struct Listed<'a> {
     prefix: String,
     page: std::vec::IntoIter<(SegmentName, Segment)>,
     token: Option<String>,
+    tokens: Tokens,
     begun: bool,
     /// Those that reach over the block at hand.
     open: BTreeMap<SegmentName, Segment>,
@@ -132,6 +134,7 @@ impl<'a> Listed<'a> {
             prefix,
             page: Vec::new().into_iter(),
             token: None,
+            tokens: Tokens::default(),
             begun: false,
             open: BTreeMap::new(),
             ahead: None,
@@ -158,7 +161,7 @@ impl<'a> Listed<'a> {
                 Some((object.key.strip_prefix(&self.prefix)?.parse().ok()?, segment))
             };
             self.page = page.objects.into_iter().filter_map(named).collect::<Vec<_>>().into_iter();
-            (self.token, self.begun) = (page.next, true);
+            (self.token, self.begun) = (self.tokens.next(page.next)?, true);
         }
     }
 

@@ -21,7 +21,7 @@ pub use self::gaps::{Missing, RANGES_MOST, missing};
 pub use self::inspect::{Inspected, inspect};
 pub use self::layer::Layer;
 use crate::archive::{FspRoot, MANIFEST_MAX, Manifest};
-use crate::aws::S3;
+use crate::aws::{S3, Tokens};
 use crate::error::{Class, Error, Result};
 use crate::ids::SnapshotId;
 use crate::units::{Blocks, Bytes, Digest};
@@ -114,7 +114,7 @@ pub async fn list(s3: &S3, bucket: &str, prefix: &str) -> Result<Vec<ArchiveRow>
     if !rows.is_empty() {
         return Ok(rows);
     }
-    let mut token: Option<String> = None;
+    let (mut tokens, mut token) = (Tokens::default(), None::<String>);
     loop {
         let page = patiently(|| s3.list(bucket, prefix, true, None, token.as_deref())).await?;
         let mut asked = FuturesOrdered::new();
@@ -129,7 +129,7 @@ pub async fn list(s3: &S3, bucket: &str, prefix: &str) -> Result<Vec<ArchiveRow>
         while let Some(found) = asked.next().await {
             rows.extend(found?);
         }
-        token = page.next;
+        token = tokens.next(page.next)?;
         if token.is_none() {
             return Ok(rows);
         }
@@ -240,7 +240,7 @@ async fn base_of(s3: &S3, bucket: &str, prefix: &str, base: &SnapshotId, chain: 
         return Ok(Some(found));
     }
     let suffix = format!("..{base}/");
-    let mut token: Option<String> = None;
+    let (mut tokens, mut token) = (Tokens::default(), None::<String>);
     let deltas = format!("{prefix}snap-");
     loop {
         let page = patiently(|| s3.list(bucket, &deltas, true, None, token.as_deref())).await?;
@@ -251,7 +251,7 @@ async fn base_of(s3: &S3, bucket: &str, prefix: &str, base: &SnapshotId, chain: 
                 return Ok(Some(found));
             }
         }
-        token = page.next;
+        token = tokens.next(page.next)?;
         if token.is_none() {
             return Ok(None);
         }

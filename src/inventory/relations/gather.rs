@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::{Anew, Answers, Facts, JobUse, Told};
-use crate::aws::{Page, Session};
-use crate::error::{Error, Result};
+use crate::aws::{Page, Session, Tokens};
+use crate::error::Result;
 use crate::inventory::look::{page, save};
 use crate::inventory::remember::Memory;
 use crate::inventory::{Kind, Rows};
@@ -63,7 +63,7 @@ async fn list(session: &Session, memory: &Memory, kind: Kind, anew: Anew) -> Tol
     let at = crate::wall::now();
     let mut saver = spawn_blocking(move || memory.save(&of, kind, at)).await.unwrap_or_default();
     let mut all: Option<Rows> = None;
-    let mut token: Option<String> = None;
+    let (mut tokens, mut token) = (Tokens::default(), None::<String>);
     loop {
         let page = match page(session, kind, token.as_deref()).await {
             Ok(page) => page,
@@ -74,10 +74,10 @@ async fn list(session: &Session, memory: &Memory, kind: Kind, anew: Anew) -> Tol
             Some(all) => all.append(page.rows),
             None => all = Some(page.rows),
         }
-        match page.next {
-            Some(next) if token.as_ref() == Some(&next) => return Told::of(Err(circle(session))),
-            Some(next) => token = Some(next),
-            None => break,
+        match tokens.next(page.next) {
+            Ok(Some(next)) => token = Some(next),
+            Ok(None) => break,
+            Err(circle) => return Told::of(Err(circle.in_region(session.region()))),
         }
     }
     if let Some(saver) = saver {
@@ -86,24 +86,19 @@ async fn list(session: &Session, memory: &Memory, kind: Kind, anew: Anew) -> Tol
     all.map_or(Told::Unasked, |value| Told::Known { value, at })
 }
 
-fn circle(session: &Session) -> Error {
-    Error::failed("a listing goes round in a circle: the same page token twice").in_region(session.region())
-}
-
 /// Every page of one question.
 pub(super) async fn pages<T, F, A>(session: &Session, mut ask: F) -> Result<Vec<T>>
 where
     F: FnMut(Option<String>) -> A,
     A: Future<Output = Result<Page<T>>>,
 {
-    let (mut all, mut token) = (Vec::new(), None::<String>);
+    let (mut all, mut tokens, mut token) = (Vec::new(), Tokens::default(), None::<String>);
     loop {
-        let page = ask(token.clone()).await?;
+        let page = ask(token.take()).await?;
         all.extend(page.rows);
-        match page.next {
-            None => return Ok(all),
-            Some(next) if token.as_ref() == Some(&next) => return Err(circle(session)),
-            Some(next) => token = Some(next),
+        token = tokens.next(page.next).map_err(|circle| circle.in_region(session.region()))?;
+        if token.is_none() {
+            return Ok(all);
         }
     }
 }

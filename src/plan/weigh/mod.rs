@@ -201,9 +201,12 @@ pub fn records(items: &[ItemPlan]) -> Records {
             true => (1, 0),
             false => (item.source.volume.blocks().0, item.source.blocks.value.0),
         };
-        let bitmaps = item.destinations.len() as u64 + 1;
+        // What a file held before a delta changes it in its place has a bitmap of its own, beside the ledger.
+        let in_place = |to: &&DestinationPlan| matches!(to.kind, DestinationKind::File { onto: Some(_), .. });
+        let in_place = item.destinations.iter().filter(in_place).count() as u64;
+        let bitmaps = item.destinations.len() as u64 + 1 + in_place;
         let digests = if item.is_read() { indexes.div_ceil(DIGESTS_A_PAGE).min(blocks) } else { 0 };
-        (HEADER_PAGES + bitmaps * indexes.div_ceil(BITS_A_PAGE) + digests) * LEDGER_PAGE
+        (HEADER_PAGES + in_place + bitmaps * indexes.div_ceil(BITS_A_PAGE) + digests) * LEDGER_PAGE
     };
     Records {
         ledger: Bytes(items.iter().map(ledger).sum()),

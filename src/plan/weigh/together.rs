@@ -181,6 +181,8 @@ struct Course {
     end: f64,
     each: Vec<f64>,
     at_once: u32,
+    /// How often the line was looked at.
+    looks: usize,
     /// Of each limit: for how long it held jobs back, in seconds of a job, and how many it held at once at most.
     bound: Vec<(f64, u32)>,
 }
@@ -202,14 +204,19 @@ impl Course {
 
     fn of(works: &[Work], gives: &[f64], places: usize) -> Self {
         let mut course = Self { each: vec![0.0; works.len()], bound: vec![(0.0, 0); gives.len()], ..Self::default() };
-        let mut queue: VecDeque<usize> = (0..works.len()).collect();
+        let mut line = Line::of(works);
         let mut running: Vec<Running> = Vec::new();
         loop {
-            let_in(&mut queue, &mut running, works, places, course.end);
+            while let Some(nth) = line.next(running.len(), places) {
+                running.push(Running::begins(nth, &works[nth], course.end));
+            }
             course.at_once = course.at_once.max(u32::try_from(running.len()).unwrap_or(u32::MAX));
             let rates = rates(&running, works, gives);
             let step = running.iter().zip(&rates).map(|(job, (rate, _))| job.left / rate).reduce(f64::min);
-            let Some(step) = step.filter(|step| step.is_finite()) else { return course };
+            let Some(step) = step.filter(|step| step.is_finite()) else {
+                course.looks = line.looks;
+                return course;
+            };
             course.pass(step, &rates);
             for (job, (rate, _)) in running.iter_mut().zip(&rates) {
                 job.left -= rate * step;
@@ -236,6 +243,10 @@ impl Course {
 }
 
 impl Running {
+    fn begins(nth: usize, work: &Work, now: f64) -> Self {
+        Self { nth, begun: now, stage: 0, left: work.stages.first().map_or(0.0, Stage::whole) }
+    }
+
     /// Goes on to its next part where this one is done; false when it was the last.
     fn turn(&mut self, work: &Work) -> bool {
         // What is left by rounding is nothing.
@@ -251,16 +262,32 @@ impl Running {
     }
 }
 
-/// Lets in whoever may begin, as the engine does.
-fn let_in(queue: &mut VecDeque<usize>, running: &mut Vec<Running>, works: &[Work], places: usize, now: f64) {
-    let mut at = 0;
-    while let Some(nth) = queue.get(at).copied().filter(|_| running.len() < places) {
-        let work = &works[nth];
-        if has_place(running.len(), places, work.is_small) {
-            queue.remove(at);
-            running.push(Running { nth, begun: now, stage: 0, left: work.stages.first().map_or(0.0, Stage::whole) });
-        } else {
-            at += 1;
+/// Who has not begun yet, in order: small ones may pass large ones, as in the engine, and nobody else passes anybody. Two
+/// lines, so that ten thousand large jobs which wait for a place are not looked at whenever one is done.
+struct Line {
+    small: VecDeque<usize>,
+    large: VecDeque<usize>,
+    looks: usize,
+}
+
+impl Line {
+    fn of(works: &[Work]) -> Self {
+        let (small, large) = (0..works.len()).partition(|nth| works[*nth].is_small);
+        Self { small, large, looks: 0 }
+    }
+
+    /// Who begins next, beside so many.
+    fn next(&mut self, running: usize, places: usize) -> Option<usize> {
+        self.looks += 1;
+        let first = |line: &VecDeque<usize>, is_small: bool| {
+            line.front().copied().filter(|_| has_place(running, places, is_small))
+        };
+        let (small, large) = (first(&self.small, true), first(&self.large, false));
+        match (small, large) {
+            (Some(small), Some(large)) if large < small => self.large.pop_front(),
+            (Some(_), _) => self.small.pop_front(),
+            (None, Some(_)) => self.large.pop_front(),
+            (None, None) => None,
         }
     }
 }
@@ -369,5 +396,17 @@ mod tests {
         assert!(course.each.iter().all(|took| *took >= 1.5 - 1e-9));
         let blocks: f64 = (0..1_000_u32).map(|n| f64::from(n % 7) / 3.0).sum();
         assert!(course.end >= blocks / 0.7 && course.end < blocks / 0.7 + 1.5 * 1_000.0 / 8.0 + 2.0);
+    }
+
+    /// As many looks as jobs and as moments at which one is done, however many wait.
+    #[test]
+    fn ten_thousand_large_jobs_that_wait_are_not_looked_at_again_and_again() {
+        let large = |n: u32| Work { is_small: n % 100 == 0, ..job(f64::from(1 + n % 5), &[0]) };
+        let all: Vec<Work> = (0..10_000).map(large).collect();
+        let course = Course::of(&all, &[50.0], 8);
+        assert!(course.each.iter().all(|took| *took >= 1.5), "all of them ran");
+        // Three parts of each end, and each may end alone.
+        assert!(course.looks <= 4 * all.len() + 1, "{} looks", course.looks);
+        assert!(course.looks > all.len());
     }
 }

@@ -347,6 +347,22 @@ fn a_job_that_was_not_alone_is_compared_with_what_was_said_of_all() {
 }
 
 #[test]
+fn what_the_embedded_aws_takes_is_not_held_against_what_was_said() {
+    let mut status = example::status();
+    for job in &mut status.jobs {
+        job.embedded = true;
+    }
+    let job = status.jobs.iter_mut().find(|job| job.job == JobId(12)).unwrap();
+    job.peak_rss = floe::units::Bytes::mib(2300);
+    let mut model = heard(status);
+    model.transfers.cursor = Some(JobId(12));
+    let drawn = text(&body(&model, 140, 36, &Theme::default()));
+    let line = drawn.lines().find(|line| line.contains("2300 MiB")).unwrap();
+    assert!(line.contains("2300 MiB with the sandbox · said ≤ 95"), "{line}");
+    assert!(!line.contains("more") && !line.contains('✓'), "{line}");
+}
+
+#[test]
 fn a_running_job_is_never_drawn_full() {
     let mut status = example::status();
     let job = status.jobs.iter_mut().find(|j| j.job == JobId(14)).unwrap();

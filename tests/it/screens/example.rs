@@ -241,6 +241,7 @@ fn job(row: Row<'_>) -> JobStatus {
         predicted: Predicted::default(),
         peak_rss: Bytes::mib(96),
         said_at_peak: None,
+        embedded: false,
         held: Bytes::ZERO,
         holds: Holds::default(),
         stall: None,

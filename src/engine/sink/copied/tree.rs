@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use super::What;
 use super::object::Item;
 use super::work::{Way, Work};
-use crate::aws::{CopyFrom, S3, S3Object};
+use crate::aws::{CopyFrom, S3, S3Object, Tokens};
 use crate::engine::protocol::{Copied, Tone};
 use crate::engine::transfer::{Halt, halt_of};
 use crate::error::{Error, Result};
@@ -45,6 +45,7 @@ struct Walk<'a> {
     prefix: &'a str,
     after: Option<String>,
     token: Option<String>,
+    tokens: Tokens,
     page: VecDeque<S3Object>,
     ended: bool,
 }
@@ -65,11 +66,8 @@ impl Walk<'_> {
             let (s3, bucket, prefix) = (self.s3, self.bucket, self.prefix);
             let (after, token) = (self.after.as_deref(), self.token.as_deref());
             let page = self.work.look(self.way, || s3.list(bucket, prefix, false, after, token)).await?;
-            if page.next.is_some() && page.next == self.token {
-                return Err(Error::failed(format!("the listing of s3://{bucket}/{prefix} does not get on")));
-            }
-            self.ended = page.next.is_none();
-            self.token = page.next;
+            self.token = self.tokens.next(page.next).map_err(|e| e.during(format!("s3://{bucket}/{prefix}")))?;
+            self.ended = self.token.is_none();
             self.page = page.objects.into();
         }
         Ok(())
@@ -132,6 +130,7 @@ impl Work<'_> {
             prefix,
             after,
             token: None,
+            tokens: Tokens::default(),
             page: VecDeque::new(),
             ended: false,
         };

@@ -159,13 +159,15 @@ fn live(status: &Status, job: &JobStatus) -> Vec<Gauge> {
     };
     // The process is that of all jobs, and so is what was said of it.
     let said = status.said();
+    let embedded = status.jobs.iter().any(|job| job.embedded);
     let text = match said {
+        Some(said) if embedded => format!("{} MiB with the sandbox · said ≤ {}", mib(machine.rss), mib(said.total())),
         Some(said) if said.jobs > 1 => format!("{} MiB · all said ≤ {}", mib(machine.rss), mib(said.total())),
         Some(said) => format!("{} MiB · said ≤ {}", mib(machine.rss), mib(said.total())),
         None => format!("{} MiB · peak {}", mib(machine.rss), mib(machine.rss_peak)),
     };
     let mut process = Gauge::new("PROCESS", Some(gauge::share(machine.rss.0, total.0)), text, 3);
-    if said.is_some_and(|said| machine.rss > said.total().max(machine.said_most)) {
+    if !embedded && said.is_some_and(|said| machine.rss > said.total().max(machine.said_most)) {
         process.fill = Role::Warn;
     }
     let machine = Gauge::new(
@@ -265,14 +267,15 @@ fn errors(job: &JobStatus) -> Gauge {
 /// What was said beside what it became.
 fn measured(job: &JobStatus) -> Vec<Gauge> {
     let (said, memory) = (&job.predicted, job.said_of_peak());
-    let fits = job.peak_rss <= memory;
-    let several = if job.said_at_peak.is_some() { " · several jobs" } else { "" };
-    let mut memory = Gauge::new(
-        "MEMORY",
-        None,
-        format!("{} MiB at the peak · said ≤ {} {}{several}", mib(job.peak_rss), mib(memory), verdict(fits)),
-        9,
-    );
+    // What the embedded AWS takes in the same process was not said.
+    let fits = job.embedded || job.peak_rss <= memory;
+    let (peak, memory) = (mib(job.peak_rss), mib(memory));
+    let text = match (job.embedded, job.said_at_peak) {
+        (true, _) => format!("{peak} MiB with the sandbox · said ≤ {memory}"),
+        (false, Some(_)) => format!("{peak} MiB at the peak · said ≤ {memory} {} · several jobs", verdict(fits)),
+        (false, None) => format!("{peak} MiB at the peak · said ≤ {memory} {}", verdict(fits)),
+    };
+    let mut memory = Gauge::new("MEMORY", None, text, 9);
     let mut money = Gauge::new(
         "MONEY",
         None,
