@@ -171,13 +171,17 @@ fn is_raw_key(key: &str) -> bool {
     key.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && (end == "img" || end == "raw"))
 }
 
+/// What stands before the id: `prod@us-east-1:`, as far as it is known.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let profile = self.profile.as_ref().map(|p| format!("{p}@")).unwrap_or_default();
+        let region = self.region.as_ref().map(|r| format!("{r}:")).unwrap_or_default();
+        f.pad(&(profile + &region))
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |place: &Place| {
-            let profile = place.profile.as_ref().map(|p| format!("{p}@")).unwrap_or_default();
-            let region = place.region.as_ref().map(|r| format!("{r}:")).unwrap_or_default();
-            profile + &region
-        };
         let s3 = |profile: &Option<Profile>| profile.as_ref().map(|p| format!("{p}@")).unwrap_or_default();
         let text = match self {
             Self::Path(path) => {
@@ -185,11 +189,11 @@ impl fmt::Display for Address {
                 if parse::looks_like_path(&text) { text.into_owned() } else { format!("./{text}") }
             }
             Self::Null => "null:".to_owned(),
-            Self::Snapshot(place, id) => format!("{}{id}", at(place)),
-            Self::Delta(place, a, b) => format!("{}{a}..{b}", at(place)),
-            Self::Image(place, id) => format!("{}{id}", at(place)),
-            Self::NewSnapshot(place) => at(place),
-            Self::OnParent(place, id) => format!("{}{id}+", at(place)),
+            Self::Snapshot(place, id) => format!("{place}{id}"),
+            Self::Delta(place, a, b) => format!("{place}{a}..{b}"),
+            Self::Image(place, id) => format!("{place}{id}"),
+            Self::NewSnapshot(place) => place.to_string(),
+            Self::OnParent(place, id) => format!("{place}{id}+"),
             Self::Archive(profile, bucket, key) | Self::Object(profile, bucket, key) => {
                 format!("{}s3://{bucket}/{key}", s3(profile))
             }

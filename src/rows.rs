@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::address::{Address, Place};
 use crate::ids::{AccountId, ImageId, InstanceId, Profile, Region, SnapshotId, VolumeId};
 use crate::units::Bytes;
 
@@ -27,6 +28,14 @@ pub struct Origin {
     pub account: AccountId,
     /// The region that answered.
     pub region: Region,
+}
+
+impl Origin {
+    /// It as an address names it: what is found there can be read with the same profile.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { profile: self.profile.clone(), region: Some(self.region.clone()) }
+    }
 }
 
 /// A snapshot's life, as EC2 tells it.
@@ -92,6 +101,14 @@ pub struct SnapshotRow {
     pub description: String,
     /// All its tags.
     pub tags: Vec<Tag>,
+}
+
+impl SnapshotRow {
+    /// The snapshot as a source.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address::Snapshot(self.origin.place(), self.id.clone())
+    }
 }
 
 /// One volume.

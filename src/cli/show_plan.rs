@@ -256,12 +256,7 @@ fn merged(plan: &Plan) -> Vec<crate::plan::CostPart> {
     let mut all: Vec<crate::plan::CostPart> = Vec::new();
     for part in &plan.cost.parts {
         match all.iter_mut().find(|known| known.name == part.name && known.monthly == part.monthly) {
-            Some(known) => {
-                known.quantity += part.quantity;
-                known.usd.value += part.usd.value;
-                known.usd.sure = known.usd.sure.and(part.usd.sure);
-                known.counted = known.counted.and(part.counted);
-            }
+            Some(known) => known.take(part),
             None => all.push(part.clone()),
         }
     }

@@ -58,7 +58,7 @@ impl Maker<'_> {
             Quantity::at_most(most)
         };
         let tags = self.kept_tags(&b.tags);
-        let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
+        let place = session.origin().place();
         Ok(SourcePlan {
             address: Address::Delta(place, first.clone(), second.clone()),
             profile: session.profile().cloned(),
@@ -133,7 +133,7 @@ impl Maker<'_> {
             let text = format!("what only {id} has is written as zeros, so that the result is {}", source.address);
             self.findings.push(Finding { level: Level::Note, text, todo: None });
         }
-        let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
+        let place = session.origin().place();
         Ok(DestinationPlan {
             address: Address::OnParent(place, id.clone()),
             profile: session.profile().cloned(),
@@ -193,7 +193,7 @@ impl Maker<'_> {
         let z = self.of_delta(&session, place, last, first).await?;
         in_order(&session, &a, &z)?;
         let members = self.between(&session, &a, &z).await?;
-        let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
+        let place = session.origin().place();
         let mut chain = vec![Address::Snapshot(place.clone(), first.clone())];
         let mut before = first.clone();
         for next in members.into_iter().map(|row| row.id).chain([last.clone()]) {
@@ -253,7 +253,7 @@ impl Maker<'_> {
 }
 
 fn in_order(session: &Session, a: &SnapshotRow, b: &SnapshotRow) -> Result<()> {
-    let place = || Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
+    let place = || session.origin().place();
     // Of two volumes there is no order that would help.
     let volume = |row: &SnapshotRow| row.volume.clone().filter(|volume| !volume.is_placeholder());
     if let (Some(one), Some(other)) = (volume(a), volume(b))

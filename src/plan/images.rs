@@ -61,7 +61,7 @@ impl Maker<'_> {
         self.check_image(&facts);
         let tags = self.kept_tags(&facts.row.tags);
         if let [disk] = disks.as_slice() {
-            let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
+            let place = session.origin().place();
             let alone = Address::Snapshot(place, disk.snapshot.clone());
             self.findings.push(note(format!("its disk alone, without an image, is {alone}")));
         }
@@ -102,7 +102,7 @@ impl Maker<'_> {
 
     /// Several snapshots go into no one file: names them, and the command that would work.
     fn many_disks(&self, session: &Session, facts: &ImageFacts) -> Error {
-        let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
+        let place = session.origin().place();
         let address = |disk: &ImageDisk| Address::Snapshot(place.clone(), disk.snapshot.clone()).to_string();
         let disks: Vec<String> =
             facts.disks.iter().map(|disk| format!("{} {} ({})", disk.device, disk.snapshot, disk.size)).collect();
@@ -225,8 +225,7 @@ impl Maker<'_> {
             return Err(Error::failed(format!("`{}` is no image", source.address)));
         };
         let session = self.session(place).await?;
-        let address =
-            Address::NewSnapshot(Place { profile: session.profile().cloned(), region: Some(session.region().clone()) });
+        let address = Address::NewSnapshot(session.origin().place());
         if let Some(why) = self.no_image(&session, id, billing.as_deref(), source).await? {
             self.findings.push(refused(format!("{address} cannot have a copy of {id}: {why}"), None));
         }
@@ -315,7 +314,7 @@ impl Maker<'_> {
 }
 
 fn address(session: &Session, id: &ImageId) -> Address {
-    Address::Image(Place { profile: session.profile().cloned(), region: Some(session.region().clone()) }, id.clone())
+    Address::Image(session.origin().place(), id.clone())
 }
 
 /// The largest snapshot of an image: what a time for AWS has to be enough for.

@@ -12,11 +12,11 @@ use crate::plan::choices::{Quotas, choose};
 use crate::plan::encryption::Encryption;
 use crate::plan::machine::{Machine, RunsIn};
 use crate::plan::model::{
-    Choices, CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, ItemPlan, Level, MemoryEstimate,
+    Choices, CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, ItemPlan, Level, MemoryEstimate,
     Operation, Plan, QuotaFact, SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use crate::plan::{archives, copied, facts, files, native, objects, onto, quotas, weigh};
-use crate::units::{Bytes, Quantity, Sure, Usd};
+use crate::units::{Bytes, Quantity};
 
 /// Reads the facts of an operation and weighs it.
 ///
@@ -91,24 +91,9 @@ pub(super) fn empty(
         operation,
         items,
         choices,
-        memory: empty_memory(machine.budget()),
-        cost: CostEstimate {
-            once: Quantity::unknown(),
-            monthly: Quantity::unknown(),
-            parts: Vec::new(),
-            prices_as_of: String::new(),
-            runs_in: String::new(),
-            committed: Quantity::exact(Usd(0.0)),
-        },
-        time: TimeEstimate {
-            low_seconds: 0.0,
-            high_seconds: 0.0,
-            bound_by: String::new(),
-            sure: Sure::Unknown,
-            beside: Vec::new(),
-            jobs: 1,
-            each: Vec::new(),
-        },
+        memory: MemoryEstimate::unweighed(machine.budget()),
+        cost: CostEstimate::unweighed(),
+        time: TimeEstimate::unweighed(),
         alternatives: Vec::new(),
         findings,
         facts: Facts::default(),
@@ -122,19 +107,6 @@ fn chain_of(items: &[ItemPlan]) -> Vec<Address> {
         Some(Address::Delta(place, first.source.kind.snapshot()?.clone(), last.source.kind.snapshot()?.clone()))
     });
     ends.into_iter().collect()
-}
-
-fn empty_memory(budget: Bytes) -> MemoryEstimate {
-    MemoryEstimate {
-        total: Bytes::ZERO,
-        parts: Vec::new(),
-        budget,
-        limit: Bytes::ZERO,
-        limit_name: String::new(),
-        fit: Fit::Fits,
-        jobs: 1,
-        ebs_py: Quantity::unknown(),
-    }
 }
 
 fn no_twins(destinations: &[Address]) -> Result<()> {
@@ -360,7 +332,7 @@ impl Maker<'_> {
     pub(super) fn snapshot(&mut self, session: &Session, row: SnapshotRow) -> Result<SourcePlan> {
         self.readable(&row)?;
         let kept = self.kept_tags(&row.tags);
-        let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
+        let place = session.origin().place();
         let whole = row.size.blocks();
         Ok(SourcePlan {
             address: Address::Snapshot(place, row.id.clone()),
@@ -429,7 +401,7 @@ impl Maker<'_> {
         let (encryption, warning) = encryption?;
         let Encryption { ask: ask_encrypted, result: encrypted, words: encryption } = encryption;
         self.findings.push(warning.unwrap_or_else(|| passed(format!("{}: {encryption}", session.region()))));
-        let place = Place { profile: session.profile().cloned(), region: Some(session.region().clone()) };
+        let place = session.origin().place();
         Ok(DestinationPlan {
             address: Address::NewSnapshot(place),
             profile: session.profile().cloned(),

@@ -167,10 +167,7 @@ pub(super) fn parent(
 ) -> Result<Option<Basis>> {
     let Some(first) = first(source) else { return Ok(None) };
     let own = Held { region: row.origin.region.clone(), id: row.id.clone() };
-    let shown = Address::Snapshot(
-        Place { profile: row.origin.profile.clone(), region: Some(own.region.clone()) },
-        own.id.clone(),
-    );
+    let shown = row.address();
     let basis = match of_snapshot(row, &own, &first, known) {
         Ok(basis) => basis,
         Err(why) => {

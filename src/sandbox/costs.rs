@@ -173,12 +173,7 @@ mod tests {
 
     fn ask(region: &str, target: &str, change: impl Fn(&mut Value)) -> (u16, Value) {
         let sandbox = Sandbox::new(&Options::default()).unwrap();
-        let caller = Caller {
-            account: "123456789012".parse().unwrap(),
-            region: region.parse().unwrap(),
-            access_key: String::new(),
-            request_id: String::new(),
-        };
+        let caller = Caller::of("123456789012", region);
         let today = sandbox.now().to_zoned(jiff::tz::TimeZone::UTC).date();
         let from = today.saturating_sub(jiff::Span::new().days(30));
         let mut body = json!({

@@ -41,12 +41,7 @@ mod tests {
 
     fn ask(account: &str, action: &str) -> (StatusCode, String) {
         let sandbox = Sandbox::new(&Options::default()).unwrap();
-        let caller = Caller {
-            account: account.parse().unwrap(),
-            region: "us-east-1".parse().unwrap(),
-            access_key: String::new(),
-            request_id: "id-1".to_owned(),
-        };
+        let caller = Caller::of(account, "us-east-1");
         let params = [("Action".to_owned(), action.to_owned()), ("Version".to_owned(), VERSION.to_owned())];
         handle(&sandbox, &caller, &params)
     }

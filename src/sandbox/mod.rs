@@ -138,6 +138,19 @@ pub struct Caller {
     pub request_id: String,
 }
 
+#[cfg(test)]
+impl Caller {
+    /// Somebody of this account who asks there; its request is `id-1`.
+    fn of(account: &str, region: &str) -> Self {
+        Self {
+            account: account.parse().unwrap(),
+            region: region.parse().unwrap(),
+            access_key: String::new(),
+            request_id: "id-1".to_owned(),
+        }
+    }
+}
+
 /// When a snapshot is to be looked at again, and which.
 type Due = (i64, AccountId, Region, SnapshotId);
 

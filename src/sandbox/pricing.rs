@@ -250,12 +250,7 @@ mod tests {
     use super::*;
 
     fn ask(region: &str, target: &str, body: &Value) -> (u16, Value) {
-        let caller = Caller {
-            account: "123456789012".parse().unwrap(),
-            region: region.parse().unwrap(),
-            access_key: String::new(),
-            request_id: String::new(),
-        };
+        let caller = Caller::of("123456789012", region);
         let (status, text) = handle(&caller, target, body.to_string().as_bytes());
         (status.as_u16(), serde_json::from_str(&text).unwrap())
     }

@@ -183,12 +183,7 @@ mod tests {
 
     fn setup() -> (Sandbox, Caller) {
         let sandbox = Sandbox::new(&Options::default()).unwrap();
-        let caller = Caller {
-            account: "123456789012".parse().unwrap(),
-            region: "us-east-1".parse().unwrap(),
-            access_key: String::new(),
-            request_id: String::new(),
-        };
+        let caller = Caller::of("123456789012", "us-east-1");
         (sandbox, caller)
     }
 

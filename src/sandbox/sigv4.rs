@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 
 use super::model::AccessKey;
 use super::pool::sha256;
+use crate::sandbox::wire::pairs;
 use crate::units::Digest;
 
 /// How far a client's clock may be off.
@@ -278,16 +279,8 @@ fn canonical_request<B>(claim: &Claim, request: &Request<B>, payload: &str) -> S
     let uri = request.uri();
     // S3 signs the path as it is sent; every other service signs it encoded once more.
     let path = if claim.service == "s3" { uri.path().to_owned() } else { encode(uri.path(), true) };
-    let mut query: Vec<(String, String)> = uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (encode(&decode(name, false), false), encode(&decode(value, false), false))
-        })
-        .collect();
+    let once = |text: &str| encode(&decode(text, false), false);
+    let mut query: Vec<(String, String)> = pairs(uri).map(|(name, value)| (once(name), once(value))).collect();
     query.sort();
     let query: Vec<String> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut out = format!("{}\n{path}\n{}\n", request.method(), query.join("&"));

@@ -1,6 +1,6 @@
 //! The shapes of answers that several services share.
 
-use http::StatusCode;
+use http::{StatusCode, Uri};
 
 /// An error as EC2 writes it.
 #[must_use]
@@ -29,6 +29,12 @@ pub fn query_error(status: StatusCode, code: &str, message: &str, request_id: &s
 #[must_use]
 pub fn json_error(status: StatusCode, code: &str, message: &str) -> (StatusCode, String) {
     (status, serde_json::json!({ "__type": code, "message": message, "Message": message }).to_string())
+}
+
+/// Names and values of a query, as they were sent; what has no `=` has an empty value.
+pub fn pairs(uri: &Uri) -> impl Iterator<Item = (&str, &str)> {
+    let query = uri.query().unwrap_or_default();
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// Text for the inside of an XML element or attribute.

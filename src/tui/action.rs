@@ -20,6 +20,46 @@ pub enum Scope {
     Screen(super::screen::Screen),
 }
 
+/// Why an action cannot be used now, as a sentence to show.
+pub type Why = fn(&Model) -> Option<String>;
+/// What an action does.
+pub type Run = fn(&mut Model, Now) -> Vec<Effect>;
+
+/// One for each danger, so that what an action may do is the first word of its row in a table of actions. Arguments
+/// are the fields of [`Action`], in their order.
+macro_rules! rows {
+    ($($(#[$doc:meta])* $name:ident: $danger:ident;)*) => {
+        impl Scope {$(
+            $(#[$doc])*
+            #[expect(clippy::too_many_arguments, reason = "a row of the table of actions, in the order of its fields")]
+            #[must_use]
+            pub const fn $name(
+                self,
+                id: &'static str,
+                title: &'static str,
+                keys: &'static [&'static str],
+                hint: u8,
+                doc: &'static str,
+                disabled: Why,
+                run: Run,
+            ) -> Action {
+                Action { id, title, keys, scope: self, danger: Danger::$danger, hint, doc, disabled, run }
+            }
+        )*}
+    };
+}
+
+rows! {
+    /// An action here by which nothing is lost.
+    look: Look;
+    /// An action here that makes something new.
+    make: Make;
+    /// An action here that replaces something.
+    replace: Replace;
+    /// An action here that removes something, or leads to it.
+    remove: Remove;
+}
+
 /// What could be lost (SCREENS.md, "The gate").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Danger {
@@ -51,9 +91,9 @@ pub struct Action {
     /// One sentence for help and README.
     pub doc: &'static str,
     /// Why it cannot be used now, as a sentence to show.
-    pub disabled: fn(&Model) -> Option<String>,
+    pub disabled: Why,
     /// Does it.
-    pub run: fn(&mut Model, Now) -> Vec<Effect>,
+    pub run: Run,
 }
 
 /// For actions that can always be used.

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes as Buffer;
-use floe::aws::{Aws, FixedProfile, Profiles, Session, Settings, SnapshotState, StartSnapshot};
+use floe::aws::{Aws, Profiles, Session, Settings, SnapshotState, StartSnapshot};
 use floe::error::{Class, Kind, Level};
 use floe::grant::{Call, Grant};
 use floe::ids::{BlockIndex, Profile, Region, SnapshotId};
@@ -12,6 +12,8 @@ use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::sandbox::{Options, Running, serve};
 use floe::units::{Bytes, Digest};
 use sha2::Digest as _;
+
+use crate::support::settings;
 
 const WEB_DATA: &str = "snap-0feed0000000da7a3";
 const BLOCK: usize = 524_288;
@@ -26,22 +28,6 @@ fn calm() -> Faults {
 
 fn failing(fault: Fault, api: &str) -> Faults {
     Faults { rules: vec![Rule::of(fault).on(api).times(1)], ..calm() }
-}
-
-fn settings(running: &Running) -> Settings {
-    let fixed = |keys: floe::sandbox::ProfileKeys| FixedProfile {
-        name: keys.name,
-        access_key_id: keys.access_key_id,
-        secret_access_key: keys.secret,
-        session_token: keys.session_token,
-        account: keys.account,
-        region: keys.region,
-    };
-    Settings {
-        profiles: Profiles::Fixed(running.sandbox.profiles().into_iter().map(fixed).collect()),
-        endpoint: Some(running.url()),
-        ..Settings::default()
-    }
 }
 
 fn profile(name: &str) -> Profile {

@@ -5,15 +5,12 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use floe::address::Address;
 use floe::engine::Client;
 use floe::engine::protocol::JobStatus;
-use floe::error::Error;
-use floe::plan::{self, Machine, Operation, Options, Plan, RunsIn};
+use floe::plan::Options;
 use floe::sandbox::content::Content;
 use floe::sandbox::model::RegionState;
 use floe::sandbox::synth::{Shape, Synthetic};
-use floe::store::copies::Copies;
 
 use crate::rig::{Rig, end, start};
 use crate::support::{BLOCK, Contents, World, put, sha256};
@@ -128,19 +125,6 @@ pub fn without_zeros(contents: &Contents) -> Contents {
 }
 
 impl Rig {
-    /// A plan, or why there is none.
-    pub async fn try_plan(&self, source: &str, to: &[&str], options: Options) -> Result<Plan, Error> {
-        let source = Address::source(source).expect("a source");
-        let operation = Operation {
-            destinations: to.iter().map(|to| Address::destination_of(&source, to).expect("a destination")).collect(),
-            sources: vec![source],
-            options,
-        };
-        let copies = Some(Copies::of(&self.state));
-        let machine = Machine { copies, ..Machine::read(RunsIn::Outside, None) };
-        plan::make(&self.aws, operation, &machine).await
-    }
-
     /// Why there is no plan: its exit code and its words.
     pub async fn refused(&self, source: &str, to: &str, options: Options) -> (u8, String) {
         match self.try_plan(source, &[to], options).await {

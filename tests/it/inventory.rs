@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use floe::aws::{Aws, FixedProfile, Profiles, Settings};
+use floe::aws::Aws;
 use floe::error::Kind as ErrorKind;
 use floe::inventory::{Kind, Regions, Rows, Update, Wanted, find_snapshot, look};
 use floe::sandbox::faults::{Fault, Faults, Rule};
 use floe::sandbox::{Options, Running, serve};
 use floe::store::StateDir;
+
+use crate::support::settings;
 
 async fn sandbox(scenario: Option<&str>) -> Running {
     let faults = Faults { short_pages_permille: 0, empty_pages_permille: 0, ..Faults::default() };
@@ -17,18 +19,7 @@ async fn sandbox(scenario: Option<&str>) -> Running {
 }
 
 pub fn world(running: &Running) -> Aws {
-    let fixed = |keys: floe::sandbox::ProfileKeys| FixedProfile {
-        name: keys.name,
-        access_key_id: keys.access_key_id,
-        secret_access_key: keys.secret,
-        session_token: keys.session_token,
-        account: keys.account,
-        region: keys.region,
-    };
-    let profiles = running.sandbox.profiles().into_iter().map(fixed).collect();
-    let settings =
-        Settings { profiles: Profiles::Fixed(profiles), endpoint: Some(running.url()), ..Settings::default() };
-    Aws::new(settings).expect("a world")
+    Aws::new(settings(running)).expect("a world")
 }
 
 fn wanted(kinds: &[Kind]) -> Wanted {

@@ -1,31 +1,13 @@
 //! Plans made from what the sandbox says: facts, refusals, and figures that add up.
 
 use floe::address::Address;
-use floe::aws::{Aws, FixedProfile, Profiles, Settings};
 use floe::plan::{Host, Knobs, Level, Machine, Operation, Options, Plan, RunsIn, Verify, make};
 use floe::units::{Bytes, Sure, Usd};
 
+use crate::rig::aws_of as aws;
 use crate::support::{WEB_DATA, World};
 
 const LARGE: &str = "us-east-1:snap-01c55a9e07b3d2f48";
-
-fn aws(world: &World) -> Aws {
-    let fixed = world.running.sandbox.profiles().into_iter().map(|keys| FixedProfile {
-        name: keys.name,
-        access_key_id: keys.access_key_id,
-        secret_access_key: keys.secret,
-        session_token: keys.session_token,
-        account: keys.account,
-        region: keys.region,
-    });
-    let settings = Settings {
-        profiles: Profiles::Fixed(fixed.collect()),
-        profile: "prod".parse().ok(),
-        endpoint: Some(world.running.url()),
-        ..Settings::default()
-    };
-    Aws::new(settings).expect("a world")
-}
 
 fn machine() -> Machine {
     Machine {

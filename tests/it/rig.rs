@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use floe::address::Address;
-use floe::aws::{Aws, FixedProfile, Profiles, Settings};
+use floe::aws::{Aws, Settings};
 use floe::engine::protocol::{Answer, Command, JobState, JobStatus, Status};
 use floe::engine::{Client, Config, Engine};
 use floe::error::Error;
@@ -17,7 +17,7 @@ use floe::store::copies::Copies;
 use floe::units::Bytes;
 use jiff::Timestamp;
 
-use crate::support::{Contents, WEB_DATA, World};
+use crate::support::{Contents, WEB_DATA, World, settings};
 
 /// 64 blocks.
 pub const SMALL: &str = "us-east-1:snap-0feed000000b00701";
@@ -61,6 +61,21 @@ impl Rig {
     }
 
     pub async fn plan_within(&self, source: &str, to: &[&str], options: Options, budget: Option<Bytes>) -> Plan {
+        self.try_plan_within(source, to, options, budget).await.expect("a plan")
+    }
+
+    /// A plan, or why there is none.
+    pub async fn try_plan(&self, source: &str, to: &[&str], options: Options) -> Result<Plan, Error> {
+        self.try_plan_within(source, to, options, None).await
+    }
+
+    async fn try_plan_within(
+        &self,
+        source: &str,
+        to: &[&str],
+        options: Options,
+        budget: Option<Bytes>,
+    ) -> Result<Plan, Error> {
         let source = Address::source(source).expect("a source");
         let operation = Operation {
             destinations: to.iter().map(|to| Address::destination_of(&source, to).expect("a destination")).collect(),
@@ -69,7 +84,7 @@ impl Rig {
         };
         let copies = Some(Copies::of(&self.state));
         let machine = Machine { budget, copies, ..Machine::read(RunsIn::Outside, None) };
-        plan::make(&self.aws, operation, &machine).await.expect("a plan")
+        plan::make(&self.aws, operation, &machine).await
     }
 
     pub fn source(&self) -> String {
@@ -98,21 +113,7 @@ impl Rig {
 }
 
 pub fn aws_of(world: &World) -> Aws {
-    let profiles = world.running.sandbox.profiles().into_iter().map(|keys| FixedProfile {
-        name: keys.name,
-        access_key_id: keys.access_key_id,
-        secret_access_key: keys.secret,
-        session_token: keys.session_token,
-        account: keys.account,
-        region: keys.region,
-    });
-    let settings = Settings {
-        profiles: Profiles::Fixed(profiles.collect()),
-        profile: "prod".parse().ok(),
-        region: None,
-        endpoint: Some(world.running.url()),
-        ..Settings::default()
-    };
+    let settings = Settings { profile: "prod".parse().ok(), ..settings(&world.running) };
     Aws::new(settings).expect("a world")
 }
 

@@ -11,6 +11,7 @@ use aws_sdk_ebs::config::{BehaviorVersion, Region};
 use aws_sdk_ebs::primitives::ByteStream;
 use aws_sdk_ebs::types::ChecksumAlgorithm;
 use aws_sdk_ec2::types::SnapshotState;
+use floe::aws::{Profiles, Settings};
 use floe::sandbox::faults::Faults;
 use floe::sandbox::{Options, ProfileKeys, Running, serve};
 use floe::units::Digest;
@@ -187,6 +188,12 @@ impl World {
         };
         all.snapshots().iter().filter(ours).cloned().collect()
     }
+}
+
+/// How the library reaches this sandbox, with the profiles of its scenario.
+pub fn settings(running: &Running) -> Settings {
+    let profiles = running.sandbox.profiles().iter().map(floe::cli::sandbox::fixed).collect();
+    Settings { profiles: Profiles::Fixed(profiles), endpoint: Some(running.url()), ..Settings::default() }
 }
 
 /// Puts one block as somebody who is not floe.

@@ -6,55 +6,25 @@ package reads every segment, knowing nothing but zstd and the layout of the head
 """
 import hashlib
 import json
-import logging
-import os
 import random
-import socket
 import struct
-import subprocess
-import tempfile
 
-import boto3
 import zstandard
-from moto.server import ThreadedMotoServer
+
+from shared.moto import moto
 
 BLOCK = 524288
-FLOE = os.environ["FLOE_BIN"]
 
 
 def main():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    try:
-        with tempfile.TemporaryDirectory() as home:
-            archives(f"http://127.0.0.1:{port}", home)
-    finally:
-        server.stop()
+    with moto() as there:
+        archives(there)
     print("   what was archived there came back the same")
 
 
-def archives(endpoint, home):
-    keys = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
-    env = {"PATH": os.environ["PATH"], "HOME": home, "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", **keys}
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
-    )
+def archives(there):
+    s3, floe, home = there.s3, there.floe, there.home
     s3.create_bucket(Bucket="vault")
-
-    def floe(*args):
-        command = [FLOE, "--endpoint-url", endpoint, "--state-dir", f"{home}/state", *args]
-        done = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
     image = disk(f"{home}/disk.img")
     floe("copy", "./disk.img", "s3://vault/ebs/", "--yes", "--foreground", "--verify", "full")
     rows = json.loads(floe("ls", "archives", "s3://vault/ebs/", "-o", "json"))

@@ -5,53 +5,26 @@ boto3 writes objects and looks at what became of them: bytes, properties, tags, 
 S3 (no checksum of the whole of an upload): then floe has to call a copy claimed, not checked.
 """
 import json
-import logging
-import os
 import random
-import socket
-import subprocess
-import tempfile
 
-import boto3
-from moto.server import ThreadedMotoServer
+from shared.moto import moto
 
-FLOE = os.environ["FLOE_BIN"]
 MIB = 1 << 20
 
 
 def main():
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    try:
-        with tempfile.TemporaryDirectory() as home:
-            copies(f"http://127.0.0.1:{port}", home)
-    finally:
-        server.stop()
+    with moto() as there:
+        copies(there)
     print("   what was copied there is what boto3 wrote")
 
 
-def copies(endpoint, home):
-    keys = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
-    env = {"PATH": os.environ["PATH"], "HOME": home, "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", **keys}
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
-    )
+def copies(server):
+    s3 = server.s3
     s3.create_bucket(Bucket="vault")
     s3.create_bucket(Bucket="other")
 
     def floe(*args, code=0):
-        command = [FLOE, "--endpoint-url", endpoint, "--state-dir", f"{home}/state", "-o", "json", *args]
-        done = subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, timeout=120)
-        assert done.returncode == code, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return json.loads(done.stdout.splitlines()[-1])
+        return json.loads(server.floe("-o", "json", *args, code=code).splitlines()[-1])
 
     def copy(*args, code=0):
         return floe("copy", "--yes", "--foreground", *args, code=code)

@@ -1,46 +1,11 @@
 //! Journey 3: SSH is lost in the middle of a copy, and the next deck shows it at the same block or higher.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use floe::sandbox::faults::{Faults, Limit, LimitOf};
-use floe::sandbox::{Options, Running, serve};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::terminal::{CTRL_C, Terminal};
-
-const WEB_DATA: &str = "us-east-1:snap-0feed0000000da7a3";
-
-/// A sandbox as another process would see it, on which a copy takes a while.
-pub fn slow(runtime: &tokio::runtime::Runtime) -> Running {
-    let limit = |api: &str| Limit { api: api.to_owned(), of: LimitOf::Snapshot, per_second: 12.0, burst: Some(40.0) };
-    let limits = vec![limit("GetSnapshotBlock"), limit("PutSnapshotBlock")];
-    let options = Options { faults: Faults { limits, ..Faults::default() }, ..Options::default() };
-    runtime.block_on(serve(options)).expect("the sandbox serves")
-}
-
-pub fn signed_in(home: &Path, running: &Running) {
-    let aws = home.join(".aws");
-    std::fs::create_dir_all(&aws).expect("~/.aws");
-    let keys = running.sandbox.profiles().into_iter().find(|p| p.name.as_str() == "prod").expect("prod");
-    std::fs::write(aws.join("config"), "[profile prod]\nregion = us-east-1\n").expect("a config");
-    let text = format!("[prod]\naws_access_key_id = {}\naws_secret_access_key = {}\n", keys.access_key_id, keys.secret);
-    std::fs::write(aws.join("credentials"), text).expect("credentials");
-}
-
-/// How every command here names its state, its service and its account.
-pub fn everywhere(url: &str) -> [&str; 6] {
-    ["--state-dir", "state", "--endpoint-url", url, "--profile", "prod"]
-}
-
-/// Starts a copy in the background.
-pub fn detach(home: &Path, everywhere: &[&str]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_floe"));
-    command.args(["copy", WEB_DATA, "null:", "--yes", "--detach"]).args(everywhere);
-    command.env_clear().env("HOME", home).env("AWS_EC2_METADATA_DISABLED", "true").current_dir(home);
-    let made = command.stdin(Stdio::null()).output().expect("floe runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-}
+use crate::copying::Copying;
+use crate::terminal::CTRL_C;
 
 /// `38 %` of the first job in the list, as the deck shows it.
 fn percent(text: &str) -> Option<u32> {
@@ -51,17 +16,8 @@ fn percent(text: &str) -> Option<u32> {
 
 #[test]
 fn a_lost_deck_is_taken_up_by_the_next_one() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let running = slow(&runtime);
-    let home = tempfile::tempdir().expect("a home");
-    signed_in(home.path(), &running);
-    let url = running.url();
-    let everywhere = everywhere(&url);
-    detach(home.path(), &everywhere);
-
-    let no_metadata = [("AWS_EC2_METADATA_DISABLED", "true")];
-    let mut first = Terminal::floe_with(home.path(), &everywhere, 120, 36, &no_metadata);
-    first.wait_for(&["1 job ·"]);
+    let copying = Copying::begin();
+    let mut first = copying.deck();
     first.shown_key("6 Transfers", "J");
     first.wait_until("a moving job", |text| percent(text).is_some_and(|percent| percent > 2));
     first.wait_for(&["Safe to close"]);
@@ -70,8 +26,7 @@ fn a_lost_deck_is_taken_up_by_the_next_one() {
     first.signal(Signal::HUP);
     first.wait_for_end();
 
-    let mut second = Terminal::floe_with(home.path(), &everywhere, 120, 36, &no_metadata);
-    second.wait_for(&["1 job ·"]);
+    let mut second = copying.deck();
     second.key("J");
     second.wait_until("the same job", |text| percent(text).is_some());
     assert!(percent(&second.text()).is_some_and(|now| now >= before), "at the same block or higher");
@@ -100,19 +55,12 @@ impl Drop for Stopped {
 
 #[test]
 fn a_deck_says_that_its_engine_does_not_answer_and_keeps_what_it_was_asked() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let running = slow(&runtime);
-    let home = tempfile::tempdir().expect("a home");
-    signed_in(home.path(), &running);
-    let url = running.url();
-    let everywhere = everywhere(&url);
-    detach(home.path(), &everywhere);
-    let mut deck = Terminal::floe_with(home.path(), &everywhere, 120, 36, &[("AWS_EC2_METADATA_DISABLED", "true")]);
-    deck.wait_for(&["1 job ·"]);
+    let copying = Copying::begin();
+    let mut deck = copying.deck();
     deck.shown_key("6 Transfers", "J");
     deck.wait_until("a moving job", |text| percent(text).is_some_and(|percent| percent > 2));
 
-    let engine = engine_of(home.path());
+    let engine = engine_of(copying.home.path());
     kill_process(engine, Signal::STOP).expect("stopped");
     let stopped = Stopped(engine);
     let named = format!("engine (pid {}) has not answered for ", engine.as_raw_nonzero());

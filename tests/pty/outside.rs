@@ -2,7 +2,7 @@
 
 use floe::sandbox::faults::Faults;
 
-use crate::lost::{detach, everywhere, signed_in, slow};
+use crate::copying::Copying;
 use crate::terminal::{CTRL_C, Terminal};
 
 /// Whether these bytes were sent, and where.
@@ -12,16 +12,8 @@ fn at(floe: &Terminal, text: &str) -> Option<usize> {
 
 #[test]
 fn title_progress_and_notification_follow_the_jobs_and_the_old_title_comes_back() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let running = slow(&runtime);
-    let home = tempfile::tempdir().expect("a home");
-    signed_in(home.path(), &running);
-    let url = running.url();
-    let everywhere = everywhere(&url);
-    detach(home.path(), &everywhere);
-
-    let mut floe = Terminal::floe_with(home.path(), &everywhere, 120, 36, &[("AWS_EC2_METADATA_DISABLED", "true")]);
-    floe.wait_for(&["1 job ·"]);
+    let copying = Copying::begin();
+    let mut floe = copying.deck();
     floe.key("J");
     floe.wait_for(&["● running"]);
     let aside = at(&floe, "\x1b[22;2t").expect("the old title is put aside");
@@ -30,7 +22,7 @@ fn title_progress_and_notification_follow_the_jobs_and_the_old_title_comes_back(
     let progress = at(&floe, "\x1b]9;4;1;").expect("progress in the task bar");
     assert!(at(&floe, "\x1b]777;notify").is_none(), "nothing has ended yet");
 
-    running.sandbox.set_faults(Faults::default());
+    copying.running.sandbox.set_faults(Faults::default());
     floe.wait_until("its end", |text| text.contains("✓ proved") || text.contains("✓ done"));
     let ended = floe.raw().len();
     floe.read();

@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, MetadataDirective,
-    ServerSideEncryption, StorageClass, Tag, Tagging, TaggingDirective,
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, MetadataDirective, ServerSideEncryption, StorageClass, Tag, Tagging,
+    TaggingDirective,
 };
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde::{Deserialize, Serialize};
 
 use super::objects::no_second_try;
+use super::parts::{Upload, begun, known, written};
 use super::{Keep, Root, S3, encoded, unquoted};
 use crate::error::{Error, Result};
 use crate::grant::{Call, Grant};
@@ -172,10 +173,6 @@ fn tagging(tags: &[(String, String)]) -> Option<String> {
     Keep { tags: tags.to_vec(), ..Keep::default() }.tagging()
 }
 
-fn number(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
-}
-
 impl S3 {
     /// Everything of an object, or of one version of it, but its bytes; `None` when there is none.
     ///
@@ -311,8 +308,7 @@ impl S3 {
         }
         let answer = asked.send().await.map_err(|error| self.failed("s3:CopyObject", &error, what()))?;
         let etag = answer.copy_object_result.and_then(|result| result.e_tag);
-        etag.map(|etag| unquoted(Some(etag)))
-            .ok_or_else(|| Error::transient(format!("{}: the answer has no ETag", what())))
+        Ok(unquoted(Some(written(etag, what)?)))
     }
 
     /// Begins an upload whose parts S3 copies itself. Answers its id.
@@ -320,18 +316,12 @@ impl S3 {
     /// # Errors
     /// As classified.
     pub async fn begin_copy(&self, grant: &Grant, root: &Root, key: &str, to: &CopyAs) -> Result<String> {
-        self.allow(grant, Call::PutObject, root, key)?;
-        let bucket = &root.bucket;
-        let what = || format!("could not begin to copy to s3://{bucket}/{key}");
+        let what = || format!("could not begin to copy to s3://{}/{key}", root.bucket);
         let (sse, kms) = to.sse.ask();
         let own = to.properties.clone().unwrap_or_default();
         let sum = to.sum.as_deref().map(ChecksumAlgorithm::from);
         let asked = self
-            .inner
-            .client
-            .create_multipart_upload()
-            .bucket(bucket)
-            .key(key)
+            .beginning(grant, root, key)?
             .set_checksum_type(sum.is_some().then_some(ChecksumType::FullObject))
             .set_checksum_algorithm(sum)
             .set_storage_class(to.class.as_deref().map(StorageClass::from))
@@ -347,7 +337,7 @@ impl S3 {
             .set_content_language(own.language)
             .set_website_redirect_location(own.redirect);
         let answer = asked.send().await.map_err(|error| self.failed("s3:PutObject", &error, what()))?;
-        answer.upload_id.ok_or_else(|| Error::transient(format!("{}: the answer names none", what())))
+        begun(answer.upload_id, what)
     }
 
     /// Has S3 copy the bytes from `at` on as one part, numbered from 1. Answers its ETag as S3 gave it.
@@ -365,23 +355,13 @@ impl S3 {
         from: &CopyFrom,
         (at, length): (u64, u64),
     ) -> Result<String> {
-        self.allow(grant, Call::PutObject, root, key)?;
-        let bucket = &root.bucket;
-        let what = || format!("could not copy part {part} of {} to s3://{bucket}/{key}", from.shown());
+        let what = || format!("could not copy part {part} of {} to s3://{}/{key}", from.shown(), root.bucket);
         let asked = self
-            .inner
-            .client
-            .upload_part_copy()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(upload)
-            .part_number(number(part))
-            .copy_source(from.header())
+            .taking(grant, Upload { root, key, id: upload }, part, from.header())?
             .copy_source_if_match(from.quoted())
             .copy_source_range(format!("bytes={at}-{}", at + length.max(1) - 1));
         let answer = asked.send().await.map_err(|error| self.failed("s3:CopyObject", &error, what()))?;
-        let etag = answer.copy_part_result.and_then(|result| result.e_tag);
-        etag.ok_or_else(|| Error::transient(format!("{}: the answer has no ETag", what())))
+        written(answer.copy_part_result.and_then(|result| result.e_tag), what)
     }
 
     /// The parts that an upload has, by number; `None` when there is no such upload.
@@ -447,19 +427,10 @@ impl S3 {
         (length, sum): (Bytes, Option<&str>),
         new: bool,
     ) -> Result<String> {
-        self.allow(grant, Call::PutObject, root, key)?;
-        let bucket = &root.bucket;
-        let what = || format!("could not put s3://{bucket}/{key} together");
-        let part = |(n, etag): (&u32, &String)| CompletedPart::builder().part_number(number(*n)).e_tag(etag).build();
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.iter().map(part).collect())).build();
+        let what = || format!("could not put s3://{}/{key} together", root.bucket);
+        let parts = parts.iter().map(|(number, etag)| known(*number, etag).build());
         let answer = self
-            .inner
-            .client
-            .complete_multipart_upload()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(upload)
-            .multipart_upload(parts)
+            .ending(grant, Upload { root, key, id: upload }, parts)?
             .mpu_object_size(i64::try_from(length.0).unwrap_or(i64::MAX))
             .set_checksum_type(sum.map(|_| ChecksumType::FullObject))
             .set_checksum_crc64_nvme(sum.map(str::to_owned))
@@ -467,10 +438,7 @@ impl S3 {
             .send()
             .await
             .map_err(|error| no_second_try(self.failed("s3:PutObject", &error, what())))?;
-        answer
-            .e_tag
-            .map(|etag| unquoted(Some(etag)))
-            .ok_or_else(|| Error::transient(format!("{}: the answer has no ETag", what())))
+        Ok(unquoted(Some(written(answer.e_tag, what)?)))
     }
 }
 

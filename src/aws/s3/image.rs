@@ -3,16 +3,14 @@
 //! That checksum is of the whole object (`FULL_OBJECT`) however it was cut, and can be put together from those of its
 //! parts: the one that S3 has to accept is of the bytes that were read, not of what S3 says that it got.
 
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
-    StorageClass,
-};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType};
 use bytes::Bytes as Buffer;
 
-use super::objects::{no_second_try, stream};
+use super::objects::no_second_try;
+use super::parts::{Upload, begun, kept, known, written};
 use super::{Keep, Root, S3, unquoted};
 use crate::error::{Error, Result};
-use crate::grant::{Call, Grant};
+use crate::grant::Grant;
 use crate::units::Bytes;
 
 /// The CRC64NVME of some bytes.
@@ -134,22 +132,11 @@ impl S3 {
         keep: &Keep,
         writer: &str,
     ) -> Result<String> {
-        self.allow(grant, Call::PutObject, root, key)?;
-        let bucket = &root.bucket;
-        let what = || format!("could not begin to upload s3://{bucket}/{key}");
-        let answer = self
-            .inner
-            .client
-            .create_multipart_upload()
-            .bucket(bucket)
-            .key(key)
+        let what = || format!("could not begin to upload s3://{}/{key}", root.bucket);
+        let answer = kept(self.beginning(grant, root, key)?, keep)
             .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
             .checksum_type(ChecksumType::FullObject)
             .metadata(WRITER, writer)
-            .set_storage_class(keep.class.as_deref().map(StorageClass::from))
-            .set_server_side_encryption(keep.kms_key.as_ref().map(|_| ServerSideEncryption::AwsKms))
-            .set_ssekms_key_id(keep.kms_key.clone())
-            .set_tagging(keep.tagging())
             .send()
             .await
             .map_err(|error| self.failed("s3:PutObject", &error, what()))?;
@@ -158,7 +145,7 @@ impl S3 {
             return Err(Error::failed(format!("{}: this server checks no CRC64NVME", what()))
                 .todo("write an archive there instead: s3://bucket/prefix/"));
         }
-        answer.upload_id.ok_or_else(|| Error::transient(format!("{}: the answer names none", what())))
+        begun(answer.upload_id, what)
     }
 
     /// Writes one part of an image, numbered from 1; S3 checks its bytes against `crc`.
@@ -176,26 +163,11 @@ impl S3 {
         data: &[Buffer],
         crc: Crc64,
     ) -> Result<ImagePart> {
-        self.allow(grant, Call::PutObject, root, key)?;
-        let bucket = &root.bucket;
-        let what = || format!("could not write part {number} of s3://{bucket}/{key}");
-        let length: usize = data.iter().map(Buffer::len).sum();
-        let answer = self
-            .inner
-            .client
-            .upload_part()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(upload)
-            .part_number(i32::try_from(number).unwrap_or(i32::MAX))
-            .body(stream(data))
-            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
-            .checksum_crc64_nvme(crc.base64())
-            .send()
-            .await
-            .map_err(|error| self.failed("s3:PutObject", &error, what()))?;
-        let etag = answer.e_tag.ok_or_else(|| Error::transient(format!("{}: the answer has no ETag", what())))?;
-        Ok(ImagePart { number, etag, crc })
+        let what = || format!("could not write part {number} of s3://{}/{key}", root.bucket);
+        let asked = self.filling(grant, Upload { root, key, id: upload }, number, data)?;
+        let answer = asked.checksum_crc64_nvme(crc.base64()).send().await;
+        let answer = answer.map_err(|error| self.failed("s3:PutObject", &error, what()))?;
+        Ok(ImagePart { number, etag: written(answer.e_tag, what)?, crc })
     }
 
     /// Lets S3 copy a whole object of this bucket, which is under the same root, into a part. Answers its ETag, and its
@@ -212,25 +184,14 @@ impl S3 {
         number: u32,
         from: &str,
     ) -> Result<(String, Option<Crc64>)> {
-        self.allow(grant, Call::PutObject, root, key)?;
         let bucket = &root.bucket;
         let what = || format!("could not copy s3://{bucket}/{from} into part {number} of s3://{bucket}/{key}");
         let path: Vec<String> = from.split('/').map(super::encoded).collect();
-        let answer = self
-            .inner
-            .client
-            .upload_part_copy()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(upload)
-            .part_number(i32::try_from(number).unwrap_or(i32::MAX))
-            .copy_source(format!("{bucket}/{}", path.join("/")))
-            .send()
-            .await
-            .map_err(|error| self.failed("s3:PutObject", &error, what()))?;
+        let source = format!("{bucket}/{}", path.join("/"));
+        let asked = self.taking(grant, Upload { root, key, id: upload }, number, source)?;
+        let answer = asked.send().await.map_err(|error| self.failed("s3:PutObject", &error, what()))?;
         let copied = answer.copy_part_result();
-        let etag = copied.and_then(|copied| copied.e_tag()).map(str::to_owned);
-        let etag = etag.ok_or_else(|| Error::transient(format!("{}: the answer has no ETag", what())))?;
+        let etag = written(copied.and_then(|copied| copied.e_tag()).map(str::to_owned), what)?;
         Ok((etag, copied.and_then(|copied| copied.checksum_crc64_nvme()).and_then(Crc64::from_base64)))
     }
 
@@ -266,25 +227,10 @@ impl S3 {
         (crc, length): (Crc64, Bytes),
         over: &Over,
     ) -> Result<()> {
-        self.allow(grant, Call::PutObject, root, key)?;
-        let bucket = &root.bucket;
-        let part = |part: &ImagePart| {
-            CompletedPart::builder()
-                .part_number(i32::try_from(part.number).unwrap_or(i32::MAX))
-                .e_tag(&part.etag)
-                .checksum_crc64_nvme(part.crc.base64())
-                .build()
-        };
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.iter().map(part).collect())).build();
-        let what = || format!("could not put s3://{bucket}/{key} together");
+        let what = || format!("could not put s3://{}/{key} together", root.bucket);
+        let parts = parts.iter().map(|of| known(of.number, &of.etag).checksum_crc64_nvme(of.crc.base64()).build());
         let answer = self
-            .inner
-            .client
-            .complete_multipart_upload()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(upload)
-            .multipart_upload(parts)
+            .ending(grant, Upload { root, key, id: upload }, parts)?
             .checksum_type(ChecksumType::FullObject)
             .checksum_crc64_nvme(crc.base64())
             .mpu_object_size(i64::try_from(length.0).unwrap_or(i64::MAX))

@@ -8,6 +8,7 @@ mod buckets;
 mod copy;
 mod image;
 mod objects;
+mod parts;
 mod uploads;
 
 use std::sync::Arc;

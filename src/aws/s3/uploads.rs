@@ -1,14 +1,13 @@
 //! Uploads in parts: begun, filled, put together or given up.
 
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption, StorageClass,
-};
+use aws_sdk_s3::types::ChecksumAlgorithm;
 use bytes::Bytes as Buffer;
 use serde::{Deserialize, Serialize};
 
-use super::objects::{no_second_try, stream};
+use super::objects::no_second_try;
+use super::parts::{Upload, begun, kept, known, written};
 use super::{Keep, Root, S3};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grant::{Call, Grant};
 use crate::units::{Bytes, Digest};
 
@@ -34,24 +33,10 @@ impl S3 {
     /// # Errors
     /// As classified.
     pub async fn begin_upload(&self, grant: &Grant, root: &Root, key: &str, keep: &Keep) -> Result<String> {
-        self.allow(grant, Call::PutObject, root, key)?;
-        let bucket = &root.bucket;
-        let what = || format!("could not begin to upload s3://{bucket}/{key}");
-        let answer = self
-            .inner
-            .client
-            .create_multipart_upload()
-            .bucket(bucket)
-            .key(key)
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .set_storage_class(keep.class.as_deref().map(StorageClass::from))
-            .set_server_side_encryption(keep.kms_key.as_ref().map(|_| ServerSideEncryption::AwsKms))
-            .set_ssekms_key_id(keep.kms_key.clone())
-            .set_tagging(keep.tagging())
-            .send()
-            .await
-            .map_err(|error| self.failed("s3:PutObject", &error, what()))?;
-        answer.upload_id.ok_or_else(|| Error::transient(format!("{}: the answer names none", what())))
+        let what = || format!("could not begin to upload s3://{}/{key}", root.bucket);
+        let asked = kept(self.beginning(grant, root, key)?, keep).checksum_algorithm(ChecksumAlgorithm::Sha256);
+        let answer = asked.send().await.map_err(|error| self.failed("s3:PutObject", &error, what()))?;
+        begun(answer.upload_id, what)
     }
 
     /// Writes one part, numbered from 1.
@@ -67,30 +52,15 @@ impl S3 {
         number: u32,
         data: &[Buffer],
     ) -> Result<S3Part> {
-        self.allow(grant, Call::PutObject, root, key)?;
-        let bucket = &root.bucket;
-        let what = || format!("could not write part {number} of s3://{bucket}/{key}");
+        let what = || format!("could not write part {number} of s3://{}/{key}", root.bucket);
         let mut sum = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         data.iter().for_each(|piece| sum.update(piece));
         let mut sha256 = Digest([0; 32]);
         sha256.0.copy_from_slice(sum.finish().as_ref());
-        let length: usize = data.iter().map(Buffer::len).sum();
-        let answer = self
-            .inner
-            .client
-            .upload_part()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(upload)
-            .part_number(i32::try_from(number).unwrap_or(i32::MAX))
-            .body(stream(data))
-            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
-            .checksum_sha256(sha256.base64())
-            .send()
-            .await
-            .map_err(|error| self.failed("s3:PutObject", &error, what()))?;
-        let etag = answer.e_tag.ok_or_else(|| Error::transient(format!("{}: the answer has no ETag", what())))?;
-        Ok(S3Part { number, etag, sha256 })
+        let asked = self.filling(grant, Upload { root, key, id: upload }, number, data)?;
+        let answer = asked.checksum_sha256(sha256.base64()).send().await;
+        let answer = answer.map_err(|error| self.failed("s3:PutObject", &error, what()))?;
+        Ok(S3Part { number, etag: written(answer.e_tag, what)?, sha256 })
     }
 
     /// Makes an object of its parts; with `new`, only where there is none.
@@ -106,29 +76,11 @@ impl S3 {
         parts: &[S3Part],
         new: bool,
     ) -> Result<()> {
-        self.allow(grant, Call::PutObject, root, key)?;
-        let bucket = &root.bucket;
-        let part = |part: &S3Part| {
-            CompletedPart::builder()
-                .part_number(i32::try_from(part.number).unwrap_or(i32::MAX))
-                .e_tag(&part.etag)
-                .checksum_sha256(part.sha256.base64())
-                .build()
-        };
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.iter().map(part).collect())).build();
-        let what = || format!("could not put s3://{bucket}/{key} together");
-        self.inner
-            .client
-            .complete_multipart_upload()
-            .bucket(bucket)
-            .key(key)
-            .upload_id(upload)
-            .multipart_upload(parts)
-            .set_if_none_match(new.then(|| "*".to_owned()))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| no_second_try(self.failed("s3:PutObject", &error, what())))
+        let what = || format!("could not put s3://{}/{key} together", root.bucket);
+        let parts = parts.iter().map(|of| known(of.number, &of.etag).checksum_sha256(of.sha256.base64()).build());
+        let asked = self.ending(grant, Upload { root, key, id: upload }, parts)?;
+        let answer = asked.set_if_none_match(new.then(|| "*".to_owned())).send().await;
+        answer.map(|_| ()).map_err(|error| no_second_try(self.failed("s3:PutObject", &error, what())))
     }
 
     /// Gives an upload up, so that its parts are not paid for; one that is gone already is fine.

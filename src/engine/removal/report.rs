@@ -133,7 +133,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn of(plan: &RemovalPlan, hash: String, outcomes: Vec<Option<Outcome>>) -> Self {
+    pub(crate) fn of(plan: &RemovalPlan, hash: String, outcomes: Vec<Option<Outcome>>) -> Self {
         let mut report = Self {
             plan: hash,
             removed: 0,

@@ -41,11 +41,17 @@ use super::ledger::Linear;
 use super::proof::Proof;
 use super::protocol::Tone;
 use super::transfer::Job;
+use crate::aws::Session;
 use crate::error::Result;
 use crate::ids::{BlockIndex, JobId, SnapshotId};
 use crate::plan::Verify;
 use crate::store::copies::{Copies, Held, Spot};
 use crate::units::Digest;
+
+/// A place in S3 as an address names it: by the profile that writes there.
+fn in_s3(session: &Session, url: &str) -> String {
+    format!("{}{url}", session.profile().map(|p| format!("{p}@")).unwrap_or_default())
+}
 
 /// What a destination found when it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

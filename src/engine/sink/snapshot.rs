@@ -179,9 +179,8 @@ impl SnapshotSink {
 #[async_trait]
 impl Sink for SnapshotSink {
     fn address(&self) -> String {
-        let place = self.session.profile().map(|p| format!("{p}@")).unwrap_or_default();
         let id = self.made.id().map(|id| id.to_string()).unwrap_or_default();
-        format!("{place}{}:{id}", self.session.region())
+        format!("{}{id}", self.session.origin().place())
     }
 
     async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened> {

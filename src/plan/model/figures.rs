@@ -51,6 +51,23 @@ pub struct MemoryEstimate {
     pub ebs_py: Quantity<Bytes>,
 }
 
+impl MemoryEstimate {
+    /// Of what was not weighed yet, in a budget.
+    #[must_use]
+    pub fn unweighed(budget: Bytes) -> Self {
+        Self {
+            total: Bytes::ZERO,
+            parts: Vec::new(),
+            budget,
+            limit: Bytes::ZERO,
+            limit_name: String::new(),
+            fit: Fit::Fits,
+            jobs: 1,
+            ebs_py: Quantity::unknown(),
+        }
+    }
+}
+
 const fn one() -> u32 {
     1
 }
@@ -108,6 +125,16 @@ pub struct CostPart {
     pub assumes: Option<String>,
 }
 
+impl CostPart {
+    /// Takes another line of its kind in: there is one sum then, as sure as the less sure of both.
+    pub fn take(&mut self, other: &Self) {
+        self.quantity += other.quantity;
+        self.usd.value += other.usd.value;
+        self.usd.sure = self.usd.sure.and(other.usd.sure);
+        self.counted = self.counted.and(other.counted);
+    }
+}
+
 /// What a line of the bill follows while its job runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -154,6 +181,19 @@ pub struct CostEstimate {
 }
 
 impl CostEstimate {
+    /// Of what was not weighed yet.
+    #[must_use]
+    pub fn unweighed() -> Self {
+        Self {
+            once: Quantity::unknown(),
+            monthly: Quantity::unknown(),
+            parts: Vec::new(),
+            prices_as_of: String::new(),
+            runs_in: String::new(),
+            committed: Quantity::exact(Usd(0.0)),
+        }
+    }
+
     /// What lines of the bill take for granted, in words: those that differ in their figures only, as the jobs of a group
     /// do, once.
     #[must_use]
@@ -242,6 +282,20 @@ pub struct TimeEstimate {
 }
 
 impl TimeEstimate {
+    /// Of what was not weighed yet.
+    #[must_use]
+    pub fn unweighed() -> Self {
+        Self {
+            low_seconds: 0.0,
+            high_seconds: 0.0,
+            bound_by: String::new(),
+            sure: Sure::Unknown,
+            beside: Vec::new(),
+            jobs: 1,
+            each: Vec::new(),
+        }
+    }
+
     /// `8 h 42 m – 10 h 20 m`; `unknown` where AWS sets the pace.
     #[must_use]
     pub fn text(&self) -> String {

@@ -129,9 +129,7 @@ async fn archives(aws: &Aws, plan: &mut RemovalPlan, machine: &Machine) -> Resul
     }
     let source = |item: &Item| match &item.target {
         Target::Snapshot(id) if item.would == Would::ArchiveThenDelete => {
-            let origin = &item.judged.origin;
-            let place = Place { profile: origin.profile.clone(), region: Some(origin.region.clone()) };
-            Some(Address::Snapshot(place, id.clone()))
+            Some(Address::Snapshot(item.judged.origin.place(), id.clone()))
         }
         _ => None,
     };

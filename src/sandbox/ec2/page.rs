@@ -148,12 +148,7 @@ mod tests {
     const LIMITS: Limits = Limits { min: 5, max: 1000, above: Above::Clamped };
 
     fn caller(region: &str) -> Caller {
-        Caller {
-            account: "123456789012".parse().unwrap(),
-            region: region.parse().unwrap(),
-            access_key: String::new(),
-            request_id: String::new(),
-        }
+        Caller::of("123456789012", region)
     }
 
     fn page(params: &[(&str, &str)], region: &str, ids: Option<&str>) -> Result<Page, Fault> {

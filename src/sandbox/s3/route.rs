@@ -3,6 +3,7 @@
 use http::Request;
 
 use crate::sandbox::sigv4::decode;
+use crate::sandbox::wire::pairs;
 
 /// Which operation on what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,16 +68,8 @@ pub fn route<B>(request: &Request<B>) -> Route {
             (decode(bucket, false), decode(key, false), None)
         }
     };
-    let query: Vec<(String, String)> = uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name, true), decode(value, true))
-        })
-        .collect();
+    let query: Vec<(String, String)> =
+        pairs(uri).map(|(name, value)| (decode(name, true), decode(value, true))).collect();
     let has = |name: &str| query.iter().any(|(key, _)| key == name);
     let copies = request.headers().contains_key("x-amz-copy-source");
     let method = request.method().as_str();

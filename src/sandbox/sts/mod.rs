@@ -70,12 +70,7 @@ mod tests {
 
     fn ask(region: &str, account: &str, action: &str) -> (StatusCode, String) {
         let sandbox = Sandbox::new(&Options::default()).unwrap();
-        let caller = Caller {
-            account: account.parse().unwrap(),
-            region: region.parse().unwrap(),
-            access_key: String::new(),
-            request_id: "id-1".to_owned(),
-        };
+        let caller = Caller::of(account, region);
         let params = [("Action".to_owned(), action.to_owned()), ("Version".to_owned(), VERSION.to_owned())];
         handle(&sandbox, &caller, &params)
     }

@@ -101,12 +101,7 @@ mod tests {
     use crate::sandbox::Options;
 
     fn ask(sandbox: &Sandbox, more: &[(&str, &str)]) -> (StatusCode, String) {
-        let caller = Caller {
-            account: "123456789012".parse().unwrap(),
-            region: "us-east-1".parse().unwrap(),
-            access_key: String::new(),
-            request_id: "id-1".to_owned(),
-        };
+        let caller = Caller::of("123456789012", "us-east-1");
         let all = [("Action", "AssumeRole"), ("Version", VERSION), ("RoleSessionName", "a-test")];
         let params: Vec<_> = all.iter().chain(more).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         super::super::handle(sandbox, &caller, &params)

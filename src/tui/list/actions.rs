@@ -1,6 +1,6 @@
 //! What every list can do.
 
-use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::action::{Action, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::list::List;
@@ -9,17 +9,7 @@ use crate::tui::overlay::{self, Overlay};
 use crate::tui::screen::Screen;
 use crate::tui::update::export;
 
-const fn look(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Lists, danger: Danger::Look, hint, doc, disabled, run }
-}
+const HERE: Scope = Scope::Lists;
 
 fn with(model: &mut Model, change: impl FnOnce(&mut List, usize)) -> Vec<Effect> {
     let lines = model.list_lines();
@@ -56,20 +46,22 @@ const fn half(lines: usize) -> isize {
 
 /// On every screen that is a list.
 pub const ACTIONS: &[Action] = &[
-    look("list.down", "down", &["down", "j"], 0, "One row down.", always, |m, _| with(m, |l, _| l.step_by(1))),
-    look("list.up", "up", &["up", "k"], 0, "One row up.", always, |m, _| with(m, |l, _| l.step_by(-1))),
-    look("list.first", "first", &["g", "home"], 0, "The first row.", always, |m, _| with(m, |l, _| l.go_to(0))),
-    look("list.last", "last", &["G", "end"], 0, "The last row.", always, |m, _| with(m, |l, _| l.go_to(usize::MAX))),
-    look("list.half-down", "half down", &["ctrl-d", "pgdn"], 0, "Half a screen down.", always, |m, _| {
+    HERE.look("list.down", "down", &["down", "j"], 0, "One row down.", always, |m, _| with(m, |l, _| l.step_by(1))),
+    HERE.look("list.up", "up", &["up", "k"], 0, "One row up.", always, |m, _| with(m, |l, _| l.step_by(-1))),
+    HERE.look("list.first", "first", &["g", "home"], 0, "The first row.", always, |m, _| with(m, |l, _| l.go_to(0))),
+    HERE.look("list.last", "last", &["G", "end"], 0, "The last row.", always, |m, _| {
+        with(m, |l, _| l.go_to(usize::MAX))
+    }),
+    HERE.look("list.half-down", "half down", &["ctrl-d", "pgdn"], 0, "Half a screen down.", always, |m, _| {
         with(m, |l, lines| l.step_by(half(lines).max(1)))
     }),
-    look("list.half-up", "half up", &["ctrl-u", "pgup"], 0, "Half a screen up.", always, |m, _| {
+    HERE.look("list.half-up", "half up", &["ctrl-u", "pgup"], 0, "Half a screen up.", always, |m, _| {
         with(m, |l, lines| l.step_by(-half(lines).max(1)))
     }),
-    look("list.mark", "mark", &["space"], 20, "Mark or unmark the row and go on.", markable, |m, _| {
+    HERE.look("list.mark", "mark", &["space"], 20, "Mark or unmark the row and go on.", markable, |m, _| {
         with(m, |l, _| l.toggle())
     }),
-    look(
+    HERE.look(
         "list.range",
         "range",
         &["v"],
@@ -83,15 +75,21 @@ pub const ACTIONS: &[Action] = &[
             })
         },
     ),
-    look("list.invert", "invert", &["*"], 0, "Mark what is not marked among the rows shown.", markable, |m, _| {
+    HERE.look("list.invert", "invert", &["*"], 0, "Mark what is not marked among the rows shown.", markable, |m, _| {
         with(m, |l, _| l.invert())
     }),
-    look("list.unmark", "unmark", &["u"], 0, "Unmark everything, also what the filter hides.", needs_marks, |m, _| {
-        with(m, |l, _| l.unmark())
-    }),
-    look("list.sort", "sort", &["o"], 40, "Sort by the next column.", always, |m, now| sort(m, now, false)),
-    look("list.turn", "turn order", &["O"], 0, "Turn the order round.", always, |m, now| sort(m, now, true)),
-    look(
+    HERE.look(
+        "list.unmark",
+        "unmark",
+        &["u"],
+        0,
+        "Unmark everything, also what the filter hides.",
+        needs_marks,
+        |m, _| with(m, |l, _| l.unmark()),
+    ),
+    HERE.look("list.sort", "sort", &["o"], 40, "Sort by the next column.", always, |m, now| sort(m, now, false)),
+    HERE.look("list.turn", "turn order", &["O"], 0, "Turn the order round.", always, |m, now| sort(m, now, true)),
+    HERE.look(
         "list.filter",
         "filter",
         &["/"],
@@ -104,7 +102,7 @@ pub const ACTIONS: &[Action] = &[
             Vec::new()
         },
     ),
-    look(
+    HERE.look(
         "list.export",
         "export",
         &["w"],
@@ -113,7 +111,7 @@ pub const ACTIONS: &[Action] = &[
         needs_rows,
         export::rows,
     ),
-    look(
+    HERE.look(
         "list.copy-id",
         "copy id",
         &["y"],

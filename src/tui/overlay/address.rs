@@ -11,6 +11,7 @@ use ratatui::widgets::{Clear, Widget};
 
 use crate::address::{Address, Role as End};
 use crate::error::Error;
+use crate::inventory::SnapshotRow;
 use crate::plan::{Operation, Options};
 use crate::tui::clock::Now;
 use crate::tui::effect::{Effect, Memory};
@@ -221,6 +222,16 @@ fn complete(model: &mut Model, found: &[Candidate]) -> Vec<Effect> {
 }
 
 impl State {
+    /// Where these snapshots are copied to: not said yet.
+    #[must_use]
+    pub fn copy_of(rows: &[&SnapshotRow]) -> Self {
+        let what = match rows {
+            [one] => format!("{} {}", one.id, one.name.as_deref().unwrap_or("")).trim_end().to_owned(),
+            many => format!("{} snapshots", many.len()),
+        };
+        Self { sources: rows.iter().map(|row| row.address()).collect(), what, ..Self::default() }
+    }
+
     /// The text whose completions are shown: what was typed before `tab` began to go round.
     fn completed(&self) -> &str {
         self.cycle.as_deref().unwrap_or(&self.text)

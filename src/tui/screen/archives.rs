@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::ids::Profile;
 use crate::inventory::archives::{ArchiveRow, Inspected};
-use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::action::{Action, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::{Effect, Memory};
 use crate::tui::model::{Mode, Model};
@@ -185,27 +185,19 @@ fn source(model: &Model) -> Option<Address> {
     }
 }
 
-const fn action(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Screen(Screen::Archives), danger: Danger::Look, hint, doc, disabled, run }
-}
+const HERE: Scope = Scope::Screen(Screen::Archives);
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    action("archives.down", "down", &["down", "j"], 0, "One archive down.", no_row, |m, _| step(m, 1)),
-    action("archives.up", "up", &["up", "k"], 0, "One archive up.", no_row, |m, _| step(m, -1)),
-    action("archives.page-down", "page down", &["pgdn", "ctrl-d"], 0, "Ten archives down.", no_row, |m, _| step(m, 10)),
-    action("archives.page-up", "page up", &["pgup", "ctrl-u"], 0, "Ten archives up.", no_row, |m, _| step(m, -10)),
-    action("archives.first", "first", &["g", "home"], 0, "The first archive.", no_row, |m, _| step(m, isize::MIN)),
-    action("archives.last", "last", &["G", "end"], 0, "The last archive.", no_row, |m, _| step(m, isize::MAX)),
-    action(
+    HERE.look("archives.down", "down", &["down", "j"], 0, "One archive down.", no_row, |m, _| step(m, 1)),
+    HERE.look("archives.up", "up", &["up", "k"], 0, "One archive up.", no_row, |m, _| step(m, -1)),
+    HERE.look("archives.page-down", "page down", &["pgdn", "ctrl-d"], 0, "Ten archives down.", no_row, |m, _| {
+        step(m, 10)
+    }),
+    HERE.look("archives.page-up", "page up", &["pgup", "ctrl-u"], 0, "Ten archives up.", no_row, |m, _| step(m, -10)),
+    HERE.look("archives.first", "first", &["g", "home"], 0, "The first archive.", no_row, |m, _| step(m, isize::MIN)),
+    HERE.look("archives.last", "last", &["G", "end"], 0, "The last archive.", no_row, |m, _| step(m, isize::MAX)),
+    HERE.look(
         "archives.open",
         "look closely",
         &["enter"],
@@ -214,7 +206,7 @@ pub const ACTIONS: &[Action] = &[
         cannot_look,
         |m, _| inspect(m, false),
     ),
-    action(
+    HERE.look(
         "archives.check",
         "check for gaps",
         &["s"],
@@ -223,20 +215,17 @@ pub const ACTIONS: &[Action] = &[
         cannot_check,
         |m, _| inspect(m, true),
     ),
-    Action {
-        danger: Danger::Make,
-        ..action(
-            "archives.copy",
-            "restore",
-            &["c"],
-            15,
-            "Copy it to a region or a file: one line, then a plan.",
-            cannot_copy,
-            copy,
-        )
-    },
-    action("archives.prefix", "another prefix", &["e"], 30, "List below another prefix.", always, ask),
-    action("archives.again", "list again", &["r"], 35, "List the prefix again.", no_prefix, |m, _| {
+    HERE.make(
+        "archives.copy",
+        "restore",
+        &["c"],
+        15,
+        "Copy it to a region or a file: one line, then a plan.",
+        cannot_copy,
+        copy,
+    ),
+    HERE.look("archives.prefix", "another prefix", &["e"], 30, "List below another prefix.", always, ask),
+    HERE.look("archives.again", "list again", &["r"], 35, "List the prefix again.", no_prefix, |m, _| {
         match m.archives.prefix.clone() {
             Some(prefix) => list(m, prefix),
             None => Vec::new(),

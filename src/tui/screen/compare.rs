@@ -6,11 +6,11 @@
 mod map;
 pub mod view;
 
-use crate::address::{Address, Place};
+use crate::address::Address;
 use crate::error::Error;
 use crate::inventory::{SnapshotRow, State as Life, Tier};
 use crate::plan::compare::{is_unrelated, look_cost};
-use crate::tui::action::{Action, Danger, Scope};
+use crate::tui::action::{Action, Scope};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::elsewhere::{bases, held};
@@ -130,45 +130,23 @@ fn begin(model: &mut Model) -> Vec<Effect> {
 
 /// The delta as a source.
 fn source(older: &SnapshotRow, newer: &SnapshotRow) -> Address {
-    Address::Delta(place(newer), older.id.clone(), newer.id.clone())
+    Address::Delta(newer.origin.place(), older.id.clone(), newer.id.clone())
 }
 
-fn place(row: &SnapshotRow) -> Place {
-    Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) }
-}
-
-/// A snapshot as a source.
-fn address(row: &SnapshotRow) -> Address {
-    Address::Snapshot(place(row), row.id.clone())
-}
-
-const fn action(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Screen(Screen::Compare), danger: Danger::Look, hint, doc, disabled, run }
-}
+const HERE: Scope = Scope::Screen(Screen::Compare);
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    Action {
-        danger: Danger::Make,
-        ..action(
-            "compare.copy",
-            "copy the difference",
-            &["c"],
-            10,
-            "Copy only what differs, onto a copy of the older: one line, then a plan.",
-            cannot_copy,
-            copy,
-        )
-    },
-    action(
+    HERE.make(
+        "compare.copy",
+        "copy the difference",
+        &["c"],
+        10,
+        "Copy only what differs, onto a copy of the older: one line, then a plan.",
+        cannot_copy,
+        copy,
+    ),
+    HERE.look(
         "compare.start",
         "start",
         &["S"],
@@ -177,7 +155,7 @@ pub const ACTIONS: &[Action] = &[
         cannot_start,
         |m, _| begin(m),
     ),
-    action(
+    HERE.look(
         "compare.count",
         "count the newer",
         &["s"],
@@ -192,7 +170,7 @@ pub const ACTIONS: &[Action] = &[
             None => Vec::new(),
         },
     ),
-    action(
+    HERE.look(
         "compare.stop",
         "stop counting",
         &["x"],
@@ -204,7 +182,7 @@ pub const ACTIONS: &[Action] = &[
             figures::stop(m)
         },
     ),
-    action(
+    HERE.look(
         "compare.lineage",
         "lineage",
         &["L"],
@@ -295,7 +273,7 @@ fn command(model: &Model) -> String {
     let sandbox = if model.sandbox { " --sandbox" } else { "" };
     match (&model.compare.pair, stage(model)) {
         (Some((older, newer)), Stage::Apart(_)) => {
-            format!("floe verify{sandbox} {} {}", address(older), address(newer))
+            format!("floe verify{sandbox} {} {}", older.address(), newer.address())
         }
         (Some((older, newer)), _) => format!("floe size{sandbox} {}", source(older, newer)),
         (None, _) => "floe size".to_owned(),

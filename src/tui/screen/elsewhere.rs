@@ -13,9 +13,8 @@ use ratatui::layout::Rect;
 pub use families::{Copied, Family, Spot};
 
 use super::rows::{Cursor, lines};
-use crate::address::{Address, Place};
 use crate::inventory::SnapshotRow;
-use crate::tui::action::{Action, Danger, Scope};
+use crate::tui::action::{Action, Scope};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::model::{Mode, Model};
@@ -93,27 +92,19 @@ fn step(model: &mut Model, by: isize) -> Vec<Effect> {
     Vec::new()
 }
 
-const fn action(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Screen(Screen::Elsewhere), danger: Danger::Look, hint, doc, disabled, run }
-}
+const HERE: Scope = Scope::Screen(Screen::Elsewhere);
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    action("elsewhere.down", "down", &["down", "j"], 0, "One volume down.", no_row, |m, _| step(m, 1)),
-    action("elsewhere.up", "up", &["up", "k"], 0, "One volume up.", no_row, |m, _| step(m, -1)),
-    action("elsewhere.page-down", "page down", &["pgdn", "ctrl-d"], 0, "Ten volumes down.", no_row, |m, _| step(m, 10)),
-    action("elsewhere.page-up", "page up", &["pgup", "ctrl-u"], 0, "Ten volumes up.", no_row, |m, _| step(m, -10)),
-    action("elsewhere.first", "first", &["g", "home"], 0, "The first volume.", no_row, |m, _| step(m, isize::MIN)),
-    action("elsewhere.last", "last", &["G", "end"], 0, "The last volume.", no_row, |m, _| step(m, isize::MAX)),
-    action(
+    HERE.look("elsewhere.down", "down", &["down", "j"], 0, "One volume down.", no_row, |m, _| step(m, 1)),
+    HERE.look("elsewhere.up", "up", &["up", "k"], 0, "One volume up.", no_row, |m, _| step(m, -1)),
+    HERE.look("elsewhere.page-down", "page down", &["pgdn", "ctrl-d"], 0, "Ten volumes down.", no_row, |m, _| {
+        step(m, 10)
+    }),
+    HERE.look("elsewhere.page-up", "page up", &["pgup", "ctrl-u"], 0, "Ten volumes up.", no_row, |m, _| step(m, -10)),
+    HERE.look("elsewhere.first", "first", &["g", "home"], 0, "The first volume.", no_row, |m, _| step(m, isize::MIN)),
+    HERE.look("elsewhere.last", "last", &["G", "end"], 0, "The last volume.", no_row, |m, _| step(m, isize::MAX)),
+    HERE.look(
         "elsewhere.open",
         "its newest",
         &["enter"],
@@ -129,24 +120,18 @@ pub const ACTIONS: &[Action] = &[
             Vec::new()
         },
     ),
-    action("elsewhere.lineage", "lineage", &["L"], 26, "The chain of the volume.", no_newest, |m, now| {
-        match newest(m).cloned() {
-            Some(row) => lineage::open(m, &row, now),
-            None => Vec::new(),
-        }
+    HERE.look("elsewhere.lineage", "lineage", &["L"], 26, "The chain of the volume.", no_newest, |m, now| {
+        newest(m).cloned().map(|row| lineage::open(m, &row, now)).unwrap_or_default()
     }),
-    Action {
-        danger: Danger::Make,
-        ..action(
-            "elsewhere.copy",
-            "copy the newest",
-            &["c"],
-            20,
-            "Copy the newest snapshot of the volume.",
-            cannot_copy,
-            copy,
-        )
-    },
+    HERE.make(
+        "elsewhere.copy",
+        "copy the newest",
+        &["c"],
+        20,
+        "Copy the newest snapshot of the volume.",
+        cannot_copy,
+        copy,
+    ),
 ];
 
 fn no_row(model: &Model) -> Option<String> {
@@ -166,13 +151,7 @@ fn cannot_copy(model: &Model) -> Option<String> {
 
 fn copy(model: &mut Model, _: Now) -> Vec<Effect> {
     let Some(row) = newest(model) else { return Vec::new() };
-    let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
-    let state = address::State {
-        sources: vec![Address::Snapshot(place, row.id.clone())],
-        what: format!("{} {}", row.id, row.name.as_deref().unwrap_or("")).trim_end().to_owned(),
-        ..address::State::default()
-    };
-    model.overlays.push(Overlay::Address(state));
+    model.overlays.push(Overlay::Address(address::State::copy_of(&[row])));
     Vec::new()
 }
 

@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::address::{Address, Place};
+use crate::address::Address;
 use crate::inventory::ImageRow;
 use crate::plan::removal::Target;
-use crate::tui::action::{Action, Danger, Scope};
+use crate::tui::action::{Action, Scope};
 use crate::tui::catalog::Slot;
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
@@ -104,68 +104,59 @@ fn copy(model: &mut Model, _: Now) -> Vec<Effect> {
         [one] => format!("{} {}", one.id, one.name).trim_end().to_owned(),
         many => format!("{} images", many.len()),
     };
-    let source = |row: &&ImageRow| {
-        let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
-        Address::Image(place, row.id.clone())
-    };
+    let source = |row: &&ImageRow| Address::Image(row.origin.place(), row.id.clone());
     let sources = rows.iter().map(source).collect();
     model.overlays.push(Overlay::Address(address::State { sources, what, ..address::State::default() }));
     Vec::new()
 }
 
+const HERE: Scope = Scope::Screen(Screen::Images);
+
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    Action {
-        id: "images.copy",
-        title: "copy",
-        keys: &["c"],
-        scope: Scope::Screen(Screen::Images),
-        danger: Danger::Make,
-        hint: 21,
-        doc: "Have AWS copy the image to a region, or read its one snapshot to a file: one line, then a plan.",
-        disabled: cannot_copy,
-        run: copy,
-    },
-    Action {
-        id: "images.open",
-        title: "open",
-        keys: &["enter"],
-        scope: Scope::Screen(Screen::Images),
-        danger: Danger::Look,
-        hint: 10,
-        doc: "Everything that is known of the image.",
-        disabled: |m| m.images.list.is_empty().then(|| "there is no image here yet".to_owned()),
-        run: |m, _| {
+    HERE.make(
+        "images.copy",
+        "copy",
+        &["c"],
+        21,
+        "Have AWS copy the image to a region, or read its one snapshot to a file: one line, then a plan.",
+        cannot_copy,
+        copy,
+    ),
+    HERE.look(
+        "images.open",
+        "open",
+        &["enter"],
+        10,
+        "Everything that is known of the image.",
+        |m| m.images.list.is_empty().then(|| "there is no image here yet".to_owned()),
+        |m, _| {
             m.overlays.push(Overlay::Detail(over::State::default()));
             Vec::new()
         },
-    },
-    Action {
-        id: "images.delete",
-        title: "delete",
-        keys: &["D"],
-        scope: Scope::Screen(Screen::Images),
-        danger: Danger::Remove,
-        hint: 0,
-        doc: "A deletion plan of the marked images; S in it takes their snapshots along. Nothing is deleted by it.",
-        disabled: |m| m.images.list.is_empty().then(|| "there is no image here yet".to_owned()),
-        run: |m, _| {
+    ),
+    HERE.remove(
+        "images.delete",
+        "delete",
+        &["D"],
+        0,
+        "A deletion plan of the marked images; S in it takes their snapshots along. Nothing is deleted by it.",
+        |m| m.images.list.is_empty().then(|| "there is no image here yet".to_owned()),
+        |m, _| {
             let rows = m.images.list.chosen().into_iter().filter_map(|at| m.catalog.images.get(at));
-            let targets = rows.map(|row| (removal::place(&row.origin), Target::Image(row.id.clone()))).collect();
+            let targets = rows.map(|row| (row.origin.place(), Target::Image(row.id.clone()))).collect();
             let hidden = m.images.list.hidden;
             removal::open(m, targets, hidden)
         },
-    },
-    Action {
-        id: "images.snapshots",
-        title: "its snapshots",
-        keys: &["s"],
-        scope: Scope::Screen(Screen::Images),
-        danger: Danger::Look,
-        hint: 22,
-        doc: "The snapshots that the image is made of.",
-        disabled: |m| m.images.list.is_empty().then(|| "there is no image here yet".to_owned()),
-        run: |m, now| {
+    ),
+    HERE.look(
+        "images.snapshots",
+        "its snapshots",
+        &["s"],
+        22,
+        "The snapshots that the image is made of.",
+        |m| m.images.list.is_empty().then(|| "there is no image here yet".to_owned()),
+        |m, now| {
             let row = m.images.list.current().and_then(|at| m.catalog.images.get(at));
             let first = row.and_then(|row| row.snapshots.iter().find_map(|id| m.catalog.snapshots.find(id)));
             match first {
@@ -177,7 +168,7 @@ pub const ACTIONS: &[Action] = &[
             }
             Vec::new()
         },
-    },
+    ),
 ];
 
 /// The door.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::address::{Address, Place};
+use crate::address::Address;
 use crate::ids::SnapshotId;
 use crate::inventory::{Origin, SnapshotRow};
 use crate::plan::compare::look_cost;
-use crate::tui::action::{Action, Danger, Scope};
+use crate::tui::action::{Action, Scope};
 use crate::tui::catalog::Ref;
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
@@ -95,29 +95,23 @@ fn uncounted(model: &Model) -> (Vec<What>, Quantity<Usd>) {
     (out, cost)
 }
 
-const fn action(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Screen(Screen::Lineage), danger: Danger::Look, hint, doc, disabled, run }
-}
+const HERE: Scope = Scope::Screen(Screen::Lineage);
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    action("lineage.older", "older", &["left", "h"], 10, "The one before it.", no_row, |m, _| {
+    HERE.look("lineage.older", "older", &["left", "h"], 10, "The one before it.", no_row, |m, _| {
         walk(m, |at, _| at.saturating_sub(1))
     }),
-    action("lineage.newer", "newer", &["right", "l"], 11, "The one after it.", no_row, |m, _| walk(m, |at, _| at + 1)),
-    action("lineage.first", "oldest", &["g", "home"], 0, "The oldest of the chain.", no_row, |m, _| walk(m, |_, _| 0)),
-    action("lineage.last", "newest", &["G", "end"], 0, "The newest of the chain.", no_row, |m, _| {
+    HERE.look("lineage.newer", "newer", &["right", "l"], 11, "The one after it.", no_row, |m, _| {
+        walk(m, |at, _| at + 1)
+    }),
+    HERE.look("lineage.first", "oldest", &["g", "home"], 0, "The oldest of the chain.", no_row, |m, _| {
+        walk(m, |_, _| 0)
+    }),
+    HERE.look("lineage.last", "newest", &["G", "end"], 0, "The newest of the chain.", no_row, |m, _| {
         walk(m, |_, all| all)
     }),
-    action(
+    HERE.look(
         "lineage.open",
         "open",
         &["enter"],
@@ -126,7 +120,7 @@ pub const ACTIONS: &[Action] = &[
         no_row,
         open_row,
     ),
-    action("lineage.mark", "mark", &["space"], 20, "Mark it, here and in the list.", no_row, |m, _| {
+    HERE.look("lineage.mark", "mark", &["space"], 20, "Mark it, here and in the list.", no_row, |m, _| {
         if let Some(at) = place_of(m) {
             let list = &mut m.snapshots.list;
             if !list.marks.remove(&at) {
@@ -136,7 +130,7 @@ pub const ACTIONS: &[Action] = &[
         }
         Vec::new()
     }),
-    action(
+    HERE.look(
         "lineage.compare",
         "compare",
         &["="],
@@ -148,7 +142,7 @@ pub const ACTIONS: &[Action] = &[
             Err(_) => Vec::new(),
         },
     ),
-    action(
+    HERE.look(
         "lineage.count",
         "count the changes",
         &["s"],
@@ -160,7 +154,7 @@ pub const ACTIONS: &[Action] = &[
             figures::count(m, of)
         },
     ),
-    action(
+    HERE.look(
         "lineage.start",
         "start",
         &["S"],
@@ -172,7 +166,7 @@ pub const ACTIONS: &[Action] = &[
             figures::count(m, of)
         },
     ),
-    action(
+    HERE.look(
         "lineage.frees",
         "what each frees",
         &["X"],
@@ -184,7 +178,7 @@ pub const ACTIONS: &[Action] = &[
             insides::ask(m, &rows, now)
         },
     ),
-    action(
+    HERE.look(
         "lineage.inspect",
         "inspect",
         &["i"],
@@ -196,7 +190,7 @@ pub const ACTIONS: &[Action] = &[
             None => Vec::new(),
         },
     ),
-    action(
+    HERE.look(
         "lineage.stop",
         "stop counting",
         &["x"],
@@ -210,10 +204,7 @@ pub const ACTIONS: &[Action] = &[
             effects
         },
     ),
-    Action {
-        danger: Danger::Make,
-        ..action("lineage.copy", "copy", &["c"], 22, "Copy the snapshot whole.", cannot_copy, copy)
-    },
+    HERE.make("lineage.copy", "copy", &["c"], 22, "Copy the snapshot whole.", cannot_copy, copy),
 ];
 
 fn no_row(model: &Model) -> Option<String> {
@@ -271,13 +262,7 @@ fn cannot_copy(model: &Model) -> Option<String> {
 
 fn copy(model: &mut Model, _: Now) -> Vec<Effect> {
     let Some(row) = current(model) else { return Vec::new() };
-    let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
-    let state = address::State {
-        sources: vec![Address::Snapshot(place, row.id.clone())],
-        what: format!("{} {}", row.id, row.name.as_deref().unwrap_or("")).trim_end().to_owned(),
-        ..address::State::default()
-    };
-    model.overlays.push(Overlay::Address(state));
+    model.overlays.push(Overlay::Address(address::State::copy_of(&[row])));
     Vec::new()
 }
 
@@ -298,16 +283,14 @@ pub const PAGE: Page = Page {
         match chain(model) {
             (chain, at) if at > 0 => {
                 let row = chain[at];
-                let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
-                format!("floe size{sandbox} {}", Address::Delta(place, chain[at - 1].id.clone(), row.id.clone()))
+                format!(
+                    "floe size{sandbox} {}",
+                    Address::Delta(row.origin.place(), chain[at - 1].id.clone(), row.id.clone())
+                )
             }
-            (chain, _) => chain.first().map_or_else(
-                || "floe size".to_owned(),
-                |row| {
-                    let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
-                    format!("floe size{sandbox} {}", Address::Snapshot(place, row.id.clone()))
-                },
-            ),
+            (chain, _) => chain
+                .first()
+                .map_or_else(|| "floe size".to_owned(), |row| format!("floe size{sandbox} {}", row.address())),
         }
     },
     hear: Page::deaf,

@@ -11,7 +11,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::engine::protocol::{Event, Tone};
-use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::action::{Action, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::model::{Model, Problem};
@@ -54,97 +54,86 @@ pub struct State {
 
 const HERE: Scope = Scope::Screen(Screen::Log);
 
-const fn look(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: HERE, danger: Danger::Look, hint, doc, disabled: always, run }
-}
-
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    look("log.filter", "filter", &["/"], 1, "Only lines with all of these words.", |model, _| {
+    HERE.look("log.filter", "filter", &["/"], 1, "Only lines with all of these words.", always, |model, _| {
         model.log.typing = true;
         Vec::new()
     }),
-    look("log.loud", "only trouble", &["t"], 7, "Only what needed a look.", |model, _| {
+    HERE.look("log.loud", "only trouble", &["t"], 7, "Only what needed a look.", always, |model, _| {
         model.log.loud = !model.log.loud;
         model.log.back = 0;
         Vec::new()
     }),
-    look("log.audit", "audit log", &["a"], 2, "Who removed what, when and why; or the events again.", |model, _| {
-        model.log.auditing = !model.log.auditing;
-        model.log.back = 0;
-        if model.log.auditing { vec![Effect::ReadAudit] } else { Vec::new() }
-    }),
-    Action {
-        id: "log.restore",
-        title: "bring back",
-        keys: &["u"],
-        scope: HERE,
-        danger: Danger::Make,
-        hint: 8,
-        doc: "Bring back what the line of the audit log says was deleted, from the Recycle Bin.",
-        disabled: audit::cannot_restore,
-        run: audit::restore,
-    },
-    look("log.next-error", "next error", &["tab"], 3, "The next error.", |model, _| {
+    HERE.look(
+        "log.audit",
+        "audit log",
+        &["a"],
+        2,
+        "Who removed what, when and why; or the events again.",
+        always,
+        |model, _| {
+            model.log.auditing = !model.log.auditing;
+            model.log.back = 0;
+            if model.log.auditing { vec![Effect::ReadAudit] } else { Vec::new() }
+        },
+    ),
+    HERE.make(
+        "log.restore",
+        "bring back",
+        &["u"],
+        8,
+        "Bring back what the line of the audit log says was deleted, from the Recycle Bin.",
+        audit::cannot_restore,
+        audit::restore,
+    ),
+    HERE.look("log.next-error", "next error", &["tab"], 3, "The next error.", always, |model, _| {
         let count = model.problems.len().max(1);
         model.log.problem = (model.log.problem + 1) % count;
         Vec::new()
     }),
-    Action {
-        id: "log.copy",
-        title: "copy what to do",
-        keys: &["enter"],
-        scope: HERE,
-        danger: Danger::Look,
-        hint: 4,
-        doc: "Copy the one thing to do about the error.",
-        disabled: |model| match problem(model) {
+    HERE.look(
+        "log.copy",
+        "copy what to do",
+        &["enter"],
+        4,
+        "Copy the one thing to do about the error.",
+        |model| match problem(model) {
             None => Some("there is no error".to_owned()),
             Some(p) if p.error.todo.is_none() => {
                 Some("nothing is known to do about it; its request id helps AWS Support".to_owned())
             }
             Some(_) => None,
         },
-        run: |model, now| {
+        |model, now| {
             let Some(todo) = problem(model).and_then(|p| p.error.todo.clone()) else { return Vec::new() };
             model.say(now, format!("copied: {todo}"));
             vec![Effect::Copy(todo)]
         },
-    },
-    Action {
-        id: "log.mended",
-        title: "mended",
-        keys: &["x"],
-        scope: HERE,
-        danger: Danger::Look,
-        hint: 5,
-        doc: "Take the error off the list; it comes back if it happens again.",
-        disabled: |model| problem(model).is_none().then(|| "there is no error".to_owned()),
-        run: |model, _| {
+    ),
+    HERE.look(
+        "log.mended",
+        "mended",
+        &["x"],
+        5,
+        "Take the error off the list; it comes back if it happens again.",
+        |model| problem(model).is_none().then(|| "there is no error".to_owned()),
+        |model, _| {
             if model.log.problem < model.problems.len() {
                 model.problems.remove(model.log.problem);
             }
             model.log.problem = model.log.problem.min(model.problems.len().saturating_sub(1));
             Vec::new()
         },
-    },
-    Action {
-        id: "log.write",
-        title: "write",
-        keys: &["w"],
-        scope: HERE,
-        danger: Danger::Look,
-        hint: 6,
-        doc: "Write what is shown as text.",
-        disabled: |model| matching(model).next().is_none().then(|| "there is nothing to write".to_owned()),
-        run: |model, now| {
+    ),
+    HERE.look(
+        "log.write",
+        "write",
+        &["w"],
+        6,
+        "Write what is shown as text.",
+        |model| matching(model).next().is_none().then(|| "there is nothing to write".to_owned()),
+        |model, now| {
             let lines: Vec<String> = matching(model)
                 .map(|e| {
                     format!(
@@ -159,14 +148,20 @@ pub const ACTIONS: &[Action] = &[
             let name = format!("floe-log-{}.txt", now.wall.strftime("%Y%m%d-%H%M%S"));
             vec![Effect::Write { path: name.into(), contents: lines.concat() }]
         },
-    },
-    look("log.down", "older", &["down", "j"], 0, "Older lines.", |model, _| scroll(model, 1)),
-    look("log.up", "newer", &["up", "k"], 0, "Newer lines.", |model, _| scroll(model, -1)),
-    look("log.page-down", "older page", &["ctrl-d", "pgdn"], 0, "Ten lines older.", |model, _| scroll(model, 10)),
-    look("log.page-up", "newer page", &["ctrl-u", "pgup"], 0, "Ten lines newer.", |model, _| scroll(model, -10)),
-    look("log.last", "oldest", &["G", "end"], 0, "The oldest line that is kept.", |model, _| scroll(model, 10_000)),
-    look("log.first", "newest", &["g", "home"], 0, "The newest line.", |model, _| scroll(model, -10_000)),
-    look("log.back", "back", &["esc"], 9, "Drop the filter, else back.", |model, _| {
+    ),
+    HERE.look("log.down", "older", &["down", "j"], 0, "Older lines.", always, |model, _| scroll(model, 1)),
+    HERE.look("log.up", "newer", &["up", "k"], 0, "Newer lines.", always, |model, _| scroll(model, -1)),
+    HERE.look("log.page-down", "older page", &["ctrl-d", "pgdn"], 0, "Ten lines older.", always, |model, _| {
+        scroll(model, 10)
+    }),
+    HERE.look("log.page-up", "newer page", &["ctrl-u", "pgup"], 0, "Ten lines newer.", always, |model, _| {
+        scroll(model, -10)
+    }),
+    HERE.look("log.last", "oldest", &["G", "end"], 0, "The oldest line that is kept.", always, |model, _| {
+        scroll(model, 10_000)
+    }),
+    HERE.look("log.first", "newest", &["g", "home"], 0, "The newest line.", always, |model, _| scroll(model, -10_000)),
+    HERE.look("log.back", "back", &["esc"], 9, "Drop the filter, else back.", always, |model, _| {
         if model.log.filter.is_empty() && !model.log.loud {
             model.go_back();
         }

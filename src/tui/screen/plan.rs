@@ -18,7 +18,7 @@ use crate::engine::protocol::{Answer, Command};
 use crate::error::Error;
 use crate::inventory::SnapshotRow;
 use crate::plan::{Knobs, Level, Operation, Plan};
-use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::action::{Action, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::gate::Gate;
@@ -172,96 +172,107 @@ fn known(model: &Model, operation: &Operation) -> Vec<SnapshotRow> {
 
 const HERE: Scope = Scope::Screen(Screen::Plan);
 
-const fn look(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: HERE, danger: Danger::Look, hint, doc, disabled: needs_plan, run }
-}
-
 const fn strategy(
     id: &'static str,
     keys: &'static [&'static str],
     hint: u8,
     run: fn(&mut Model, Now) -> Vec<Effect>,
 ) -> Action {
-    look(id, "strategy", keys, hint, "Take the alternative of that number: the plan is made again with it.", run)
+    HERE.look(
+        id,
+        "strategy",
+        keys,
+        hint,
+        "Take the alternative of that number: the plan is made again with it.",
+        needs_plan,
+        run,
+    )
 }
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    Action {
-        id: "plan.start",
-        title: "start",
-        keys: &["S"],
-        scope: HERE,
-        danger: Danger::Make,
-        hint: 1,
-        doc: "Run exactly this plan, once; above ask_above_usd ($100) its whole dollars have to be typed.",
-        disabled: cannot_start,
-        run: start,
-    },
-    look("plan.next", "next knob", &["tab"], 2, "The next thing to turn.", |model, _| {
+    HERE.make(
+        "plan.start",
+        "start",
+        &["S"],
+        1,
+        "Run exactly this plan, once; above ask_above_usd ($100) its whole dollars have to be typed.",
+        cannot_start,
+        start,
+    ),
+    HERE.look("plan.next", "next knob", &["tab"], 2, "The next thing to turn.", needs_plan, |model, _| {
         model.plan.knob = stepped(model, true);
         Vec::new()
     }),
-    look("plan.previous", "previous knob", &["backtab"], 0, "The thing to turn before.", |model, _| {
-        model.plan.knob = stepped(model, false);
-        Vec::new()
-    }),
-    look("plan.more", "more", &["right", "l"], 0, "Turn it up; the figures follow.", |model, now| {
+    HERE.look(
+        "plan.previous",
+        "previous knob",
+        &["backtab"],
+        0,
+        "The thing to turn before.",
+        needs_plan,
+        |model, _| {
+            model.plan.knob = stepped(model, false);
+            Vec::new()
+        },
+    ),
+    HERE.look("plan.more", "more", &["right", "l"], 0, "Turn it up; the figures follow.", needs_plan, |model, now| {
         turn(model, true, now)
     }),
-    look("plan.less", "less", &["left", "h"], 0, "Turn it down; the figures follow.", |model, now| {
+    HERE.look("plan.less", "less", &["left", "h"], 0, "Turn it down; the figures follow.", needs_plan, |model, now| {
         turn(model, false, now)
     }),
-    look("plan.reset", "reset", &["0"], 3, "Everything as it was planned.", |model, _| {
+    HERE.look("plan.reset", "reset", &["0"], 3, "Everything as it was planned.", needs_plan, |model, _| {
         if let Some(sheets) = model.plan.sheets() {
             sheets.knobs = Knobs::default();
             sheets.shown = sheets.made.clone();
         }
         Vec::new()
     }),
-    Action {
-        id: "plan.queue",
-        title: "queue",
-        keys: &["Q"],
-        scope: HERE,
-        danger: Danger::Make,
-        hint: 0,
-        doc: "Start it after what runs now.",
-        disabled: |_| {
-            Some("jobs run side by side inside one budget, so there is nothing to wait for: S starts it".into())
+    HERE.make(
+        "plan.queue",
+        "queue",
+        &["Q"],
+        0,
+        "Start it after what runs now.",
+        |_| Some("jobs run side by side inside one budget, so there is nothing to wait for: S starts it".into()),
+        |_, _| Vec::new(),
+    ),
+    HERE.look(
+        "plan.write",
+        "save",
+        &["w"],
+        4,
+        "Write the plan as JSON, for a colleague or a record.",
+        needs_plan,
+        write,
+    ),
+    HERE.look(
+        "plan.edit",
+        "edit",
+        &["e"],
+        5,
+        "Change where it goes; the plan is made again.",
+        |model| model.plan.operation.is_none().then(|| "there is nothing to edit: c on a snapshot plans a copy".into()),
+        edit,
+    ),
+    HERE.look(
+        "plan.formula",
+        "formula",
+        &["i"],
+        6,
+        "How each figure was computed, from which inputs.",
+        needs_plan,
+        |model, _| {
+            model.plan.lay(match model.plan.sheet {
+                Sheet::Formula(Figure::Time) => Sheet::None,
+                Sheet::Formula(figure) => Sheet::Formula(figure.next()),
+                _ => Sheet::Formula(Figure::Memory),
+            });
+            Vec::new()
         },
-        run: |_, _| Vec::new(),
-    },
-    look("plan.write", "save", &["w"], 4, "Write the plan as JSON, for a colleague or a record.", write),
-    Action {
-        id: "plan.edit",
-        title: "edit",
-        keys: &["e"],
-        scope: HERE,
-        danger: Danger::Look,
-        hint: 5,
-        doc: "Change where it goes; the plan is made again.",
-        disabled: |model| {
-            model.plan.operation.is_none().then(|| "there is nothing to edit: c on a snapshot plans a copy".into())
-        },
-        run: edit,
-    },
-    look("plan.formula", "formula", &["i"], 6, "How each figure was computed, from which inputs.", |model, _| {
-        model.plan.lay(match model.plan.sheet {
-            Sheet::Formula(Figure::Time) => Sheet::None,
-            Sheet::Formula(figure) => Sheet::Formula(figure.next()),
-            _ => Sheet::Formula(Figure::Memory),
-        });
-        Vec::new()
-    }),
-    look("plan.checks", "all checks", &["enter"], 7, "Every check with what it found.", |model, _| {
+    ),
+    HERE.look("plan.checks", "all checks", &["enter"], 7, "Every check with what it found.", needs_plan, |model, _| {
         model.plan.lay(Sheet::Checks);
         Vec::new()
     }),
@@ -270,20 +281,10 @@ pub const ACTIONS: &[Action] = &[
     strategy("plan.way3", &["3"], 0, |model, now| take(model, 2, now)),
     strategy("plan.way4", &["4"], 0, |model, now| take(model, 3, now)),
     strategy("plan.way5", &["5"], 0, |model, now| take(model, 4, now)),
-    Action {
-        id: "plan.back",
-        title: "back",
-        keys: &["esc"],
-        scope: HERE,
-        danger: Danger::Look,
-        hint: 9,
-        doc: "Back; nothing is lost and nothing was done.",
-        disabled: always,
-        run: |model, _| {
-            model.go_back();
-            Vec::new()
-        },
-    },
+    HERE.look("plan.back", "back", &["esc"], 9, "Back; nothing is lost and nothing was done.", always, |model, _| {
+        model.go_back();
+        Vec::new()
+    }),
 ];
 
 /// The door.

@@ -134,14 +134,9 @@ fn open_with(model: &mut Model, targets: Vec<(Place, Target)>, hidden: usize, wi
     make(model)
 }
 
-/// Where a row was found, as an address names it.
-pub(super) fn place(origin: &crate::inventory::Origin) -> Place {
-    Place { profile: origin.profile.clone(), region: Some(origin.region.clone()) }
-}
-
 /// The same of things that were judged.
 pub fn open_judged(model: &mut Model, judged: &[Judged], hidden: usize, wishes: Wishes) -> Vec<Effect> {
-    let one = |judged: &Judged| Some((place(&judged.origin), judged.id.parse().ok()?));
+    let one = |judged: &Judged| Some((judged.origin.place(), judged.id.parse().ok()?));
     open_with(model, judged.iter().filter_map(one).collect(), hidden, wishes)
 }
 

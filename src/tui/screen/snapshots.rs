@@ -3,10 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::address::{Address, Place};
 use crate::inventory::{SnapshotRow, State as Life, Tier};
 use crate::plan::removal::Target;
-use crate::tui::action::{Action, Danger, Scope};
+use crate::tui::action::{Action, Scope};
 use crate::tui::catalog::Slot;
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
@@ -102,47 +101,32 @@ fn age_key(row: &SnapshotRow) -> u64 {
     u64::MAX / 2 - u64::try_from(row.started.as_second()).unwrap_or(0)
 }
 
-#[expect(clippy::too_many_arguments, reason = "a row of the table of actions, in the order of its fields")]
-const fn action(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    danger: Danger,
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Screen(Screen::Snapshots), danger, hint, doc, disabled, run }
-}
+const HERE: Scope = Scope::Screen(Screen::Snapshots);
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    action(
+    HERE.make(
         "snapshots.copy",
         "copy",
         &["c"],
-        Danger::Make,
         22,
         "Copy to a region, a file, or several at once: one line, then a plan.",
         cannot_copy,
         copy,
     ),
-    action(
+    HERE.look(
         "snapshots.compare",
         "compare",
         &["="],
-        Danger::Look,
         24,
         "Compare two marked snapshots: what changed, where, and what copying only that takes.",
         compare::cannot,
         compare::open_marked,
     ),
-    action(
+    HERE.look(
         "snapshots.lineage",
         "lineage",
         &["L"],
-        Danger::Look,
         26,
         "The chain of its volume, old to new: ages, sizes, what each changed.",
         no_row,
@@ -151,11 +135,10 @@ pub const ACTIONS: &[Action] = &[
             None => Vec::new(),
         },
     ),
-    action(
+    HERE.look(
         "snapshots.inspect",
         "inspect",
         &["i"],
-        Danger::Look,
         0,
         "Look inside: partitions, file systems, labels, boot loader; a handful of blocks is read.",
         cannot_inspect,
@@ -167,11 +150,10 @@ pub const ACTIONS: &[Action] = &[
             None => Vec::new(),
         },
     ),
-    action(
+    HERE.look(
         "snapshots.frees",
         "what it frees",
         &["X", "s"],
-        Danger::Look,
         0,
         "What removing it, or the marks, would free: the changes of its chain are listed, nothing is removed.",
         no_row,
@@ -180,42 +162,23 @@ pub const ACTIONS: &[Action] = &[
             insides::ask(m, &rows, now)
         },
     ),
-    action(
-        "snapshots.open",
-        "open",
-        &["enter"],
-        Danger::Look,
-        10,
-        "Everything that is known of the snapshot.",
-        no_row,
-        |m, _| {
-            m.overlays.push(Overlay::Detail(crate::tui::overlay::detail::State::default()));
-            Vec::new()
-        },
-    ),
-    action(
-        "snapshots.detail",
-        "detail",
-        &["d"],
-        Danger::Look,
-        45,
-        "Show or hide the detail.",
-        listing::no_detail,
-        |m, _| {
-            m.memory.detail = Some(!m.memory.detail.unwrap_or(true));
-            vec![Effect::Remember(m.memory.clone())]
-        },
-    ),
-    action(
+    HERE.look("snapshots.open", "open", &["enter"], 10, "Everything that is known of the snapshot.", no_row, |m, _| {
+        m.overlays.push(Overlay::Detail(crate::tui::overlay::detail::State::default()));
+        Vec::new()
+    }),
+    HERE.look("snapshots.detail", "detail", &["d"], 45, "Show or hide the detail.", listing::no_detail, |m, _| {
+        m.memory.detail = Some(!m.memory.detail.unwrap_or(true));
+        vec![Effect::Remember(m.memory.clone())]
+    }),
+    HERE.remove(
         "snapshots.delete",
         "delete",
         &["D"],
-        Danger::Remove,
         0,
         "A deletion plan of the marked snapshots; nothing is deleted by it.",
         no_row,
         |m, _| {
-            let one = |row: &SnapshotRow| (removal::place(&row.origin), Target::Snapshot(row.id.clone()));
+            let one = |row: &SnapshotRow| (row.origin.place(), Target::Snapshot(row.id.clone()));
             let targets = chosen(m).into_iter().map(one).collect();
             let hidden = m.snapshots.list.hidden;
             removal::open(m, targets, hidden)
@@ -257,17 +220,8 @@ pub(super) fn chosen(model: &Model) -> Vec<&SnapshotRow> {
 }
 
 fn copy(model: &mut Model, _: Now) -> Vec<Effect> {
-    let rows = chosen(model);
-    let what = match rows.as_slice() {
-        [one] => format!("{} {}", one.id, one.name.as_deref().unwrap_or("")).trim_end().to_owned(),
-        many => format!("{} snapshots", many.len()),
-    };
-    let address = |row: &&SnapshotRow| {
-        let place = Place { profile: row.origin.profile.clone(), region: Some(row.origin.region.clone()) };
-        Address::Snapshot(place, row.id.clone())
-    };
-    let sources = rows.iter().map(address).collect();
-    model.overlays.push(Overlay::Address(address::State { sources, what, ..address::State::default() }));
+    let state = address::State::copy_of(&chosen(model));
+    model.overlays.push(Overlay::Address(state));
     Vec::new()
 }
 

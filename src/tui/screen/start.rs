@@ -6,7 +6,7 @@ use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::action::{Action, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
@@ -26,21 +26,11 @@ pub struct State {
     pub opening: bool,
 }
 
-const fn action(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Screen(Screen::Start), danger: Danger::Look, hint, doc, disabled, run }
-}
+const HERE: Scope = Scope::Screen(Screen::Start);
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    action(
+    HERE.look(
         "start.use",
         "use profile",
         &["enter"],
@@ -52,7 +42,7 @@ pub const ACTIONS: &[Action] = &[
             use_profiles(m, &name.into_iter().collect::<Vec<_>>(), now)
         },
     ),
-    action(
+    HERE.look(
         "start.sandbox",
         "sandbox",
         &["s"],
@@ -65,7 +55,7 @@ pub const ACTIONS: &[Action] = &[
             vec![Effect::OpenSandbox]
         },
     ),
-    action(
+    HERE.look(
         "start.mend",
         "copy the mending command",
         &["y"],
@@ -78,7 +68,7 @@ pub const ACTIONS: &[Action] = &[
             vec![Effect::Copy(mend)]
         },
     ),
-    action(
+    HERE.look(
         "start.again",
         "look again",
         &["r"],
@@ -87,8 +77,8 @@ pub const ACTIONS: &[Action] = &[
         always,
         |_, _| vec![Effect::LookAtProfiles],
     ),
-    action("start.down", "down", &["down", "j"], 0, "The next profile.", always, |m, _| step(m, 1)),
-    action("start.up", "up", &["up", "k"], 0, "The profile before.", always, |m, _| step(m, -1)),
+    HERE.look("start.down", "down", &["down", "j"], 0, "The next profile.", always, |m, _| step(m, 1)),
+    HERE.look("start.up", "up", &["up", "k"], 0, "The profile before.", always, |m, _| step(m, -1)),
 ];
 
 fn step(model: &mut Model, by: isize) -> Vec<Effect> {

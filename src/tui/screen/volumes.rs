@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use crate::inventory::VolumeRow;
 use crate::plan::removal::Target;
-use crate::tui::action::{Action, Danger, Scope};
+use crate::tui::action::{Action, Scope};
 use crate::tui::catalog::{Record, Slot};
 use crate::tui::clock::Now;
 use crate::tui::list::{Column, List, Order, word_key};
@@ -75,49 +75,45 @@ pub const COLUMNS: &[Column<VolumeRow>] = &[
     Column { id: "state", head: "STATE", order: by(|r| word_key(&r.state), by_id), descending: false },
 ];
 
+const HERE: Scope = Scope::Screen(Screen::Volumes);
+
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    Action {
-        id: "volumes.inspect",
-        title: "inspect",
-        keys: &["i"],
-        scope: Scope::Screen(Screen::Volumes),
-        danger: Danger::Look,
-        hint: 0,
-        doc: "Look inside its youngest snapshot, or the one it was made from.",
-        disabled: |m| readable(m).err(),
-        run: |m, _| readable(m).map_or_else(|_| Vec::new(), |of| crate::tui::overlay::inside::open(m, of)),
-    },
-    Action {
-        id: "volumes.open",
-        title: "open",
-        keys: &["enter"],
-        scope: Scope::Screen(Screen::Volumes),
-        danger: Danger::Look,
-        hint: 10,
-        doc: "Everything that is known of the volume.",
-        disabled: |m| m.volumes.list.is_empty().then(|| "there is no volume here yet".to_owned()),
-        run: |m, _| {
+    HERE.look(
+        "volumes.inspect",
+        "inspect",
+        &["i"],
+        0,
+        "Look inside its youngest snapshot, or the one it was made from.",
+        |m| readable(m).err(),
+        |m, _| readable(m).map_or_else(|_| Vec::new(), |of| crate::tui::overlay::inside::open(m, of)),
+    ),
+    HERE.look(
+        "volumes.open",
+        "open",
+        &["enter"],
+        10,
+        "Everything that is known of the volume.",
+        |m| m.volumes.list.is_empty().then(|| "there is no volume here yet".to_owned()),
+        |m, _| {
             m.overlays.push(Overlay::Detail(over::State::default()));
             Vec::new()
         },
-    },
-    Action {
-        id: "volumes.delete",
-        title: "delete",
-        keys: &["D"],
-        scope: Scope::Screen(Screen::Volumes),
-        danger: Danger::Remove,
-        hint: 0,
-        doc: "A deletion plan of the marked volumes; nothing is deleted by it.",
-        disabled: |m| m.volumes.list.is_empty().then(|| "there is no volume here yet".to_owned()),
-        run: |m, _| {
+    ),
+    HERE.remove(
+        "volumes.delete",
+        "delete",
+        &["D"],
+        0,
+        "A deletion plan of the marked volumes; nothing is deleted by it.",
+        |m| m.volumes.list.is_empty().then(|| "there is no volume here yet".to_owned()),
+        |m, _| {
             let rows = m.volumes.list.chosen().into_iter().filter_map(|at| m.catalog.volumes.get(at));
-            let targets = rows.map(|row| (removal::place(&row.origin), Target::Volume(row.id.clone()))).collect();
+            let targets = rows.map(|row| (row.origin.place(), Target::Volume(row.id.clone()))).collect();
             let hidden = m.volumes.list.hidden;
             removal::open(m, targets, hidden)
         },
-    },
+    ),
 ];
 
 /// The snapshot that tells what is on the volume under the cursor: a volume itself cannot be read from outside.

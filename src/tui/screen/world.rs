@@ -13,7 +13,7 @@ use super::world_rows::{self, Row, Standing};
 use crate::aws::{BILL_REQUEST, Billed};
 use crate::error::Result;
 use crate::inventory::Origin;
-use crate::tui::action::{Action, Danger, Scope};
+use crate::tui::action::{Action, Scope};
 use crate::tui::catalog::{Load, Ref};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
@@ -78,18 +78,18 @@ pub fn rebuild(model: &mut Model) {
     model.world.rows = rows;
 }
 
+const HERE: Scope = Scope::Screen(Screen::World);
+
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    Action {
-        id: "world.open",
-        title: "open",
-        keys: &["enter"],
-        scope: Scope::Screen(Screen::World),
-        danger: Danger::Look,
-        hint: 10,
-        doc: "The snapshots of the region; of a failed one, why it failed.",
-        disabled: |m| m.world.rows.is_empty().then(|| "no region has answered yet".to_owned()),
-        run: |m, now| {
+    HERE.look(
+        "world.open",
+        "open",
+        &["enter"],
+        10,
+        "The snapshots of the region; of a failed one, why it failed.",
+        |m| m.world.rows.is_empty().then(|| "no region has answered yet".to_owned()),
+        |m, now| {
             let Some(row) = m.world.rows.get(m.world.list.cursor) else { return Vec::new() };
             if row.standing.is_bad() {
                 m.overlays.push(crate::tui::overlay::Overlay::Errors(crate::tui::overlay::errors::State::default()));
@@ -105,32 +105,28 @@ pub const ACTIONS: &[Action] = &[
             }
             Vec::new()
         },
-    },
-    Action {
-        id: "world.bill",
-        title: "bill",
-        keys: &["$"],
-        scope: Scope::Screen(Screen::World),
-        danger: Danger::Look,
-        hint: 57,
-        doc: "Ask Cost Explorer what snapshots were billed in the last 30 days; a cent, said first.",
-        disabled: |m| m.world.rows.is_empty().then(|| "no region has answered yet".to_owned()),
-        run: ask_bill,
-    },
-    Action {
-        id: "world.copy",
-        title: "copy command",
-        keys: &["y"],
-        scope: Scope::Screen(Screen::World),
-        danger: Danger::Look,
-        hint: 0,
-        doc: "Copy the floe command that lists the same.",
-        disabled: crate::tui::action::always,
-        run: |m, now| {
+    ),
+    HERE.look(
+        "world.bill",
+        "bill",
+        &["$"],
+        57,
+        "Ask Cost Explorer what snapshots were billed in the last 30 days; a cent, said first.",
+        |m| m.world.rows.is_empty().then(|| "no region has answered yet".to_owned()),
+        ask_bill,
+    ),
+    HERE.look(
+        "world.copy",
+        "copy command",
+        &["y"],
+        0,
+        "Copy the floe command that lists the same.",
+        crate::tui::action::always,
+        |m, now| {
             m.say(now, "copied the command (OSC 52)");
             vec![crate::tui::effect::Effect::Copy((PAGE.command)(m))]
         },
-    },
+    ),
 ];
 
 /// Says the price of the question, and asks it when that is accepted.

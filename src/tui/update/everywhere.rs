@@ -1,6 +1,6 @@
 //! What can be done on every screen.
 
-use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::action::{Action, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::gate::Gate;
@@ -9,20 +9,7 @@ use crate::tui::overlay::{self, Overlay, address, confirm};
 use crate::tui::screen::Screen;
 use crate::tui::text;
 
-type Why = fn(&Model) -> Option<String>;
-type Run = fn(&mut Model, Now) -> Vec<Effect>;
-
-const fn look(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: Why,
-    run: Run,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Everywhere, danger: Danger::Look, hint, doc, disabled, run }
-}
+const HERE: Scope = Scope::Everywhere;
 
 fn go(model: &mut Model, to: Screen) -> Vec<Effect> {
     model.go(to);
@@ -40,15 +27,19 @@ fn needs_profile(model: &Model) -> Option<String> {
 
 /// The actions.
 pub const ACTIONS: &[Action] = &[
-    look("world", "World", &["1"], 0, "Regions at a glance, and what needs attention.", needs_profile, |m, _| {
+    HERE.look("world", "World", &["1"], 0, "Regions at a glance, and what needs attention.", needs_profile, |m, _| {
         go(m, Screen::World)
     }),
-    look("snapshots", "Snapshots", &["2"], 0, "Snapshots of every region.", needs_profile, |m, _| {
+    HERE.look("snapshots", "Snapshots", &["2"], 0, "Snapshots of every region.", needs_profile, |m, _| {
         go(m, Screen::Snapshots)
     }),
-    look("volumes", "Volumes", &["3"], 0, "Volumes of every region.", needs_profile, |m, _| go(m, Screen::Volumes)),
-    look("images", "AMIs", &["4"], 0, "Machine images of every region.", needs_profile, |m, _| go(m, Screen::Images)),
-    look(
+    HERE.look("volumes", "Volumes", &["3"], 0, "Volumes of every region.", needs_profile, |m, _| {
+        go(m, Screen::Volumes)
+    }),
+    HERE.look("images", "AMIs", &["4"], 0, "Machine images of every region.", needs_profile, |m, _| {
+        go(m, Screen::Images)
+    }),
+    HERE.look(
         "orphans",
         "Orphans",
         &["5"],
@@ -57,7 +48,7 @@ pub const ACTIONS: &[Action] = &[
         needs_profile,
         crate::tui::screen::orphans::open,
     ),
-    look(
+    HERE.look(
         "copy-from",
         "copy from…",
         &["C"],
@@ -68,11 +59,11 @@ pub const ACTIONS: &[Action] = &[
             open(m, Overlay::Address(address::State { purpose: address::Purpose::Pair, ..address::State::default() }))
         },
     ),
-    look("transfers", "jobs", &["J", "6"], 70, "Transfers: what runs, how fast, and why.", always, |m, _| {
+    HERE.look("transfers", "jobs", &["J", "6"], 70, "Transfers: what runs, how fast, and why.", always, |m, _| {
         go(m, Screen::Transfers)
     }),
-    look("log", "Log", &["7"], 0, "What happened, newest first.", always, |m, _| go(m, Screen::Log)),
-    look(
+    HERE.look("log", "Log", &["7"], 0, "What happened, newest first.", always, |m, _| go(m, Screen::Log)),
+    HERE.look(
         "elsewhere",
         "elsewhere",
         &["W"],
@@ -81,7 +72,7 @@ pub const ACTIONS: &[Action] = &[
         needs_profile,
         crate::tui::screen::elsewhere::open,
     ),
-    look(
+    HERE.look(
         "archives",
         "archives",
         &["A"],
@@ -90,15 +81,15 @@ pub const ACTIONS: &[Action] = &[
         needs_profile,
         crate::tui::screen::archives::open,
     ),
-    look("profiles", "profile", &["P"], 55, "Choose profiles; several may be marked.", always, |m, _| {
+    HERE.look("profiles", "profile", &["P"], 55, "Choose profiles; several may be marked.", always, |m, _| {
         let state = overlay::pick::profiles(m);
         open(m, Overlay::Pick(state))
     }),
-    look("regions", "regions", &["R"], 50, "Choose regions; none marked means all.", needs_profile, |m, _| {
+    HERE.look("regions", "regions", &["R"], 50, "Choose regions; none marked means all.", needs_profile, |m, _| {
         let state = overlay::pick::regions(m);
         open(m, Overlay::Pick(state))
     }),
-    look(
+    HERE.look(
         "refresh",
         "refresh",
         &["r", "ctrl-r"],
@@ -112,11 +103,17 @@ pub const ACTIONS: &[Action] = &[
             crate::tui::update::look(m, profiles, regions)
         },
     ),
-    look("errors", "errors", &["E"], 0, "Everything that went wrong and is not mended, grouped.", always, |m, _| {
-        open(m, Overlay::Errors(overlay::errors::State::default()))
-    }),
-    look("arm", "arm", &["!"], 0, "Arm the deck for deletions in one account.", cannot_arm, arm),
-    look(
+    HERE.look(
+        "errors",
+        "errors",
+        &["E"],
+        0,
+        "Everything that went wrong and is not mended, grouped.",
+        always,
+        |m, _| open(m, Overlay::Errors(overlay::errors::State::default())),
+    ),
+    HERE.look("arm", "arm", &["!"], 0, "Arm the deck for deletions in one account.", cannot_arm, arm),
+    HERE.look(
         "copy-command",
         "copy command",
         &["Y", "y"],
@@ -129,13 +126,19 @@ pub const ACTIONS: &[Action] = &[
             vec![Effect::Copy(command)]
         },
     ),
-    look("palette", "command", &[":"], 91, "Every action, screen, region and id, by a few letters.", always, |m, _| {
-        open(m, Overlay::Palette(overlay::palette::State::default()))
-    }),
-    look("help", "help", &["?"], 92, "Every key of this screen, and what it does.", always, |m, _| {
+    HERE.look(
+        "palette",
+        "command",
+        &[":"],
+        91,
+        "Every action, screen, region and id, by a few letters.",
+        always,
+        |m, _| open(m, Overlay::Palette(overlay::palette::State::default())),
+    ),
+    HERE.look("help", "help", &["?"], 92, "Every key of this screen, and what it does.", always, |m, _| {
         open(m, Overlay::Help(overlay::help::State::default()))
     }),
-    look(
+    HERE.look(
         "back",
         "back",
         &["esc", "left", "h"],
@@ -144,10 +147,10 @@ pub const ACTIONS: &[Action] = &[
         always,
         back,
     ),
-    look("quit", "quit", &["q"], 93, "Back one screen; from the first one, quit.", always, |m, now| {
+    HERE.look("quit", "quit", &["q"], 93, "Back one screen; from the first one, quit.", always, |m, now| {
         if m.go_back() { Vec::new() } else { quit(m, now) }
     }),
-    look(
+    HERE.look(
         "quit-now",
         "quit at once",
         &["ctrl-c"],

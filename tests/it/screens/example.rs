@@ -8,11 +8,11 @@ use floe::aws::WorldId;
 use floe::engine::protocol::*;
 use floe::ids::{BlockRange, JobId};
 use floe::plan::{
-    Choices, CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Fit, Host, ItemPlan, Knobs, Level,
-    Machine, MemoryEstimate, Operation, Options, Plan, RunsIn, SourceKind, SourcePlan, Strategy, TimeEstimate,
+    Choices, CostEstimate, DestinationKind, DestinationPlan, Facts, Finding, Host, ItemPlan, Knobs, Level, Machine,
+    MemoryEstimate, Operation, Options, Plan, RunsIn, SourceKind, SourcePlan, Strategy, TimeEstimate,
 };
 use floe::tui::clock::Now;
-use floe::units::{BLOCK_BYTES, Blocks, Bytes, Quantity, Rate, Sure, Usd};
+use floe::units::{BLOCK_BYTES, Blocks, Bytes, Quantity, Rate, Usd};
 use jiff::{SignedDuration, Timestamp};
 
 /// Blocks of the example snapshot.
@@ -107,33 +107,9 @@ pub fn plan_of(blocks: u64, machine: &Machine) -> Plan {
             get_per_account: 1000.0,
             put_per_account: 5000.0,
         },
-        memory: MemoryEstimate {
-            total: Bytes::ZERO,
-            parts: Vec::new(),
-            budget,
-            limit: Bytes::ZERO,
-            limit_name: String::new(),
-            fit: Fit::Fits,
-            jobs: 1,
-            ebs_py: Quantity::unknown(),
-        },
-        cost: CostEstimate {
-            once: Quantity::unknown(),
-            monthly: Quantity::unknown(),
-            parts: Vec::new(),
-            prices_as_of: String::new(),
-            runs_in: String::new(),
-            committed: Quantity::exact(Usd(0.0)),
-        },
-        time: TimeEstimate {
-            low_seconds: 0.0,
-            high_seconds: 0.0,
-            bound_by: String::new(),
-            sure: Sure::Unknown,
-            beside: Vec::new(),
-            jobs: 1,
-            each: Vec::new(),
-        },
+        memory: MemoryEstimate::unweighed(budget),
+        cost: CostEstimate::unweighed(),
+        time: TimeEstimate::unweighed(),
         alternatives: Vec::new(),
         findings: findings(),
         facts: Facts::default(),

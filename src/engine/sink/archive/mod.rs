@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use self::gather::{Gather, Held, Joined, given_up};
 use self::places::{Owner, Place, Places, run_id};
-use super::{Desk, Opened, Sink};
+use super::{Desk, Opened, Sink, in_s3};
 use crate::archive::{ArchiveId, Compressor, Encryption, FRAME_MAX, Header, Origin, Piece, RunId, SEGMENT_BLOCKS};
 use crate::aws::{Keep, Root, S3, Session, is_precondition};
 use crate::engine::blocks::lock;
@@ -225,8 +225,7 @@ pub(super) async fn sum(data: Vec<Buffer>) -> Result<(Vec<Buffer>, Digest)> {
 #[async_trait]
 impl Sink for ArchiveSink {
     fn address(&self) -> String {
-        let place = self.session.profile().map(|p| format!("{p}@")).unwrap_or_default();
-        format!("{place}{}", self.root.resource())
+        in_s3(&self.session, &self.root.resource())
     }
 
     fn spot(&self) -> Result<Option<Spot>> {

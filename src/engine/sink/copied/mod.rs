@@ -23,7 +23,7 @@ use bytes::Bytes as Buffer;
 
 use self::object::Item;
 use self::work::Work;
-use super::{Desk, Opened, Sink};
+use super::{Desk, Opened, Sink, in_s3};
 use crate::aws::{CopyFrom, Root, Session};
 use crate::engine::journal::{DestinationPicture, Step};
 use crate::engine::ledger::Linear;
@@ -110,8 +110,7 @@ impl CopySink {
 #[async_trait]
 impl Sink for CopySink {
     fn address(&self) -> String {
-        let place = self.to.profile().map(|p| format!("{p}@")).unwrap_or_default();
-        format!("{place}{}", self.root.resource())
+        in_s3(&self.to, &self.root.resource())
     }
 
     async fn open(&self, desk: &Desk, known: &DestinationPicture) -> Result<Opened> {

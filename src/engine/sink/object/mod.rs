@@ -18,7 +18,7 @@ use bytes::Bytes as Buffer;
 
 use self::held::{Held, Next, Ready};
 use self::records::{Kept, Of, Owner, Records};
-use super::{Desk, Opened, Sink};
+use super::{Desk, Opened, Sink, in_s3};
 use crate::aws::{Crc64, ImageHead, Keep, Over, PIECE, Root, S3, Session};
 use crate::engine::blocks::{lock, zeros};
 use crate::engine::call::{Caller, Route, retried};
@@ -241,8 +241,7 @@ async fn summed(data: Vec<Buffer>) -> Result<(Vec<Buffer>, Crc64)> {
 #[async_trait]
 impl Sink for ObjectSink {
     fn address(&self) -> String {
-        let place = self.session.profile().map(|p| format!("{p}@")).unwrap_or_default();
-        format!("{place}{}", self.url())
+        in_s3(&self.session, &self.url())
     }
 
     fn spot(&self) -> Result<Option<Spot>> {

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{ASK_ABOVE, Stage, address, map, money, stage};
+use super::{ASK_ABOVE, Stage, map, money, stage};
 use crate::inventory::SnapshotRow;
 use crate::inventory::elsewhere::Copy;
 use crate::plan::compare::{Tally, by_content};
@@ -418,7 +418,7 @@ fn instead(
     ));
     out.push((String::new(), Role::Text));
     let sandbox = if model.sandbox { " --sandbox" } else { "" };
-    out.push((format!("floe verify{sandbox} {} {}", address(older), address(newer)), Role::Text));
+    out.push((format!("floe verify{sandbox} {} {}", older.address(), newer.address()), Role::Text));
     detail::draw(&out, inner, buf, theme);
 }
 

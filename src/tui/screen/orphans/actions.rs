@@ -8,7 +8,7 @@ use crate::inventory::SnapshotRow;
 use crate::inventory::relations::{Anew, Depth};
 use crate::inventory::verdict::{Judged, KEEP, statement};
 use crate::plan::removal::{Target, Wishes};
-use crate::tui::action::{Action, Danger, Scope};
+use crate::tui::action::{Action, Scope};
 use crate::tui::catalog::Record as _;
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
@@ -27,25 +27,15 @@ fn snapshot(model: &Model) -> Option<SnapshotRow> {
     exact::snapshot(model, model.orphans.list.current()?).cloned()
 }
 
-const fn look(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: Scope::Screen(Screen::Orphans), danger: Danger::Look, hint, doc, disabled, run }
-}
+const HERE: Scope = Scope::Screen(Screen::Orphans);
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    look("orphans.open", "why", &["enter"], 10, "All the evidence for the thing, in words.", needs_row, |m, _| {
+    HERE.look("orphans.open", "why", &["enter"], 10, "All the evidence for the thing, in words.", needs_row, |m, _| {
         m.overlays.push(Overlay::Detail(over::State::default()));
         Vec::new()
     }),
-    look(
+    HERE.look(
         "orphans.exact",
         "exact",
         &["X"],
@@ -54,10 +44,10 @@ pub const ACTIONS: &[Action] = &[
         exact::cannot,
         |m, now| exact::ask(m, false, now),
     ),
-    look("orphans.start", "start", &["S"], 0, "The same, whatever listing costs.", exact::cannot, |m, now| {
+    HERE.look("orphans.start", "start", &["S"], 0, "The same, whatever listing costs.", exact::cannot, |m, now| {
         exact::ask(m, true, now)
     }),
-    look(
+    HERE.look(
         "orphans.stop",
         "stop asking",
         &["x"],
@@ -66,7 +56,7 @@ pub const ACTIONS: &[Action] = &[
         |m| m.freed.running.is_empty().then(|| "nothing is being asked".to_owned()),
         |m, now| exact::stop(m, now).unwrap_or_default(),
     ),
-    look(
+    HERE.look(
         "orphans.inspect",
         "inspect",
         &["i"],
@@ -78,7 +68,7 @@ pub const ACTIONS: &[Action] = &[
             None => Vec::new(),
         },
     ),
-    look(
+    HERE.look(
         "orphans.lineage",
         "lineage",
         &["L"],
@@ -94,43 +84,37 @@ pub const ACTIONS: &[Action] = &[
         },
         |m, now| snapshot(m).map(|row| lineage::open(m, &row, now)).unwrap_or_default(),
     ),
-    Action {
-        id: "orphans.delete",
-        title: "deletion plan",
-        keys: &["D"],
-        scope: Scope::Screen(Screen::Orphans),
-        danger: Danger::Remove,
-        hint: 22,
-        doc: "The deletion plan of the marks; nothing is deleted by it.",
-        disabled: |m| m.orphans.list.is_empty().then(|| "there is nothing here to delete".to_owned()),
-        run: |m, now| {
+    HERE.remove(
+        "orphans.delete",
+        "deletion plan",
+        &["D"],
+        22,
+        "The deletion plan of the marks; nothing is deleted by it.",
+        |m| m.orphans.list.is_empty().then(|| "there is nothing here to delete".to_owned()),
+        |m, now| {
             let (judged, hidden) = (marked(m, now), m.orphans.list.hidden);
             removal::open_judged(m, &judged, hidden, Wishes::default())
         },
-    },
-    Action {
-        id: "orphans.archive",
-        title: "archive first",
-        keys: &["A"],
-        scope: Scope::Screen(Screen::Orphans),
-        danger: Danger::Remove,
-        hint: 25,
-        doc: "The deletion plan of the marks, their snapshots archived to S3 and proved first; nothing is done by it.",
-        disabled: cannot_archive,
-        run: archive,
-    },
-    Action {
-        id: "orphans.keep",
-        title: "never",
-        keys: &["z"],
-        scope: Scope::Screen(Screen::Orphans),
-        danger: Danger::Make,
-        hint: 24,
-        doc: "Tag the marks so that they are never orphans again, for any floe; nothing is deleted by it.",
-        disabled: cannot_keep,
-        run: keep,
-    },
-    look(
+    ),
+    HERE.remove(
+        "orphans.archive",
+        "archive first",
+        &["A"],
+        25,
+        "The deletion plan of the marks, their snapshots archived to S3 and proved first; nothing is done by it.",
+        cannot_archive,
+        archive,
+    ),
+    HERE.make(
+        "orphans.keep",
+        "never",
+        &["z"],
+        24,
+        "Tag the marks so that they are never orphans again, for any floe; nothing is deleted by it.",
+        cannot_keep,
+        keep,
+    ),
+    HERE.look(
         "orphans.copy",
         "copy policy or id",
         &["y"],
@@ -139,7 +123,7 @@ pub const ACTIONS: &[Action] = &[
         |_| None,
         copy,
     ),
-    look(
+    HERE.look(
         "orphans.refresh",
         "judge again",
         &["r", "ctrl-r"],
@@ -255,7 +239,7 @@ fn keep(model: &mut Model, now: Now) -> Vec<Effect> {
                 model.refuse(now, why);
                 return Vec::new();
             }
-            let one = |judged: &Judged| Some((removal::place(&judged.origin), judged.id.parse::<Target>().ok()?));
+            let one = |judged: &Judged| Some((judged.origin.place(), judged.id.parse::<Target>().ok()?));
             vec![Effect::Keep(marked(model, now).iter().filter_map(one).collect())]
         },
     }));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::tests::{region, settle};
 use super::*;
-use crate::engine::removal::{Outcome, Report, Row as Line, Told as Ended};
+use crate::engine::removal::{Outcome, Report, Told as Ended};
 use crate::inventory::frees::{Chain, Walk, Why, Whys};
 use crate::inventory::relations::{Facts, Told};
 use crate::inventory::{SnapshotRow, verdict::Sureness};
@@ -272,30 +272,9 @@ fn planned(model: &mut Model, now: Now) {
 /// What the remover would tell: the first `done` are gone, the rest was not tried.
 fn report(model: &Model, done: usize) -> Report {
     let plan = model.removal.plan.as_ref().expect("a plan");
-    let mut report = Report {
-        plan: plan.short_hash().expect("a hash"),
-        removed: 0,
-        skipped: 0,
-        skipped_since: 0,
-        failed: 0,
-        not_tried: 0,
-        unwritten: None,
-        items: Vec::new(),
-    };
-    for (n, item) in plan.items.iter().enumerate() {
-        let gone = Outcome::Removed { request_id: None, back_until: Some(when(14 * 86_400)), note: None };
-        let outcome = if n < done { gone } else { Outcome::NotTried { note: None } };
-        report.removed += u32::from(n < done);
-        report.not_tried += u32::from(n >= done);
-        report.items.push(Line {
-            id: item.target.clone(),
-            name: item.judged.name.clone(),
-            region: item.judged.origin.region.to_string(),
-            word: outcome.word(&item.target).to_owned(),
-            outcome,
-        });
-    }
-    report
+    let gone = || Outcome::Removed { request_id: None, back_until: Some(when(14 * 86_400)), note: None };
+    let outcomes = (0..plan.items.len()).map(|n| (n < done).then(gone)).collect();
+    Report::of(plan, plan.short_hash().expect("a hash"), outcomes)
 }
 
 /// Presses what is on screen, and counts it.

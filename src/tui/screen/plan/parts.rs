@@ -107,12 +107,7 @@ fn folded(parts: &[CostPart]) -> Vec<CostPart> {
     let mut all: Vec<CostPart> = Vec::new();
     for part in parts {
         match all.iter_mut().find(|known| name(known) == name(part)) {
-            Some(known) => {
-                known.quantity += part.quantity;
-                known.usd.value += part.usd.value;
-                known.usd.sure = known.usd.sure.and(part.usd.sure);
-                known.counted = known.counted.and(part.counted);
-            }
+            Some(known) => known.take(part),
             None => all.push(part.clone()),
         }
     }

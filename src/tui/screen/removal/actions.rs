@@ -1,12 +1,12 @@
 //! What can be done on the deletion screen, and why it cannot. Everything that changes the plan makes another one;
 //! only [`start`] carries one out.
 
-use super::{Foot, Stage, account, compare, file_name, make, place, step};
+use super::{Foot, Stage, account, compare, file_name, make, step};
 use crate::engine::daemon::user;
 use crate::engine::removal::{Archiving, Outcome};
 use crate::ids::{AccountId, SnapshotId};
 use crate::plan::removal::Target;
-use crate::tui::action::{Action, Danger, Scope, always};
+use crate::tui::action::{Action, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::gate::Gate;
@@ -17,32 +17,10 @@ use crate::units::counted;
 
 const HERE: Scope = Scope::Screen(Screen::Removal);
 
-const fn look(
-    id: &'static str,
-    title: &'static str,
-    keys: &'static [&'static str],
-    hint: u8,
-    doc: &'static str,
-    disabled: fn(&Model) -> Option<String>,
-    run: fn(&mut Model, Now) -> Vec<Effect>,
-) -> Action {
-    Action { id, title, keys, scope: HERE, danger: Danger::Look, hint, doc, disabled, run }
-}
-
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    Action {
-        id: "removal.start",
-        title: "delete…",
-        keys: &["D"],
-        scope: HERE,
-        danger: Danger::Remove,
-        hint: 1,
-        doc: "Carry out exactly this plan: needs the deck armed, and its count typed.",
-        disabled: cannot_start,
-        run: ask_for_count,
-    },
-    look(
+    HERE.remove("removal.start","delete…",&["D"],1,"Carry out exactly this plan: needs the deck armed, and its count typed.",cannot_start,ask_for_count),
+    HERE.look(
         "removal.stop",
         "stop",
         &["x"],
@@ -55,7 +33,7 @@ pub const ACTIONS: &[Action] = &[
             vec![Effect::StopRemoval]
         },
     ),
-    look(
+    HERE.look(
         "removal.take-out",
         "take out",
         &["-"],
@@ -64,7 +42,7 @@ pub const ACTIONS: &[Action] = &[
         cannot_change,
         take_out,
     ),
-    look(
+    HERE.look(
         "removal.archive",
         "archive first",
         &["a"],
@@ -73,7 +51,7 @@ pub const ACTIONS: &[Action] = &[
         cannot_archive,
         archive,
     ),
-    look(
+    HERE.look(
         "removal.snapshot",
         "snapshot first",
         &["s"],
@@ -85,7 +63,7 @@ pub const ACTIONS: &[Action] = &[
             make(model)
         },
     ),
-    look(
+    HERE.look(
         "removal.with-snapshots",
         "with snapshots",
         &["S"],
@@ -97,7 +75,7 @@ pub const ACTIONS: &[Action] = &[
             make(model)
         },
     ),
-    look(
+    HERE.look(
         "removal.accept-unknown",
         "accept unknown",
         &["U"],
@@ -109,7 +87,7 @@ pub const ACTIONS: &[Action] = &[
             make(model)
         },
     ),
-    look(
+    HERE.look(
         "removal.again",
         "check again",
         &["r"],
@@ -118,9 +96,9 @@ pub const ACTIONS: &[Action] = &[
         cannot_make_again,
         |m, _| make_again(m),
     ),
-    look("removal.write", "save for review", &["w"], 2, "Write the plan to a file, for a colleague.", no_plan, write),
-    look("removal.compare", "compare", &["c"], 5, "What differs from a saved plan.", cannot_compare, compare::open),
-    look(
+    HERE.look("removal.write", "save for review", &["w"], 2, "Write the plan to a file, for a colleague.", no_plan, write),
+    HERE.look("removal.compare", "compare", &["c"], 5, "What differs from a saved plan.", cannot_compare, compare::open),
+    HERE.look(
         "removal.hidden",
         "hidden",
         &["H"],
@@ -132,33 +110,23 @@ pub const ACTIONS: &[Action] = &[
             step(m, 0)
         },
     ),
-    look("removal.evidence", "evidence", &["e"], 7, "What the verdict of the item rests on.", no_plan, |model, _| {
+    HERE.look("removal.evidence", "evidence", &["e"], 7, "What the verdict of the item rests on.", no_plan, |model, _| {
         let evidence = model.removal.foot == Foot::Evidence;
         model.removal.foot = if evidence { Foot::Before } else { Foot::Evidence };
         Vec::new()
     }),
-    Action {
-        id: "removal.restore",
-        title: "bring back",
-        keys: &["u"],
-        scope: HERE,
-        danger: Danger::Make,
-        hint: 8,
-        doc: "Bring the deleted item back from the Recycle Bin.",
-        disabled: cannot_restore,
-        run: |model, _| {
+    HERE.make("removal.restore","bring back",&["u"],8,"Bring the deleted item back from the Recycle Bin.",cannot_restore,|model, _| {
             let state = &model.removal;
             let Some(item) = state.plan.as_ref().and_then(|plan| plan.items.get(state.cursor)) else {
                 return Vec::new();
             };
-            vec![Effect::Restore(vec![(place(&item.judged.origin), item.target.clone())])]
-        },
-    },
-    look("removal.down", "down", &["down", "j"], 0, "The next item.", always, |m, _| step(m, 1)),
-    look("removal.up", "up", &["up", "k"], 0, "The item before.", always, |m, _| step(m, -1)),
-    look("removal.page-down", "page down", &["ctrl-d", "pgdn"], 0, "Ten items down.", always, |m, _| step(m, 10)),
-    look("removal.page-up", "page up", &["ctrl-u", "pgup"], 0, "Ten items up.", always, |m, _| step(m, -10)),
-    look("removal.back", "keep all", &["esc"], 9, "Back; nothing is removed.", always, |model, _| {
+            vec![Effect::Restore(vec![(item.judged.origin.place(), item.target.clone())])]
+        }),
+    HERE.look("removal.down", "down", &["down", "j"], 0, "The next item.", always, |m, _| step(m, 1)),
+    HERE.look("removal.up", "up", &["up", "k"], 0, "The item before.", always, |m, _| step(m, -1)),
+    HERE.look("removal.page-down", "page down", &["ctrl-d", "pgdn"], 0, "Ten items down.", always, |m, _| step(m, 10)),
+    HERE.look("removal.page-up", "page up", &["ctrl-u", "pgup"], 0, "Ten items up.", always, |m, _| step(m, -10)),
+    HERE.look("removal.back", "keep all", &["esc"], 9, "Back; nothing is removed.", always, |model, _| {
         model.go_back();
         Vec::new()
     }),

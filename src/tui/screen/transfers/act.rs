@@ -15,21 +15,11 @@ use crate::units::{Bytes, parse_bytes};
 /// The actions of a screen that shows jobs: one definition for both.
 macro_rules! job_actions {
     ($prefix:literal, $screen:expr) => {{
-        use crate::tui::action::{Action, Danger, Scope};
+        use crate::tui::action::Scope;
         use crate::tui::screen::transfers::act;
-        const fn of(
-            id: &'static str,
-            title: &'static str,
-            keys: &'static [&'static str],
-            hint: u8,
-            doc: &'static str,
-            disabled: fn(&crate::tui::model::Model) -> Option<String>,
-            run: fn(&mut crate::tui::model::Model, crate::tui::clock::Now) -> Vec<crate::tui::effect::Effect>,
-        ) -> Action {
-            Action { id, title, keys, scope: Scope::Screen($screen), danger: Danger::Look, hint, doc, disabled, run }
-        }
+        const HERE: Scope = Scope::Screen($screen);
         [
-            of(
+            HERE.look(
                 concat!($prefix, ".more"),
                 "more lanes",
                 &["+", "="],
@@ -38,7 +28,7 @@ macro_rules! job_actions {
                 act::no_running,
                 |m, n| act::lanes(m, n, true),
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".fewer"),
                 "fewer lanes",
                 &["-"],
@@ -47,7 +37,7 @@ macro_rules! job_actions {
                 act::no_running,
                 |m, n| act::lanes(m, n, false),
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".auto"),
                 "auto",
                 &["a"],
@@ -56,7 +46,7 @@ macro_rules! job_actions {
                 act::no_running,
                 act::auto,
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".memory"),
                 "memory",
                 &["m"],
@@ -65,7 +55,7 @@ macro_rules! job_actions {
                 act::no_engine,
                 act::memory,
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".holders"),
                 "who holds it",
                 &["i"],
@@ -77,7 +67,7 @@ macro_rules! job_actions {
                     Vec::new()
                 },
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".bandwidth"),
                 "bandwidth",
                 &["b"],
@@ -86,7 +76,7 @@ macro_rules! job_actions {
                 act::no_job,
                 act::bandwidth,
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".pause"),
                 "pause",
                 &["p"],
@@ -95,19 +85,16 @@ macro_rules! job_actions {
                 act::no_pause,
                 act::pause,
             ),
-            Action {
-                danger: Danger::Replace,
-                ..of(
-                    concat!($prefix, ".cancel"),
-                    "cancel…",
-                    &["x"],
-                    6,
-                    "Cancel: keep what was written, or clean it up.",
-                    act::no_cancel,
-                    act::cancel,
-                )
-            },
-            of(
+            HERE.replace(
+                concat!($prefix, ".cancel"),
+                "cancel…",
+                &["x"],
+                6,
+                "Cancel: keep what was written, or clean it up.",
+                act::no_cancel,
+                act::cancel,
+            ),
+            HERE.look(
                 concat!($prefix, ".verify"),
                 "verify",
                 &["V"],
@@ -116,7 +103,7 @@ macro_rules! job_actions {
                 act::no_job,
                 act::verify,
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".graph"),
                 "graph",
                 &["t"],
@@ -128,7 +115,7 @@ macro_rules! job_actions {
                     Vec::new()
                 },
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".freeze"),
                 "freeze",
                 &["f"],
@@ -137,13 +124,19 @@ macro_rules! job_actions {
                 act::no_engine,
                 act::freeze,
             ),
-            of(concat!($prefix, ".earlier"), "earlier", &["["], 0, "Earlier in the queue.", act::no_queued, |m, _| {
-                act::reorder(m, -1)
-            }),
-            of(concat!($prefix, ".later"), "later", &["]"], 0, "Later in the queue.", act::no_queued, |m, _| {
+            HERE.look(
+                concat!($prefix, ".earlier"),
+                "earlier",
+                &["["],
+                0,
+                "Earlier in the queue.",
+                act::no_queued,
+                |m, _| act::reorder(m, -1),
+            ),
+            HERE.look(concat!($prefix, ".later"), "later", &["]"], 0, "Later in the queue.", act::no_queued, |m, _| {
                 act::reorder(m, 1)
             }),
-            of(
+            HERE.look(
                 concat!($prefix, ".mark"),
                 "mark",
                 &["space"],
@@ -152,11 +145,11 @@ macro_rules! job_actions {
                 act::no_job,
                 act::mark,
             ),
-            of(concat!($prefix, ".unmark"), "unmark all", &["u"], 0, "Unmark all jobs.", act::no_job, |m, _| {
+            HERE.look(concat!($prefix, ".unmark"), "unmark all", &["u"], 0, "Unmark all jobs.", act::no_job, |m, _| {
                 m.transfers.marks.clear();
                 Vec::new()
             }),
-            of(
+            HERE.look(
                 concat!($prefix, ".open"),
                 "open",
                 &["enter"],
@@ -165,9 +158,25 @@ macro_rules! job_actions {
                 act::no_job,
                 act::open,
             ),
-            of(concat!($prefix, ".down"), "down", &["down", "j"], 0, "Next row.", |_| None, |m, _| act::move_by(m, 1)),
-            of(concat!($prefix, ".up"), "up", &["up", "k"], 0, "Row before.", |_| None, |m, _| act::move_by(m, -1)),
-            of(
+            HERE.look(
+                concat!($prefix, ".down"),
+                "down",
+                &["down", "j"],
+                0,
+                "Next row.",
+                |_| None,
+                |m, _| act::move_by(m, 1),
+            ),
+            HERE.look(
+                concat!($prefix, ".up"),
+                "up",
+                &["up", "k"],
+                0,
+                "Row before.",
+                |_| None,
+                |m, _| act::move_by(m, -1),
+            ),
+            HERE.look(
                 concat!($prefix, ".first"),
                 "first",
                 &["g", "home"],
@@ -176,7 +185,7 @@ macro_rules! job_actions {
                 |_| None,
                 |m, _| act::move_by(m, -10_000),
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".last"),
                 "last",
                 &["G", "end"],
@@ -185,7 +194,7 @@ macro_rules! job_actions {
                 |_| None,
                 |m, _| act::move_by(m, 10_000),
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".page-down"),
                 "page down",
                 &["ctrl-d", "pgdn"],
@@ -194,7 +203,7 @@ macro_rules! job_actions {
                 |_| None,
                 |m, _| act::move_by(m, 10),
             ),
-            of(
+            HERE.look(
                 concat!($prefix, ".page-up"),
                 "page up",
                 &["ctrl-u", "pgup"],
@@ -203,7 +212,15 @@ macro_rules! job_actions {
                 |_| None,
                 |m, _| act::move_by(m, -10),
             ),
-            of(concat!($prefix, ".back"), "back", &["esc"], 11, "Close the graph, else back.", |_| None, act::back),
+            HERE.look(
+                concat!($prefix, ".back"),
+                "back",
+                &["esc"],
+                11,
+                "Close the graph, else back.",
+                |_| None,
+                act::back,
+            ),
         ]
     }};
 }
