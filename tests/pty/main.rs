@@ -8,3 +8,4 @@ mod modes;
 mod outside;
 mod removal;
 mod terminal;
+mod words;

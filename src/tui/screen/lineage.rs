@@ -109,10 +109,10 @@ const fn action(
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    action("lineage.older", "older", &["left", "h"], 10, "The one before it.", no_row, |m, _| {
+    action("lineage.older", "older", &["left", "h"], 40, "The one before it.", no_row, |m, _| {
         walk(m, |at, _| at.saturating_sub(1))
     }),
-    action("lineage.newer", "newer", &["right", "l"], 11, "The one after it.", no_row, |m, _| walk(m, |at, _| at + 1)),
+    action("lineage.newer", "newer", &["right", "l"], 41, "The one after it.", no_row, |m, _| walk(m, |at, _| at + 1)),
     action("lineage.first", "oldest", &["g", "home"], 0, "The oldest of the chain.", no_row, |m, _| walk(m, |_, _| 0)),
     action("lineage.last", "newest", &["G", "end"], 0, "The newest of the chain.", no_row, |m, _| {
         walk(m, |_, all| all)
