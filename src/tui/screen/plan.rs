@@ -12,6 +12,8 @@ mod parts;
 mod sheet;
 mod view;
 
+use std::time::Duration;
+
 use crossterm::event::{KeyCode, KeyEvent};
 
 use crate::address::Address;
@@ -22,7 +24,7 @@ use crate::plan::{Knobs, Level, Operation, Plan};
 use crate::tui::action::{Action, Danger, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
-use crate::tui::gate::Gate;
+use crate::tui::gate::{self, Gate};
 use crate::tui::model::{Mode, Model};
 use crate::tui::msg::Msg;
 use crate::tui::overlay::{Overlay, ask, confirm};
@@ -101,6 +103,8 @@ pub struct State {
     pub operation: Option<Operation>,
     /// The number it was asked for with; answers to older ones are dropped.
     number: u64,
+    /// When it was asked for.
+    opened: Duration,
     /// How far it is.
     pub stage: Stage,
     /// What is known before AWS has answered: shown and turned while the plan is made, and never run.
@@ -173,13 +177,13 @@ impl Sheets {
 
 /// Asks for the plan of an operation and goes there; called by the address line (`c`).
 pub fn open(model: &mut Model, operation: Operation, now: Now) -> Vec<Effect> {
-    let _ = now;
     let number = model.number();
     let knob = model.plan.knob;
     let known = known(model, &operation);
     model.plan = State {
         operation: Some(operation.clone()),
         number,
+        opened: now.mono,
         stage: Stage::Making,
         preview: None,
         knob,
@@ -550,6 +554,10 @@ fn key(model: &mut Model, key: KeyEvent, now: Now) -> Option<Vec<Effect>> {
         return Some(Vec::new());
     }
     let sheet = model.plan.sheet;
+    // The enter that asked for the plan, pressed twice.
+    if key.code == KeyCode::Enter && now.mono.saturating_sub(model.plan.opened) < gate::OPENING {
+        return Some(Vec::new());
+    }
     match (key.code, sheet) {
         (_, Sheet::None) => return None,
         (KeyCode::Esc, _) => model.plan.lay(Sheet::None),

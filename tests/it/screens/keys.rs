@@ -265,6 +265,16 @@ fn a_preview_is_explained_as_one_and_the_sheet_goes_on_with_the_plan() {
 }
 
 #[test]
+fn an_enter_that_is_pressed_twice_asks_for_the_plan_and_for_nothing_else() {
+    let mut hand = previewed(120, 36);
+    let enter = Msg::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
+    update(&mut hand.model, enter.clone(), hand.now.later(Duration::from_millis(180)));
+    assert_eq!(hand.model.plan.sheet, Sheet::None);
+    update(&mut hand.model, enter, hand.now.later(Duration::from_millis(420)));
+    assert_eq!(hand.model.plan.sheet, Sheet::Checks);
+}
+
+#[test]
 fn what_is_turned_on_a_preview_holds_when_the_plan_comes() {
     let mut hand = previewed(120, 36);
     let early = hand.model.plan.figures().unwrap().choices.lanes_max;
