@@ -56,7 +56,7 @@ pub async fn run(resolved: &Resolved) -> Result<Code> {
         Format::Table | Format::Ids | Format::Html => {
             let beside = resolved.sandbox.is_some() && rows.iter().any(|row| row.jobs > 0);
             let embedded = if beside { EMBEDDED } else { "" };
-            say::result(&format!("{}{embedded}", text(&rows)))?;
+            say::page(&format!("{}{embedded}", text(&rows)))?;
         }
     }
     Ok(0)
@@ -80,7 +80,7 @@ fn text(rows: &[Row]) -> String {
         vec![row.figure.to_owned(), row.jobs.to_string(), row.within.to_string(), lowest, median, highest]
     });
     format!(
-        "{}\nMeasured, of what the plan said. As said: memory, cost and requests at most that, time within its range. Jobs of\n\
+        "{}\nMeasured, of what the plan said. As said: memory, cost and requests at most that, time within its range. Jobs of \
          less than a cent say nothing of cost.",
         table::render(&columns, lines)
     )

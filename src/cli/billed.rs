@@ -53,7 +53,7 @@ pub async fn run(args: &Prices, resolved: &Resolved) -> Result<Code> {
     match resolved.output {
         Format::Json => table::json(&rows)?,
         Format::Csv => table::csv(&["region", "usd", "from", "until", "estimated"], rows.iter().map(cells))?,
-        Format::Table | Format::Ids | Format::Html => say::result(&text(&told, &rows))?,
+        Format::Table | Format::Ids | Format::Html => say::page(&text(&told, &rows))?,
     }
     Ok(0)
 }

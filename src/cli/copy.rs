@@ -26,7 +26,7 @@ pub async fn run(args: Copy, resolved: &Resolved) -> Result<Code> {
         plan.findings.extend(logout::finding(&logout::Host::here(running)));
     }
     if !resolved.say.quiet || !args.yes {
-        say::stderr(&say::folded(&show_plan::text(&plan), say::columns(&std::io::stderr())));
+        say::stderr(&show_plan::text(&plan));
     }
     if let Some(refusal) = plan.refusal() {
         return Err(refusal);

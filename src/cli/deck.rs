@@ -107,6 +107,7 @@ fn hints(resolved: &Resolved, env: impl Fn(&str) -> Option<String>) -> Result<Te
         no_color: env("NO_COLOR").is_some(),
         colorterm: env("COLORTERM"),
         term: env("TERM"),
+        colorfgbg: env("COLORFGBG"),
         palette: wish.as_deref().map(palette).transpose()?,
         ascii: resolved.config.ascii || env("FLOE_ASCII").is_some(),
     })

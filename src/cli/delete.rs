@@ -122,7 +122,7 @@ async fn confirmed(wanted: &str, hash: &str, plan: RemovalPlan, world: &World, r
 
 /// At a terminal: shows the plan and has its count typed.
 async fn asked(plan: RemovalPlan, world: &World, resolved: &Resolved) -> Result<Code> {
-    say::stderr(&show_removal::text(&plan, None)?);
+    say::lines(&show_removal::text(&plan, None, say::columns(&std::io::stderr()))?);
     let short = plan.short_hash()?;
     if plan.summary().removed == 0 {
         return Err(Error::refused("the plan would remove nothing: every item of it is skipped, with its reason"));

@@ -95,7 +95,7 @@ pub async fn run(resolved: &Resolved) -> Result<Code> {
         }
         Format::Table | Format::Ids | Format::Html => {
             let lines: Vec<String> = checks.iter().map(Check::line).collect();
-            say::result(&say::clean(&lines.join("\n")))?;
+            say::page(&lines.join("\n"))?;
         }
     }
     Ok(u8::from(!healthy))

@@ -258,5 +258,5 @@ fn print(report: &Report, output: Format) -> Result<()> {
     for (why, of) in whys(report) {
         text.push_str(&format!("\n≤ {of} {why}"));
     }
-    say::result(&say::clean(&text))
+    say::page(&text)
 }

@@ -62,7 +62,7 @@ pub async fn run(args: Inspect, resolved: &Resolved) -> Result<Code> {
     match resolved.output {
         Format::Json => table::json(&Row { address, looked })?,
         Format::Csv => table::csv(&HEADS.map(|(head, _)| head), rows(&looked.inside))?,
-        Format::Table | Format::Ids | Format::Html => say::result(&text(&address, &looked))?,
+        Format::Table | Format::Ids | Format::Html => say::page(&text(&address, &looked))?,
     }
     Ok(0)
 }
@@ -157,7 +157,7 @@ fn text(address: &str, looked: &Looked) -> String {
     let notes = inside.table.iter().flat_map(|table| &table.notes).chain(&inside.notes);
     out.extend(notes.map(|note| format!("\n! {note}")));
     out.push_str(&format!("\n{}", took(looked)));
-    say::clean(&out)
+    out
 }
 
 /// What it is, in a sentence.

@@ -185,7 +185,7 @@ pub fn show(job: &JobStatus, output: Format) -> Result<()> {
         lines.push(format!("error    {error}"));
         lines.extend(error.todo.iter().map(|todo| format!("  →      {todo}")));
     }
-    say::result(&say::clean(&lines.join("\n")))
+    say::page(&lines.join("\n"))
 }
 
 /// What was said of a job before, and what it took: once it is done, because before that it only grows.

@@ -258,7 +258,8 @@ async fn cancel(args: Cancel, world: &World, resolved: &Resolved) -> Result<Code
 /// Ends a job for now: what it has made stays, for a resume or a later cancel.
 async fn put_down(job: &JobStatus, yes: bool, world: &World, resolved: &Resolved) -> Result<Code> {
     if job.state.is_over() {
-        return Err(Error::usage(format!("job {} is {} already", job.job, job.state.word())));
+        return Err(Error::usage(format!("job {} is {} already", job.job, job.state.word()))
+            .todo(format!("floe jobs forget {} drops what is kept of it", job.job)));
     }
     if is_in_hand(job) {
         if !resolved.say.confirm(&format!("Stop job {} ({}) and keep what it has made?", job.job, job.source), yes)? {

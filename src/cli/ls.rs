@@ -38,7 +38,9 @@ pub async fn run(args: Ls, resolved: &Resolved) -> Result<Code> {
         What::Volumes => Kind::Volumes,
         What::Images => Kind::Images,
         What::Instances => Kind::Instances,
-        What::Archives => return Err(Error::usage("archives are listed under s3://bucket/prefix/")),
+        What::Archives => {
+            return Err(Error::usage("archives are listed below a prefix").todo("floe ls archives s3://bucket/prefix/"));
+        }
     };
     let session = resolved.session(&world, &scope.place).await?;
     let wanted = Wanted {

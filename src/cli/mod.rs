@@ -17,6 +17,7 @@ pub mod delete;
 pub mod doctor;
 pub mod engine;
 pub mod events;
+mod examples;
 pub mod follow;
 mod frees;
 pub mod iam;
@@ -45,7 +46,7 @@ pub mod verify;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::FromArgMatches as _;
 
 use crate::error::{Error, Result};
 use args::{Cli, Format, Verb};
@@ -59,7 +60,8 @@ pub type Code = u8;
 /// # Errors
 /// The exit code, when there is nothing more to do: 0 after help, 2 after a usage error.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Code> {
-    Cli::try_parse_from(args).map_err(|error| {
+    let read = examples::command().try_get_matches_from(args).and_then(|typed| Cli::from_arg_matches(&typed));
+    read.map_err(|error| {
         let _ = error.print();
         if error.use_stderr() { 2 } else { 0 }
     })
@@ -106,7 +108,7 @@ pub async fn run(verb: Verb, resolved: &Resolved) -> Result<Code> {
 /// The completion script: flags, verbs and their values; never asks AWS.
 fn completions(shell: clap_complete::Shell) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "floe", &mut script);
+    clap_complete::generate(shell, &mut examples::command(), "floe", &mut script);
     say::document(&script)
 }
 
@@ -114,18 +116,22 @@ fn completions(shell: clap_complete::Shell) -> Result<()> {
 fn man() -> Result<()> {
     let mut page = Vec::new();
     let failed = |e: std::io::Error| Error::io("could not make the manual", &e);
-    let mut command = Cli::command();
+    let mut command = examples::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
     for verb in command.get_subcommands() {
         let name = format!("floe {}", verb.get_name());
+        let has_examples = verb.get_after_help().is_some();
         let verb = clap_mangen::Man::new(verb.clone().display_name(&name).bin_name(&name));
         page.extend_from_slice(format!(".SH \"{}\"\n", name.to_uppercase()).as_bytes());
         let mut part = Vec::new();
         verb.render_synopsis_section(&mut part).map_err(failed)?;
         verb.render_description_section(&mut part).map_err(failed)?;
         verb.render_options_section(&mut part).map_err(failed)?;
-        let text = String::from_utf8_lossy(&part).replace(".SH ", ".SS ");
+        if has_examples {
+            verb.render_extra_section(&mut part).map_err(failed)?;
+        }
+        let text = String::from_utf8_lossy(&part).replace(".SH EXTRA", ".SH EXAMPLES").replace(".SH ", ".SS ");
         page.extend_from_slice(text.as_bytes());
     }
     say::document(&page)

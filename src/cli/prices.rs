@@ -121,7 +121,7 @@ pub async fn run(args: Prices, resolved: &Resolved) -> Result<Code> {
     match resolved.output {
         Format::Json => table::json(&table)?,
         Format::Csv => table::csv(&HEADS, table.regions.iter().map(cells))?,
-        Format::Table | Format::Ids | Format::Html => say::result(&text(&table))?,
+        Format::Table | Format::Ids | Format::Html => say::page(&text(&table))?,
     }
     Ok(0)
 }

@@ -174,38 +174,26 @@ impl Jobs {
     /// A waiting job's reason, above the bars.
     fn trouble(&self, job: &JobStatus) {
         let Some(error) = &job.error else { return };
-        let text = say::clean(&format!("job {} waits: {error}", job.job));
-        let todo = error.todo.as_ref().map(|todo| say::clean(&format!("  → {todo}")));
+        let text = format!("job {} waits: {error}", job.job);
         match &self.bars {
-            Some(bars) => {
-                let _ = bars.println(text);
-                if let Some(todo) = todo {
-                    let _ = bars.println(todo);
-                }
-            }
-            None => {
-                self.say.warn(&text);
-                if let Some(todo) = todo {
-                    say::stderr(&todo);
-                }
-            }
+            Some(bars) => drop(bars.println(say::for_stderr(&text))),
+            None => self.say.warn(&text),
         }
+        error.todo.iter().for_each(|todo| self.say(&format!("  → {todo}")));
     }
 
     /// One line above the bars, or on stderr unless it is to be quiet.
     fn remark(&self, text: &str) {
         match &self.bars {
-            Some(bars) => drop(bars.println(say::clean(text))),
-            None => self.say.note(&say::clean(text)),
+            Some(bars) => drop(bars.println(say::for_stderr(text))),
+            None => self.say.note(text),
         }
     }
 
     /// One line above the bars, or on stderr.
     pub fn say(&self, text: &str) {
         match &self.bars {
-            Some(bars) => {
-                let _ = bars.println(say::clean(text));
-            }
+            Some(bars) => drop(bars.println(say::for_stderr(text))),
             None => say::stderr(text),
         }
     }

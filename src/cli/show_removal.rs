@@ -61,7 +61,7 @@ pub fn plan(plan: &RemovalPlan, file: Option<&Path>, resolved: &Resolved) -> Res
             };
             table::csv(&heads, plan.items.iter().map(row))
         }
-        Format::Table | Format::Ids | Format::Html => say::result(&text(plan, file)?),
+        Format::Table | Format::Ids | Format::Html => say::result(&text(plan, file, say::columns(&std::io::stdout()))?),
     }
 }
 
@@ -88,11 +88,11 @@ fn frees(item: &Item) -> String {
     if item.would.removes() { item.judged.frees.text() } else { "–".to_owned() }
 }
 
-/// The plan in words.
+/// The plan in words, its sentences for a terminal of so many columns; the table is as wide as it needs to be.
 ///
 /// # Errors
 /// Never in practice: a plan is plain data.
-pub fn text(plan: &RemovalPlan, file: Option<&Path>) -> Result<String> {
+pub fn text(plan: &RemovalPlan, file: Option<&Path>, terminal: Option<usize>) -> Result<String> {
     let (sum, short) = (plan.summary(), plan.short_hash()?);
     let accounts: Vec<String> = sum.accounts.iter().map(crate::ids::AccountId::grouped).collect();
     let regions: Vec<&str> = sum.regions.iter().map(crate::ids::Region::as_str).collect();
@@ -116,6 +116,7 @@ pub fn text(plan: &RemovalPlan, file: Option<&Path>) -> Result<String> {
     } else {
         out.push(format!("Would remove nothing; skips {}", sum.skipped));
     }
+    out.iter_mut().for_each(|line| *line = say::folded(line, terminal));
     out.push(String::new());
     let columns = [
         ("would", Side::Left),
@@ -139,10 +140,11 @@ pub fn text(plan: &RemovalPlan, file: Option<&Path>) -> Result<String> {
     };
     out.push(table::render(&columns, plan.items.iter().map(row)));
     out.push(String::new());
-    out.extend(sums(plan, &sum));
+    let mut below = sums(plan, &sum);
     if sum.removed > 0 {
-        out.push(format!("Carry it out within 24 hours: {}", delete::command(file, &short)));
+        below.push(format!("Carry it out within 24 hours: {}", delete::command(file, &short)));
     }
+    out.extend(below.iter().map(|line| say::folded(line, terminal)));
     Ok(out.join("\n"))
 }
 

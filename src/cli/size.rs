@@ -143,7 +143,7 @@ fn print(address: &Address, session: &Session, counted: Counted, output: Format)
             }
             table::csv(&heads, [cells])
         }
-        Format::Table | Format::Ids | Format::Html => say::result(&text(&row.address, counted, is_delta)),
+        Format::Table | Format::Ids | Format::Html => say::page(&text(&row.address, counted, is_delta)),
     }
 }
 

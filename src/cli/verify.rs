@@ -58,7 +58,7 @@ pub async fn run(args: VerifyArgs, resolved: &Resolved) -> Result<Code> {
             &["first", "last"],
             compared.different.ranges().map(|(first, last)| vec![first.to_string(), last.to_string()]),
         )?,
-        Format::Table | Format::Ids | Format::Html => say::result(&text(&named, &compared))?,
+        Format::Table | Format::Ids | Format::Html => say::page(&text(&named, &compared))?,
     }
     Ok(if compared.different.count == Blocks::ZERO { 0 } else { DIFFERENT })
 }

@@ -53,7 +53,8 @@ pub(super) fn source(path: &Path, options: &Options, findings: &mut Vec<Finding>
     let path = absolute(path)?;
     let shown = path.display();
     let meta = fs::metadata(&path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::usage(format!("`{shown}` does not exist")),
+        std::io::ErrorKind::NotFound => Error::usage(format!("`{shown}` does not exist"))
+            .todo("look at the path; a snapshot is written REGION:snap-ID, an object s3://bucket/key"),
         _ => Error::io(format!("`{shown}` cannot be read"), &e),
     })?;
     if meta.is_dir() {

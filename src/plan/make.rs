@@ -112,7 +112,7 @@ fn chain_of(items: &[ItemPlan]) -> Vec<Address> {
 fn no_twins(destinations: &[Address]) -> Result<()> {
     for (at, to) in destinations.iter().enumerate() {
         if matches!(to, Address::Path(_) | Address::Object(..)) && destinations[..at].contains(to) {
-            return Err(Error::usage(format!("`{to}` is named twice as a destination")));
+            return Err(Error::usage(format!("`{to}` is named twice as a destination")).todo("name it once"));
         }
     }
     Ok(())
@@ -289,7 +289,8 @@ impl Maker<'_> {
                 objects::source(self.aws, address, &self.operation.options, &mut self.findings).await
             }
             Address::NewSnapshot(_) | Address::OnParent(..) | Address::Null => {
-                Err(Error::usage(format!("`{address}` is a destination, not a source")))
+                Err(Error::usage(format!("`{address}` is a destination, not a source"))
+                    .todo("the source comes first: floe copy SOURCE DEST..."))
             }
         }
     }
@@ -389,7 +390,8 @@ impl Maker<'_> {
             Address::Object(..) => {
                 objects::destination(self.aws, address, source, &self.operation.options, &mut self.findings).await
             }
-            other => Err(Error::usage(format!("`{other}` is a source, not a destination"))),
+            other => Err(Error::usage(format!("`{other}` is a source, not a destination"))
+                .todo("one source at a time: floe copy SOURCE DEST..., or --each SOURCE... DEST")),
         }
     }
 

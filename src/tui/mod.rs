@@ -18,6 +18,8 @@ mod fits;
 pub mod gate;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod held;
 mod inquiry;
 pub mod insides;
 pub mod list;

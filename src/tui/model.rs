@@ -213,6 +213,12 @@ impl Model {
         if self.problems.len() == MAX_PROBLEMS {
             self.problems.remove(0);
         }
+        // The newest stands first: who reads one goes on reading that one.
+        if let Some(Overlay::Errors(state)) = self.overlays.last_mut()
+            && !self.problems.is_empty()
+        {
+            state.cursor += 1;
+        }
         self.problems.push(Problem { error, count: 1, at: now.wall });
     }
 

@@ -1,8 +1,9 @@
 //! The loop: one biased `select!`, then at most one frame. The only place of the deck that awaits.
 //!
-//! Keys come first, so that nothing that streams in can hold one up; work on long lists is done one slice an
-//! iteration. A frame is drawn only when something changed, and at most every 33 ms. One event stream lives
-//! as long as the deck: a dropped one loses its wake-up.
+//! Keys come first, so that nothing that streams in can hold one up; only what a filter was just told to find is found
+//! before the key that follows, which is meant for it. Work on long lists is done one slice an iteration. A frame is
+//! drawn only when something changed, and at most every 33 ms. One event stream lives as long as the deck: a dropped
+//! one loses its wake-up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +107,7 @@ pub async fn run(context: Context) -> Result<Ended> {
         tokio::select! {
             biased;
             () = signals.any() => deck.hear(Msg::Closing, &mut guard),
-            event = events.next() => match event {
+            event = events.next(), if !wants.keys_wait => match event {
                 Some(Ok(event)) => deck.event(event, &mut guard),
                 // The end of input is the end of the terminal: staying would spin without a screen.
                 Some(Err(_)) | None => deck.hear(Msg::Closing, &mut guard),

@@ -106,3 +106,31 @@ fn no_screen_cuts_a_word() {
     }
     assert!(found.is_empty(), "{} lines cut a word:\n{}", found.len(), found.join("\n"));
 }
+
+#[test]
+fn no_word_is_drawn_as_faintly_as_a_rule() {
+    use super::theme::{Depth, Palette, Role, Theme};
+    let theme = Theme { palette: Palette::Light, depth: Depth::True, ascii: false };
+    let faint = [Role::Faint, Role::Border].map(|role| theme.style(role).fg);
+    let mut found = Vec::new();
+    let mut look = |name: &str, mut model: Model, now: Now| {
+        model.theme = theme;
+        let buf = super::testing::drawn(&model, now);
+        let words = buf.content.iter().filter(|cell| faint.contains(&Some(cell.fg)));
+        let letters: String =
+            words.map(|cell| cell.symbol()).filter(|s| s.chars().all(char::is_alphanumeric)).collect();
+        if !letters.is_empty() {
+            found.push(format!("{name}: {letters}"));
+        }
+    };
+    for keys in PRESSED {
+        let (mut model, mut at) = (deck(120, 36), now());
+        press(&mut model, keys, &mut at);
+        look(&keys.join(" "), model, at);
+    }
+    for (name, made) in STATES {
+        let (model, at) = made(120, 36);
+        look(name, model, at);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

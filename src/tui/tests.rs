@@ -344,6 +344,63 @@ fn the_cursor_stays_with_its_row_while_rows_arrive() {
     assert_eq!(model.snapshots.list.cursor, 4);
 }
 
+/// Presses keys all at once, as a slow line brings them; work is done only where the loop lets keys wait for it.
+fn in_a_burst(model: &mut Model, keys: &[&str], now: Now) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for key in keys {
+        while wants(model, now).keys_wait {
+            update(model, Msg::Work, now);
+        }
+        effects.extend(update(model, Msg::Key(key_of(key)), now));
+    }
+    effects
+}
+
+#[test]
+fn keys_that_follow_a_filter_at_once_are_meant_for_what_it_finds() {
+    let keys = ["/", "j", "e", "n", "k", "enter", "c"];
+    let copied = |model: &Model| match model.overlays.last() {
+        Some(Overlay::Address(state)) => state.what.clone(),
+        other => panic!("{other:?}"),
+    };
+    let (mut model, mut at) = (deck(120, 36), now());
+    press(&mut model, &["2"], &mut at);
+    press(&mut model, &keys, &mut at);
+    let one_by_one = copied(&model);
+    assert!(one_by_one.ends_with(" jenkins"), "{one_by_one}");
+
+    let (mut model, mut at) = (deck(120, 36), now());
+    press(&mut model, &["2"], &mut at);
+    in_a_burst(&mut model, &keys, at);
+    assert_eq!(copied(&model), one_by_one);
+    // The way back as well: all rows are there again before one is marked.
+    in_a_burst(&mut model, &["esc", "esc", "G", "space"], at);
+    let marked = model.snapshots.list.chosen();
+    let youngest = model.snapshots.list.index.shown.last().copied();
+    assert_eq!((model.snapshots.list.len(), marked.first().copied()), (120, youngest));
+}
+
+#[test]
+fn what_is_read_or_asked_about_a_row_stays_about_that_row() {
+    use crate::inventory::{Rows, Update};
+    use crate::tui::testing::{origin, snapshot};
+    let mut model = deck(120, 36);
+    let mut now = now();
+    // The cursor was never moved: it would stay at the top, whatever comes there.
+    press(&mut model, &["2", "enter"], &mut now);
+    let id = model.snapshots.list.current().and_then(|at| model.catalog.snapshots.get(at)).expect("a row").id.clone();
+    let place = origin("eu-central-1");
+    let mut young = snapshot(&place, 999);
+    young.started = crate::tui::testing::when(-1);
+    let look = model.look;
+    update(&mut model, Msg::Inventory(look, Update::Page(place, Rows::Snapshots(vec![young]))), now);
+    now = now.later(Duration::from_secs(2));
+    settle(&mut model, now);
+    assert_eq!(model.snapshots.list.len(), 121);
+    let read = frame(&model, now).join("\n");
+    assert!(read.contains(id.as_str()), "{id} in\n{read}");
+}
+
 #[test]
 fn answers_of_an_older_look_are_dropped() {
     use crate::inventory::{Rows, Update};

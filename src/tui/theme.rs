@@ -137,14 +137,25 @@ pub struct TerminalHints {
     pub colorterm: Option<String>,
     /// `TERM`.
     pub term: Option<String>,
+    /// `COLORFGBG`: what some terminals say of their own two colours, as `15;0` or `0;default;15`.
+    pub colorfgbg: Option<String>,
     /// What the config or `FLOE_THEME` asks for.
     pub palette: Option<Palette>,
     /// What the config or `FLOE_ASCII` asks for.
     pub ascii: bool,
 }
 
+impl TerminalHints {
+    /// Whether the terminal says that its ground is light: the last of its numbers is white, light or not.
+    fn is_light(&self) -> bool {
+        let ground = self.colorfgbg.as_deref().and_then(|said| said.rsplit(';').next());
+        matches!(ground, Some("7" | "15"))
+    }
+}
+
 impl Theme {
-    /// The theme for a terminal: a wish counts, then `NO_COLOR`, `COLORTERM`, `TERM`.
+    /// The theme for a terminal: `NO_COLOR` counts, then a wish, then a light ground that the terminal tells of;
+    /// `COLORTERM` and `TERM` say how many colours there are.
     #[must_use]
     pub fn detect(hints: &TerminalHints) -> Self {
         let term = hints.term.as_deref().unwrap_or_default();
@@ -155,7 +166,8 @@ impl Theme {
             _ => Depth::Sixteen,
         };
         let mono = hints.no_color || matches!(term, "dumb" | "vt100" | "vt220" | "linux-m");
-        let palette = if mono { Palette::Mono } else { hints.palette.unwrap_or_default() };
+        let unasked = if hints.is_light() { Palette::Light } else { Palette::default() };
+        let palette = if mono { Palette::Mono } else { hints.palette.unwrap_or(unasked) };
         Self { palette, depth, ascii: hints.ascii || term == "dumb" }
     }
 
@@ -172,7 +184,7 @@ impl Theme {
             Palette::ColourBlind => blind,
         };
         let colour = match (self.palette, self.depth) {
-            (Palette::Terminal, _) | (_, Depth::Sixteen) => sixteen(role, self.palette == Palette::ColourBlind),
+            (Palette::Terminal, _) | (_, Depth::Sixteen) => sixteen(role, self.palette),
             (_, Depth::TwoFiftySix) => rgb.map(nearest_256),
             (_, Depth::True) => rgb.map(|[r, g, b]| Color::Rgb(r, g, b)),
         };
@@ -194,12 +206,16 @@ fn shape(role: Role) -> Style {
     }
 }
 
-/// The terminal's own colours; `None` is its plain foreground, which is legible on any ground.
-fn sixteen(role: Role, blind: bool) -> Option<Color> {
+/// The terminal's own colours; `None` is its plain foreground, which is legible on any ground. On a light one yellow and
+/// cyan are not, in most terminals.
+fn sixteen(role: Role, palette: Palette) -> Option<Color> {
+    let (blind, light) = (palette == Palette::ColourBlind, palette == Palette::Light);
     Some(match role {
         Role::Text | Role::Title | Role::Cursor | Role::Tab => return None,
         Role::Dim | Role::Faint | Role::Border => Color::DarkGray,
+        Role::Accent | Role::Fresh | Role::BorderFocus | Role::Key if light => Color::Blue,
         Role::Accent | Role::Fresh | Role::BorderFocus | Role::Key => Color::Cyan,
+        Role::Marked | Role::Warn if light => Color::Magenta,
         Role::Marked | Role::Warn => Color::Yellow,
         Role::Good | Role::Gauge if blind => Color::Blue,
         Role::Good | Role::Gauge => Color::Green,
@@ -320,6 +336,22 @@ mod tests {
     }
 
     #[test]
+    fn a_light_ground_that_the_terminal_tells_of_has_the_light_theme_unless_another_is_wished() {
+        let of = |said: &str, palette| {
+            let hints = TerminalHints { colorfgbg: Some(said.to_owned()), palette, ..hints(None, "xterm-256color") };
+            Theme::detect(&hints).palette
+        };
+        assert_eq!(["0;15", "0;default;15", "0;7"].map(|said| of(said, None)), [Palette::Light; 3]);
+        assert_eq!(["15;0", "default;default", "", "7;0"].map(|said| of(said, None)), [Palette::Terminal; 4]);
+        assert_eq!(of("0;15", Some(Palette::Dark)), Palette::Dark);
+        let light = Theme { palette: Palette::Light, depth: Depth::Sixteen, ascii: false };
+        for role in Role::ALL {
+            let pale = [Color::Yellow, Color::Cyan, Color::Gray, Color::White].map(Some);
+            assert!(!pale.contains(&light.style(role).fg), "{role:?}");
+        }
+    }
+
+    #[test]
     fn without_colours_the_cursor_row_is_still_reversed() {
         let theme = Theme { palette: Palette::Mono, ..Theme::default() };
         let mut buf = Buffer::empty(Rect::new(0, 0, 3, 1));
@@ -346,6 +378,13 @@ mod tests {
             let (a, b) = (luminance(a), luminance(b));
             (a.max(b) + 0.05) / (a.min(b) + 0.05)
         }
+        fn indexed(n: u8) -> [u8; 3] {
+            let level = |n: u8| if n == 0 { 0 } else { 55 + 40 * n };
+            match n {
+                232.. => [8 + 10 * (n - 232); 3],
+                _ => [(n - 16) / 36, (n - 16) / 6 % 6, (n - 16) % 6].map(level),
+            }
+        }
         let grounds = [[0x0d, 0x11, 0x17], [0xff, 0xff, 0xff], [0x0d, 0x11, 0x17]];
         for role in Role::ALL {
             // Rules and borders carry no words; a soft gauge has its figure beside it.
@@ -353,7 +392,9 @@ mod tests {
                 continue;
             }
             for (colour, ground) in colours(role).into_iter().zip(grounds) {
-                if let Some(colour) = colour {
+                let Some(colour) = colour else { continue };
+                let Color::Indexed(nearest) = nearest_256(colour) else { panic!("{role:?}") };
+                for colour in [colour, indexed(nearest)] {
                     assert!(contrast(colour, ground) >= 4.5, "{role:?} {colour:02x?} on {ground:02x?}");
                 }
             }

@@ -367,7 +367,7 @@ fn draw_hints(
         if usable {
             (theme.style(Role::Key), theme.style(Role::Text))
         } else {
-            (theme.style(Role::Faint), theme.style(Role::Faint))
+            (theme.style(Role::Dim), theme.style(Role::Dim))
         }
     };
     let mut draw = |x: &mut u16, hint: &(String, String, bool)| {

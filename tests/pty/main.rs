@@ -9,3 +9,4 @@ mod modes;
 mod outside;
 mod removal;
 mod terminal;
+mod words;

@@ -48,7 +48,7 @@ pub(super) fn check(operation: &Operation) -> Result<()> {
             .todo("floe copy --recursive s3://bucket/prefix/ s3://bucket/prefix/ with --include copies many"));
     }
     if !copies && (options.part_size.is_some() || options.force_copy) {
-        return Err(Error::usage("--part-size and --force-copy are about copies from S3 to S3"));
+        return Err(Error::usage("--part-size and --force-copy are about copies from S3 to S3").todo("leave them out"));
     }
     Ok(())
 }

@@ -70,6 +70,7 @@ pub struct List {
     built: Option<u64>,
     built_at: Duration,
     refilter: bool,
+    narrowing: bool,
 }
 
 impl List {
@@ -210,16 +211,28 @@ impl List {
         (self.cursor, self.top, self.stays, self.anchor) = (0, 0, None, None);
         if text.trim().is_empty() {
             self.filter.parsed = None;
-            self.refilter = true;
+            (self.refilter, self.narrowing) = (true, true);
             return;
         }
         match filter::parse(text, now) {
             Ok(filter) => {
                 self.filter.parsed = Some(filter);
-                self.refilter = true;
+                (self.refilter, self.narrowing) = (true, true);
             }
             Err(error) => self.filter.error = Some(error.what),
         }
+    }
+
+    /// Whether the rows shown are not yet those that the filter means. Who types on without looking means the rows to
+    /// come: a key must wait for them.
+    #[must_use]
+    pub const fn is_narrowing(&self) -> bool {
+        self.narrowing
+    }
+
+    /// Keeps the cursor on its row from now on, whatever comes above it.
+    pub fn hold(&mut self) {
+        self.stays = self.current();
     }
 
     /// Puts the cursor on a row; a filter that hides it goes.
@@ -303,6 +316,7 @@ impl List {
         if !self.index.is_idle() {
             return;
         }
+        self.narrowing = self.refilter;
         if let Some(stays) = self.stays
             && self.current() != Some(stays)
             && let Some(place) = self.index.shown.iter().position(|at| *at == stays)

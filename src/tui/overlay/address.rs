@@ -329,8 +329,9 @@ fn accept_prefix(model: &mut Model, found: &[Candidate]) -> Vec<Effect> {
 /// Draws it at the foot of the screen.
 pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let found = candidates(model, state.completed());
-    let lines = u16::try_from(found.len().max(1) + 2).unwrap_or(3);
-    let height = (lines + 2).min(area.height);
+    let last = foot(state, usize::from(area.width).saturating_sub(4));
+    let size = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    let height = size(found.len().max(1) + 1 + last.0.len() + 2).min(area.height);
     let area = Rect { y: area.bottom().saturating_sub(height), height, ..area };
     Clear.render(area, buf);
     let (title, right, label) = match state.purpose {
@@ -367,30 +368,31 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
             );
         }
     }
-    let last = line(inner.height.saturating_sub(1));
-    match &state.error {
-        Some(error) => {
-            let todo = error.todo.as_ref().map(|t| format!(" · {t}")).unwrap_or_default();
-            let said = text::words(&format!("✗ {}{todo}", error.what), usize::from(inner.width).saturating_sub(2));
-            put(last.x + 1, &said, theme.style(Role::Bad), last, buf);
-        }
-        None => put(
-            last.x + 1,
-            &text::parts(
-                match state.purpose {
-                    Purpose::Copy => {
-                        "REGION:  PROFILE@REGION:  ./file.img  s3://bucket/prefix/  null:   nothing happens before the plan is accepted"
-                    }
-                    Purpose::Pair => {
-                        "./disk.img  /dev/nvme1n1  s3://bucket/key  then where to   nothing happens before the plan is accepted"
-                    }
-                    Purpose::Archives => "s3://bucket/prefix/   PROFILE@s3://bucket/prefix/   listing changes nothing",
-                },
-                room + 4,
-            ),
-            theme.style(Role::Dim),
-            last,
-            buf,
-        ),
+    // Why it is no address is read to its end, whatever is offered beside it.
+    let (said, role) = last;
+    let above = inner.height.saturating_sub(size(said.len())).max(1);
+    for (n, said) in (above..).zip(said) {
+        let line = line(n);
+        Clear.render(line, buf);
+        put(line.x + 1, &said, theme.style(role), line, buf);
     }
+}
+
+/// What stands at the foot: why the text is no address and what would be one, else what can be typed.
+fn foot(state: &State, room: usize) -> (Vec<String>, Role) {
+    if let Some(error) = &state.error {
+        let todo = error.todo.as_ref().map(|t| format!(" · {t}")).unwrap_or_default();
+        let said = format!("✗ {}{todo}", error.what);
+        return (text::wrap(&text::breakable(&said, room), room, 2), Role::Bad);
+    }
+    let forms = match state.purpose {
+        Purpose::Copy => {
+            "REGION:  PROFILE@REGION:  ./file.img  s3://bucket/prefix/  null:   nothing happens before the plan is accepted"
+        }
+        Purpose::Pair => {
+            "./disk.img  /dev/nvme1n1  s3://bucket/key  then where to   nothing happens before the plan is accepted"
+        }
+        Purpose::Archives => "s3://bucket/prefix/   PROFILE@s3://bucket/prefix/   listing changes nothing",
+    };
+    (vec![text::parts(forms, room)], Role::Dim)
 }

@@ -10,6 +10,7 @@ use crate::tui::effect::Effect;
 use crate::tui::gate::Gate;
 use crate::tui::model::Model;
 use crate::tui::overlay::Overlay;
+use crate::tui::text::{tail, width, wrap};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::{centred, panel};
 
@@ -135,31 +136,55 @@ fn fits(wanted: &str, c: char) -> bool {
 pub fn view(state: &State, area: Rect, buf: &mut Buffer, theme: &Theme, now: Now) {
     // A frame and a blank on each side.
     let room = usize::from(area.width).saturating_sub(4);
-    let mut lines: Vec<String> = state.lines.iter().flat_map(|line| crate::tui::text::wrap(line, room, 0)).collect();
-    lines.push(String::new());
-    let listens = if state.gate.listens(now) { "" } else { "  (in a moment)" };
-    match &state.accept {
-        Accept::Key(key) => lines.push(format!("{key} accepts{listens} · esc leaves everything as it is")),
-        Accept::Typed { wanted, typed } => {
-            lines.push(format!("type {wanted}, then enter{listens}:  ▏{typed}_"));
-            lines.push("esc leaves everything as it is · paste is ignored, enter alone does nothing".to_owned());
-        }
-        Accept::Either { wanted: [a, b], typed } => {
-            lines.push(format!("type {a} or {b}, then enter{listens}:  ▏{typed}_"));
-            lines.push("esc leaves everything as it is · paste is ignored, enter alone does nothing".to_owned());
-        }
-    }
-    for (key, words, _) in &state.others {
-        lines.push(format!("{key} {words}"));
-    }
-    let width = lines.iter().map(|l| crate::tui::text::width(l)).max().unwrap_or(0);
-    let area =
-        centred(area, u16::try_from(width + 4).unwrap_or(u16::MAX), u16::try_from(lines.len() + 2).unwrap_or(u16::MAX));
+    let lines = laid(state, room, usize::from(area.height.saturating_sub(2)), state.gate.listens(now));
+    let size = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    let widest = lines.iter().map(|line| width(line)).max().unwrap_or(0);
+    let area = centred(area, size(widest + 4), size(lines.len() + 2));
     Clear.render(area, buf);
     let inner = panel(&state.title, "esc cancels", true, area, buf, theme);
     let lines: Vec<ratatui::text::Line> =
-        lines.into_iter().map(|l| ratatui::text::Line::from(format!(" {l}"))).collect();
+        lines.into_iter().map(|line| ratatui::text::Line::from(format!(" {line}"))).collect();
     Paragraph::new(lines).style(theme.style(Role::Text)).render(inner, buf);
+}
+
+/// Its lines: what would happen, what accepts it, what else there is. Where not all of them fit, what accepts it is kept
+/// and the last of what would happen says that there is more to be read.
+fn laid(state: &State, room: usize, height: usize, listens: bool) -> Vec<String> {
+    let mut about: Vec<String> = state.lines.iter().flat_map(|line| wrap(line, room, 0)).collect();
+    let (accepts, leaves) = prompt(state, listens);
+    let accepts: Vec<String> = match accepts {
+        (words, Some(typed)) if width(&words) + 2 + width(&typed) <= room => vec![format!("{words}  {typed}")],
+        (words, typed) => wrap(&words, room, 0).into_iter().chain(typed.map(|typed| tail(&typed, room))).collect(),
+    };
+    let others: Vec<String> = state.others.iter().map(|(key, words, _)| format!("{key} {words}")).collect();
+    let mut rest: Vec<String> = wrap(leaves, room, 0);
+    let kept = accepts.len() + others.len();
+    // The panel and the hints say what esc does; the blank says nothing.
+    if about.len() + kept + 1 + rest.len() > height {
+        rest.clear();
+    }
+    let blank = (about.len() + kept + rest.len() < height).then(String::new);
+    let left = height.saturating_sub(kept);
+    if about.len() > left {
+        about.truncate(left);
+        let more = "… a larger terminal shows the rest";
+        about.last_mut().into_iter().for_each(|last| *last = more.to_owned());
+    }
+    about.into_iter().chain(blank).chain(accepts).chain(rest).chain(others).collect()
+}
+
+/// What accepts it, with what was typed so far, and what leaves everything as it is.
+fn prompt(state: &State, listens: bool) -> ((String, Option<String>), &'static str) {
+    const TYPED: &str = "esc leaves everything as it is · paste is ignored, enter alone does nothing";
+    let soon = if listens { "" } else { "  (in a moment)" };
+    let line = |typed: &str| Some(format!("▏{typed}_"));
+    match &state.accept {
+        Accept::Key(key) => ((format!("{key} accepts{soon}"), None), "esc leaves everything as it is"),
+        Accept::Typed { wanted, typed } => ((format!("type {wanted}, then enter{soon}:"), line(typed)), TYPED),
+        Accept::Either { wanted: [a, b], typed } => {
+            ((format!("type {a} or {b}, then enter{soon}:"), line(typed)), TYPED)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -200,5 +225,30 @@ mod tests {
         let alias = || Accept::either("9012".to_owned(), Some("acme-prod"));
         assert!(answered(alias(), "acme-prod") && answered(alias(), "9012"));
         assert!(!answered(alias(), "acme-prod2") && !answered(alias(), "90123"));
+    }
+
+    #[test]
+    fn what_accepts_it_is_seen_however_small_the_terminal_is() {
+        let lines = vec!["3 snapshots + 1 volume + 2 AMIs in eu-west-1, us-east-1, us-west-2".to_owned(); 6];
+        let accept = || Accept::either("9012".to_owned(), Some("acme-production"));
+        let state = State {
+            title: "Delete 6 in 1234-5678-9012?".to_owned(),
+            lines,
+            accept: accept(),
+            gate: Gate::opened(now()),
+            others: vec![('k', "keep what was written", |_, _| Vec::new())],
+            then: |_, _| Vec::new(),
+        };
+        for (room, height) in [(116, 34), (76, 18), (56, 14), (36, 4), (36, 6)] {
+            let laid = laid(&state, room, height, true);
+            assert!(laid.len() <= height && laid.iter().all(|line| width(line) <= room), "{laid:?}");
+            let all = laid.join(" ");
+            for word in ["type 9012 or acme-production, then", "▏_", "k keep what was written"] {
+                assert!(all.contains(word), "{room}×{height}: {word} in {laid:?}");
+            }
+            assert_eq!(all.contains("a larger terminal"), height == 6, "{room}×{height}: {laid:?}");
+        }
+        let wide = laid(&state, 116, 34, true);
+        assert!(wide.contains(&"type 9012 or acme-production, then enter:  ▏_".to_owned()), "{wide:?}");
     }
 }

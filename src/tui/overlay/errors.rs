@@ -4,11 +4,11 @@ use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Clear, Paragraph, Widget, Wrap};
+use ratatui::widgets::{Clear, Paragraph, Widget};
 
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
-use crate::tui::model::Model;
+use crate::tui::model::{Model, Problem};
 use crate::tui::overlay::Overlay;
 use crate::tui::text;
 use crate::tui::theme::{Role, Theme};
@@ -65,31 +65,53 @@ pub fn view(model: &Model, state: State, area: Rect, buf: &mut Buffer, theme: &T
         return;
     }
     // A blank on the right, as on the left: what is wrapped does not touch the frame.
-    let inner = Rect { width: inner.width.saturating_sub(1), ..inner };
-    let mut lines: Vec<Line> = Vec::new();
-    for (place, problem) in model.problems.iter().rev().enumerate() {
-        let here = place == state.cursor;
-        let pointer = if here { "▶" } else { " " };
-        let mut first = vec![
-            Span::styled(format!(" {pointer} "), theme.style(Role::Accent)),
-            Span::styled("✗ ", theme.style(Role::Bad)),
-            Span::styled(problem.error.to_string(), theme.style(Role::Text)),
-        ];
-        if problem.count > 1 {
-            first.push(Span::styled(format!("  ×{}", problem.count), theme.style(Role::Warn)));
-        }
-        first.push(Span::styled(format!("  {}", ago(problem.at, now)), theme.style(Role::Dim)));
-        lines.push(Line::from(first));
-        if here && let Some(aws) = problem.error.aws.as_ref().filter(|aws| !aws.message.is_empty()) {
-            lines.push(Line::from(Span::styled(format!("     AWS says: {}", aws.message), theme.style(Role::Dim))));
-        }
-        if let Some(todo) = &problem.error.todo {
-            lines.push(Line::from(Span::styled(format!("     → {todo}"), theme.style(Role::Fresh))));
-        }
+    let room = usize::from(inner.width.saturating_sub(1));
+    let cursor = state.cursor.min(n - 1);
+    let entries = model.problems.iter().rev().enumerate();
+    let entries: Vec<Vec<Line>> = entries.map(|(n, problem)| entry(problem, n == cursor, room, theme, now)).collect();
+    // The one under the cursor is always in sight, its first line before its last: entries above it scroll away.
+    let height = usize::from(inner.height);
+    let first: usize = entries.iter().take(cursor).map(Vec::len).sum();
+    let skip = (first + entries[cursor].len()).saturating_sub(height).min(first);
+    let lines: Vec<Line> = entries.into_iter().flatten().skip(skip).take(height).collect();
+    Paragraph::new(lines).render(inner, buf);
+}
+
+/// Where the words of an entry begin, behind its marks.
+const INDENT: usize = 5;
+
+/// What failed, how often and when; under the cursor also what AWS said; what to do.
+fn entry(problem: &Problem, here: bool, room: usize, theme: &Theme, now: Now) -> Vec<Line<'static>> {
+    let styled = |text: String, role: Role| Span::styled(text, theme.style(role));
+    let room = room.saturating_sub(INDENT);
+    let wrapped = |text: &str, room: usize| text::wrap(&text::breakable(text, room), room, 0);
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    for (n, said) in wrapped(&problem.error.to_string(), room).into_iter().enumerate() {
+        let marks = match (n, here) {
+            (0, true) => [" ▶ ", "✗ "],
+            (0, false) => ["   ", "✗ "],
+            _ => ["   ", "  "],
+        };
+        let [pointer, cross] = marks.map(str::to_owned);
+        lines.push(Line::from(vec![styled(pointer, Role::Accent), styled(cross, Role::Bad), styled(said, Role::Text)]));
     }
-    // The one under the cursor is always in sight: entries above it scroll away.
-    let above: usize =
-        model.problems.iter().rev().take(state.cursor).map(|p| 1 + usize::from(p.error.todo.is_some())).sum();
-    let skip = u16::try_from((above + 4).saturating_sub(usize::from(inner.height))).unwrap_or(0);
-    Paragraph::new(lines).wrap(Wrap { trim: false }).scroll((skip, 0)).render(inner, buf);
+    let many = if problem.count > 1 { format!("×{}  ", problem.count) } else { String::new() };
+    let when = ago(problem.at, now);
+    let fits = |line: &&mut Line<'_>| line.width() + 2 + text::width(&many) + text::width(&when) <= room + INDENT;
+    let tail = [styled(format!("  {many}"), Role::Warn), styled(when.clone(), Role::Dim)];
+    match lines.last_mut().filter(fits) {
+        Some(last) => last.spans.extend(tail),
+        None => lines.push(Line::from([vec![Span::raw(" ".repeat(INDENT - 2))], tail.to_vec()].concat())),
+    }
+    if here && let Some(aws) = problem.error.aws.as_ref().filter(|aws| !aws.message.is_empty()) {
+        let said = wrapped(&format!("AWS says: {}", aws.message), room);
+        lines.extend(said.into_iter().map(|said| Line::from(styled(format!("{:INDENT$}{said}", ""), Role::Dim))));
+    }
+    let arrows = std::iter::once("→ ").chain(std::iter::repeat("  "));
+    let todo = problem.error.todo.iter().flat_map(|todo| wrapped(todo, room.saturating_sub(2)));
+    lines.extend(arrows.zip(todo).map(|(mark, said)| {
+        let said = format!("{:INDENT$}{mark}{said}", "");
+        Line::from(styled(said, Role::Fresh))
+    }));
+    lines
 }

@@ -73,8 +73,32 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme) {
         None => (format!("{found} · key:value, size:>500GiB age:>90d !state:error"), Role::Dim),
     };
     let width = usize::from(line.width).saturating_sub(2);
-    let right = text::words(&right, width.saturating_sub(text::width(&typed).min(width / 2) + 2));
-    put(line.x + 1, &text::clip(&typed, width), theme.style(Role::Accent), line, buf);
-    let at = line.right().saturating_sub(u16::try_from(text::width(&right) + 1).unwrap_or(line.width));
-    put(at.max(line.x), &right, theme.style(role), line, buf);
+    let beside = width.saturating_sub(text::width(&typed).min(width / 2) + 2);
+    // Why it cannot be read names the keys that there are: it stands above the line where it is longer.
+    if role == Role::Bad && text::width(&right) > beside {
+        above(&right, line, area, buf, theme);
+    } else {
+        let right = text::words(&right, beside);
+        let at = line.right().saturating_sub(u16::try_from(text::width(&right) + 1).unwrap_or(line.width));
+        put(at.max(line.x), &right, theme.style(role), line, buf);
+    }
+    put(
+        line.x + 1,
+        &text::tail(&typed, if role == Role::Bad { width } else { width - beside }),
+        theme.style(Role::Accent),
+        line,
+        buf,
+    );
+}
+
+/// A sentence above the line, in as many lines as it takes.
+fn above(said: &str, line: Rect, area: Rect, buf: &mut Buffer, theme: &Theme) {
+    let said = text::wrap(said, usize::from(line.width).saturating_sub(2), 2);
+    let tall = u16::try_from(said.len()).unwrap_or(u16::MAX).min(area.height.saturating_sub(1));
+    let over = Rect { y: line.y - tall, height: tall, ..area };
+    Clear.render(over, buf);
+    for (n, said) in (0..tall).zip(said) {
+        let row = Rect { y: over.y + n, height: 1, ..over };
+        put(row.x + 1, &said, theme.style(Role::Bad), row, buf);
+    }
 }

@@ -21,15 +21,25 @@ pub struct State {
 
 /// A key for it.
 pub fn key(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
+    let end = end(model);
     let Some(Overlay::Holders(state)) = model.overlays.last_mut() else { return Vec::new() };
     match key.code {
-        KeyCode::Down | KeyCode::Char('j') => state.top = state.top.saturating_add(1).min(200),
+        KeyCode::Down | KeyCode::Char('j') => state.top = state.top.saturating_add(1).min(end),
         KeyCode::Up | KeyCode::Char('k') => state.top = state.top.saturating_sub(1),
         _ => {
             model.overlays.pop();
         }
     }
     Vec::new()
+}
+
+/// The line at which the last screenful begins: a key that is held goes no farther, so that the way back is as short.
+fn end(model: &Model) -> u16 {
+    let body = crate::tui::view::body(Rect::new(0, 0, model.size.0, model.size.1));
+    let lines =
+        |status| transfers::memory::lines(status, usize::from(body.width.saturating_sub(2)), &model.theme).len();
+    let all = transfers::shown(model).map_or(0, lines);
+    u16::try_from(all).unwrap_or(u16::MAX).saturating_sub(body.height.saturating_sub(2))
 }
 
 /// Draws it over the whole screen.

@@ -17,7 +17,7 @@ use crate::tui::overlay::{MAX_TEXT, Overlay, edit};
 use crate::tui::screen::Screen;
 use crate::tui::text;
 use crate::tui::theme::{Palette, Role, Theme};
-use crate::tui::widget::table::put;
+use crate::tui::widget::table::{put, under_cursor};
 use crate::tui::widget::{centred, panel};
 
 /// Entries shown at most.
@@ -237,7 +237,10 @@ fn obey(model: &mut Model, text: &str, doc: &str, now: Now) -> Vec<Effect> {
     }
     if let Some(name) = text.strip_prefix("set theme ") {
         match Palette::NAMES.iter().find(|(known, _)| *known == name.trim()) {
-            Some((_, palette)) => model.theme.palette = *palette,
+            Some((_, palette)) => {
+                model.theme.palette = *palette;
+                model.say(now, format!("theme {0}, for now; theme = \"{0}\" in the config keeps it", palette.name()));
+            }
             None => model.refuse(now, format!("`{name}` is no theme: {doc}")),
         }
         return Vec::new();
@@ -345,7 +348,7 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
         let room = usize::from(line.right().saturating_sub(at + 1));
         put(at, &text::words(&doc, room), theme.style(Role::Dim), line, buf);
         if n == cursor {
-            buf.set_style(line, theme.style(Role::Cursor));
+            under_cursor(line, buf, theme);
         }
     }
     if found.is_empty() {

@@ -69,6 +69,11 @@ pub fn name_of(profile: &crate::aws::ProfileInfo) -> String {
     profile.name.as_ref().map_or_else(|| "(environment)".to_owned(), ToString::to_string)
 }
 
+/// The profile of that name as it is now: the list may have been read again since the picker was opened.
+fn profile<'a>(model: &'a Model, name: &str) -> Option<&'a crate::aws::ProfileInfo> {
+    model.profiles.iter().find(|profile| name_of(profile) == name)
+}
+
 /// How it gets credentials, in a word or two.
 #[must_use]
 pub const fn kind_word(kind: ProfileKind) -> &'static str {
@@ -116,10 +121,10 @@ pub fn key(model: &mut Model, key: KeyEvent, now: Now) -> Vec<Effect> {
 }
 
 fn copy_mend(model: &mut Model, now: Now) -> Vec<Effect> {
-    let Some(Overlay::Pick(State { what: What::Profiles, cursor, .. })) = model.overlays.last() else {
+    let Some(Overlay::Pick(State { what: What::Profiles, cursor, names, .. })) = model.overlays.last() else {
         return Vec::new();
     };
-    let mend = model.profiles.get(*cursor).and_then(|p| p.mend.clone());
+    let mend = names.get(*cursor).and_then(|name| profile(model, name)?.mend.clone());
     match mend {
         Some(mend) => {
             model.say(now, format!("copied `{mend}` (OSC 52)"));
@@ -157,7 +162,7 @@ fn accept(model: &mut Model, now: Now) -> Vec<Effect> {
 /// Looks with these profiles; one that needs mending first says how.
 pub fn use_profiles(model: &mut Model, names: &[String], now: Now) -> Vec<Effect> {
     for name in names {
-        if let Some(profile) = model.profiles.iter().find(|p| name_of(p) == *name)
+        if let Some(profile) = profile(model, name)
             && !profile.usable
         {
             let mend = profile.mend.as_deref().unwrap_or("see floe doctor");
@@ -207,7 +212,7 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
     for (line, (n, name)) in state.names.iter().enumerate().skip(top).take(lines).enumerate() {
         let at = Rect { y: inner.y + 1 + u16::try_from(line).unwrap_or(0), height: 1, ..inner };
         let look = Look { cursor: n == state.cursor, marked: state.marked.contains(name), ..Look::default() };
-        row(&columns, &cells(model, state, n, name), look, at, buf, theme);
+        row(&columns, &cells(model, state, name), look, at, buf, theme);
     }
     if state.names.is_empty() {
         let at = Rect { y: inner.y + 1.min(inner.height), height: inner.height.saturating_sub(1), ..inner };
@@ -215,10 +220,10 @@ pub fn view(model: &Model, state: &State, area: Rect, buf: &mut Buffer, theme: &
     }
 }
 
-fn cells(model: &Model, state: &State, n: usize, name: &str) -> Vec<Cell> {
+fn cells(model: &Model, state: &State, name: &str) -> Vec<Cell> {
     match state.what {
         What::Profiles => {
-            let Some(info) = model.profiles.get(n) else { return vec![Cell::new(name)] };
+            let Some(info) = profile(model, name) else { return vec![Cell::new(name)] };
             let role = if info.usable { Role::Good } else { Role::Warn };
             vec![
                 Cell::new(name),

@@ -276,7 +276,7 @@ fn cell(row: &Family, spot: &Spot, now: Now) -> Cell {
             let word = if glyph == '✗' { "gone".to_owned() } else { age };
             Cell::with(format!("{glyph} {word}"), role(glyph))
         }
-        None => Cell::with("✗ none", Role::Faint),
+        None => Cell::with("✗ none", Role::Dim),
     }
 }
 

@@ -99,10 +99,10 @@ const HERE: Scope = Scope::Screen(Screen::Lineage);
 
 /// What can be done here.
 pub const ACTIONS: &[Action] = &[
-    HERE.look("lineage.older", "older", &["left", "h"], 10, "The one before it.", no_row, |m, _| {
+    HERE.look("lineage.older", "older", &["left", "h"], 40, "The one before it.", no_row, |m, _| {
         walk(m, |at, _| at.saturating_sub(1))
     }),
-    HERE.look("lineage.newer", "newer", &["right", "l"], 11, "The one after it.", no_row, |m, _| {
+    HERE.look("lineage.newer", "newer", &["right", "l"], 41, "The one after it.", no_row, |m, _| {
         walk(m, |at, _| at + 1)
     }),
     HERE.look("lineage.first", "oldest", &["g", "home"], 0, "The oldest of the chain.", no_row, |m, _| {

@@ -220,7 +220,7 @@ fn matching(model: &Model) -> impl Iterator<Item = &Event> {
 fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
     if let Msg::Audit(told) = msg {
         match &**told {
-            Ok(told) => model.log.audit = told.clone(),
+            Ok(told) => audit::heard(model, told),
             Err(error) => model.trouble(now, error.clone()),
         }
     }

@@ -9,7 +9,10 @@ mod command;
 mod formula;
 mod knobs;
 mod parts;
+mod sheet;
 mod view;
+
+use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent};
 
@@ -21,7 +24,7 @@ use crate::plan::{Knobs, Level, Operation, Plan};
 use crate::tui::action::{Action, Scope, always};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
-use crate::tui::gate::Gate;
+use crate::tui::gate::{self, Gate};
 use crate::tui::model::{Mode, Model};
 use crate::tui::msg::Msg;
 use crate::tui::overlay::{Overlay, ask, confirm};
@@ -100,10 +103,12 @@ pub struct State {
     pub operation: Option<Operation>,
     /// The number it was asked for with; answers to older ones are dropped.
     number: u64,
+    /// When it was asked for.
+    opened: Duration,
     /// How far it is.
     pub stage: Stage,
-    /// What is known before AWS has answered: shown while the plan is made, and never run.
-    pub preview: Option<Box<Plan>>,
+    /// What is known before AWS has answered: shown and turned while the plan is made, and never run.
+    pub preview: Option<Box<Sheets>>,
     /// The knob that the arrows turn.
     pub knob: Knob,
     /// What lies over the figures.
@@ -127,6 +132,18 @@ impl State {
         }
     }
 
+    /// What is known while the plan is made; nothing once it is here.
+    #[must_use]
+    pub fn early(&self) -> Option<&Sheets> {
+        self.preview.as_deref().filter(|_| matches!(self.stage, Stage::Making))
+    }
+
+    /// The figures on the screen: the plan's, and those of the preview before it.
+    #[must_use]
+    pub fn figures(&self) -> Option<&Plan> {
+        self.plan().or_else(|| self.early().map(|early| &early.shown))
+    }
+
     /// Whether the plan that is shown runs.
     #[must_use]
     pub fn is_started(&self) -> bool {
@@ -139,17 +156,34 @@ impl State {
             _ => None,
         }
     }
+
+    /// What the knobs turn: the plan, and the preview before it.
+    fn turnable(&mut self) -> Option<&mut Sheets> {
+        match &mut self.stage {
+            Stage::Here(sheets) => Some(sheets),
+            Stage::Making => self.preview.as_deref_mut(),
+            _ => None,
+        }
+    }
+}
+
+impl Sheets {
+    /// A plan as it was made, with what was turned on its preview.
+    fn new(made: &Plan, knobs: Knobs, now: Now) -> Self {
+        let shown = knobs::weighed(made, knobs);
+        Self { made: made.clone(), shown, knobs, started: false, gate: Gate::opened(now) }
+    }
 }
 
 /// Asks for the plan of an operation and goes there; called by the address line (`c`).
 pub fn open(model: &mut Model, operation: Operation, now: Now) -> Vec<Effect> {
-    let _ = now;
     let number = model.number();
     let knob = model.plan.knob;
     let known = known(model, &operation);
     model.plan = State {
         operation: Some(operation.clone()),
         number,
+        opened: now.mono,
         stage: Stage::Making,
         preview: None,
         knob,
@@ -200,7 +234,7 @@ pub const ACTIONS: &[Action] = &[
         cannot_start,
         start,
     ),
-    HERE.look("plan.next", "next knob", &["tab"], 2, "The next thing to turn.", needs_plan, |model, _| {
+    HERE.look("plan.next", "next knob", &["tab"], 2, "The next thing to turn.", needs_figures, |model, _| {
         model.plan.knob = stepped(model, true);
         Vec::new()
     }),
@@ -210,20 +244,32 @@ pub const ACTIONS: &[Action] = &[
         &["backtab"],
         0,
         "The thing to turn before.",
-        needs_plan,
+        needs_figures,
         |model, _| {
             model.plan.knob = stepped(model, false);
             Vec::new()
         },
     ),
-    HERE.look("plan.more", "more", &["right", "l"], 0, "Turn it up; the figures follow.", needs_plan, |model, now| {
-        turn(model, true, now)
-    }),
-    HERE.look("plan.less", "less", &["left", "h"], 0, "Turn it down; the figures follow.", needs_plan, |model, now| {
-        turn(model, false, now)
-    }),
-    HERE.look("plan.reset", "reset", &["0"], 3, "Everything as it was planned.", needs_plan, |model, _| {
-        if let Some(sheets) = model.plan.sheets() {
+    HERE.look(
+        "plan.more",
+        "more",
+        &["right", "l"],
+        0,
+        "Turn it up; the figures follow.",
+        needs_figures,
+        |model, now| turn(model, true, now),
+    ),
+    HERE.look(
+        "plan.less",
+        "less",
+        &["left", "h"],
+        0,
+        "Turn it down; the figures follow.",
+        needs_figures,
+        |model, now| turn(model, false, now),
+    ),
+    HERE.look("plan.reset", "reset", &["0"], 8, "Everything as it was planned.", needs_figures, |model, _| {
+        if let Some(sheets) = model.plan.turnable() {
             sheets.knobs = Knobs::default();
             sheets.shown = sheets.made.clone();
         }
@@ -272,11 +318,19 @@ pub const ACTIONS: &[Action] = &[
             Vec::new()
         },
     ),
-    HERE.look("plan.checks", "all checks", &["enter"], 7, "Every check with what it found.", needs_plan, |model, _| {
-        model.plan.lay(Sheet::Checks);
-        Vec::new()
-    }),
-    strategy("plan.way1", &["1"], 8, |model, now| take(model, 0, now)),
+    HERE.look(
+        "plan.checks",
+        "all checks",
+        &["enter"],
+        7,
+        "Every check with what it found.",
+        needs_figures,
+        |model, _| {
+            model.plan.lay(Sheet::Checks);
+            Vec::new()
+        },
+    ),
+    strategy("plan.way1", &["1"], 3, |model, now| take(model, 0, now)),
     strategy("plan.way2", &["2"], 0, |model, now| take(model, 1, now)),
     strategy("plan.way3", &["3"], 0, |model, now| take(model, 2, now)),
     strategy("plan.way4", &["4"], 0, |model, now| take(model, 3, now)),
@@ -318,6 +372,10 @@ fn needs_plan(model: &Model) -> Option<String> {
     }
 }
 
+fn needs_figures(model: &Model) -> Option<String> {
+    if model.plan.early().is_some() { None } else { needs_plan(model) }
+}
+
 fn cannot_start(model: &Model) -> Option<String> {
     if let Some(why) = needs_plan(model) {
         return Some(why);
@@ -340,13 +398,13 @@ fn cannot_start(model: &Model) -> Option<String> {
 
 fn stepped(model: &Model, forward: bool) -> Knob {
     let knob = model.plan.knob;
-    model.plan.plan().map_or(knob, |plan| knob.step(plan, forward))
+    model.plan.figures().map_or(knob, |plan| knob.step(plan, forward))
 }
 
 fn turn(model: &mut Model, up: bool, now: Now) -> Vec<Effect> {
     let knob = model.plan.knob;
     let Model { plan, rules, .. } = model;
-    let Some(sheets) = plan.sheets() else { return Vec::new() };
+    let Some(sheets) = plan.turnable() else { return Vec::new() };
     let asked = knob.turned(&sheets.made, sheets.knobs, up);
     sheets.knobs = rules.clamp(asked);
     sheets.shown = knobs::weighed(&sheets.made, sheets.knobs);
@@ -464,21 +522,20 @@ fn run(model: &mut Model, now: Now) -> Vec<Effect> {
 fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
     match msg {
         Msg::Previewed(number, plan) if *number == model.plan.number && matches!(model.plan.stage, Stage::Making) => {
-            model.plan.preview = Some(plan.clone());
+            model.plan.preview = Some(Box::new(Sheets::new(plan, Knobs::default(), now)));
         }
         Msg::Planned(number, result) if *number == model.plan.number && matches!(model.plan.stage, Stage::Making) => {
-            model.plan.preview = None;
+            // What was turned meanwhile holds.
+            let knobs = model.plan.preview.take().map_or_else(Knobs::default, |early| early.knobs);
             let allowed = |plan: &Plan| model.rules.check_plan(plan, model.sandbox);
             model.plan.stage = match result.as_ref().map_err(Clone::clone).and_then(|p| allowed(p).map(|()| p)) {
-                Ok(plan) => Stage::Here(Box::new(Sheets {
-                    made: (**plan).clone(),
-                    shown: (**plan).clone(),
-                    knobs: Knobs::default(),
-                    started: false,
-                    gate: Gate::opened(now),
-                })),
+                Ok(plan) => Stage::Here(Box::new(Sheets::new(plan, knobs, now))),
                 Err(error) => Stage::Failed(Box::new(error.clone())),
             };
+            // A sheet goes on with the plan's figures; without a plan there is nothing to explain.
+            if model.plan.plan().is_none() {
+                model.plan.lay(Sheet::None);
+            }
         }
         Msg::Answered(command, result) if matches!(**command, Command::Run { .. }) => match result {
             Ok(Answer::Jobs(jobs)) => {
@@ -506,12 +563,16 @@ fn key(model: &mut Model, key: KeyEvent, now: Now) -> Option<Vec<Effect>> {
         return Some(Vec::new());
     }
     let sheet = model.plan.sheet;
+    // The enter that asked for the plan, pressed twice.
+    if key.code == KeyCode::Enter && now.mono.saturating_sub(model.plan.opened) < gate::OPENING {
+        return Some(Vec::new());
+    }
     match (key.code, sheet) {
         (_, Sheet::None) => return None,
         (KeyCode::Esc, _) => model.plan.lay(Sheet::None),
         (KeyCode::Tab, Sheet::Formula(figure)) => model.plan.lay(Sheet::Formula(figure.next())),
         (KeyCode::Down | KeyCode::Char('j'), _) => {
-            model.plan.top = (model.plan.top + 1).min(view::sheet_end(model));
+            model.plan.top = (model.plan.top + 1).min(sheet::end(model));
         }
         (KeyCode::Up | KeyCode::Char('k'), _) => model.plan.top = model.plan.top.saturating_sub(1),
         _ => return None,

@@ -71,6 +71,8 @@ pub struct State {
     pub archives: Archiving,
     /// The item under the cursor.
     pub cursor: usize,
+    /// What it was before the plan was asked for again: another plan may list it elsewhere.
+    at: Option<Target>,
     /// What the panel at the bottom shows.
     pub foot: Foot,
     /// The file that the plan was last written to.
@@ -146,7 +148,9 @@ fn make(model: &mut Model) -> Vec<Effect> {
     let state = &mut model.removal;
     state.number = number;
     state.stage = Stage::Making;
-    state.plan = None;
+    if let Some(plan) = state.plan.take() {
+        state.at = plan.items.into_iter().nth(state.cursor).map(|item| item.target);
+    }
     state.outcomes.clear();
     // What differed from the plan before says nothing of this one.
     if matches!(state.foot, Foot::Compared(_)) {
@@ -198,6 +202,15 @@ fn extend_arming(model: &mut Model, _: KeyEvent, now: Now) -> Option<Vec<Effect>
 
 fn file_name(hash: &str) -> String {
     format!("plan-{hash}.json")
+}
+
+/// The cursor stays on its item where a new plan has it, and on its line where it has not.
+fn find_cursor(model: &mut Model) {
+    let state = &mut model.removal;
+    let items = state.plan.iter().flat_map(|plan| &plan.items);
+    let found = state.at.take().and_then(|at| items.map(|item| &item.target).position(|target| *target == at));
+    state.cursor = found.unwrap_or(state.cursor);
+    step(model, 0);
 }
 
 fn step(model: &mut Model, by: isize) -> Vec<Effect> {

@@ -87,6 +87,14 @@ fn step(model: &mut Model, by: isize) -> Vec<Effect> {
     Vec::new()
 }
 
+/// The cursor stays with its profile when `~/.aws` was read again.
+pub fn keep_cursor(model: &mut Model, fresh: &[crate::aws::ProfileInfo]) {
+    let here = model.profiles.get(model.start.cursor).map(name_of);
+    if let Some(at) = here.and_then(|here| fresh.iter().position(|profile| name_of(profile) == here)) {
+        model.start.cursor = at;
+    }
+}
+
 fn needs_profile(model: &Model) -> Option<String> {
     model
         .profiles

@@ -75,7 +75,7 @@ fn jobs(model: &Model, out: &mut Vec<Attention>) {
             _ => continue,
         };
         let known = job.error.as_ref().map_or_else(|| job.why.clone(), |e| e.what.clone());
-        let why = job.stall.as_ref().map_or(known, |stall| stall.text.clone());
+        let why = job.stall.as_ref().map_or(known, |stall| format!("{}: {}", stall.word, stall.text));
         out.push(one(glyph, role, format!("job {} {word}", job.job), why, "J see"));
     }
 }

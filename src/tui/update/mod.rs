@@ -15,7 +15,7 @@ use super::action;
 use super::catalog::Catalog;
 use super::clock::Now;
 use super::effect::{Effect, Memory};
-use super::list::{Column, filter};
+use super::list::{Column, List, filter};
 use super::model::{Mode, Model};
 use super::msg::Msg;
 use super::overlay::{self, Overlay};
@@ -88,6 +88,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Profiles(profiles, looked_at) => {
+            screen::start::keep_cursor(model, profiles);
             model.profiles.clone_from(profiles);
             model.looked_at.clone_from(looked_at);
             Vec::new()
@@ -179,7 +180,12 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
     world_rows(model);
     effects.extend(screen::world_region::ask(model, now));
     let lines = model.list_lines();
+    let asked = matches!(model.overlays.last(), Some(Overlay::Detail(_) | Overlay::Ask(_) | Overlay::Confirm(_)));
     if let Some(list) = model.list_mut() {
+        // What is read or asked about a row is about that row, whatever comes above it meanwhile.
+        if asked {
+            list.hold();
+        }
         list.settle(lines);
     }
     effects
@@ -347,6 +353,8 @@ fn forbidden(model: &Model, told: &crate::inventory::Update) -> Option<Error> {
 pub struct Wants {
     /// Send [`Msg::Work`] as soon as no key waits.
     pub work: bool,
+    /// Let keys wait for that work: they are meant for the rows that a filter is still finding.
+    pub keys_wait: bool,
     /// Send [`Msg::Tick`] at this moment of the deck's own clock.
     pub wake: Option<Duration>,
 }
@@ -362,6 +370,7 @@ pub fn wants(model: &Model, now: Now) -> Wants {
         (&model.orphans.list, model.orphans.table.revision),
     ];
     let work = lists.iter().any(|(list, revision)| list.has_work(*revision, now));
+    let keys_wait = work && model.overlays.is_empty() && model.list().is_some_and(List::is_narrowing);
     let gates = model.overlays.iter().filter_map(|o| match o {
         Overlay::Confirm(state) if !state.gate.listens(now) => Some(now.mono + Duration::from_millis(50)),
         _ => None,
@@ -376,7 +385,7 @@ pub fn wants(model: &Model, now: Now) -> Wants {
         .chain(model.quiet.and_then(|quiet| quiet.wakes(now)))
         .chain(ages_change(model, now))
         .min();
-    Wants { work, wake }
+    Wants { work, keys_wait, wake }
 }
 
 /// Ages on screen are whole minutes, so they change once a minute; without any data there is none to change.

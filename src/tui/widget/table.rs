@@ -134,10 +134,13 @@ pub fn row(heads: &[Head], cells: &[Cell], look: Look, area: Rect, buf: &mut Buf
         x = x.saturating_add(head.width + 1);
     }
     if look.cursor {
-        // Reversing colours would paint each word's own colour as a block: the cursor row has one look.
-        let whole = ratatui::style::Style::reset().patch(theme.style(Role::Cursor));
-        buf.set_style(Rect { height: 1, ..area }.intersection(buf.area), whole);
+        under_cursor(Rect { height: 1, ..area }, buf, theme);
     }
+}
+
+/// The row under the cursor. Reversing colours would paint each word's own colour as a block: it has one look.
+pub fn under_cursor(area: Rect, buf: &mut Buffer, theme: &Theme) {
+    buf.set_style(area.intersection(buf.area), Style::reset().patch(theme.style(Role::Cursor)));
 }
 
 /// The column to sort by under a click, `x` counted from the area's left edge.

@@ -226,6 +226,78 @@ fn editing_asks_for_the_destinations_and_plans_again() {
     assert!(matches!(hand.model.plan.stage, Stage::Making));
 }
 
+/// What is known of the example before AWS has answered: the same, its blocks an upper bound.
+fn previewed(width: u16, height: u16) -> Hand {
+    let mut hand = Hand::on(Model { size: (width, height), ..Model::default() });
+    let early = cheap();
+    floe::tui::screen::plan::open(&mut hand.model, early.operation.clone(), hand.now);
+    update(&mut hand.model, Msg::Previewed(1, Box::new(early)), hand.now);
+    hand
+}
+
+#[test]
+fn a_preview_is_explained_as_one_and_the_sheet_goes_on_with_the_plan() {
+    let mut hand = previewed(120, 36);
+    let shown = |hand: &Hand| text(&draw(&hand.model, 120, 36, &Theme::default(), hand.now));
+    for figure in [Figure::Memory, Figure::Money, Figure::Time] {
+        hand.press("i");
+        assert_eq!(hand.model.plan.sheet, Sheet::Formula(figure), "{}", hand.said());
+        let drawn = shown(&hand);
+        let title = drawn.lines().find(|line| line.contains("◐ preview")).unwrap_or_default();
+        assert!(title.contains("inputs") || title.contains("prices of"), "{drawn}");
+        assert!(drawn.contains("│ ◐ A preview, from what is known here: AWS is being asked."), "{drawn}");
+    }
+    update(&mut hand.model, Msg::Planned(1, Ok(Box::new(example::plan()))), hand.now);
+    let drawn = shown(&hand);
+    assert_eq!(hand.model.plan.sheet, Sheet::Formula(Figure::Time));
+    assert!(drawn.contains("31,318,565") && !drawn.contains("preview"), "{drawn}");
+    hand.key(KeyCode::Esc);
+
+    let mut hand = previewed(120, 36);
+    hand.key(KeyCode::Enter);
+    assert!(shown(&hand).contains("◐ preview ") && hand.model.plan.sheet == Sheet::Checks, "{}", shown(&hand));
+    // Without a plan there is nothing to explain: the keys are the screen's again.
+    update(&mut hand.model, Msg::Planned(1, Err(Error::failed("no such snapshot"))), hand.now);
+    assert_eq!(hand.model.plan.sheet, Sheet::None);
+    let before = hand.model.screen;
+    hand.key(KeyCode::Esc);
+    assert_ne!(hand.model.screen, before, "one esc goes back");
+}
+
+#[test]
+fn an_enter_that_is_pressed_twice_asks_for_the_plan_and_for_nothing_else() {
+    let mut hand = previewed(120, 36);
+    let enter = Msg::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
+    update(&mut hand.model, enter.clone(), hand.now.later(Duration::from_millis(180)));
+    assert_eq!(hand.model.plan.sheet, Sheet::None);
+    update(&mut hand.model, enter, hand.now.later(Duration::from_millis(420)));
+    assert_eq!(hand.model.plan.sheet, Sheet::Checks);
+}
+
+#[test]
+fn what_is_turned_on_a_preview_holds_when_the_plan_comes() {
+    let mut hand = previewed(120, 36);
+    let early = hand.model.plan.figures().unwrap().choices.lanes_max;
+    hand.key(KeyCode::Left);
+    assert_eq!(hand.model.plan.figures().unwrap().choices.lanes_max, early / 2, "{}", hand.said());
+    hand.key(KeyCode::Tab);
+    assert_eq!(hand.model.plan.knob, Knob::Budget);
+    assert!(hand.press("S").is_empty() && hand.said().contains("still being made"), "{}", hand.said());
+    let made = cheap();
+    update(&mut hand.model, Msg::Planned(1, Ok(Box::new(made.clone()))), hand.now);
+    assert_eq!(hand.plan().choices.lanes_max, made.choices.lanes_max / 2);
+    let shown = hand.plan().clone();
+    let effects = hand.press("S");
+    let Some(Effect::Engine(command)) = effects.last() else { panic!("{effects:?}") };
+    assert!(matches!(&**command, Command::Run { plan, .. } if **plan == shown), "{command:?}");
+    // And what was not turned is the plan as it was made.
+    let mut hand = previewed(120, 36);
+    hand.key(KeyCode::Left);
+    hand.press("0");
+    update(&mut hand.model, Msg::Planned(1, Ok(Box::new(made.clone()))), hand.now);
+    assert_eq!(hand.plan(), &made);
+}
+
 #[test]
 fn an_answer_to_an_older_question_is_dropped() {
     let mut hand = Hand::on(planned());

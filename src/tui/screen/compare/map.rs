@@ -29,7 +29,7 @@ fn folded(cells: &[Tally], room: usize) -> Vec<Tally> {
         .collect()
 }
 
-fn glyph(change: Option<Change>) -> (&'static str, Role) {
+pub(super) fn glyph(change: Option<Change>) -> (&'static str, Role) {
     match change {
         Some(Change::Changed) => ("█", Role::Gauge),
         Some(Change::Added) => ("▓", Role::Fresh),

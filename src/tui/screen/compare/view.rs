@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::{ASK_ABOVE, Stage, map, money, stage};
 use crate::inventory::SnapshotRow;
 use crate::inventory::elsewhere::Copy;
-use crate::plan::compare::{Tally, by_content};
+use crate::plan::compare::{Change, Tally, by_content};
 use crate::plan::count::Counted;
 use crate::plan::{Api, Prices};
 use crate::tui::clock::Now;
@@ -212,14 +212,14 @@ fn changed(model: &Model, newer: &SnapshotRow, stage: Stage<'_>, area: Rect, buf
     let bar = usize::from(inner.width).saturating_sub(41 + PERCENT).min(30);
     let mut row = Row { inner, n: 0, bar, volume: newer.size.blocks(), buf, theme };
     row.heads(unit);
-    let names = ["changed", "added", "removed"];
-    for ((name, blocks), bytes) in names.into_iter().zip(parts).zip(bytes) {
-        row.put(name, figures.sure, blocks, bytes, Role::Text);
+    let names = [("changed", Change::Changed), ("added", Change::Added), ("removed", Change::Removed)];
+    for (((name, change), blocks), bytes) in names.into_iter().zip(parts).zip(bytes) {
+        row.put(name, Some(change), figures.sure, blocks, bytes, Role::Text);
     }
-    row.put("differ", figures.sure, counted.blocks, sum, Role::Title);
+    row.put("differ", None, figures.sure, counted.blocks, sum, Role::Title);
     match figures.same {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size in hundredths of a unit")]
-        Some((sure, same)) => row.put("the same", sure, same, hundredths(same).round() as u64, Role::Text),
+        Some((sure, same)) => row.put("the same", None, sure, same, hundredths(same).round() as u64, Role::Text),
         None => row.word("the same", &format!("{:>14}  when it is counted", "?")),
     }
     if figures.same.is_some_and(|(sure, _)| sure == "≤") {
@@ -261,16 +261,19 @@ impl Row<'_> {
         put(at.x + 1, &said, self.theme.style(Role::Dim), at, self.buf);
     }
 
-    fn put(&mut self, name: &str, sure: &str, blocks: Blocks, hundredths: u64, role: Role) {
+    /// A part of what differs looks as it does on the map below, which has no room for a legend on a small screen.
+    fn put(&mut self, name: &str, part: Option<Change>, sure: &str, blocks: Blocks, hundredths: u64, role: Role) {
         let at = self.next();
+        let (symbol, fill) = part.map_or(("", Role::Gauge), |part| map::glyph(Some(part)));
         let size = format!("{sure} {}.{:02}", grouped(hundredths / 100), hundredths % 100);
         let said = format!("{name:<9}{:>15}{size:>13}", format!("{sure} {blocks}"));
         put(at.x + 1, &said, self.theme.style(role), at, self.buf);
+        put(at.x + 9, symbol, self.theme.style(fill), at, self.buf);
         if self.bar < 4 {
             return;
         }
         let share = gauge::share(blocks.0, self.volume.0);
-        let mut spans = gauge::bar(self.theme, share, self.bar, Role::Gauge);
+        let mut spans = gauge::bar(self.theme, share, self.bar, fill);
         let percent = if share > 0.0 && share < 0.001 { "<0.1".to_owned() } else { format!("{:.1}", share * 100.0) };
         spans.push(Span::styled(format!("{percent:>6} %"), self.theme.style(Role::Dim)));
         line(at.x + 40, at.y, &Line::from(spans), at, self.buf);

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use crate::address::Place;
 use crate::plan::removal::Target;
-use crate::store::audit::{Entry, Event};
+use crate::store::audit::{Entry, Event, Told};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::model::{Mode, Model};
@@ -33,6 +33,15 @@ fn sentence(entry: &Entry) -> String {
 
 fn current(model: &Model) -> Option<&Entry> {
     lines(model).nth(model.log.back)
+}
+
+/// The log was read again: the cursor stays on its line, though newer ones stand above it.
+pub(super) fn heard(model: &mut Model, told: &Told) {
+    let here = current(model).filter(|_| model.log.auditing).cloned();
+    model.log.audit = told.clone();
+    if let Some(at) = here.and_then(|here| lines(model).position(|entry| *entry == here)) {
+        model.log.back = at;
+    }
 }
 
 /// Why the line under the cursor brings nothing back.

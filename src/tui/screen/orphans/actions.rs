@@ -1,6 +1,6 @@
 //! What can be done on Orphans: look, make figures exact, keep for ever, archive first, plan a removal.
 
-use super::{exact, marked, start};
+use super::{exact, judged, marked, start};
 use crate::address::Address;
 use crate::engine::keep::Kept;
 use crate::error::Error;
@@ -174,6 +174,7 @@ fn cannot_archive(model: &Model) -> Option<String> {
 
 /// Asks where to; the plan says what it costs.
 fn archive(model: &mut Model, _: Now) -> Vec<Effect> {
+    model.orphans.asked = model.orphans.list.chosen();
     let text = model.memory.archives.first().cloned().unwrap_or_else(|| "s3://".to_owned());
     model.overlays.push(Overlay::Ask(ask::State {
         title: "Archive them first".to_owned(),
@@ -186,7 +187,7 @@ fn archive(model: &mut Model, _: Now) -> Vec<Effect> {
                 return Err("that is no place for archives: write s3://bucket/prefix/".to_owned());
             }
             let wishes = Wishes { archive_to: Some(address.to_string()), ..Wishes::default() };
-            let (judged, hidden) = (marked(model, now), model.orphans.list.hidden);
+            let (judged, hidden) = (judged(model, &model.orphans.asked, now), model.orphans.list.hidden);
             Ok(removal::open_judged(model, &judged, hidden, wishes))
         },
     }));
@@ -220,7 +221,8 @@ const KEPT_MOST: usize = 200;
 
 /// Asks with `S`, because it makes something: a tag.
 fn keep(model: &mut Model, now: Now) -> Vec<Effect> {
-    let things = model.orphans.list.chosen().len() as u64;
+    model.orphans.asked = model.orphans.list.chosen();
+    let things = model.orphans.asked.len() as u64;
     model.overlays.push(Overlay::Confirm(confirm::State {
         title: format!("Keep {} for ever?", text::count(things, "thing")),
         lines: vec![
@@ -240,7 +242,7 @@ fn keep(model: &mut Model, now: Now) -> Vec<Effect> {
                 return Vec::new();
             }
             let one = |judged: &Judged| Some((judged.origin.place(), judged.id.parse::<Target>().ok()?));
-            vec![Effect::Keep(marked(model, now).iter().filter_map(one).collect())]
+            vec![Effect::Keep(judged(model, &model.orphans.asked, now).iter().filter_map(one).collect())]
         },
     }));
     Vec::new()

@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::inventory::Origin;
 use crate::inventory::relations::{Anew, Depth, Region, Update};
 use crate::inventory::verdict::{Doubt, Judged, Thing, View, doubts};
-use crate::tui::catalog::{Catalog, Load, Record, Table};
+use crate::tui::catalog::{Catalog, Load, Record, Ref, Table};
 use crate::tui::clock::Now;
 use crate::tui::effect::Effect;
 use crate::tui::list::{Column, List, Order, word_key};
@@ -68,6 +68,8 @@ pub struct State {
     goes_on: bool,
     /// Lists were asked for again with `r`: what is judged by the ones before them is judged again after them.
     again: Option<Anew>,
+    /// What an open question is about: answers may come in while it is read.
+    asked: Vec<Ref>,
     of_region: BTreeMap<String, Vec<Doubt>>,
     families: HashMap<Arc<Origin>, exact::Families>,
 }
@@ -86,6 +88,7 @@ impl Default for State {
             depth: Depth::Bulk,
             goes_on: false,
             again: None,
+            asked: Vec::new(),
             of_region: BTreeMap::new(),
             families: HashMap::new(),
         }
@@ -247,8 +250,12 @@ pub fn start(model: &mut Model, anew: Anew, depth: Depth, now: Now) -> Vec<Effec
 /// The marked things, or the one under the cursor, judged: what a deletion plan is made of.
 #[must_use]
 pub fn marked(model: &Model, now: Now) -> Vec<Judged> {
-    let state = &model.orphans;
-    state.list.chosen().into_iter().filter_map(|at| state.table.get(at)?.judged(now.wall)).collect()
+    judged(model, &model.orphans.list.chosen(), now)
+}
+
+/// Things as they are judged now.
+fn judged(model: &Model, of: &[Ref], now: Now) -> Vec<Judged> {
+    of.iter().filter_map(|at| model.orphans.table.get(*at)?.judged(now.wall)).collect()
 }
 
 /// What was removed is no orphan any more: its row goes now, the rest is judged anew, because neighbours stand

@@ -222,3 +222,53 @@ fn orphans_that_are_older_than_the_lists_say_their_age() {
     }
     assert!(!frame(&model, now).join("\n").contains("orphans as of"));
 }
+
+/// A snapshot of a volume that is gone.
+const MOST: u64 = 44;
+
+/// The region again, with one thing more that frees more than everything else.
+fn grown() -> Arc<Region> {
+    let region = region(false);
+    let mut facts: Facts = region.facts.clone();
+    let mut rows: Vec<SnapshotRow> = region.snapshots().to_vec();
+    let mut most = snapshot(&facts.origin, MOST);
+    (most.size, most.full) = (crate::units::Bytes::gib(9_000), Some(crate::units::Bytes::gib(9_000)));
+    most.started = when(-400 * 86_400);
+    facts.answers.snapshot_shares.insert(most.id.clone(), known(Vec::new()));
+    rows.push(most);
+    facts.snapshots = known(Arc::new(rows));
+    Arc::new(Region::new(facts))
+}
+
+#[test]
+fn what_is_asked_about_a_row_is_done_to_that_row_though_others_come_above_it() {
+    for key in ["A", "z"] {
+        let (mut model, mut now) = sure(120, 36);
+        press(&mut model, &["g"], &mut now);
+        while model.orphans.list.current().is_some_and(|at| exact::snapshot(&model, at).is_none()) {
+            press(&mut model, &["j"], &mut now);
+        }
+        let before = marked(&model, now)[0].id.clone();
+        press(&mut model, &[key], &mut now);
+        assert!(!model.overlays.is_empty(), "{key}");
+        let number = model.orphans.number;
+        for told in [Update::Bulk(grown()), Update::Done(grown()), Update::Finished] {
+            update(&mut model, Msg::Judged(number, Box::new(told)), now);
+        }
+        settle(&mut model, &mut now);
+        let first = model.orphans.list.index.shown.first().and_then(|at| model.orphans.table.get(*at)).expect("a row");
+        assert_eq!(first.id(), snapshot(&origin("us-east-1"), MOST).id.as_str(), "it stands above");
+        // Even where the list has lost the row meanwhile.
+        model.orphans.list.go_to(0);
+        now = now.later(std::time::Duration::from_secs(1));
+        let keys: &[&str] = if key == "A" { &["v", "a", "u", "l", "t", "/", "enter"] } else { &["S"] };
+        let effects = press(&mut model, keys, &mut now);
+        let done = effects.iter().find_map(|effect| match effect {
+            Effect::PlanRemoval { wanted, .. } => Some(&wanted.targets),
+            Effect::Keep(targets) => Some(targets),
+            _ => None,
+        });
+        let ids: Vec<&str> = done.into_iter().flatten().map(|(_, target)| target.id()).collect();
+        assert_eq!(ids, [before.as_str()], "{key}: {effects:?}");
+    }
+}

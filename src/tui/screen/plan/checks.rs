@@ -55,7 +55,15 @@ fn passed(theme: &Theme, text: &str, room: usize) -> impl Iterator<Item = Vec<Sp
     lines.map(|(mark, text)| vec![span(theme, Role::Good, mark), span(theme, Role::Text, text)])
 }
 
-pub(super) fn checks_panel(plan: &Plan, lines: &[Vec<Span<'static>>], area: Rect, buf: &mut Buffer, theme: &Theme) {
+/// `ways`: whether the other ways are shown nowhere else.
+pub(super) fn checks_panel(
+    plan: &Plan,
+    lines: &[Vec<Span<'static>>],
+    ways: bool,
+    area: Rect,
+    buf: &mut Buffer,
+    theme: &Theme,
+) {
     if area.height == 0 {
         return;
     }
@@ -66,7 +74,8 @@ pub(super) fn checks_panel(plan: &Plan, lines: &[Vec<Span<'static>>], area: Rect
     } else {
         format!("Checks  {passed} passed · {others} to know")
     };
-    let inner = panel(&title, &format!("enter all {}", plan.findings.len()), refused, area, buf, theme);
+    let ways = if ways && plan.alternatives.len() > 1 { " and the other ways" } else { "" };
+    let inner = panel(&title, &format!("enter all {}{ways}", plan.findings.len()), refused, area, buf, theme);
     for (n, spans) in (0u16..).zip(lines) {
         put(inner, n, spans.clone(), buf);
     }

@@ -265,6 +265,15 @@ pub(super) fn alternatives(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Th
     }
 }
 
+/// `2 is 1.9× cheaper · `: the cheapest of the other ways that can be taken, where one is.
+pub(super) fn cheaper(plan: &Plan) -> Option<String> {
+    let own = plan.cost.once.value;
+    let others = (1..).zip(&plan.alternatives).filter(|(_, way)| !way.chosen && way.unavailable.is_none());
+    let (n, way) = others.min_by(|a, b| a.1.once.value.0.total_cmp(&b.1.once.value.0))?;
+    let how = if way.once.value.0 <= 0.0 { "free".to_owned() } else { advantage(own, way.once.value) };
+    (way.once.value.0 < own.0).then(|| format!("{n} is {how} · "))
+}
+
 /// `1.9× cheaper`; what costs nothing is not so many times cheaper, it is free.
 fn advantage(chosen: Usd, other: Usd) -> String {
     if other.0 <= 0.0 { format!("free instead of {chosen}") } else { format!("{:.1}× cheaper", chosen.0 / other.0) }

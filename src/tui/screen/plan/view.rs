@@ -3,21 +3,23 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Clear, Widget};
 
 use super::checks::{check_lines, checks_panel, what_if};
-use super::parts::{alternatives, part_rows, parts};
-use super::{Sheet, Stage, command_of, formula, knobs};
+use super::parts::{alternatives, cheaper, part_rows, parts};
+use super::{Stage, command_of, knobs, sheet};
 use crate::error::Error;
-use crate::plan::{DestinationKind, Finding, Fit, Level, Parent, Plan, SourceKind};
+use crate::plan::{DestinationKind, Fit, Parent, Plan, SourceKind};
 use crate::tui::clock::Now;
 use crate::tui::model::Model;
 use crate::tui::screen::transfers::engine::clip_parts;
-use crate::tui::text::{breakable, clauses, left, tail, width, words, wrap};
+use crate::tui::text::{clauses, left, tail, width, words, wrap};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::stack::{Want, heights};
-use crate::tui::widget::{centred, gauge, line, panel};
+use crate::tui::widget::{gauge, line, panel};
 use crate::units::{Bytes, Quantity, counted, plural};
+
+/// What a preview is.
+pub(super) const PREVIEW: &str = "◐ A preview, from what is known here: AWS is being asked.";
 
 /// Draws the screen.
 pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, _: Now) {
@@ -26,7 +28,8 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, _: Now) 
             message(area, buf, theme, "Plan", &["There is no plan yet.", "c on a snapshot plans a copy of it."])
         }
         Stage::Making if let Some(early) = &model.plan.preview => {
-            plan(model, early, early, area, buf, theme);
+            plan(model, &early.made, &early.shown, area, buf, theme);
+            sheet::draw(model, area, buf, theme);
         }
         Stage::Making => {
             let of = model.plan.operation.as_ref().map(command_of).unwrap_or_default();
@@ -41,7 +44,7 @@ pub fn view(model: &Model, area: Rect, buf: &mut Buffer, theme: &Theme, _: Now) 
         Stage::Failed(error) => failed(error, area, buf, theme),
         Stage::Here(sheets) => {
             plan(model, &sheets.made, &sheets.shown, area, buf, theme);
-            sheet(model, &sheets.shown, area, buf, theme);
+            sheet::draw(model, area, buf, theme);
         }
     }
 }
@@ -100,7 +103,8 @@ fn plan(model: &Model, made: &Plan, shown: &Plan, area: Rect, buf: &mut Buffer, 
         rect
     };
     what(shown, take(0), buf, theme);
-    estimate(shown, take(1), buf, theme);
+    let hidden = !wide || tall[2] == 0;
+    estimate(shown, hidden, take(1), buf, theme);
     let middle = take(2);
     if wide {
         let parts_width = 53.min(middle.width / 2);
@@ -110,7 +114,7 @@ fn plan(model: &Model, made: &Plan, shown: &Plan, area: Rect, buf: &mut Buffer, 
     } else {
         parts(&rows, middle, buf, theme);
     }
-    checks_panel(shown, &checks, take(3), buf, theme);
+    checks_panel(shown, &checks, hidden, take(3), buf, theme);
     what_if(model.plan.knob, made, shown, take(4), buf, theme);
     let early = matches!(model.plan.stage, Stage::Making);
     notes(shown, early, take(5), buf, theme);
@@ -211,7 +215,8 @@ fn destination(kind: &DestinationKind) -> String {
     }
 }
 
-fn estimate(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
+/// `hidden`: whether the other ways are shown nowhere else.
+fn estimate(plan: &Plan, hidden: bool, area: Rect, buf: &mut Buffer, theme: &Theme) {
     if area.height == 0 {
         return;
     }
@@ -250,7 +255,8 @@ fn estimate(plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let mut spans = vec![label("MONEY")];
     spans.extend(gauge::ladder(theme, &others, plan.cost.once.value.0, bar));
     spans.push(figure(format!("{} once", plan.cost.once.value), Role::Text));
-    spans.push(words(format!("{}then {} a month to keep it", standing(plan), plan.cost.monthly), 0));
+    let standing = cheaper(plan).filter(|_| hidden).unwrap_or_else(|| standing(plan));
+    spans.push(words(format!("{standing}then {} a month to keep it", plan.cost.monthly), 0));
     put(inner, 1, spans, buf);
 
     let time = &plan.time;
@@ -339,7 +345,7 @@ pub fn consequence(plan: &Plan) -> String {
 fn notes(plan: &Plan, early: bool, area: Rect, buf: &mut Buffer, theme: &Theme) {
     let rows: Vec<Vec<Span<'static>>> = match plan.refusal() {
         _ if early => vec![
-            vec![span(theme, Role::Warn, "◐ A preview, from what is known here: AWS is being asked.")],
+            vec![span(theme, Role::Warn, PREVIEW)],
             vec![span(
                 theme,
                 Role::Dim,
@@ -360,74 +366,5 @@ fn notes(plan: &Plan, early: bool, area: Rect, buf: &mut Buffer, theme: &Theme) 
         let style = spans.first().map(|s| s.style).unwrap_or_default();
         let cut = words(&text, usize::from(area.width.saturating_sub(2)));
         line(area.x + 1, area.y + n, &Line::styled(cut, style), area, buf);
-    }
-}
-
-/// What lies over the plan, drawn.
-struct Over {
-    title: String,
-    hint: &'static str,
-    lines: Vec<Vec<Span<'static>>>,
-}
-
-/// What lies over the plan; what is longer than the screen is wide goes on in the next line.
-fn over(sheet: Sheet, plan: &Plan, area: Rect, theme: &Theme) -> Option<Over> {
-    let room = usize::from(area.width.saturating_sub(4));
-    match sheet {
-        Sheet::None => None,
-        Sheet::Formula(which) => {
-            let (title, lines) = formula::sheet(plan, which, room);
-            let lines = lines.into_iter().map(|text| vec![span(theme, Role::Text, text)]).collect();
-            Some(Over { title, hint: "i next figure · esc closes", lines })
-        }
-        Sheet::Checks => {
-            let lines = plan.findings.iter().flat_map(|finding| finding_lines(finding, room, theme)).collect();
-            Some(Over { title: format!("Checks {}", plan.findings.len()), hint: "esc closes", lines })
-        }
-    }
-}
-
-/// A finding and what to do about it, each below its own mark.
-fn finding_lines(finding: &Finding, room: usize, theme: &Theme) -> Vec<Vec<Span<'static>>> {
-    let (glyph, role) = match finding.level {
-        Level::Passed => ("✓ ", Role::Good),
-        Level::Note => ("· ", Role::Dim),
-        Level::Warning => ("! ", Role::Warn),
-        Level::Refused => ("✗ ", Role::Bad),
-    };
-    let below = |first: &'static str, then: &'static str| std::iter::once(first).chain(std::iter::repeat(then));
-    let text =
-        below(glyph, "  ").zip(wrap(&breakable(&finding.text, room.saturating_sub(2)), room.saturating_sub(2), 0));
-    let text = text.map(|(mark, text)| vec![span(theme, role, mark), span(theme, Role::Text, text)]);
-    let todo = finding.todo.iter().flat_map(|todo| below("  → ", "    ").zip(wrap(todo, room.saturating_sub(4), 0)));
-    let todo = todo.map(|(mark, text)| vec![span(theme, Role::Accent, format!("{mark}{text}"))]);
-    text.chain(todo).collect()
-}
-
-/// How many lines of the sheet do not fit on the screen.
-pub(super) fn sheet_end(model: &Model) -> u16 {
-    let area = crate::tui::view::body(Rect::new(0, 0, model.size.0, model.size.1));
-    let sheet = model.plan.plan().and_then(|plan| over(model.plan.sheet, plan, area, &model.theme));
-    let lines = sheet.map_or(0, |sheet| sheet.lines.len());
-    u16::try_from(lines).unwrap_or(u16::MAX).saturating_sub(area.height.saturating_sub(2))
-}
-
-fn sheet(model: &Model, plan: &Plan, area: Rect, buf: &mut Buffer, theme: &Theme) {
-    let Some(Over { title, hint, lines }) = over(model.plan.sheet, plan, area, theme) else { return };
-    let widest = lines.iter().map(|l| l.iter().map(|s| width(&s.content)).sum::<usize>()).max().unwrap_or(0);
-    let size = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-    let over = centred(area, size(widest + 4).max(60), size(lines.len() + 2));
-    let shown = usize::from(over.height.saturating_sub(2));
-    // The terminal may have grown since.
-    let top = usize::from(model.plan.top).min(lines.len().saturating_sub(shown));
-    let hint = match lines.len() - (top + shown).min(lines.len()) {
-        0 if top == 0 => hint.to_owned(),
-        0 => format!("k back · {hint}"),
-        more => format!("j {} · {hint}", counted(size(more).into(), "more line")),
-    };
-    Clear.render(over, buf);
-    let inner = panel(&title, &hint, true, over, buf, theme);
-    for (n, spans) in (0u16..).zip(lines.into_iter().skip(top)) {
-        put(inner, n, spans, buf);
     }
 }

@@ -1,7 +1,7 @@
 //! What the deletion screen hears: the plan that was made, how far its run is, what became of it, what the bin gave
 //! back. Nothing is asked for here but to look again, so that what is gone or back is seen everywhere.
 
-use super::{Stage, compare, step};
+use super::{Stage, compare, find_cursor};
 use crate::engine::removal::{Outcome, Report, Restoration, Told};
 use crate::error::Error;
 use crate::tui::clock::Now;
@@ -18,7 +18,7 @@ pub fn hear(model: &mut Model, msg: &Msg, now: Now) -> Vec<Effect> {
                 Ok(plan) => {
                     model.removal.plan = Some(plan.clone());
                     model.removal.stage = Stage::Planned;
-                    step(model, 0);
+                    find_cursor(model);
                 }
                 Err(error) => {
                     model.removal.stage = Stage::Failed(Box::new(error.clone()));

@@ -320,3 +320,22 @@ fn the_screen_survives_any_size_and_shows_the_id_and_the_outcome_at_80_by_24() {
     let id = model.removal.plan.as_ref().expect("a plan").items[0].target.to_string();
     assert!(all.contains(&id[id.len() - 8..]) && all.contains("FINAL"), "{all}");
 }
+
+#[test]
+fn the_cursor_stays_with_its_item_when_another_plan_lists_it_elsewhere() {
+    let mut now = now();
+    let mut model = two(&mut now, true);
+    press(&mut model, &["j"], &mut now);
+    let here = |model: &Model| model.removal.plan.as_ref().map(|plan| plan.items[model.removal.cursor].target.clone());
+    let before = here(&model);
+    press(&mut model, &["r"], &mut now);
+    let mut made = plan_of(&model, true);
+    made.items.reverse();
+    let number = model.removal.number;
+    update(&mut model, Msg::RemovalPlanned(number, Box::new(Ok(made))), now);
+    assert_eq!((here(&model), model.removal.cursor), (before, 0));
+    // What was taken out leaves the cursor on its line.
+    press(&mut model, &["-"], &mut now);
+    planned(&mut model, now, true);
+    assert_eq!((model.removal.targets.len(), model.removal.cursor), (1, 0));
+}
