@@ -401,7 +401,7 @@ mod tests {
     /// As many looks as jobs and as moments at which one is done, however many wait.
     #[test]
     fn ten_thousand_large_jobs_that_wait_are_not_looked_at_again_and_again() {
-        let large = |n: u32| Work { is_small: n % 100 == 0, ..job(f64::from(1 + n % 5), &[0]) };
+        let large = |n: u32| Work { is_small: n.is_multiple_of(100), ..job(f64::from(1 + n % 5), &[0]) };
         let all: Vec<Work> = (0..10_000).map(large).collect();
         let course = Course::of(&all, &[50.0], 8);
         assert!(course.each.iter().all(|took| *took >= 1.5), "all of them ran");
