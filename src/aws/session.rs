@@ -212,7 +212,8 @@ impl Aws {
             return Ok(session.clone());
         }
         let cell = Arc::clone(lock(&self.inner.identities).entry(profile.clone()).or_default());
-        let identity = cell.get_or_try_init(|| self.identify(profile.as_ref(), source, &region)).await?;
+        // Once a profile, and deep below whoever asks: it has its own place rather than a part of every caller's stack.
+        let identity = cell.get_or_try_init(|| Box::pin(self.identify(profile.as_ref(), source, &region))).await?;
         let session = self.session_of(profile, region, identity).await?;
         Ok(lock(&self.inner.sessions).entry(key).or_insert(session).clone())
     }

@@ -47,7 +47,7 @@ pub async fn make(aws: &Aws, operation: Operation, machine: &Machine) -> Result<
         quota_facts: Vec::new(),
         image_names: Vec::new(),
     };
-    let items = maker.items().await?;
+    let items = Box::pin(maker.items()).await?;
     let quotas = maker.quotas;
     let (findings, told) = (maker.findings, maker.quota_facts);
     let operation = Operation {
@@ -249,7 +249,7 @@ impl Maker<'_> {
 
     /// Asks for the quotas of writing there.
     pub(super) async fn write_quotas(&mut self, session: &Session) {
-        self.writes(quotas::of_writing(session).await);
+        self.writes(Box::pin(quotas::of_writing(session)).await);
     }
 
     fn writes(&mut self, answers: [quotas::Answer; 3]) {
@@ -268,7 +268,7 @@ impl Maker<'_> {
                 let session = self.session(place).await?;
                 // What does not hang on each other is asked at once: far away, every question is a wait that is seen.
                 let ec2 = session.ec2();
-                let (row, quotas) = tokio::join!(ec2.snapshot(id), quotas::of_reading(&session));
+                let (row, quotas) = tokio::join!(ec2.snapshot(id), Box::pin(quotas::of_reading(&session)));
                 self.reads(quotas);
                 let row = match row {
                     Ok(row) => row,
@@ -398,7 +398,8 @@ impl Maker<'_> {
     async fn new_snapshot(&mut self, place: &Place, source: &SourcePlan) -> Result<DestinationPlan> {
         let session = self.session(place).await?;
         let volume_gib = volume_gib(source)?;
-        let (quotas, encryption) = tokio::join!(quotas::of_writing(&session), self.encryption(&session, source));
+        let (quotas, encryption) =
+            tokio::join!(Box::pin(quotas::of_writing(&session)), self.encryption(&session, source));
         self.writes(quotas);
         let (encryption, warning) = encryption?;
         let Encryption { ask: ask_encrypted, result: encrypted, words: encryption } = encryption;
