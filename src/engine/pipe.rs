@@ -56,41 +56,45 @@ fn parse<V: DeserializeOwned>(frame: &[u8]) -> Result<V> {
     serde_json::from_slice(frame).map_err(|e| Error::failed(format!("a frame could not be read: {e}")))
 }
 
-/// Serves one front until it goes away. What it watches is its own: other fronts do not see it.
+/// Serves one front until it goes away. What it watches is its own: other fronts do not see it. What it asked before
+/// it went is carried out, though nobody hears what came of it.
 pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: T, engine: Handle) -> Result<()> {
-    let mut io = frames(io);
+    let mut front = Front { io: frames(io), lost: None };
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let hello = Reply::Hello { protocol: PROTOCOL, version, pid: std::process::id(), pings: true };
-    put(&mut io, &hello).await?;
+    put(&mut front.io, &hello).await?;
     let mut pictures = engine.status();
     pictures.mark_changed();
     let mut watched: Option<JobId> = None;
-    let who = greeting(&mut io).await?;
+    let who = greeting(&mut front.io).await?;
     let mut open = FuturesUnordered::new();
-    loop {
+    let ended = loop {
         tokio::select! {
             biased;
             // Before the answers: whoever has one must not find the picture of before.
             changed = pictures.changed() => {
                 if changed.is_err() {
                     // The engine has ended; whoever asked for that hears so.
-                    while let Some(reply) = open.next().await {
-                        put(&mut io, &reply).await?;
-                    }
-                    return Ok(());
+                    break Ok(());
                 }
                 let mut picture = Status::clone(&pictures.borrow_and_update().clone());
                 picture.detail = watched.and_then(|job| engine.detail(job));
-                put(&mut io, &Reply::Status(Box::new(picture))).await?;
+                front.hears(&Reply::Status(Box::new(picture))).await;
             }
-            Some(reply) = open.next() => put(&mut io, &reply).await?,
-            frame = io.next(), if open.len() < OPEN_COMMANDS => {
-                let Some(frame) = frame else { return Ok(()) };
-                let frame = frame.map_err(|e| Error::io("the front's connection", &e))?;
-                let Request { id, command, world } = parse(&frame)?;
+            Some(reply) = open.next() => front.hears(&reply).await,
+            frame = front.io.next(), if open.len() < OPEN_COMMANDS => {
+                let request = match frame {
+                    None => break Ok(()),
+                    Some(Err(cause)) => break Err(Error::io("the front's connection", &cause)),
+                    Some(Ok(frame)) => parse(&frame),
+                };
+                let Request { id, command, world } = match request {
+                    Ok(request) => request,
+                    Err(error) => break Err(error),
+                };
                 if let Command::Watch(job) = command {
                     watched = job;
-                    put(&mut io, &Reply::Answer { id, outcome: Ok(Answer::Done) }).await?;
+                    front.hears(&Reply::Answer { id, outcome: Ok(Answer::Done) }).await;
                     pictures.mark_changed();
                     continue;
                 }
@@ -105,6 +109,25 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: T, engine: Hand
                     Reply::Answer { id, outcome }
                 });
             }
+        }
+    };
+    while let Some(reply) = open.next().await {
+        front.hears(&reply).await;
+    }
+    ended.and_then(|()| front.lost.map_or(Ok(()), Err))
+}
+
+/// The other end. One that hears no more may still have asked for something before: an engine that stood still
+/// finds both at once.
+struct Front<T> {
+    io: Frames<T>,
+    lost: Option<Error>,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
+    async fn hears(&mut self, reply: &Reply) {
+        if self.lost.is_none() {
+            self.lost = put(&mut self.io, reply).await.err();
         }
     }
 }

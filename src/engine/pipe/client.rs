@@ -160,7 +160,7 @@ async fn greet<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Frames<T>, who: &str)
     }
 }
 
-async fn next<S>(io: &mut S) -> Result<Reply>
+pub(super) async fn next<S>(io: &mut S) -> Result<Reply>
 where
     S: Stream<Item = std::io::Result<bytes::BytesMut>> + Unpin,
 {

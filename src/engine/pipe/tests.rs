@@ -1,5 +1,7 @@
 //! Whatever comes in at the door, in any order and cut anywhere: the engine goes on, and the next front is served.
 
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -312,4 +314,32 @@ async fn a_ping_is_answered_by_whoever_owns_the_jobs_and_makes_no_picture() {
     engine.command(Command::Shutdown, "the test", None).await.expect("it ends");
     let error = engine.command(Command::Ping, "the test", None).await.expect_err("nobody is there");
     assert!(error.what.contains("ended"), "{error}");
+}
+
+/// An engine that stood still finds a picture to show, the last wishes of a front and its end at once.
+#[tokio::test]
+async fn what_a_front_asked_before_it_went_is_done_although_nothing_can_be_told_to_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = StateDir::open(Some(dir.path())).expect("a state directory");
+    let engine = Supervisor::start(state, Worlds::new(None), Bytes::mib(64), None, false, None).expect("an engine");
+    let (front, back) = tokio::io::duplex(64 * 1024);
+    let serving = tokio::spawn(serve(back, engine.clone()));
+    let mut front = frames(front);
+    let hello = Command::Hello { protocol: PROTOCOL, version: "0".to_owned(), who: "a front".to_owned() };
+    put(&mut front, &Request { id: 0, command: hello, world: None }).await.expect("said");
+    while !matches!(super::client::next(&mut front).await.expect("a reply"), Reply::Status(_)) {}
+
+    // One task after the other: whoever owns the jobs makes a picture, then the connection looks up.
+    let mut other = std::pin::pin!(engine.command(Command::Memory(Bytes::mib(80)), "another", None));
+    assert!(futures_util::poll!(other.as_mut()).is_pending());
+    for mib in [96, 112, 128] {
+        let request = Request { id: mib, command: Command::Memory(Bytes::mib(mib)), world: None };
+        put(&mut front, &request).await.expect("said");
+    }
+    drop(front);
+    other.await.expect("answered");
+    serving.await.expect("no panic").expect_err("the front was lost");
+    let picture = Arc::clone(&engine.status().borrow());
+    assert_eq!(picture.budget.limit, Bytes::mib(128), "all of them, and the last one last");
+    assert_eq!(picture.turned.as_ref().map(|turned| turned.who.as_str()), Some("a front"));
 }

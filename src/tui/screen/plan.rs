@@ -308,7 +308,7 @@ pub const ACTIONS: &[Action] = &[
         &["i"],
         6,
         "How each figure was computed, from which inputs.",
-        needs_plan,
+        needs_figures,
         |model, _| {
             model.plan.lay(match model.plan.sheet {
                 Sheet::Formula(Figure::Time) => Sheet::None,
