@@ -299,8 +299,9 @@ pub async fn retire_idle(state: &StateDir) {
     }
 }
 
-/// What of the environment an engine gets: how to find programs, homes and words, nothing of any account.
-const KEPT: [&str; 14] = [
+/// What of the environment an engine gets: how to find programs, homes and words, nothing of a shell's account. Where a
+/// container or an instance has its own keys is the host's word: every process on it is told the same.
+const KEPT: [&str; 21] = [
     "PATH",
     "HOME",
     "USER",
@@ -315,6 +316,13 @@ const KEPT: [&str; 14] = [
     "FLOE_LOG",
     "RUST_BACKTRACE",
     "DBUS_SESSION_BUS_ADDRESS",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
 ];
 
 fn start(config: &Background) -> Result<std::process::Child> {

@@ -325,6 +325,7 @@ async fn a_sound_set_up_has_a_line_for_everything_and_exits_with_nought() {
         "route",
         "open files",
         "room",
+        "state",
         "logout",
         "engine",
         "left-overs",

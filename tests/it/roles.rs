@@ -2,6 +2,11 @@
 //! process and in a background engine, whose own environment says nothing.
 
 use std::process::{Command, Output};
+use std::sync::Arc;
+
+use aws_sdk_sts::types::Credentials;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::background::until;
 use crate::support::{World, assert_image, disk_of};
@@ -117,6 +122,84 @@ async fn a_role_by_the_keys_of_a_shell_is_assumed_in_that_shell_and_elsewhere_it
     })
     .await;
     assert!(row.to_string().contains("--foreground"), "{row}");
+}
+
+const TOKEN: &str = "what-the-agent-gave";
+
+/// The address of a host that gives its processes those keys: as the agent of a container does, and as the metadata of an
+/// instance. Nobody gets them without the token that each asks for.
+async fn host_with(keys: &Credentials) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let keys = Arc::new(serde_json::json!({
+        "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": "2026-01-01T00:00:00Z",
+        "AccessKeyId": keys.access_key_id, "SecretAccessKey": keys.secret_access_key, "Token": keys.session_token,
+        "Expiration": keys.expiration.to_string(),
+    }));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let keys = Arc::clone(&keys);
+            tokio::spawn(async move {
+                let mut asked = Vec::new();
+                while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
+                    if stream.read_buf(&mut asked).await.is_ok_and(|read| read == 0) {
+                        return;
+                    }
+                }
+                let asked = String::from_utf8_lossy(&asked).into_owned();
+                let knows = asked.contains(TOKEN);
+                let (code, body) = match asked.split(' ').nth(1).unwrap_or_default() {
+                    "/latest/api/token" => ("200 OK", TOKEN.to_owned()),
+                    _ if !knows => ("401 Unauthorized", String::new()),
+                    "/latest/meta-data/iam/security-credentials/" => ("200 OK", "worker".to_owned()),
+                    "/latest/meta-data/iam/security-credentials/worker" | "/keys" => ("200 OK", keys.to_string()),
+                    _ => ("404 Not Found", String::new()),
+                };
+                let head = format!(
+                    "HTTP/1.1 {code}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                     x-aws-ec2-metadata-token-ttl-seconds: 21600\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = stream.write_all(head.as_bytes()).await;
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+/// On an instance and in a container the host itself has the keys: an engine there renews them without any front.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_background_engine_has_the_keys_of_its_container_and_of_its_instance() {
+    for of in ["the agent's token", "the agent's token in a file", "the instance"] {
+        let world = World::calm().await;
+        std::fs::remove_dir_all(world.path(".aws")).expect("no profile");
+        let assumed = world.sts("prod").assume_role().role_arn(ROLE).role_session_name("worker").send().await;
+        let host = host_with(&assumed.expect("assumed").credentials.expect("keys")).await;
+        std::fs::write(world.path("token"), TOKEN).expect("a token");
+        let blocks: Vec<(i32, u8)> = (0..12).map(|n| (n, 7)).collect();
+        let snapshot = disk_of(&world, "dr", "us-east-1", &blocks).await;
+        let front = |args: &[&str]| {
+            let mut command = world.floe(args);
+            command.env_remove("AWS_PROFILE").env("AWS_REGION", "us-east-1");
+            match of {
+                "the instance" => {
+                    command.env_remove("AWS_EC2_METADATA_DISABLED").env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &host)
+                }
+                _ => command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{host}/keys")),
+            };
+            match of {
+                "the agent's token" => command.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", TOKEN),
+                _ => command.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", world.path("token")),
+            };
+            command
+        };
+        let from = format!("us-east-1:{snapshot}");
+        let made = ended(front(&["copy", &from, "./copy.img", "--yes", "--detach"])).await;
+        assert!(made.status.success(), "{of}: {}", text_of(&made));
+        let row = at_rest(|| front(&["jobs", "ls", "-o", "json"])).await;
+        assert_eq!(row["state"], "done", "{of}: {row}");
+        assert_image(&world.path("copy.img"), 1, &world.contents("dr", "us-east-1", &snapshot).await);
+    }
 }
 
 /// What STS refuses is said with the role's name.

@@ -123,6 +123,18 @@ impl World {
         aws_sdk_ebs::Client::from_conf(config)
     }
 
+    /// STS as the reader sees it.
+    pub fn sts(&self, profile: &str) -> aws_sdk_sts::Client {
+        let keys = self.keys(profile);
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .endpoint_url(self.running.url())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new(keys.access_key_id, keys.secret, keys.session_token, None, "test"))
+            .build();
+        aws_sdk_sts::Client::from_conf(config)
+    }
+
     /// EC2 as the reader sees it.
     pub fn ec2(&self, profile: &str, region: &str) -> aws_sdk_ec2::Client {
         let keys = self.keys(profile);

@@ -1,5 +1,7 @@
 //! What of this machine matters to floe: open files, room for ledgers, logout, the engine, what jobs left behind.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
@@ -28,6 +30,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 pub(super) async fn all(world: &World, resolved: &Resolved) -> Vec<Check> {
     let holder = engine::holder(&world.state);
     let mut checks = vec![open_files(resolved.config.concurrency), room(&world.state)];
+    checks.push(private(&world.state));
     checks.push(logout(resolved, holder.as_ref()));
     checks.push(the_engine(world, holder).await);
     checks.push(left_overs(&world.state));
@@ -80,6 +83,31 @@ fn room_for(free: Bytes, state: &StateDir) -> Check {
         Check::note("room", said).todo(todo)
     } else {
         Check::good("room", said)
+    }
+}
+
+/// floe makes its directory for its owner alone; one that was there before has the mode that somebody gave it.
+fn private(state: &StateDir) -> Check {
+    const WHAT: &str = "state";
+    let root = state.root();
+    match std::fs::metadata(root) {
+        Ok(of) => private_by(of.mode(), of.uid() == rustix::process::getuid().as_raw(), root),
+        Err(error) => Check::note(WHAT, format!("{} was not looked at: {error}", root.display())),
+    }
+}
+
+fn private_by(mode: u32, own: bool, root: &Path) -> Check {
+    const WHAT: &str = "state";
+    let todo = || format!("chmod 700 {}", root.display());
+    let shown = format!("{} (mode {:04o})", root.display(), mode & 0o7777);
+    match mode & 0o077 {
+        _ if !own => Check::note(WHAT, format!("{shown} belongs to another user, who can change what jobs believe"))
+            .todo("name another place with --state-dir DIR"),
+        others if others & 0o022 != 0 => {
+            Check::note(WHAT, format!("others can change what jobs believe in {shown}")).todo(todo())
+        }
+        others if others != 0 => Check::note(WHAT, format!("others can read names of jobs in {shown}")).todo(todo()),
+        _ => Check::good(WHAT, format!("{shown} is its owner's alone")),
     }
 }
 
@@ -169,6 +197,20 @@ mod tests {
         let hard = files_for(Some(64), Some(64), 256);
         assert_eq!(hard.level, Level::Bad);
         assert!(hard.todo.is_some_and(|todo| todo.contains("limits.conf")));
+    }
+
+    #[test]
+    fn a_state_directory_that_others_reach_is_named_with_what_they_can_do() {
+        let of = |mode, own| private_by(mode, own, Path::new("/srv/floe"));
+        assert_eq!(of(0o40_700, true).level, Level::Good);
+        let read = of(0o40_755, true);
+        assert!(read.level == Level::Note && read.text.contains("read") && read.text.contains("0755"), "{read:?}");
+        for mode in [0o40_777, 0o41_777, 0o40_770] {
+            let open = of(mode, true);
+            assert!(open.level == Level::Note && open.text.contains("change"), "{open:?}");
+            assert_eq!(open.todo.as_deref(), Some("chmod 700 /srv/floe"));
+        }
+        assert!(of(0o40_700, false).text.contains("another user"));
     }
 
     #[test]
