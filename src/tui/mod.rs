@@ -12,6 +12,7 @@ pub mod clock;
 mod cut;
 pub mod effect;
 pub mod elsewhere;
+mod errands;
 pub mod figures;
 #[cfg(test)]
 mod fits;

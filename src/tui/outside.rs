@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::effect::{Effect, Memory};
+use super::errands::{Connector, Errands};
 use super::inquiry;
 use super::msg::Msg;
 use super::removing;
@@ -40,6 +41,11 @@ pub const WAITING: usize = 256;
 const LOOK_FOR_ENGINE: Duration = Duration::from_secs(1);
 /// A paused engine has this long to write down where it stands.
 const SHUTDOWN: Duration = Duration::from_secs(30);
+
+/// The answers to what was asked last, before the deck is closed.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The same of an engine that has not answered for long.
+const LAST_WORDS_IN_VAIN: Duration = Duration::from_millis(300);
 
 /// Commands of `on_event` that may run at once.
 const HOOKS: usize = 8;
@@ -97,6 +103,8 @@ pub struct Outside {
     /// Cancelled to end the removal that runs after its present item.
     stop: CancellationToken,
     client: Arc<Mutex<Option<Client>>>,
+    /// What this world's engine is asked, since the first time.
+    errands: Option<Errands>,
     hooks: Arc<Semaphore>,
     /// Where the engine's picture can be read, once there is an engine.
     engines: Engines,
@@ -137,6 +145,7 @@ impl Outside {
             archive: None,
             stop: CancellationToken::new(),
             client,
+            errands: None,
             hooks: Arc::new(Semaphore::new(HOOKS)),
             engines,
         }
@@ -393,12 +402,12 @@ impl Outside {
         self.connector()()
     }
 
-    fn connector(&self) -> impl Fn() -> Pin<Box<dyn Future<Output = Result<Client>> + Send>> + Send + 'static {
+    fn connector(&self) -> Connector {
         let client = Arc::clone(&self.client);
         let engines = self.engines.clone();
         let world = (self.world.state.clone(), self.world.aws.clone(), self.machine.budget, self.world.sandbox);
         let config = self.world.config.clone();
-        move || {
+        Box::new(move || {
             let (client, engines) = (Arc::clone(&client), engines.clone());
             let ((state, aws, budget, sandbox), config) = (world.clone(), config.clone());
             Box::pin(async move {
@@ -417,18 +426,25 @@ impl Outside {
                 *slot = Some(started.clone());
                 Ok(started)
             })
+        })
+    }
+
+    fn engine(&mut self, command: Command) {
+        if self.errands.is_none() {
+            self.errands = Some(Errands::new(self.connector(), self.answers.clone()));
+        }
+        if let Some(errands) = &mut self.errands {
+            errands.ask(command);
         }
     }
 
-    fn engine(&self, command: Command) {
-        let connected = self.connected();
-        self.answer(async move {
-            let outcome = match connected.await {
-                Ok(client) => client.send(command.clone()).await,
-                Err(error) => Err(error),
-            };
-            Msg::Answered(Box::new(command), outcome)
-        });
+    /// Waits, for moments, until the engine has answered what it was asked; gives what it was asked in vain.
+    pub async fn settled(&self) -> Vec<String> {
+        let Some(errands) = &self.errands else { return Vec::new() };
+        let heard = self.engines.borrow().as_ref().map(|heard| *heard.contact.borrow());
+        // What is asked of an engine that stands still lies in its socket by then, and is done when it goes on.
+        let within = if matches!(heard, Some(Contact::Silent(_))) { LAST_WORDS_IN_VAIN } else { LAST_WORDS };
+        errands.settled(within).await
     }
 
     fn write(&self, path: PathBuf, contents: String) {
@@ -488,7 +504,9 @@ impl Outside {
 
     /// Goes to another world; gives the message that tells the deck.
     pub async fn enter(&mut self, world: World) -> Msg {
+        self.settled().await;
         self.shutdown().await;
+        self.errands = None;
         let looks = [
             &mut self.look,
             &mut self.survey,

@@ -155,27 +155,57 @@ pub async fn run(context: Context) -> Result<Ended> {
             deck.work();
         }
     }
-    let jobs = deck.model.jobs_that_would_stop();
-    let go_on = deck.model.jobs_that_go_on();
+    let (unanswered, refused) = last_words(&deck.outside, &mut told).await;
+    if let Some(status) = status {
+        let picture = status.borrow().clone();
+        deck.hear(Msg::Status(picture), &mut guard);
+    }
+    let farewell = farewell(deck.model.jobs_that_would_stop(), deck.model.jobs_that_go_on(), &unanswered, &refused);
     deck.outside.shutdown().await;
     let frames = guard.frames;
     drop(guard);
     match failed {
         Some(error) => Err(error),
-        None => Ok(Ended { farewell: farewell(jobs, go_on), frames }),
+        None => Ok(Ended { farewell, frames }),
     }
 }
 
-/// What becomes of the jobs when the deck is closed.
-fn farewell(stopped: usize, go_on: usize) -> Option<String> {
+/// Waits for the answers to what was asked in the last moment; gives what was asked in vain, and what was refused.
+async fn last_words(outside: &Outside, told: &mut mpsc::Receiver<Msg>) -> (Vec<String>, Vec<(String, Error)>) {
+    let mut refused = Vec::new();
+    let mut hear = |msg| match msg {
+        Msg::Answered(command, Err(error)) => refused.push((command.wish(), error)),
+        _ => {}
+    };
+    let mut settled = std::pin::pin!(outside.settled());
+    // What else comes in is taken as well, so that no answer waits behind it.
+    let unanswered = loop {
+        tokio::select! {
+            biased;
+            Some(msg) = told.recv() => hear(msg),
+            unanswered = &mut settled => break unanswered,
+        }
+    };
+    while let Ok(msg) = told.try_recv() {
+        hear(msg);
+    }
+    (unanswered, refused)
+}
+
+/// What becomes of the jobs when the deck is closed, and of what was asked in its last moment.
+fn farewell(stopped: usize, go_on: usize, unanswered: &[String], refused: &[(String, Error)]) -> Option<String> {
     let jobs = |n: usize| super::text::count(n as u64, "job");
-    match (stopped, go_on) {
+    let jobs = match (stopped, go_on) {
         (0, 0) => None,
         (0, 1) => Some("1 job goes on · floe jobs watch".to_owned()),
         (0, n) => Some(format!("{} go on · floe jobs watch", jobs(n))),
         (1, _) => Some("1 job is paused · floe jobs resume goes on".to_owned()),
         (n, _) => Some(format!("{} are paused · floe jobs resume goes on", jobs(n))),
-    }
+    };
+    let refused = refused.iter().map(|(wish, error)| format!("the engine was asked {wish}: {error}"));
+    let unanswered = unanswered.iter().map(|wish| format!("the engine was asked {wish} and has not answered yet"));
+    let lines: Vec<String> = refused.chain(unanswered).chain(jobs).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// The latest of what an engine tells, when it changed; never, while there is no engine.

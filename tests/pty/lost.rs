@@ -78,3 +78,30 @@ fn a_deck_says_that_its_engine_does_not_answer_and_keeps_what_it_was_asked() {
     deck.key(CTRL_C);
     assert!(deck.wait_for_end().success());
 }
+
+/// A key and the one that closes the deck in one breath: the engine gets both, also when it stands still meanwhile.
+#[test]
+fn what_is_asked_in_the_last_moment_is_done() {
+    for still in [false, true] {
+        let copying = Copying::begin();
+        let mut deck = copying.deck();
+        deck.shown_key("6 Transfers", "J");
+        deck.wait_until("a moving job", |text| percent(text).is_some_and(|percent| percent > 2));
+        let engine = engine_of(copying.home.path());
+        let stopped = still.then(|| {
+            kill_process(engine, Signal::STOP).expect("stopped");
+            Stopped(engine)
+        });
+        deck.key(&format!("p{CTRL_C}"));
+        let ended = deck.wait_for_end();
+        assert!(ended.success(), "{ended:?}");
+        let said = deck.text();
+        assert_eq!(said.contains("was asked to pause job 1 and has not answered yet"), still, "{said}");
+        drop(stopped);
+        let mut again = copying.deck();
+        again.shown_key("6 Transfers", "J");
+        again.wait_for(&["paused"]);
+        again.key(CTRL_C);
+        assert!(again.wait_for_end().success());
+    }
+}
