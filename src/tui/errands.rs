@@ -51,8 +51,7 @@ impl Errands {
     pub(super) async fn settled(&self, within: Duration) -> Vec<String> {
         let mut open = self.open.subscribe();
         let _ = tokio::time::timeout(within, open.wait_for(BTreeMap::is_empty)).await;
-        let left = open.borrow().values().cloned().collect();
-        left
+        open.borrow().values().cloned().collect()
     }
 }
 

@@ -173,9 +173,10 @@ pub async fn run(context: Context) -> Result<Ended> {
 /// Waits for the answers to what was asked in the last moment; gives what was asked in vain, and what was refused.
 async fn last_words(outside: &Outside, told: &mut mpsc::Receiver<Msg>) -> (Vec<String>, Vec<(String, Error)>) {
     let mut refused = Vec::new();
-    let mut hear = |msg| match msg {
-        Msg::Answered(command, Err(error)) => refused.push((command.wish(), error)),
-        _ => {}
+    let mut hear = |msg| {
+        if let Msg::Answered(command, Err(error)) = msg {
+            refused.push((command.wish(), error));
+        }
     };
     let mut settled = std::pin::pin!(outside.settled());
     // What else comes in is taken as well, so that no answer waits behind it.
