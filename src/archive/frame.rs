@@ -3,6 +3,8 @@
 //! Invariants: a frame is never longer than [`FRAME_MAX`], because what does not get shorter is stored raw; a frame
 //! opens to exactly one block into memory that the caller gave, so no frame is a bomb.
 
+use bytes::{BufMut as _, BytesMut};
+
 use super::Damaged;
 use crate::units::BLOCK_BYTES;
 
@@ -31,11 +33,10 @@ pub const fn level_of(cheapest: bool, fastest: bool) -> i32 {
 /// A block as a frame that holds it as it is.
 ///
 /// RFC 8878: single segment, content size in four bytes, then raw blocks, the last one marked.
-#[must_use]
-pub fn stored(block: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(block.len() + RAW_OVERHEAD);
+fn stored(block: &[u8], room: impl FnOnce(usize) -> BytesMut) -> BytesMut {
+    let mut out = room(block.len() + RAW_OVERHEAD);
     out.extend_from_slice(&0xFD2F_B528_u32.to_le_bytes());
-    out.push(0b1010_0000);
+    out.put_u8(0b1010_0000);
     out.extend_from_slice(&u32::try_from(block.len()).unwrap_or(u32::MAX).to_le_bytes());
     let last = block.len().div_ceil(RAW).saturating_sub(1);
     for (nth, part) in block.chunks(RAW).enumerate() {
@@ -71,16 +72,21 @@ impl Compressor {
         Ok(Self { level, inner, probe, scratch: Vec::with_capacity(FRAME_MAX) })
     }
 
-    /// One block as a frame: compressed where that is shorter, else as it is.
-    pub fn frame(&mut self, block: &[u8]) -> Vec<u8> {
+    /// One block as a frame: compressed where that is shorter, else as it is. It lies in what `room` gives for so many
+    /// bytes, which is empty.
+    pub fn frame(&mut self, block: &[u8], room: impl FnOnce(usize) -> BytesMut) -> BytesMut {
         if self.is_hopeless(block) {
-            return stored(block);
+            return stored(block, room);
         }
         self.scratch.clear();
         // What does not fit into the scratch buffer got longer: it is stored.
         match self.inner.compress_to_buffer(block, &mut self.scratch) {
-            Ok(length) if length < block.len() => self.scratch[..length].to_vec(),
-            _ => stored(block),
+            Ok(length) if length < block.len() => {
+                let mut out = room(length);
+                out.extend_from_slice(&self.scratch[..length]);
+                out
+            }
+            _ => stored(block, room),
         }
     }
 
@@ -147,7 +153,7 @@ mod tests {
         #[test]
         fn every_block_comes_back_as_it_was(seed in any::<u64>(), kind in 0u8..4, level in prop::sample::select(vec![1, 3, 9])) {
             let block = block_of(seed, kind);
-            let frame = Compressor::new(level).unwrap().frame(&block);
+            let frame = Compressor::new(level).unwrap().frame(&block, BytesMut::with_capacity);
             prop_assert!(frame.len() <= FRAME_MAX);
             let mut back = vec![1; BLOCK];
             Decompressor::new().unwrap().open(&frame, &mut back).unwrap();
@@ -157,7 +163,7 @@ mod tests {
         #[test]
         fn damaged_frames_are_refused_or_the_same_and_never_more(seed in any::<u64>(), kind in 0u8..4, at in any::<prop::sample::Index>(), flip in 1u8..) {
             let block = block_of(seed, kind);
-            let frame = Compressor::new(1).unwrap().frame(&block);
+            let frame = Compressor::new(1).unwrap().frame(&block, BytesMut::with_capacity);
             let mut open = Decompressor::new().unwrap();
             let mut into = vec![0; BLOCK];
             let cut = at.index(frame.len());
@@ -172,9 +178,9 @@ mod tests {
     #[test]
     fn what_does_not_compress_is_stored_and_what_does_is_short() {
         let mut compressor = Compressor::new(3).unwrap();
-        assert_eq!(compressor.frame(&block_of(1, 1)).len(), FRAME_MAX);
-        assert!(compressor.frame(&block_of(1, 0)).len() < 100);
-        assert!(compressor.frame(&block_of(1, 2)).len() < 1000);
+        assert_eq!(compressor.frame(&block_of(1, 1), BytesMut::with_capacity).len(), FRAME_MAX);
+        assert!(compressor.frame(&block_of(1, 0), BytesMut::with_capacity).len() < 100);
+        assert!(compressor.frame(&block_of(1, 2), BytesMut::with_capacity).len() < 1000);
     }
 
     #[test]

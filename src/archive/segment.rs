@@ -211,7 +211,8 @@ mod tests {
     fn any_decoder_gives_the_blocks_one_after_the_other() {
         let blocks: Vec<Vec<u8>> = [0u8, 7, 9].iter().map(|byte| vec![*byte; 524_288]).collect();
         let mut compressor = super::super::Compressor::new(3).unwrap();
-        let frames: Vec<Vec<u8>> = blocks.iter().map(|block| compressor.frame(block)).collect();
+        let frame = |block: &Vec<u8>| compressor.frame(block, bytes::BytesMut::with_capacity).to_vec();
+        let frames: Vec<Vec<u8>> = blocks.iter().map(frame).collect();
         let piece = |(nth, frame): (usize, &Vec<u8>)| Piece {
             index: BlockIndex(nth as u32 * 5),
             length: frame.len() as u32,

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::Bytes as Buffer;
+use bytes::{Bytes as Buffer, BytesMut};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
@@ -21,7 +21,7 @@ use self::places::{Owner, Place, Places, run_id};
 use super::{Desk, Opened, Sink, in_s3};
 use crate::archive::{ArchiveId, Compressor, Encryption, FRAME_MAX, Header, Origin, Piece, RunId, SEGMENT_BLOCKS};
 use crate::aws::{Keep, Root, S3, Session, is_precondition};
-use crate::engine::blocks::lock;
+use crate::engine::blocks::{Pool, lock};
 use crate::engine::budget::{Part, Permit, Weight};
 use crate::engine::call::{Caller, Route, retried};
 use crate::engine::hub::Hub;
@@ -72,6 +72,9 @@ pub(in crate::engine) struct ArchiveSink {
     pub open: Mutex<Option<Arc<Open>>>,
 }
 
+/// Frames below this have memory of their own length.
+const SHORT: usize = FRAME_MAX / 2;
+
 /// What a run of the engine writes with.
 #[derive(Debug)]
 pub(in crate::engine) struct Open {
@@ -84,6 +87,8 @@ pub(in crate::engine) struct Open {
     route: Arc<Route>,
     workers: Semaphore,
     idle: Mutex<Vec<Compressor>>,
+    /// Long frames lie in buffers of blocks, which are used again: the allocator keeps room between frames of many lengths.
+    pool: Arc<Pool>,
     /// The tables of the compressors.
     _memory: Permit,
 }
@@ -120,6 +125,7 @@ impl ArchiveSink {
             route: desk.caller.route(Api::Store, &self.session, None),
             workers: Semaphore::new(workers as usize),
             idle: Mutex::default(),
+            pool: Arc::default(),
             _memory: memory,
         };
         open.route.begin();
@@ -153,6 +159,8 @@ impl ArchiveSink {
             }
             Err(error) => return Err(error),
         }
+        // As many as are under way stay.
+        open.pool.keep(usize::try_from(open.hub.lanes_target()).unwrap_or(0));
         self.note(open, &header).await
     }
 
@@ -189,18 +197,25 @@ impl Open {
     async fn frame(&self, block: Buffer, level: i32) -> Result<Buffer> {
         // Nobody closes the semaphore.
         let turn = self.workers.acquire().await.ok();
-        let idle = lock(&self.idle).pop();
+        let (idle, pool) = (lock(&self.idle).pop(), Arc::clone(&self.pool));
         let (compressor, frame) = tokio::task::spawn_blocking(move || {
             let mut compressor = idle.map_or_else(|| Compressor::new(level), Ok)?;
-            let frame = compressor.frame(&block);
-            Ok::<_, std::io::Error>((compressor, frame))
+            let frame = compressor.frame(&block, |length| {
+                if length < SHORT {
+                    return BytesMut::with_capacity(length);
+                }
+                let mut buffer = pool.take();
+                buffer.clear();
+                buffer
+            });
+            Ok::<_, std::io::Error>((compressor, pool.lend(frame.into())))
         })
         .await
         .map_err(|e| Error::failed(format!("compressing a block: {e}")))?
         .map_err(|e| Error::io("could not compress a block", &e))?;
         lock(&self.idle).push(compressor);
         drop(turn);
-        Ok(Buffer::from(frame))
+        Ok(frame)
     }
 
     /// Blocks of a run that is opened now: as many as the plan counts on, or fewer where lanes were turned down below
