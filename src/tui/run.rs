@@ -156,7 +156,8 @@ pub async fn run(context: Context) -> Result<Ended> {
         }
     }
     let (unanswered, refused) = last_words(&deck.outside, &mut told).await;
-    if let Some(status) = status {
+    // An engine in this process pauses its jobs now; one of its own has by now done what it was asked.
+    if let Some(status) = status.filter(|status| !status.borrow().in_process) {
         let picture = status.borrow().clone();
         deck.hear(Msg::Status(picture), &mut guard);
     }
