@@ -234,6 +234,28 @@ async fn requests_of_a_folder_of_another_tool_are_said_and_metered() {
     asked.over();
 }
 
+/// Lanes that are no multiple of an object's blocks leave some that wait: for the objects that are under way, however long
+/// these take, because the lanes that they give back bring the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_store_makes_no_more_objects_than_said() {
+    let mut asked = Asked::new().await;
+    let blocks: Vec<(i32, u8)> = (0..241).map(|index| (index, 7)).collect();
+    let source = format!("us-east-1:{}", disk(&asked.rig.world, "us-east-1", &blocks).await);
+    let id = source.trim_start_matches("us-east-1:").to_owned();
+    let late = Rule::of(Fault::Delay { ms: 200, jitter: 100 }).on("PutObject");
+    asked.rig.world.running.sandbox.set_faults(Faults { rules: vec![late], ..Faults::default() });
+    let options = || Options { concurrency: Some(29), ..verified(Verify::None) };
+    let [one, two, three] = ["one", "two", "three"].map(|prefix| format!("s3://{BUCKET}/{prefix}/"));
+    asked.holds(&source, &[&one], options()).await;
+    assert_eq!(segments(&asked.rig.world, &format!("one/{id}/")).await.len(), 1 + 240 / 8);
+    // Two archives wait for each other's lanes.
+    asked.holds(&source, &[&two, &three], options()).await;
+    for prefix in ["two", "three"] {
+        assert_eq!(segments(&asked.rig.world, &format!("{prefix}/{id}/")).await.len(), 1 + 240 / 8, "{prefix}");
+    }
+    asked.over();
+}
+
 /// A whole GiB: several parts, 1,500 blocks, and the first of them is read once, whoever gathers it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_is_gathered_is_read_once() {

@@ -7,8 +7,9 @@
 //! leaves no run behind and nobody waiting.
 //!
 //! What bounds a run that is not full is memory, never time. Whoever needs memory of those that wait is not coming, so a
-//! run is closed when all others wait for it; a source that is slow, throttled or silent for a while is waited for, because
-//! a request more is paid for and the plan counted on none. A source that hangs has deadlines of its own.
+//! run is closed when all others wait for it; a source that is slow, throttled or silent for a while is waited for, and so
+//! is an object that is on its way to S3, whose lanes come on when it has arrived: a request more is paid for, and the plan
+//! counted on none. What hangs has deadlines of its own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::archive::Piece;
 use crate::engine::blocks::lock;
-use crate::engine::coming::Coming;
+use crate::engine::coming::{Coming, On};
 use crate::error::{Class, Error, Result};
 
 /// How long nobody may have been on the way with a block before a run is closed that is not full.
@@ -30,14 +31,22 @@ const TICK: Duration = Duration::from_millis(20);
 pub(super) struct Held {
     pub piece: Piece,
     pub frame: Buffer,
-    told: Option<oneshot::Sender<Result<()>>>,
+    told: Option<oneshot::Sender<Told>>,
+}
+
+/// What became of a block. Its lane counts as coming on from when it was told, not from when it heard: on a machine that
+/// is busy there is a while between.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub outcome: Result<()>,
+    _comes: On,
 }
 
 impl Held {
     /// Tells the lane that brought it; one that is gone is not told.
-    pub(super) fn tell(self, outcome: &Result<()>) {
+    pub(super) fn tell(self, outcome: &Result<()>, gather: &Gather) {
         if let Some(told) = self.told {
-            let _ = told.send(outcome.clone());
+            let _ = told.send(Told { outcome: outcome.clone(), _comes: gather.comes_on() });
         }
     }
 }
@@ -83,7 +92,7 @@ pub(super) enum Joined<'a> {
     /// Close it and write it.
     Owns(Owner<'a>),
     /// Wait for who does.
-    Waits(oneshot::Receiver<Result<()>>),
+    Waits(oneshot::Receiver<Told>),
 }
 
 impl Gather {
@@ -94,6 +103,11 @@ impl Gather {
     /// Somebody compresses a block.
     pub(super) fn comes(&self) -> Packing<'_> {
         Packing::new(&self.compressing)
+    }
+
+    /// Somebody writes a run: its lanes come on afterwards, and wait for no other run.
+    pub(super) fn comes_on(&self) -> On {
+        self.coming.comes()
     }
 
     fn nobody_comes(&self) -> bool {
@@ -210,7 +224,7 @@ mod tests {
         }
     }
 
-    fn waits(joined: Joined<'_>) -> oneshot::Receiver<Result<()>> {
+    fn waits(joined: Joined<'_>) -> oneshot::Receiver<Told> {
         match joined {
             Joined::Waits(heard) => heard,
             Joined::Owns(_) => panic!("it owns"),
@@ -220,7 +234,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_full_run_is_closed_at_once_and_in_order() {
         let (gather, coming) = gather();
-        let _lane = coming.comes();
+        let lane = coming.comes();
         let owner = owns(bring(&gather, 9, 3));
         let (first, second) = (waits(bring(&gather, 2, 3)), waits(bring(&gather, 5, 3)));
         let next = owns(bring(&gather, 11, 3));
@@ -228,8 +242,11 @@ mod tests {
         let held = owner.close().await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_eq!(held.iter().map(|held| held.piece.index.0).collect::<Vec<_>>(), [2, 5, 9]);
-        held.into_iter().for_each(|held| held.tell(&Ok(())));
-        assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
+        drop(lane);
+        held.into_iter().for_each(|held| held.tell(&Ok(()), &gather));
+        assert!(coming.anybody(), "who was told comes on, before it was heard");
+        assert!(first.await.unwrap().outcome.is_ok() && second.await.unwrap().outcome.is_ok());
+        assert!(!coming.anybody());
         drop(next);
     }
 
@@ -268,6 +285,24 @@ mod tests {
         }
         assert!((Duration::from_millis(500)..Duration::from_millis(600)).contains(&begun.elapsed()));
         drop(lane);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_waits_for_an_object_that_is_on_its_way() {
+        let (gather, _) = gather();
+        let stored = owns(bring(&gather, 0, 1)).close().await;
+        let on_its_way = gather.comes_on();
+        let owner = owns(bring(&gather, 1, 8));
+        let begun = tokio::time::Instant::now();
+        let close = async { (owner.close().await.len(), begun.elapsed()) };
+        let other = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            stored.into_iter().for_each(|held| held.tell(&Ok(()), &gather));
+            drop(on_its_way);
+        };
+        let ((held, took), ()) = tokio::join!(close, other);
+        assert_eq!(held, 1);
+        assert!((Duration::from_secs(10)..Duration::from_secs(11)).contains(&took), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -289,11 +289,15 @@ impl Sink for ArchiveSink {
         let joined = open.gather.join(Piece { index, length, digest: *digest }, frame, open.run_blocks(self.run));
         drop(coming);
         match joined {
-            Joined::Waits(heard) => heard.await.unwrap_or_else(|_| Err(given_up())),
+            Joined::Waits(heard) => match heard.await {
+                Ok(told) => told.outcome,
+                Err(_) => Err(given_up()),
+            },
             Joined::Owns(owner) => {
                 let held = owner.close().await;
+                let _comes = open.gather.comes_on();
                 let outcome = self.store(&open, &held).await;
-                held.into_iter().for_each(|held| held.tell(&outcome));
+                held.into_iter().for_each(|held| held.tell(&outcome, &open.gather));
                 outcome
             }
         }
