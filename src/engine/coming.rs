@@ -1,9 +1,9 @@
 //! Who may still bring a block to a run of an archive: a count of lanes and cursors that come on by themselves.
 //!
-//! Whoever reads, waits for bandwidth or for a limiter, tells the keeper or lists comes on without anybody's help, and
-//! counts, and so does whoever writes an object of an archive. Whoever waits for what only others give back (memory, a slot of the window, its turn, an empty or a full queue,
-//! a run that is not closed) does not. Invariant: where the count is not above zero, a run that waits for more waits for
-//! itself, and has to be closed as it is.
+//! Whoever reads, waits for bandwidth or for a limiter, tells the keeper, lists, or writes an object of an archive comes on
+//! without anybody's help, and counts. Whoever waits for what only others give back (memory, a slot of the window, its turn,
+//! an empty or a full queue, a run that is not closed) does not. Invariant: where the count is not above zero, a run that
+//! waits for more waits for itself, and has to be closed as it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
