@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::blocks::lock;
 use super::call::Caller;
 use super::journal::{Note, Progress, Record, Step, Topic};
-use super::keeper::{Board, Counts, Keeper};
+use super::keeper::{Board, Counts, Distant, Keeper};
 use super::protocol::{
     Checking, Copied, DestinationState, Event, Evidence, JobState, LaneReason, Lanes, LanesStatus, Requests, Stall,
     Tone, Troubles,
@@ -81,7 +81,7 @@ pub(super) struct Hub {
     events: Mutex<VecDeque<Event>>,
     state: Mutex<StateView>,
     destinations: Mutex<Vec<DestinationView>>,
-    keeper: Mutex<Option<Keeper>>,
+    keeper: Mutex<Option<Distant>>,
     board: OnceLock<Arc<Board>>,
     seen_items: AtomicU64,
     items: AtomicU64,
@@ -187,15 +187,11 @@ impl Hub {
         })
     }
 
-    /// From here on what is said is journaled as well.
+    /// From here on what is said is journaled as well, for as long as somebody else has the keeper: its thread has the
+    /// destinations, and these have this hub.
     pub(super) fn journal_to(&self, keeper: &Keeper) {
         let _ = self.board.set(Arc::clone(keeper.board()));
-        *lock(&self.keeper) = Some(keeper.clone());
-    }
-
-    /// The run is over: the keeper may close.
-    pub(super) fn let_go(&self) {
-        lock(&self.keeper).take();
+        *lock(&self.keeper) = Some(keeper.from_afar());
     }
 
     /// Journals what need not be on the disk at once.

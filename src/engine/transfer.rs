@@ -91,6 +91,12 @@ impl Job {
         self.throttle.pass(Bytes(BLOCK_BYTES)).await;
     }
 
+    /// Keeps so many buffers for the next blocks, and says what they take.
+    pub fn keep_buffers(&self, buffers: usize) {
+        self.pool.keep(buffers);
+        self.hub.keeps(self.pool.idle());
+    }
+
     /// The limit of bytes a second that binds, in words.
     fn bandwidth(&self) -> Option<String> {
         let (own, all) = (self.hub.throttle.now(), self.throttle.now());
@@ -375,8 +381,9 @@ fn tick(job: &Job) {
         Some(name) => Some(Hold::bandwidth(name)),
         None => routes.iter().find_map(|route| route.pace().hold()),
     });
-    job.pool.keep(usize::try_from(job.hub.lanes_target()).unwrap_or(0));
-    job.hub.keeps(job.pool.idle());
+    // A block of each lane, and what each destination makes of it.
+    let packed = job.sinks.iter().filter(|sink| sink.packs()).count();
+    job.keep_buffers(usize::try_from(job.hub.lanes_target()).unwrap_or(0) * (1 + packed));
 }
 
 /// What a failure of the source means for the pass.

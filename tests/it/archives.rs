@@ -373,6 +373,51 @@ async fn an_archive_goes_on_with_smaller_objects_when_its_budget_is_cut() {
     );
 }
 
+/// Who waits for a login has nothing of the memory, and its sheet says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_waits_keeps_no_buffers() {
+    let code = "ExpiredTokenException".to_owned();
+    let expired = Fault::Refuse { status: 400, code, reason: None, message: "the token has expired".to_owned() };
+    let ended = Rule { skip: 400, ..only("GetSnapshotBlock", rule(expired, 1.0)) };
+    let slow = only("GetSnapshotBlock", rule(Fault::Delay { ms: 20, jitter: 20 }, 1.0));
+    let rig = Rig::with(Faults { rules: vec![slow, ended], ..Faults::default() }).await;
+    let source = format!("us-east-1:{}", numbered(&rig, 600).await);
+    let client = rig.engine(None).await;
+    let plan = rig.plan(&source, &[VAULT], Options::default()).await;
+    let job = start(&client, &plan).await;
+    let row = row_when(&client, job, |row| row.holds.idle > Bytes::ZERO || at_rest(row)).await;
+    assert_eq!(row.state, JobState::Running, "{:?}", row.error);
+    let row = row_when(&client, job, |row| row.state == JobState::Waiting || at_rest(row)).await;
+    assert_eq!((row.state, row.why.as_str()), (JobState::Waiting, "login prod"), "{:?}", row.error);
+    assert_eq!(row.holds.idle, Bytes::ZERO);
+    rig.heal();
+    client.send(Command::Keys).await.expect("fresh ones");
+    let row = end(&client, job).await;
+    assert_eq!(row.state, JobState::Done, "{:?}", row.error);
+}
+
+/// What writes an archive and what keeps its ledger know each other: neither keeps a runtime from ending.
+#[test]
+fn an_engine_that_is_dropped_with_an_archive_under_way_leaves_no_thread() {
+    let (over, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let slow = only("GetSnapshotBlock", rule(Fault::Delay { ms: 300, jitter: 0 }, 1.0));
+            let rig = Rig::with(Faults { rules: vec![slow], ..Faults::default() }).await;
+            let source = format!("us-east-1:{}", numbered(&rig, 600).await);
+            let client = rig.engine(None).await;
+            let plan = rig.plan(&source, &[VAULT], Options::default()).await;
+            let job = start(&client, &plan).await;
+            let row = row_when(&client, job, |row| row.blocks_done.0 > 0 || at_rest(row)).await;
+            assert_eq!(row.state, JobState::Running, "{:?}", row.error);
+        });
+        drop(runtime);
+        over.send(()).expect("somebody waits");
+    });
+    ended.recv_timeout(std::time::Duration::from_secs(120)).expect("it ends");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_throttled_s3_is_paced_to_and_loses_nothing() {
     let throttle = Rule { times: Some(6), ..only("PutObject", rule(Fault::ThrottleAccount, 0.5)) };

@@ -164,6 +164,23 @@ pub(super) struct Keeper {
     board: Arc<Board>,
 }
 
+/// A door that keeps no thread alive.
+#[derive(Debug)]
+pub(super) struct Distant(mpsc::WeakSender<Ask>);
+
+impl Distant {
+    /// Journals what may be lost, unless the keeper is gone; never waits for the disk.
+    pub(super) fn note(&self, record: Record) {
+        if let Some(asks) = self.0.upgrade() {
+            note(&asks, record);
+        }
+    }
+}
+
+fn note(asks: &mpsc::Sender<Ask>, record: Record) {
+    let _ = asks.try_send(Ask::Journal { record: Box::new(record), sync: false, answer: None });
+}
+
 /// What ended a keeper's work for a destination, or for the whole job.
 pub(super) type OnTrouble = Box<dyn Fn(Option<usize>, Error) + Send>;
 
@@ -208,7 +225,12 @@ impl Keeper {
 
     /// Journals what may be lost in a power cut; never waits for the disk.
     pub(super) fn note(&self, record: Record) {
-        let _ = self.asks.try_send(Ask::Journal { record: Box::new(record), sync: false, answer: None });
+        note(&self.asks, record);
+    }
+
+    /// The same, for whoever the keeper's thread may hold.
+    pub(super) fn from_afar(&self) -> Distant {
+        Distant(self.asks.downgrade())
     }
 
     /// Journals in order; on the disk when something later is.

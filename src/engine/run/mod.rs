@@ -197,7 +197,6 @@ async fn between(given: Given, mut journal: Journal, ends: setup::Ends) -> Resul
     let ended = run.to_the_end().await;
     drop(run);
     drop(job);
-    hub.let_go();
     // The ledger is saved and closed before anybody may open it again.
     let _ = thread.await;
     ended

@@ -96,7 +96,7 @@ impl Run {
         let why = waits_for(&error);
         self.job.hub.say(why.clone(), format!("waiting: {error}; tried again in {} s", pause.as_secs()), Tone::Warning);
         self.job.budget.set_active(false);
-        self.job.pool.keep(0);
+        self.job.keep_buffers(0);
         self.job.hub.set_state(JobState::Waiting, why.clone(), Some(error));
         self.save().await?;
         but_full(self.job.keeper.journal(Record::State { to: JobState::Waiting, why }).await)?;

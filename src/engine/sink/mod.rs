@@ -133,6 +133,11 @@ pub(super) trait Sink: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether what it writes of a block lies in a buffer of the job's pool, beside the block's own.
+    fn packs(&self) -> bool {
+        false
+    }
+
     /// Whether it has this block already, held or on its way: then it is not read for it again. Asked only where it
     /// gathers; whoever leaves a block out because of it calls [`Sink::settle`], as a write would have.
     fn holds(&self, index: BlockIndex) -> Result<bool> {

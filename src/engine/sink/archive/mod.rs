@@ -87,7 +87,7 @@ pub(in crate::engine) struct Open {
     route: Arc<Route>,
     workers: Semaphore,
     idle: Mutex<Vec<Compressor>>,
-    /// Long frames lie in buffers of blocks, which are used again: the allocator keeps room between frames of many lengths.
+    /// Long frames lie in the job's buffers, which are used again: the allocator keeps room between frames of many lengths.
     pool: Arc<Pool>,
     /// The tables of the compressors.
     _memory: Permit,
@@ -125,7 +125,7 @@ impl ArchiveSink {
             route: desk.caller.route(Api::Store, &self.session, None),
             workers: Semaphore::new(workers as usize),
             idle: Mutex::default(),
-            pool: Arc::default(),
+            pool: Arc::clone(&desk.work.pool),
             _memory: memory,
         };
         open.route.begin();
@@ -159,8 +159,6 @@ impl ArchiveSink {
             }
             Err(error) => return Err(error),
         }
-        // As many as are under way stay.
-        open.pool.keep(usize::try_from(open.hub.lanes_target()).unwrap_or(0));
         self.note(open, &header).await
     }
 
@@ -305,6 +303,11 @@ impl Sink for ArchiveSink {
 
     /// A block waits for its run to be full.
     fn waits_for_others(&self) -> bool {
+        true
+    }
+
+    /// Its long frames.
+    fn packs(&self) -> bool {
         true
     }
 
