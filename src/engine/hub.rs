@@ -191,7 +191,7 @@ impl Hub {
     /// destinations, and these have this hub.
     pub(super) fn journal_to(&self, keeper: &Keeper) {
         let _ = self.board.set(Arc::clone(keeper.board()));
-        *lock(&self.keeper) = Some(keeper.from_afar());
+        *lock(&self.keeper) = Some(keeper.distant());
     }
 
     /// Journals what need not be on the disk at once.

@@ -229,7 +229,7 @@ impl Keeper {
     }
 
     /// The same, for whoever the keeper's thread may hold.
-    pub(super) fn from_afar(&self) -> Distant {
+    pub(super) fn distant(&self) -> Distant {
         Distant(self.asks.downgrade())
     }
 
