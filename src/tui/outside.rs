@@ -438,13 +438,18 @@ impl Outside {
         }
     }
 
-    /// Waits, for moments, until the engine has answered what it was asked; gives what it was asked in vain.
-    pub async fn settled(&self) -> Vec<String> {
-        let Some(errands) = &self.errands else { return Vec::new() };
+    /// What the engine was asked and has not answered yet.
+    pub fn unanswered(&self) -> Vec<String> {
+        self.errands.as_ref().map(Errands::unanswered).unwrap_or_default()
+    }
+
+    /// Waits, for moments, until the engine has answered what it was asked.
+    pub async fn settled(&self) {
+        let Some(errands) = &self.errands else { return };
         let heard = self.engines.borrow().as_ref().map(|heard| *heard.contact.borrow());
         // What is asked of an engine that stands still lies in its socket by then, and is done when it goes on.
         let within = if matches!(heard, Some(Contact::Silent(_))) { LAST_WORDS_IN_VAIN } else { LAST_WORDS };
-        errands.settled(within).await
+        errands.settled(within).await;
     }
 
     fn write(&self, path: PathBuf, contents: String) {
@@ -504,7 +509,6 @@ impl Outside {
 
     /// Goes to another world; gives the message that tells the deck.
     pub async fn enter(&mut self, world: World) -> Msg {
-        self.settled().await;
         self.shutdown().await;
         self.errands = None;
         let looks = [

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossterm::event::{Event, EventStream, KeyEventKind};
+use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -35,6 +35,10 @@ use crate::plan::Machine;
 pub const FRAME: Duration = Duration::from_millis(33);
 /// How often the start page looks whether `~/.aws` changed: three `stat` calls.
 const PROFILES: Duration = Duration::from_secs(2);
+
+/// After so long without the last answers it is said that they are waited for.
+const WAIT_SHOWN: Duration = Duration::from_millis(300);
+const WAITS: &str = "waiting for the engine's answer to what was asked last";
 
 /// What the deck is opened with.
 pub struct Context {
@@ -116,8 +120,12 @@ pub async fn run(context: Context) -> Result<Ended> {
             Some(msg) = told.recv() => deck.hear(msg, &mut guard),
             Some(world) = opened.recv() => match world {
                 Ok(world) => {
+                    let last = deck.last_words(&mut told, &mut guard, WAITS, std::future::pending()).await;
                     let msg = deck.outside.enter(world).await;
                     deck.hear(msg, &mut guard);
+                    for line in last.lines() {
+                        deck.hear(Msg::Failed(Error::failed(line)), &mut guard);
+                    }
                     deck.outside.wake_engine();
                     opening = false;
                 }
@@ -155,13 +163,14 @@ pub async fn run(context: Context) -> Result<Ended> {
             deck.work();
         }
     }
-    let (unanswered, refused) = last_words(&deck.outside, &mut told).await;
+    let waits = format!("{WAITS} · ctrl-c waits no longer");
+    let last = deck.last_words(&mut told, &mut guard, &waits, enough(&mut signals, &mut events)).await;
     // An engine in this process pauses its jobs now; one of its own has by now done what it was asked.
     if let Some(status) = status.filter(|status| !status.borrow().in_process) {
         let picture = status.borrow().clone();
         deck.hear(Msg::Status(picture), &mut guard);
     }
-    let farewell = farewell(deck.model.jobs_that_would_stop(), deck.model.jobs_that_go_on(), &unanswered, &refused);
+    let farewell = farewell(deck.model.jobs_that_would_stop(), deck.model.jobs_that_go_on(), &last);
     deck.outside.shutdown().await;
     let frames = guard.frames;
     drop(guard);
@@ -171,31 +180,44 @@ pub async fn run(context: Context) -> Result<Ended> {
     }
 }
 
-/// Waits for the answers to what was asked in the last moment; gives what was asked in vain, and what was refused.
-async fn last_words(outside: &Outside, told: &mut mpsc::Receiver<Msg>) -> (Vec<String>, Vec<(String, Error)>) {
-    let mut refused = Vec::new();
-    let mut hear = |msg| {
+/// What was asked in the last moment of a world, and did not do what it should.
+#[derive(Debug, Default)]
+struct LastWords {
+    unanswered: Vec<String>,
+    refused: Vec<(String, Error)>,
+}
+
+impl LastWords {
+    fn hear(&mut self, msg: Msg) {
         if let Msg::Answered(command, Err(error)) = msg {
-            refused.push((command.wish(), error));
+            self.refused.push((command.wish(), error));
         }
-    };
-    let mut settled = std::pin::pin!(outside.settled());
-    // What else comes in is taken as well, so that no answer waits behind it.
-    let unanswered = loop {
-        tokio::select! {
-            biased;
-            Some(msg) = told.recv() => hear(msg),
-            unanswered = &mut settled => break unanswered,
-        }
-    };
-    while let Ok(msg) = told.try_recv() {
-        hear(msg);
     }
-    (unanswered, refused)
+
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let refused = self.refused.iter().map(|(wish, error)| format!("the engine was asked {wish}: {error}"));
+        let unanswered = self.unanswered.iter();
+        refused.chain(unanswered.map(|wish| format!("the engine was asked {wish} and has not answered yet")))
+    }
+}
+
+/// Ctrl-C, or a signal: whoever closed the deck waits no longer.
+async fn enough(signals: &mut Signals, events: &mut EventStream) {
+    let ctrl_c = async {
+        while let Some(Ok(event)) = events.next().await {
+            if event == Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)) {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = signals.any() => {}
+        () = ctrl_c => {}
+    }
 }
 
 /// What becomes of the jobs when the deck is closed, and of what was asked in its last moment.
-fn farewell(stopped: usize, go_on: usize, unanswered: &[String], refused: &[(String, Error)]) -> Option<String> {
+fn farewell(stopped: usize, go_on: usize, last: &LastWords) -> Option<String> {
     let jobs = |n: usize| super::text::count(n as u64, "job");
     let jobs = match (stopped, go_on) {
         (0, 0) => None,
@@ -204,10 +226,12 @@ fn farewell(stopped: usize, go_on: usize, unanswered: &[String], refused: &[(Str
         (1, _) => Some("1 job is paused · floe jobs resume goes on".to_owned()),
         (n, _) => Some(format!("{} are paused · floe jobs resume goes on", jobs(n))),
     };
-    let refused = refused.iter().map(|(wish, error)| format!("the engine was asked {wish}: {error}"));
-    let unanswered = unanswered.iter().map(|wish| format!("the engine was asked {wish} and has not answered yet"));
-    let lines: Vec<String> = refused.chain(unanswered).chain(jobs).collect();
+    let lines: Vec<String> = last.lines().chain(jobs).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn now(started: Instant) -> Now {
+    Now { wall: crate::wall::now(), mono: started.elapsed() }
 }
 
 /// The latest of what an engine tells, when it changed; never, while there is no engine.
@@ -273,7 +297,7 @@ impl Deck {
     }
 
     fn now(&self) -> Now {
-        Now { wall: crate::wall::now(), mono: self.started.elapsed() }
+        now(self.started)
     }
 
     /// The first frame: from files alone. A profile that can be used is opened, else the start page asks.
@@ -344,6 +368,43 @@ impl Deck {
     }
 
     /// Draws when something changed and the last frame is long enough ago.
+    /// Waits for the answers to what was asked in the last moment, and says so when that takes a while.
+    async fn last_words(
+        &mut self,
+        told: &mut mpsc::Receiver<Msg>,
+        guard: &mut Guard,
+        waits: &str,
+        enough: impl Future<Output = ()>,
+    ) -> LastWords {
+        let (mut last, started) = (LastWords::default(), self.started);
+        let now = || now(started);
+        let (mut enough, mut shown) = (std::pin::pin!(enough), std::pin::pin!(tokio::time::sleep(WAIT_SHOWN)));
+        let mut is_shown = false;
+        {
+            let mut settled = std::pin::pin!(self.outside.settled());
+            // What else comes in is taken as well, so that no answer waits behind it.
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(msg) = told.recv() => last.hear(msg),
+                    () = &mut settled => break,
+                    () = &mut enough => break,
+                    () = &mut shown, if !is_shown => {
+                        is_shown = true;
+                        self.model.say(now(), waits);
+                        // A terminal that is gone is found when it is given back.
+                        let _ = guard.draw(&self.model, now());
+                    }
+                }
+            }
+        }
+        last.unanswered = self.outside.unanswered();
+        while let Ok(msg) = told.try_recv() {
+            last.hear(msg);
+        }
+        last
+    }
+
     fn frame(&mut self, guard: &mut Guard) -> Result<()> {
         if self.dirty && Instant::now() >= self.next_frame {
             guard.draw(&self.model, self.now())?;

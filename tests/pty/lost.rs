@@ -93,6 +93,11 @@ fn what_is_asked_in_the_last_moment_is_done() {
             Stopped(engine)
         });
         deck.key(&format!("p{CTRL_C}"));
+        if still {
+            // Who asked is told what is waited for, and has the last word.
+            deck.wait_for(&["waiting for the engine's answer", "ctrl-c"]);
+            deck.key(CTRL_C);
+        }
         let ended = deck.wait_for_end();
         assert!(ended.success(), "{ended:?}");
         let said = deck.text();
