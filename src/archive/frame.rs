@@ -20,16 +20,6 @@ const PROBE: usize = 16 * 1024;
 /// … and where that leaves more than this share of it (in percent), the block is stored.
 const HOPELESS: usize = 97;
 
-/// The level that a profile compresses at: 3 is zstd's own default; 9 takes about four times as long for a few percent.
-#[must_use]
-pub const fn level_of(cheapest: bool, fastest: bool) -> i32 {
-    match (cheapest, fastest) {
-        (true, _) => 9,
-        (false, true) => 1,
-        (false, false) => 3,
-    }
-}
-
 /// A block as a frame that holds it as it is.
 ///
 /// RFC 8878: single segment, content size in four bytes, then raw blocks, the last one marked.
@@ -47,7 +37,7 @@ fn stored(block: &[u8], room: impl FnOnce(usize) -> BytesMut) -> BytesMut {
     out
 }
 
-/// Makes frames; keeps the tables and one scratch buffer between blocks, about 3 MiB at the default level.
+/// Makes frames; keeps the tables and one scratch buffer between blocks ([`crate::plan::choices::compressor`]).
 pub struct Compressor {
     level: i32,
     inner: zstd::bulk::Compressor<'static>,
@@ -70,6 +60,12 @@ impl Compressor {
         let inner = zstd::bulk::Compressor::new(level)?;
         let probe = zstd::bulk::Compressor::new(1)?;
         Ok(Self { level, inner, probe, scratch: Vec::with_capacity(FRAME_MAX) })
+    }
+
+    /// What its tables and its scratch buffer take.
+    #[cfg(test)]
+    pub fn holds(&mut self) -> usize {
+        self.inner.context_mut().sizeof() + self.probe.context_mut().sizeof() + self.scratch.capacity()
     }
 
     /// One block as a frame: compressed where that is shorter, else as it is. It lies in what `room` gives for so many

@@ -16,7 +16,7 @@ mod index;
 mod manifest;
 mod segment;
 
-pub use frame::{Compressor, Decompressor, FRAME_MAX, level_of};
+pub use frame::{Compressor, Decompressor, FRAME_MAX};
 pub use fsp::{FspName, FspRoot};
 pub use index::{CHUNK_MAX, Directory, DirectoryEntry, IndexEnd, IndexWriter, ROWS_A_CHUNK, Row, rows_of};
 pub use manifest::{ArchiveId, Encryption, IndexFacts, MANIFEST_MAX, Manifest, Origin, RunId};

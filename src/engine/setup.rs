@@ -17,12 +17,12 @@ use super::source::{
 };
 use super::spec::{JobDir, Spec};
 use super::turns::Turns;
-use crate::archive::{Encryption, Origin, level_of};
+use crate::archive::{Encryption, Origin};
 use crate::aws::{Aws, CopyFrom, Over, Root, Session};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, Profile, Region};
 use crate::plan::choices::unpackers;
-use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, Pace, SourceKind, SourcePlan, Strategy};
+use crate::plan::{DestinationKind, DestinationPlan, OmitZeros, SourceKind, SourcePlan, Strategy};
 use crate::units::Bytes;
 
 /// The ends of a job.
@@ -193,8 +193,9 @@ async fn sink(
                     tags: source.tags.clone(),
                 },
                 grant: Arc::new(spec.grant.clone()),
-                level: level_of(options.pace == Pace::CostEfficient, options.pace == Pace::Aggressive),
+                pace: options.pace,
                 run: spec.plan.choices.run_blocks(),
+                lanes: spec.plan.choices.lanes_max,
                 unique: spec.unique.clone(),
                 share: options.memory,
                 places: dir.places(dest),

@@ -166,7 +166,9 @@ impl Plan {
         self.cut_objects(budget);
         self.choices = choose(volume, load, budget, &self.operation.options);
         let share = self.operation.options.share(budget);
-        let kept = self.items.iter().map(|item| weigh::kept(item, share)).max().unwrap_or_default();
+        let lanes = self.choices.lanes_max;
+        let options = &self.operation.options;
+        let kept = self.items.iter().map(|item| weigh::kept(item, options, share, lanes)).max().unwrap_or_default();
         self.choices.keep(kept, load, share);
         if self.items.iter().any(|item| weigh::archives(item) > 0) {
             self.choices.for_archives(self.operation.options.pace);
@@ -184,7 +186,8 @@ impl Plan {
         self.cost = weigh::cost(&self.items, &self.operation.options, &self.choices, &machine.runs_in, prices);
         self.time = weigh::time(&self.items, &self.operation.options, &self.choices, &self.facts);
         self.alternatives = alternatives::of(self, &machine.runs_in, prices);
-        let least = self.items.iter().map(|item| floor(weigh::least(item))).max().unwrap_or_default();
+        let least =
+            self.items.iter().map(|item| floor(weigh::least(item, &self.operation.options))).max().unwrap_or_default();
         if share < least {
             self.findings.push(Finding {
                 level: Level::Refused,

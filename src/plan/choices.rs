@@ -21,12 +21,30 @@ pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + CONNECTION.0);
 pub const PUT_CONNECTION: Bytes = Bytes::kib(96);
 /// What one block in flight weighs when it is read from a file: its bytes and the put's connection.
 pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + PUT_CONNECTION.0);
-/// What the frame of one block weighs, compressed or stored, until its object was acknowledged: its bytes, and a quarter
-/// of a MiB that the allocator keeps between frames of many lengths (release build, 28 November 2026: archives at 64 and
-/// at 128 lanes held 0.25 MiB a lane more than blocks and frames together, at 8 lanes nothing).
-pub const FRAME: Bytes = Bytes(FRAME_MAX as u64 + 262_144);
-/// Tables and scratch of one compressor at the default level, rounded up.
-pub const COMPRESSOR: Bytes = Bytes::mib(3);
+/// What the frame of one block weighs, compressed or stored, until its object was acknowledged: its bytes, and what the
+/// allocator keeps between short frames of many lengths. Long ones lie in the job's buffers.
+pub const FRAME: Bytes = Bytes(FRAME_MAX as u64 + 65_536);
+
+/// The level that a pace compresses at: 3 is zstd's own default; 9 takes about four times as long for a few percent.
+#[must_use]
+pub const fn level(pace: Pace) -> i32 {
+    match pace {
+        Pace::CostEfficient => 9,
+        Pace::Aggressive => 1,
+        Pace::Balanced | Pace::Conservative => 3,
+    }
+}
+
+/// Tables and scratch of one compressor at the level of this pace, rounded up to a quarter of a MiB.
+#[must_use]
+pub const fn compressor(pace: Pace) -> Bytes {
+    match level(pace) {
+        ..=1 => Bytes::kib(1536),
+        2..=3 => Bytes::kib(2304),
+        _ => Bytes::kib(6912),
+    }
+}
+
 /// What one block of an archive takes beside its frame while it is unpacked: its own buffer, and the tables of a
 /// decompressor, about 160 KiB.
 pub const UNPACKER: Bytes = Bytes::kib(512 + 8 + 160);
@@ -49,8 +67,12 @@ pub const fn fsp_keeps(largest: Bytes, segments: u64) -> Bytes {
 }
 /// Compressors at once, at most: eight write more than a snapshot gives.
 const COMPRESSORS_MAX: u64 = 8;
-/// Part of the budget that compressors may hold, and what unpacks: a reciprocal.
-const COMPRESSORS_SHARE: u64 = 24;
+/// Lanes that one compressor keeps up with: with an answer in ten milliseconds they bring 200 MiB a second.
+const LANES_A_COMPRESSOR: u32 = 4;
+/// Budget for each compressor.
+const BUDGET_A_COMPRESSOR: Bytes = Bytes::mib(72);
+/// Part of the budget that may be held by what unpacks: a reciprocal.
+const UNPACKERS_SHARE: u64 = 24;
 /// The most blocks of one object: 32 MiB of volume.
 const RUN_MAX: u32 = 64;
 /// Lanes that an archive starts with: four runs of half the length are on their way at once.
@@ -206,22 +228,23 @@ pub(super) struct Quotas {
     pub put_snapshot: Option<f64>,
 }
 
-/// Compressors that a budget has room for.
+/// Compressors that a budget has room for, and so many lanes have work for.
 #[must_use]
-pub fn compressors(budget: Bytes) -> u32 {
-    u32::try_from((budget.0 / COMPRESSORS_SHARE / COMPRESSOR.0).clamp(1, COMPRESSORS_MAX)).unwrap_or(1)
+pub fn compressors(budget: Bytes, lanes: u32) -> u32 {
+    let room = (budget.0 / BUDGET_A_COMPRESSOR.0).clamp(1, COMPRESSORS_MAX);
+    u32::try_from(room).unwrap_or(1).min(lanes.div_ceil(LANES_A_COMPRESSOR)).max(1)
 }
 
 /// What the compressors of that many archives hold all the time.
 #[must_use]
-pub fn compressing(archives: u64, budget: Bytes) -> Bytes {
-    Bytes(archives * u64::from(compressors(budget)) * COMPRESSOR.0)
+pub fn compressing(archives: u64, budget: Bytes, lanes: u32, pace: Pace) -> Bytes {
+    Bytes(archives * u64::from(compressors(budget, lanes)) * compressor(pace).0)
 }
 
 /// Blocks of an archive that are unpacked at a time, under a budget: it is work of the cores, so few are as quick as many.
 #[must_use]
 pub fn unpackers(budget: Bytes) -> u32 {
-    u32::try_from((budget.0 / COMPRESSORS_SHARE / UNPACKER.0).clamp(1, UNPACKERS_MAX)).unwrap_or(1)
+    u32::try_from((budget.0 / UNPACKERS_SHARE / UNPACKER.0).clamp(1, UNPACKERS_MAX)).unwrap_or(1)
 }
 
 /// What that takes all the time.
@@ -366,7 +389,19 @@ mod tests {
     fn objects_follow_the_lanes_and_are_never_empty() {
         let runs = [0, 1, 8, 9, 32, 64, 128, 256, 512].map(run_blocks);
         assert_eq!(runs, [1, 1, 8, 8, 8, 16, 32, 64, 64]);
-        assert_eq!([1, 64, 256, 4096].map(|mib| compressors(Bytes::mib(mib))), [1, 1, 3, 8]);
+        assert_eq!([1, 64, 256, 4096].map(|mib| compressors(Bytes::mib(mib), 256)), [1, 1, 3, 8]);
+        assert_eq!([0, 1, 4, 5, 8, 29].map(|lanes| compressors(Bytes::mib(1024), lanes)), [1, 1, 1, 2, 2, 8]);
+    }
+
+    #[test]
+    fn a_compressor_weighs_what_it_holds() {
+        let block: Vec<u8> = (0_u32..131_072).flat_map(|n| n.wrapping_mul(n / 7).to_le_bytes()).collect();
+        for pace in [Pace::Balanced, Pace::Aggressive, Pace::Conservative, Pace::CostEfficient] {
+            let mut one = crate::archive::Compressor::new(level(pace)).unwrap();
+            one.frame(&block, bytes::BytesMut::with_capacity);
+            let (holds, said) = (one.holds() as u64, compressor(pace).0);
+            assert!(holds <= said && holds * 100 >= said * 80, "{pace:?}: {holds} of {said}");
+        }
     }
 
     #[test]

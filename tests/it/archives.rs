@@ -349,7 +349,7 @@ async fn an_archive_goes_on_with_smaller_objects_when_its_budget_is_cut() {
     let plan = rig.plan_within(&source, &[VAULT], options, Some(Bytes::mib(128))).await;
     let job = start(&client, &plan).await;
     row_when(&client, job, |row| row.blocks_done.0 > 20).await;
-    client.send(Command::Memory(Bytes::mib(16))).await.expect("cut");
+    client.send(Command::Memory(Bytes::mib(12))).await.expect("cut");
     let cut = row_when(&client, job, |row| row.lanes.target < 20).await;
     rig.heal();
     // What the old budget holds at most was perhaps gathered before the cut.
@@ -367,9 +367,10 @@ async fn an_archive_goes_on_with_smaller_objects_when_its_budget_is_cut() {
         counts.insert(word(20), word(16));
     }
     let most = |range: std::ops::Range<u32>| counts.range(range).map(|(_, count)| *count).max().unwrap_or_default();
+    let lanes = cut.lanes.target;
     assert!(
-        most(0..20) > 8 && after < 480 && most(after..u32::MAX) <= 8,
-        "blocks by the first of each object, from {after} on after the cut: {counts:?}"
+        lanes < 10 && most(0..20) == 10 && after < 480 && most(after..u32::MAX) <= lanes,
+        "blocks by the first of each object, from {after} on after the cut to {lanes} lanes: {counts:?}"
     );
 }
 

@@ -21,7 +21,7 @@ use crate::engine::window::Bounds;
 use crate::engine::worlds::Worlds;
 use crate::error::{Error, Result};
 use crate::ids::JobId;
-use crate::plan::choices::{COMPRESSOR, FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN};
+use crate::plan::choices::{FETCHED_ITEM, LISTED_ENTRY, PAGE_MIN, compressor};
 use crate::plan::{
     DestinationKind, DestinationPlan, Load, Verify, connections_weight, frames_weight, item_weight, load, unpacked,
 };
@@ -165,7 +165,8 @@ fn heaviest(spec: &Spec, moved: Weight) -> Bytes {
     let archives = spec.plan.items.iter().flat_map(|item| &item.destinations).filter(to_archive).count();
     // What unpacks is kept all the time.
     let unpacked = spec.plan.items.iter().map(|item| unpacked(item, spec.plan.share())).max().unwrap_or_default();
-    item + Bytes(COMPRESSOR.0 * archives as u64) + unpacked
+    let each = compressor(spec.plan.operation.options.pace);
+    item + Bytes(each.0 * archives as u64) + unpacked
 }
 
 /// Refuses a journal of another job: its ids and steps are not ours.

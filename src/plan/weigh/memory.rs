@@ -156,7 +156,7 @@ fn of_job(item: &ItemPlan, options: &Options, choices: &Choices) -> Vec<MemoryPa
         part("connections", load.connections(lanes), true),
     ];
     let share = options.share(choices.budget);
-    let packed = Bytes(u64::from(lanes) * frames_weight(item).0) + kept(item, share);
+    let packed = Bytes(u64::from(lanes) * frames_weight(item).0) + kept(item, options, share, choices.lanes_max);
     if packed > Bytes::ZERO {
         parts.push(part(COMPRESSION, packed, true));
     }

@@ -13,7 +13,7 @@ mod time;
 mod together;
 
 use crate::plan::choices::{
-    COMPRESSOR, FETCHED_ITEM, FRAME, INDEX, LOCAL_ITEM, Load, PUT_CONNECTION, compressing, fsp_keeps, lanes_for,
+    FETCHED_ITEM, FRAME, INDEX, LOCAL_ITEM, Load, PUT_CONNECTION, compressing, compressor, fsp_keeps, lanes_for,
     unpacking,
 };
 use crate::plan::model::{Choices, DestinationKind, DestinationPlan, ItemPlan, Options, SourceKind, Strategy, Verify};
@@ -80,10 +80,10 @@ fn held(item: &ItemPlan, choices: &Choices, share: Bytes) -> u64 {
     }
 }
 
-/// What a job keeps all the time it runs: the tables of compressors, unpacked segments.
+/// What a job of so many lanes keeps all the time it runs: the tables of compressors, unpacked segments.
 #[must_use]
-pub(super) fn kept(item: &ItemPlan, share: Bytes) -> Bytes {
-    compressing(archives(item), share) + unpacked(item, share)
+pub(super) fn kept(item: &ItemPlan, options: &Options, share: Bytes, lanes: u32) -> Bytes {
+    compressing(archives(item), share, lanes, options.pace) + unpacked(item, share)
 }
 
 /// What is unpacked at a time, under a budget: segments of flexible-snapshot-proxy, and the names of all; blocks of an
@@ -99,9 +99,9 @@ pub fn unpacked(item: &ItemPlan, share: Bytes) -> Bytes {
 
 /// The least that a job holds at a time: an item and what it keeps, or the index of an archive that is being written.
 #[must_use]
-pub fn least(item: &ItemPlan) -> Bytes {
+pub fn least(item: &ItemPlan, options: &Options) -> Bytes {
     let index = if archives(item) > 0 { INDEX } else { Bytes::ZERO };
-    Bytes(archives(item) * COMPRESSOR.0) + unpacked(item, Bytes::ZERO) + moved(item).max(index)
+    Bytes(archives(item) * compressor(options.pace).0) + unpacked(item, Bytes::ZERO) + moved(item).max(index)
 }
 
 /// What has to be held at once for anything to be written: an item, or a piece of an object and the item after it.

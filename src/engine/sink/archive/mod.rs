@@ -35,8 +35,8 @@ use crate::error::{Class, Error, Result};
 use crate::grant::Grant;
 use crate::ids::{BlockIndex, SnapshotId};
 use crate::inventory::archives;
-use crate::plan::choices::{COMPRESSOR, compressors, unpackers};
-use crate::plan::{ArchiveLayer, Verify};
+use crate::plan::choices::{compressor, compressors, level, unpackers};
+use crate::plan::{ArchiveLayer, Pace, Verify};
 use crate::store::copies::Spot;
 use crate::units::{Bytes, Digest};
 
@@ -60,9 +60,11 @@ pub(in crate::engine) struct ArchiveSink {
     pub keep: Keep,
     pub facts: Facts,
     pub grant: Arc<Grant>,
-    pub level: i32,
+    pub pace: Pace,
     /// Blocks of one object, as planned.
     pub run: u32,
+    /// The most lanes that the plan counts on.
+    pub lanes: u32,
     /// Unique for this job, in any state directory.
     pub unique: String,
     /// The most memory that the job was given, when it was given some of its own.
@@ -111,8 +113,8 @@ impl ArchiveSink {
         let begun = begun.map_err(|e| Error::failed(format!("opening an archive: {e}")))??;
         *lock(&self.open) = None;
         let limit = desk.work.budget.limit();
-        let workers = compressors(self.share.map_or(limit, |share| share.min(limit)));
-        let tables = Weight::of(Part::Compression, Bytes(COMPRESSOR.0 * u64::from(workers)));
+        let workers = compressors(self.share.map_or(limit, |share| share.min(limit)), self.lanes);
+        let tables = Weight::of(Part::Compression, Bytes(compressor(self.pace).0 * u64::from(workers)));
         let denied = |denied| Error { class: Class::Quota, ..Error::from(denied) };
         let memory = desk.work.budget.acquire(tables).await.map_err(denied)?;
         let open = Open {
@@ -281,7 +283,7 @@ impl Sink for ArchiveSink {
     async fn write(&self, index: BlockIndex, data: Buffer, digest: &Digest) -> Result<()> {
         let open = self.opened()?;
         let coming = open.gather.comes();
-        let frame = open.frame(data, self.level).await?;
+        let frame = open.frame(data, level(self.pace)).await?;
         let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         debug_assert!(frame.len() <= FRAME_MAX, "longer than any frame");
         let joined = open.gather.join(Piece { index, length, digest: *digest }, frame, open.run_blocks(self.run));
