@@ -86,28 +86,29 @@ fn room_for(free: Bytes, state: &StateDir) -> Check {
     }
 }
 
+/// The check of the state directory.
+const STATE: &str = "state";
+
 /// floe makes its directory for its owner alone; one that was there before has the mode that somebody gave it.
 fn private(state: &StateDir) -> Check {
-    const WHAT: &str = "state";
     let root = state.root();
     match std::fs::metadata(root) {
         Ok(of) => private_by(of.mode(), of.uid() == rustix::process::getuid().as_raw(), root),
-        Err(error) => Check::note(WHAT, format!("{} was not looked at: {error}", root.display())),
+        Err(error) => Check::note(STATE, format!("{} was not looked at: {error}", root.display())),
     }
 }
 
 fn private_by(mode: u32, own: bool, root: &Path) -> Check {
-    const WHAT: &str = "state";
     let todo = || format!("chmod 700 {}", root.display());
     let shown = format!("{} (mode {:04o})", root.display(), mode & 0o7777);
     match mode & 0o077 {
-        _ if !own => Check::note(WHAT, format!("{shown} belongs to another user, who can change what jobs believe"))
+        _ if !own => Check::note(STATE, format!("{shown} belongs to another user, who can change what jobs believe"))
             .todo("name another place with --state-dir DIR"),
         others if others & 0o022 != 0 => {
-            Check::note(WHAT, format!("others can change what jobs believe in {shown}")).todo(todo())
+            Check::note(STATE, format!("others can change what jobs believe in {shown}")).todo(todo())
         }
-        others if others != 0 => Check::note(WHAT, format!("others can read names of jobs in {shown}")).todo(todo()),
-        _ => Check::good(WHAT, format!("{shown} is its owner's alone")),
+        others if others != 0 => Check::note(STATE, format!("others can read names of jobs in {shown}")).todo(todo()),
+        _ => Check::good(STATE, format!("{shown} is its owner's alone")),
     }
 }
 
