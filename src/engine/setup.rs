@@ -194,7 +194,7 @@ async fn sink(
                 },
                 grant: Arc::new(spec.grant.clone()),
                 pace: options.pace,
-                run: spec.plan.choices.run_blocks(),
+                run: spec.plan.choices.run_blocks(spec.item()?.archives()),
                 lanes: spec.plan.choices.lanes_max,
                 unique: spec.unique.clone(),
                 share: options.memory,

@@ -170,7 +170,7 @@ impl Plan {
         let options = &self.operation.options;
         let kept = self.items.iter().map(|item| weigh::kept(item, options, share, lanes)).max().unwrap_or_default();
         self.choices.keep(kept, load, share);
-        if self.items.iter().any(|item| weigh::archives(item) > 0) {
+        if self.items.iter().any(|item| item.archives() > 0) {
             self.choices.for_archives(self.operation.options.pace);
         }
         let in_order =

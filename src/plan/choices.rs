@@ -191,10 +191,10 @@ impl Choices {
         self.cursors = 1;
     }
 
-    /// Blocks of one object of an archive that this run writes: fixed, so that its requests are known before.
+    /// Blocks of one object of an archive that this run writes, of so many: fixed, so that its requests are known before.
     #[must_use]
-    pub const fn run_blocks(&self) -> u32 {
-        run_blocks(self.lanes_start)
+    pub const fn run_blocks(&self, archives: u32) -> u32 {
+        run_blocks(self.lanes_start, archives)
     }
 
     /// What changes where S3 copies by itself: an item is one request, and its pace says how many are on their way.
@@ -237,8 +237,8 @@ pub fn compressors(budget: Bytes, lanes: u32) -> u32 {
 
 /// What the compressors of that many archives hold all the time.
 #[must_use]
-pub fn compressing(archives: u64, budget: Bytes, lanes: u32, pace: Pace) -> Bytes {
-    Bytes(archives * u64::from(compressors(budget, lanes)) * compressor(pace).0)
+pub fn compressing(archives: u32, budget: Bytes, lanes: u32, pace: Pace) -> Bytes {
+    Bytes(u64::from(archives) * u64::from(compressors(budget, lanes)) * compressor(pace).0)
 }
 
 /// Blocks of an archive that are unpacked at a time, under a budget: it is work of the cores, so few are as quick as many.
@@ -255,17 +255,22 @@ pub fn unpacking(budget: Bytes) -> Bytes {
 
 /// Blocks of an object where so many lanes are open: a quarter of them, so that others are sent
 /// meanwhile; with few lanes more of them wait for one object, because a request costs as much for one block as for many.
+/// Where several archives are made, each has an object open: together they hold fewer blocks than there are lanes, so that
+/// one of them can always be filled.
 #[must_use]
-pub const fn run_blocks(lanes: u32) -> u32 {
+pub const fn run_blocks(lanes: u32, archives: u32) -> u32 {
     let blocks = match lanes {
         0..=8 => lanes,
         9..=32 => 8,
         _ => lanes / 4,
     };
+    let archives = if archives == 0 { 1 } else { archives };
+    let filled = lanes.saturating_sub(1) / archives + 1;
+    let most = if filled < RUN_MAX { filled } else { RUN_MAX };
     if blocks == 0 {
         1
-    } else if blocks > RUN_MAX {
-        RUN_MAX
+    } else if blocks > most {
+        most
     } else {
         blocks
     }
@@ -387,8 +392,9 @@ mod tests {
 
     #[test]
     fn objects_follow_the_lanes_and_are_never_empty() {
-        let runs = [0, 1, 8, 9, 32, 64, 128, 256, 512].map(run_blocks);
-        assert_eq!(runs, [1, 1, 8, 8, 8, 16, 32, 64, 64]);
+        let runs = |archives| [0, 1, 8, 9, 32, 64, 128, 256, 512].map(|lanes| run_blocks(lanes, archives));
+        assert_eq!(runs(1), [1, 1, 8, 8, 8, 16, 32, 64, 64]);
+        assert_eq!(runs(3), [1, 1, 3, 3, 8, 16, 32, 64, 64]);
         assert_eq!([1, 64, 256, 4096].map(|mib| compressors(Bytes::mib(mib), 256)), [1, 1, 3, 8]);
         assert_eq!([0, 1, 4, 5, 8, 29].map(|lanes| compressors(Bytes::mib(1024), lanes)), [1, 1, 1, 2, 2, 8]);
     }

@@ -23,7 +23,7 @@ pub fn table() -> String {
         ("archive: blocks of an object", &|pace| {
             let mut choices = Choices::of_pace(pace);
             choices.for_archives(pace);
-            choices.run_blocks().to_string()
+            choices.run_blocks(1).to_string()
         }),
         ("raw image: piece of an object", &|pace| Blocks(piece_wanted(pace).into()).bytes().to_string()),
         ("S3 to S3: requests at once", &|pace| format!("{}-{}", copy_lanes(pace).0, copy_lanes(pace).1)),

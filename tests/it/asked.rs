@@ -253,6 +253,12 @@ async fn a_slow_store_makes_no_more_objects_than_said() {
     for prefix in ["two", "three"] {
         assert_eq!(segments(&asked.rig.world, &format!("{prefix}/{id}/")).await.len(), 1 + 240 / 8, "{prefix}");
     }
+    // So few lanes that runs of two archives, and of three, could hold all of them and none be full.
+    let [a, b, c] = ["a", "b", "c"].map(|prefix| format!("s3://{BUCKET}/few-{prefix}/"));
+    let few = |lanes| Options { concurrency: Some(lanes), ..verified(Verify::None) };
+    asked.holds(&source, &[&a, &b], few(8)).await;
+    let [a, b] = ["a", "b"].map(|prefix| format!("s3://{BUCKET}/nine-{prefix}/"));
+    asked.holds(&source, &[&a, &b, &c], few(9)).await;
     asked.over();
 }
 

@@ -161,12 +161,11 @@ fn heaviest(spec: &Spec, moved: Weight) -> Bytes {
     // A piece of an object is held whole, and one block more.
     let item = spec.plan.items.iter().map(crate::plan::moved).fold(item, Bytes::max);
     // An archive keeps one compressor at least, whatever becomes of the budget.
-    let to_archive = |to: &&DestinationPlan| matches!(to.kind, DestinationKind::Archive { .. });
-    let archives = spec.plan.items.iter().flat_map(|item| &item.destinations).filter(to_archive).count();
+    let archives: u32 = spec.plan.items.iter().map(crate::plan::ItemPlan::archives).sum();
     // What unpacks is kept all the time.
     let unpacked = spec.plan.items.iter().map(|item| unpacked(item, spec.plan.share())).max().unwrap_or_default();
     let each = compressor(spec.plan.operation.options.pace);
-    item + Bytes(each.0 * archives as u64) + unpacked
+    item + Bytes(each.0 * u64::from(archives)) + unpacked
 }
 
 /// Refuses a journal of another job: its ids and steps are not ours.

@@ -211,6 +211,13 @@ impl ItemPlan {
         !self.destinations.is_empty() && self.destinations.iter().all(|to| to.kind.is_copied())
     }
 
+    /// How many archives are made of it.
+    #[must_use]
+    pub fn archives(&self) -> u32 {
+        let archives = self.destinations.iter().filter(|to| matches!(to.kind, DestinationKind::Archive { .. }));
+        u32::try_from(archives.count()).unwrap_or(u32::MAX)
+    }
+
     /// Whether its blocks pass floe at all; what AWS makes alone is not read.
     #[must_use]
     pub fn is_read(&self) -> bool {

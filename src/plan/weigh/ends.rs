@@ -152,7 +152,7 @@ fn to_end(
             all
         }
         DestinationKind::Archive { .. } => {
-            let objects = objects_of(blocks, choices.run_blocks());
+            let objects = objects_of(blocks, choices.run_blocks(item.archives()));
             let lists = if listed { objects.div_ceil(u64::from(KEYS_A_PAGE)).max(1) } else { 0 };
             let (compared, chunks) = index_gets(blocks);
             let back = if listed { 2 + of_value(compared) + of_value(chunks) } else { 0 };

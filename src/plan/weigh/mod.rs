@@ -40,7 +40,7 @@ pub const fn item_weight(source: &SourceKind) -> Bytes {
 /// What one item weighs beside that: a frame for each archive that it goes to.
 #[must_use]
 pub fn frames_weight(item: &ItemPlan) -> Bytes {
-    Bytes(archives(item) * FRAME.0)
+    Bytes(u64::from(item.archives()) * FRAME.0)
 }
 
 /// What one item weighs beside its own connection: one for each snapshot after the first that it is put to at once.
@@ -50,12 +50,6 @@ pub fn connections_weight(item: &ItemPlan) -> Bytes {
         |to: &&DestinationPlan| matches!(to.kind, DestinationKind::Snapshot { .. }) && to.strategy != Strategy::Native;
     let more = item.destinations.iter().filter(puts).count().saturating_sub(1) as u64;
     Bytes(more * PUT_CONNECTION.0)
-}
-
-/// How many archives an item makes.
-#[must_use]
-pub(super) fn archives(item: &ItemPlan) -> u64 {
-    item.destinations.iter().filter(|to| matches!(to.kind, DestinationKind::Archive { .. })).count() as u64
 }
 
 /// Blocks that have to be held before any of them can be sent: those of the largest piece of an object; 0 where there is
@@ -83,7 +77,7 @@ fn held(item: &ItemPlan, choices: &Choices, share: Bytes) -> u64 {
 /// What a job of so many lanes keeps all the time it runs: the tables of compressors, unpacked segments.
 #[must_use]
 pub(super) fn kept(item: &ItemPlan, options: &Options, share: Bytes, lanes: u32) -> Bytes {
-    compressing(archives(item), share, lanes, options.pace) + unpacked(item, share)
+    compressing(item.archives(), share, lanes, options.pace) + unpacked(item, share)
 }
 
 /// What is unpacked at a time, under a budget: segments of flexible-snapshot-proxy, and the names of all; blocks of an
@@ -100,8 +94,10 @@ pub fn unpacked(item: &ItemPlan, share: Bytes) -> Bytes {
 /// The least that a job holds at a time: an item and what it keeps, or the index of an archive that is being written.
 #[must_use]
 pub fn least(item: &ItemPlan, options: &Options) -> Bytes {
-    let index = if archives(item) > 0 { INDEX } else { Bytes::ZERO };
-    Bytes(archives(item) * compressor(options.pace).0) + unpacked(item, Bytes::ZERO) + moved(item).max(index)
+    let index = if item.archives() > 0 { INDEX } else { Bytes::ZERO };
+    Bytes(u64::from(item.archives()) * compressor(options.pace).0)
+        + unpacked(item, Bytes::ZERO)
+        + moved(item).max(index)
 }
 
 /// What has to be held at once for anything to be written: an item, or a piece of an object and the item after it.

@@ -127,9 +127,9 @@ pub(super) fn archive(
     let price = bill.prices.s3(class, region);
     let blocks = item.source.blocks.value.0;
     // Two archives of one source wait for each other's objects.
-    let known = is_known(item) && super::archives(item) == 1;
+    let known = is_known(item) && item.archives() == 1;
     let sure = |count: Count| if known { count } else { Count::most(count.value) };
-    let objects = objects_of(blocks, choices.run_blocks());
+    let objects = objects_of(blocks, choices.run_blocks(item.archives()));
     let written = sure(Count::exact(objects + 1).and(index_puts(blocks))).quantity();
     let line = Line::once(format!("S3 PUT in {region}"), "requests", Charge::Store).to(at);
     bill.add(line, written, price.put);
