@@ -164,7 +164,7 @@ pub async fn run(context: Context) -> Result<Ended> {
         }
     }
     let waits = format!("{WAITS} · ctrl-c waits no longer");
-    let last = deck.last_words(&mut told, &mut guard, &waits, enough(&mut signals, &mut events)).await;
+    let last = deck.last_words(&mut told, &mut guard, &waits, enough(&mut events)).await;
     // An engine in this process pauses its jobs now; one of its own has by now done what it was asked.
     if let Some(status) = status.filter(|status| !status.borrow().in_process) {
         let picture = status.borrow().clone();
@@ -201,19 +201,15 @@ impl LastWords {
     }
 }
 
-/// Ctrl-C, or a signal: whoever closed the deck waits no longer.
-async fn enough(signals: &mut Signals, events: &mut EventStream) {
-    let ctrl_c = async {
-        while let Some(Ok(event)) = events.next().await {
-            if event == Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)) {
-                break;
-            }
+/// Ctrl-C: whoever closed the deck waits no longer. A terminal that is gone (its keys end, and a signal follows) says
+/// nothing of the kind: what was asked before is still waited for.
+async fn enough(events: &mut EventStream) {
+    while let Some(Ok(event)) = events.next().await {
+        if event == Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)) {
+            return;
         }
-    };
-    tokio::select! {
-        () = signals.any() => {}
-        () = ctrl_c => {}
     }
+    std::future::pending().await
 }
 
 /// What becomes of the jobs when the deck is closed, and of what was asked in its last moment.
