@@ -140,7 +140,7 @@ async fn ask<T: serde::de::DeserializeOwned>(context: &Context, call: Call) -> R
     let answer = wire::send(context, call, what).await?;
     let mut body = answer.into_body();
     let mut text = BytesMut::new();
-    while let Some(frame) = wire::next_frame(&mut body).await {
+    while let Some(frame) = body.frame().await {
         let data = frame.map_err(|why| wire::broken(what(), format!("cut: {why}"), context.region()))?;
         if text.len() + data.len() > ANSWER_MAX {
             return Err(wire::broken(what(), "the answer is no answer of AWS", context.region()));

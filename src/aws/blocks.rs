@@ -1,16 +1,15 @@
 //! One block over the wire, each way, touched once.
 //!
-//! A block that arrives is copied once, frame by frame, into the caller's buffer and hashed while it is still in
-//! the cache; its frames (which pin the connection's read buffer) are dropped at once. A block
-//! that leaves is never copied: its buffer goes into the request as it is, unsigned, since its checksum is among
+//! A block that arrives is read from its connection into the caller's buffer, and hashed piece by piece while it is
+//! still in the cache. A block that leaves is never copied: its buffer goes into the request as it is, unsigned, since its checksum is among
 //! the signed headers.
 
 use aws_lc_rs::digest::{Context as Hasher, SHA256};
-use aws_smithy_types::body::SdkBody;
 use bytes::{Bytes as Buffer, BytesMut};
 use http::Method;
 
 use super::ebs::Ebs;
+use super::http::Coming;
 use super::wire::{self, Call, Payload};
 use crate::error::{Error, Result};
 use crate::ids::{BlockIndex, Region, SnapshotId};
@@ -27,7 +26,7 @@ pub struct Arriving<'a> {
     snapshot: SnapshotId,
     index: BlockIndex,
     named: Digest,
-    body: SdkBody,
+    body: Coming,
 }
 
 /// Asks for a block, up to the head of the answer.
@@ -73,13 +72,14 @@ impl Arriving<'_> {
         into.clear();
         into.reserve(BLOCK);
         let mut hasher = Hasher::new(&SHA256);
-        while let Some(frame) = wire::next_frame(&mut self.body).await {
-            let data = frame.map_err(|why| self.broken(format!("cut after {} bytes: {why}", into.len())))?;
-            if into.len() + data.len() > BLOCK {
-                return Err(self.broken("more than a block arrived"));
+        loop {
+            let before = into.len();
+            let read = self.body.read(into, BLOCK - before).await;
+            match read.map_err(|why| self.broken(format!("cut after {before} bytes: {why}")))? {
+                None => return Err(self.broken("more than a block arrived")),
+                Some(0) => break,
+                Some(_) => hasher.update(&into[before..]),
             }
-            hasher.update(&data);
-            into.extend_from_slice(&data);
         }
         if into.len() != BLOCK {
             return Err(self.broken(format!("{} bytes arrived, not {BLOCK_BYTES}", into.len())));
@@ -128,7 +128,7 @@ pub(super) async fn put(
     let (head, mut body) = wire::send(ebs.context(), call, what).await?.into_parts();
     // Read to its end, or the connection could not be used again.
     let mut said = 0;
-    while let Some(frame) = wire::next_frame(&mut body).await {
+    while let Some(frame) = body.frame().await {
         let broken = |why: String| wire::broken(what(), why, ebs.context().region());
         said += frame.map_err(|why| broken(format!("the answer was cut: {why}")))?.len();
         if said > ANSWER_MAX {

@@ -4,6 +4,7 @@
 //! `AWS_CA_BUNDLE`). Connections are bounded per host and closed when idle for 15 s: services drop theirs at about
 //! 20 s, and a request on a dropped one is lost. Blocks, and all of S3, come by connections of `lean.rs`.
 
+use std::future::poll_fn;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,8 +21,10 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use bytes::Bytes as Buffer;
+use bytes::{Bytes as Buffer, BytesMut};
+use http::Response;
 use http::uri::Scheme;
 use http_body::{Body, Frame, SizeHint};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -29,7 +32,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::lean::{Lean, Ways};
+use super::lean::{Answer, Lean, Ways};
 use super::settings::{Profiles, Settings};
 use crate::error::{Error, Result};
 
@@ -133,11 +136,85 @@ impl Http {
     /// # Errors
     /// Where only the SDK's pool leads there, before the first SDK call of this world; a session always makes one (STS)
     /// before it is handed out.
-    pub(super) fn connector(&self, uri: &str) -> Result<&SharedHttpConnector> {
+    pub(super) fn way(&self, uri: &str) -> Result<Way<'_>> {
         if self.small.lead_to(uri) {
-            return Ok(&self.small.connector);
+            return Ok(Way::Lean(&self.small.lean));
         }
-        self.connector.get().ok_or_else(|| Error::failed("a block was asked for before a session was opened"))
+        let pooled = self.connector.get();
+        pooled.map(Way::Pooled).ok_or_else(|| Error::failed("a block was asked for before a session was opened"))
+    }
+}
+
+/// How a call of our own gets where it should.
+pub(super) enum Way<'a> {
+    Lean(&'a Lean),
+    Pooled(&'a SharedHttpConnector),
+}
+
+impl Way<'_> {
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn call(self, request: HttpRequest) -> std::result::Result<Response<Coming>, ConnectorError> {
+        match self {
+            Way::Lean(lean) => Ok(lean.send(request).await?.map(Coming::Lean)),
+            Way::Pooled(connector) => {
+                let answer = connector.call(request).await?.try_into_http1x();
+                Ok(answer.map_err(|error| ConnectorError::other(error.into(), None))?.map(Coming::Pooled))
+            }
+        }
+    }
+}
+
+/// The body of an answer to a call of our own.
+#[derive(Debug)]
+pub(super) enum Coming {
+    Lean(Answer),
+    Pooled(SdkBody),
+}
+
+impl Coming {
+    /// Adds what comes next to `into`: how many bytes, none at the end; `None` when more than `room` bytes come.
+    ///
+    /// # Errors
+    /// It was cut.
+    pub(super) async fn read(
+        &mut self,
+        into: &mut BytesMut,
+        room: usize,
+    ) -> std::result::Result<Option<usize>, BoxError> {
+        if let Coming::Lean(answer) = self {
+            if answer.rest().is_some_and(|rest| rest > room as u64) {
+                return Ok(None);
+            }
+            if let Some(read) = answer.read(into).await {
+                return Ok(Some(read?));
+            }
+        }
+        while let Some(frame) = self.frame().await {
+            let frame = frame?;
+            if frame.len() > room {
+                return Ok(None);
+            }
+            if !frame.is_empty() {
+                into.extend_from_slice(&frame);
+                return Ok(Some(frame.len()));
+            }
+        }
+        Ok(Some(0))
+    }
+
+    /// The next piece of it: `None` at its end, trailers left out.
+    pub(super) async fn frame(&mut self) -> Option<std::result::Result<Buffer, BoxError>> {
+        loop {
+            let frame = poll_fn(|context| match self {
+                Coming::Lean(answer) => Pin::new(answer).poll_frame(context),
+                Coming::Pooled(body) => Pin::new(body).poll_frame(context),
+            });
+            match frame.await?.map(Frame::into_data) {
+                Ok(Ok(data)) => return Some(Ok(data)),
+                Ok(Err(_)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 }
 

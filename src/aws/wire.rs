@@ -3,24 +3,20 @@
 //! Get and PutSnapshotBlock are sent from here over the same pool as every SDK call, because the SDK would
 //! copy a block once more and hash it where nobody sees the digest. Signing is `aws-sigv4`, the SDK's own.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-
 use aws_credential_types::Credentials;
 use aws_sdk_ebs::config::http::HttpResponse;
 use aws_sdk_ebs::error::ProvideErrorMetadata;
 use aws_sigv4::http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
-use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes as Buffer;
 use http::{HeaderMap, HeaderValue, Method};
-use http_body::Body;
 
 use super::classify::{self, Said};
 use super::context::Context;
+use super::http::Coming;
 use crate::error::{Class, Error, Result};
 use crate::ids::Region;
 
@@ -107,17 +103,14 @@ pub(super) enum Payload {
 }
 
 /// Signs and sends; an answer that is no success becomes the error it stands for.
-pub(super) async fn send(context: &Context, call: Call, what: impl Fn() -> String) -> Result<http::Response<SdkBody>> {
+pub(super) async fn send(context: &Context, call: Call, what: impl Fn() -> String) -> Result<http::Response<Coming>> {
     let credentials = context.keys().get().await.map_err(|error| error.during(what()))?;
     let operation = call.operation;
     let request = signed(context, call, credentials).map_err(|why| {
         Error::failed(format!("{}: the request cannot be signed: {why}", what())).in_region(context.region())
     })?;
-    let connector = context.http().connector(request.uri())?;
-    let answer = connector.call(request).await.map_err(|error| unsent(&error, what(), context.region()))?;
-    let answer = answer.try_into_http1x().map_err(|error| {
-        Error::transient(format!("{}: the answer is not HTTP: {error}", what())).in_region(context.region())
-    })?;
+    let way = context.http().way(request.uri())?;
+    let answer = way.call(request).await.map_err(|error| unsent(&error, what(), context.region()))?;
     if answer.status().is_success() {
         return Ok(answer);
     }
@@ -175,25 +168,11 @@ fn signed(context: &Context, call: Call, credentials: Credentials) -> std::resul
     HttpRequest::try_from(request).map_err(|error| error.to_string())
 }
 
-/// The next piece of a body: `None` at its end, trailers left out.
-pub(super) async fn next_frame(body: &mut SdkBody) -> Option<std::result::Result<Buffer, String>> {
-    loop {
-        match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await? {
-            Ok(frame) => {
-                if let Ok(data) = frame.into_data() {
-                    return Some(Ok(data));
-                }
-            }
-            Err(error) => return Some(Err(error.to_string())),
-        }
-    }
-}
-
 /// All of a body, which is at most so long.
-pub(super) async fn read_whole(mut body: SdkBody, most: usize) -> std::result::Result<Vec<u8>, String> {
+pub(super) async fn read_whole(mut body: Coming, most: usize) -> std::result::Result<Vec<u8>, String> {
     let mut all = Vec::new();
-    while let Some(frame) = next_frame(&mut body).await {
-        let data = frame?;
+    while let Some(frame) = body.frame().await {
+        let data = frame.map_err(|error| error.to_string())?;
         if all.len() + data.len() > most {
             return Err("the answer is too long to be one".to_owned());
         }
@@ -202,9 +181,9 @@ pub(super) async fn read_whole(mut body: SdkBody, most: usize) -> std::result::R
     Ok(all)
 }
 
-async fn read_error(mut body: SdkBody) -> Vec<u8> {
+async fn read_error(mut body: Coming) -> Vec<u8> {
     let mut text = Vec::new();
-    while let Some(Ok(data)) = next_frame(&mut body).await {
+    while let Some(Ok(data)) = body.frame().await {
         let room = ERROR_BODY_LIMIT.saturating_sub(text.len());
         text.extend_from_slice(&data[..data.len().min(room)]);
         if room <= data.len() {
