@@ -2,7 +2,7 @@
 //!
 //! Proxy and roots come from the environment, as every AWS tool takes them (`HTTPS_PROXY`, `NO_PROXY`,
 //! `AWS_CA_BUNDLE`). Connections are bounded per host and closed when idle for 15 s: services drop theirs at about
-//! 20 s, and a request on a dropped one is lost. Blocks, and all of S3, come by connections of `lean.rs`.
+//! 20 s, and a request on a dropped one is lost. Blocks, and all of S3, come by connections of `lean`.
 
 use std::future::poll_fn;
 use std::path::Path;

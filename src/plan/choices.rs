@@ -1,24 +1,22 @@
 //! What a run is set to, computed in one place: the estimate and the engine call these very functions.
 //!
 //! Weights are the measured cost of what an item holds on its whole way: its block, and what the connection that brings
-//! it keeps. Blocks of EBS and of S3 come by connections that read 64 KiB at a time, or a TLS record (`aws/lean.rs`).
+//! it keeps. Blocks of EBS and of S3 come by connections that keep no read buffer of their own (`aws/lean`).
 
 use crate::archive::FRAME_MAX;
 use crate::plan::model::{Choices, Options, Pace};
 use crate::plan::parts::copy_lanes;
 use crate::units::{BLOCK_BYTES, Blocks, Bytes};
 
-/// What a connection keeps over which a block comes: 64 KiB of read buffer, 32 KiB of HTTP and TLS state (two records, the
-/// task), and what the allocator keeps between them in a long run (release build, 28 November 2026: 16 GiB at 256 lanes held
-/// 6 MiB more than with 96 KiB here, 1 GiB did not).
-pub const CONNECTION: Bytes = Bytes::kib(128);
+/// What a connection keeps over which a block comes: the head of its answer, HTTP and TLS state (two records, the lane's
+/// own), and what the allocator keeps between them in a long run (release build, 29 November 2026).
+pub const CONNECTION: Bytes = Bytes::kib(96);
 /// What one block in flight weighs when it is read from EBS or S3: its bytes (those of its frame, until it is unpacked) and
 /// the connection's.
 pub const FETCHED_ITEM: Bytes = Bytes(BLOCK_BYTES + CONNECTION.0);
-/// What a connection keeps over which a block is put: what of it has been encrypted and waits for the network, 64 KiB at
-/// most, and small buffers (release build, 28 November 2026: three destinations at 64 and at 256 lanes; 256 lanes of an
-/// upload over TLS held 97 % of what was said with 64 KiB here).
-pub const PUT_CONNECTION: Bytes = Bytes::kib(96);
+/// What a connection keeps over which a block is put: what of it has been encrypted and waits for the network, and small
+/// buffers (release build, 29 November 2026: 256 lanes of an upload of 16 GiB over TLS).
+pub const PUT_CONNECTION: Bytes = Bytes::kib(64);
 /// What one block in flight weighs when it is read from a file: its bytes and the put's connection.
 pub const LOCAL_ITEM: Bytes = Bytes(BLOCK_BYTES + PUT_CONNECTION.0);
 /// What the frame of one block weighs, compressed or stored, until its object was acknowledged: its bytes, and what the

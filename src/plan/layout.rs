@@ -222,7 +222,7 @@ mod tests {
         // Larger pieces first, as long as memory has them …
         assert_eq!(cut(Bytes::gib(200)), (41, 1, 9991));
         // … then more than one of them a part.
-        assert_eq!(cut(Bytes::gib(500)), (89, 2, 5753));
+        assert_eq!(cut(Bytes::gib(500)), (94, 2, 5447));
         let large = of(Bytes::gib(16 * 1024));
         assert!(large.is_gathered() && large.parts() <= PARTS_MAX);
         let tight = Layout::of(Bytes::gib(500), FETCHED_ITEM, Bytes::mib(16), Pace::Balanced);

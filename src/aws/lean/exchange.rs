@@ -76,7 +76,7 @@ impl Exchange {
                 let stays_open = stays_open(head.version, &head.headers);
                 Coming::Straight(Straight::of(connection, body, length, stays_open))
             }
-            (_, connection) => Coming::Parsed(body, Self { requests: self.requests, connection }),
+            (_, connection) => Coming::Parsed(body, Box::new(Self { requests: self.requests, connection })),
         };
         let mut answer = Answer { coming, home: Some(home) };
         if answer.is_end_stream() {
@@ -128,7 +128,7 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 enum Coming {
     /// Short, or of a length that is not known: hyper reads it.
-    Parsed(Incoming, Exchange),
+    Parsed(Incoming, Box<Exchange>),
     Straight(Straight),
     /// To its end, or as far as it came.
     Over,

@@ -9,13 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::BytesMut;
-use tokio::sync::Semaphore;
 
+use super::unpack::Unpackers;
 use super::{Content, Entry, Page, Routes, Source};
-use crate::archive::{Decompressor, Row};
+use crate::archive::Row;
 use crate::aws::{CORRUPT, Session};
-use crate::engine::blocks::{Pool, Room, digest_of, lock};
+use crate::engine::blocks::{Pool, Room, lock};
 use crate::engine::call::Caller;
 use crate::engine::rate::Api;
 use crate::engine::turns::Turns;
@@ -23,8 +22,7 @@ use crate::error::{Class, Error, Result};
 use crate::ids::BlockRange;
 use crate::inventory::archives::{self, Asked, Layer};
 use crate::plan::ArchiveLayer;
-use crate::plan::choices::UNPACKER;
-use crate::units::{BLOCK_BYTES, Bytes, Digest};
+use crate::units::{Bytes, Digest};
 
 /// Where a block of an archive is: which layer, and the row of its index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +37,7 @@ pub(in crate::engine) struct ArchiveSource {
     session: Session,
     layers: Vec<Layer>,
     pinned: Vec<ArchiveLayer>,
-    idle: Mutex<Vec<Decompressor>>,
-    /// Who may unpack, and for how many the job keeps memory.
-    unpackers: (Arc<Semaphore>, u32),
+    unpackers: Unpackers,
     turns: Turns,
     /// Blocks that came damaged, and how often.
     suspects: Mutex<BTreeMap<(u16, u32), u32>>,
@@ -71,9 +67,8 @@ impl ArchiveSource {
         if layers.is_empty() {
             return Err(Error::failed("the plan's source is no archive"));
         }
-        let (pinned, idle, suspects) = (pinned.to_vec(), Mutex::default(), Mutex::default());
-        let unpackers = (Arc::new(Semaphore::new(unpackers as usize)), unpackers);
-        Ok(Self { session, layers, pinned, idle, unpackers, turns: Turns::default(), suspects, asked })
+        let (pinned, suspects, turns) = (pinned.to_vec(), Mutex::default(), Turns::default());
+        Ok(Self { session, layers, pinned, unpackers: Unpackers::new(unpackers), turns, suspects, asked })
     }
 
     /// Whether the object of a row is not there. What an older archive has instead is not what was archived.
@@ -93,34 +88,6 @@ impl ArchiveSource {
         let what = format!("s3://{}/{}: {why}", layer.bucket(), layer.key(&stored.row));
         let error = if *times < DAMAGED { Error::transient(what) } else { Error::failed(what) };
         error.at_block(index).todo("this object is damaged: use another copy of the archive")
-    }
-
-    /// The bytes of a block out of its frame.
-    async fn unpack(&self, frame: BytesMut, pool: &Pool, into: &mut Room) -> Result<Digest> {
-        // Nobody closes the semaphore.
-        let turn = Arc::clone(&self.unpackers.0).acquire_owned().await.ok();
-        pool.provide(into);
-        let idle = lock(&self.idle).pop();
-        let mut buffer: BytesMut = std::mem::take(&mut **into);
-        // Given up meanwhile, it still has its memory until it ends: the turn goes with it.
-        let ((frame, buffer), opener, outcome) = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            buffer.resize(usize::try_from(BLOCK_BYTES).unwrap_or_default(), 0);
-            let mut opener = match idle.map_or_else(Decompressor::new, Ok) {
-                Ok(opener) => opener,
-                Err(error) => return ((frame, buffer), None, Err(error.to_string())),
-            };
-            let outcome = opener.open(&frame, &mut buffer).map_err(|why| why.to_string());
-            let outcome = outcome.map(|()| digest_of(&buffer));
-            ((frame, buffer), Some(opener), outcome)
-        })
-        .await
-        .map_err(|e| Error::failed(format!("decompressing a block: {e}")))?;
-        **into = buffer;
-        pool.give_back(frame.into());
-        // Never more than unpack at a time.
-        lock(&self.idle).extend(opener);
-        outcome.map_err(|why| Error::transient(format!("{CORRUPT} ({why})")))
     }
 }
 
@@ -189,7 +156,7 @@ impl Source for ArchiveSource {
             Ok::<_, Error>(frame)
         };
         let frame = self.turns.take(taken).await?;
-        match self.unpack(frame, pool, into).await {
+        match self.unpackers.unpack(frame, pool, into).await {
             Ok(found) if found == stored.row.digest => Ok(found),
             Ok(_) => Err(self.damaged(layer, stored, CORRUPT.to_owned())),
             Err(error) if error.class == Class::Transient => Err(self.damaged(layer, stored, error.what)),
@@ -205,7 +172,7 @@ impl Source for ArchiveSource {
     }
 
     fn keeps(&self) -> Bytes {
-        Bytes(u64::from(self.unpackers.1) * UNPACKER.0)
+        self.unpackers.keep()
     }
 
     fn is_mutable(&self) -> bool {

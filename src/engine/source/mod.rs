@@ -12,6 +12,7 @@ mod object;
 mod parents;
 mod served;
 mod snapshot;
+mod unpack;
 mod unread;
 
 use std::sync::Arc;

@@ -75,7 +75,7 @@ fn memory(plan: &Plan) -> Vec<Row> {
                     let many = part.bytes.0 / BLOCK_BYTES;
                     format!("{} blocks at a time × {}", grouped(many), Bytes(BLOCK_BYTES))
                 }
-                "connections" => format!("of {} lanes at most: their read buffers", choices.lanes_max),
+                "connections" => format!("of {} lanes at most: HTTP and TLS", choices.lanes_max),
                 "ledger cache" => "bits and digests in memory at most, whatever the size".to_owned(),
                 "more destinations" => {
                     format!("{DESTINATION} for each after the first; twice for an archive, thrice for a source in S3")
@@ -245,13 +245,13 @@ mod tests {
 
     #[test]
     fn what_is_too_long_goes_on_below_its_column() {
-        let row = Row::new("connections              24 MiB   ", "of 128 lanes at most: their read buffers");
-        assert_eq!(row.laid(80), ["connections              24 MiB   of 128 lanes at most: their read buffers"]);
+        let row = Row::new("connections              24 MiB   ", "of 128 lanes at most: HTTP and TLS");
+        assert_eq!(row.laid(80), ["connections              24 MiB   of 128 lanes at most: HTTP and TLS"]);
         let lines = row.laid(60);
-        assert_eq!(lines[0], "connections              24 MiB   of 128 lanes at most:");
-        assert_eq!(lines[1], format!("{:34}their read buffers", ""));
-        let below = ["connections              24 MiB", "    of 128 lanes at most: their read", "    buffers"];
-        assert_eq!(row.laid(40), below);
+        assert_eq!(lines[0], "connections              24 MiB   of 128 lanes at most: HTTP");
+        assert_eq!(lines[1], format!("{:34}and TLS", ""));
+        let below = ["connections              24 MiB", "    of 128 lanes at most: HTTP and", "    TLS"];
+        assert_eq!(row.laid(36), below);
         assert_eq!(Row::said("").laid(40), [""]);
         assert_eq!(Row::new("columns alone", "").laid(20), ["columns alone"]);
         for room in 1..90 {
