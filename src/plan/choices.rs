@@ -78,7 +78,7 @@ const ARCHIVE_START: u32 = 128;
 
 /// Blocks that are in memory at a time, at most, of a job whose blocks only pass through: what the network brings stays
 /// in its connections until there is a place for it.
-pub const IN_HAND: u32 = 48;
+pub const IN_HAND: u32 = 40;
 
 /// What the lanes of a job hold: a connection each, and a block each, or a block for as many as hold one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

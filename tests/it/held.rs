@@ -112,7 +112,7 @@ async fn an_archive_that_is_read_back_fills_its_lanes_and_holds_what_was_said() 
     for (lanes, to) in [(56, "null:"), (64, file.as_str())] {
         let options = Options { concurrency: Some(lanes), ..Options::default() };
         let plan = rig.plan(&archive, &[to], options).await;
-        let (hands, lanes) = (48, u64::from(lanes));
+        let (hands, lanes) = (40, u64::from(lanes));
         assert_eq!(part(&plan, "blocks in flight"), hands * BLOCK, "{:#?}", plan.memory.parts);
         assert_eq!(part(&plan, "connections"), lanes * CONNECTION, "{:#?}", plan.memory.parts);
         assert_eq!(part(&plan, "compression"), UNPACKERS * UNPACKER, "{:#?}", plan.memory.parts);

@@ -188,9 +188,8 @@ fn blocks_at_most(item: &ItemPlan) -> u64 {
 
 /// Destinations, and a source in S3, that keep something of their own.
 fn more_destinations(item: &ItemPlan) -> u64 {
-    // What comes out of S3 has a client of its own as well, and the allocator keeps more between frames of all sizes: an
-    // archive of 16 GiB that was read back by 256 lanes under 64 MiB held within half a MiB of all with three of these.
+    // What comes out of S3 has a client of its own as well, and the allocator keeps more between frames of all sizes.
     let from_s3 = matches!(item.source.kind, SourceKind::Archive { .. } | SourceKind::Object { .. });
     // One of 16 GiB that was written by 8 lanes held 1 MiB more than with one for each archive.
-    (item.destinations.len().saturating_sub(1) + 2 * item.archives() as usize + 4 * usize::from(from_s3)) as u64
+    (item.destinations.len().saturating_sub(1) + 2 * item.archives() as usize + 2 * usize::from(from_s3)) as u64
 }

@@ -78,7 +78,7 @@ fn memory(plan: &Plan) -> Vec<Row> {
                 "connections" => format!("of {} lanes at most: HTTP and TLS", choices.lanes_max),
                 "ledger cache" => "bits and digests in memory at most, whatever the size".to_owned(),
                 "more destinations" => {
-                    format!("{DESTINATION} for each after the first; twice for an archive, thrice for a source in S3")
+                    format!("{DESTINATION} for each after the first; twice for an archive or a source in S3")
                 }
                 "process" => "binary, runtime, TLS roots: measured on Linux x86-64".to_owned(),
                 _ => String::new(),
