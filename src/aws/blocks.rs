@@ -1,8 +1,8 @@
 //! One block over the wire, each way, touched once.
 //!
 //! A block that arrives is read from its connection into the caller's buffer, and hashed piece by piece while it is
-//! still in the cache. A block that leaves is never copied: its buffer goes into the request as it is, unsigned, since its checksum is among
-//! the signed headers.
+//! still in the cache. A block that leaves is never copied: its buffer goes into the request as it is, unsigned, since its
+//! checksum is among the signed headers.
 
 use aws_lc_rs::digest::{Context as Hasher, SHA256};
 use bytes::{Bytes as Buffer, BytesMut};

@@ -14,7 +14,8 @@ use crate::units::{Bytes, Sure};
 /// The process beside what its job holds: binary, runtime, SDK, TLS roots, and what the allocator keeps of the blocks that
 /// pass through. Measured on Linux x86-64.
 pub const PROCESS_BASE: Bytes = Bytes::mib(41);
-/// The same when hardly anything has passed: jobs of two blocks took 31 MiB in all (release build, 28 November 2026).
+/// The same when hardly anything has passed: jobs of two blocks took 31 MiB in all (28 November 2026, when the binary
+/// kept 9 MiB more in memory: so much less is said since).
 const PROCESS_COLD: Bytes = Bytes::mib(28);
 /// Blocks after which it is all of [`PROCESS_BASE`]: copies and archives at 64 lanes took no more beside their blocks up
 /// to 256 of them, and 9 MiB more from 512 on.
